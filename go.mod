@@ -1,0 +1,14 @@
+module nano
+
+go 1.26.0
+
+require (
+	github.com/BurntSushi/toml v1.6.0
+	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
+	golang.org/x/sys v0.49.0
+	rogchap.com/v8go v0.9.0
+)
+
+replace rogchap.com/v8go => github.com/tommie/v8go v0.34.0
+
+replace github.com/pawelgaczynski/giouring => github.com/aethne0/giouring v0.0.0-20260108194653-716ebd4c14e6
