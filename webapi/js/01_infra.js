@@ -1,0 +1,241 @@
+// What every other script stands on: putting names on the global object, loading rarely used scripts at
+// first use, and the conversions and checks that Web IDL asks of interfaces.
+(function (ops, internals) {
+  "use strict";
+  const {
+    Error, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
+    ReflectApply, ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator,
+    SymbolToStringTag, TypeError, globalThis,
+  } = internals.primordials;
+  const { loadScript } = ops;
+
+  // ---- The global object ----
+
+  // Scripts that ran already, by name; and for each lazy global its accessor and its script.
+  const loadedScripts = new SafeMap();
+  const lazyGlobals = new SafeMap();
+
+  // Defines a global. Interfaces are not enumerable, functions such as fetch are (Web IDL 3.7.1, 3.8). A
+  // lazy global that the app has assigned meanwhile keeps the app's value.
+  internals.define = function define(name, value, enumerable = false) {
+    const lazy = lazyGlobals.get(name);
+    if (lazy !== undefined) {
+      const current = ObjectGetOwnPropertyDescriptor(globalThis, name);
+      if (current === undefined || current.get !== lazy.get) return;
+    }
+    ObjectDefineProperty(globalThis, name, {
+      __proto__: null, value, writable: true, enumerable, configurable: true,
+    });
+  };
+
+  // Runs the lazy script `script` ("NN_name") unless it ran already. What it offers to other scripts it
+  // puts on internals, what it offers to apps it passes to internals.define.
+  internals.load = function load(script) {
+    if (loadedScripts.has(script)) return;
+    loadedScripts.set(script, true);
+    loadScript(script)(ops, internals);
+  };
+
+  // Announces globals that `script` defines when one of them is first read.
+  internals.lazy = function lazy(names, script, enumerable = false) {
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i];
+      const accessor = {
+        __proto__: null,
+        get() {
+          // An isolate that is sealed or an object that inherits from globalThis may come here twice.
+          internals.load(script);
+          const descriptor = ObjectGetOwnPropertyDescriptor(globalThis, name);
+          return descriptor !== undefined && descriptor.get !== accessor.get ? globalThis[name] : undefined;
+        },
+        set(value) {
+          ObjectDefineProperty(globalThis, name, {
+            __proto__: null, value, writable: true, enumerable, configurable: true,
+          });
+        },
+        enumerable,
+        configurable: true,
+      };
+      lazyGlobals.set(name, accessor);
+      ObjectDefineProperty(globalThis, name, accessor);
+    }
+  };
+
+  // ---- Start of an app ----
+
+  // While an app's top level runs nothing may depend on time, chance or I/O, since its outcome is kept in
+  // a snapshot.
+  internals.starting = false;
+  internals.setStarting = function setStarting(starting) {
+    internals.starting = starting;
+  };
+  internals.requireStarted = function requireStarted(what) {
+    if (internals.starting) {
+      throw new Error(what + " is not allowed while a module's top level runs; call it inside fetch()");
+    }
+  };
+
+  // ---- Interfaces ----
+
+  // Gives a class the property attributes of a Web IDL interface: its methods, getters and static
+  // functions are enumerable, its prototype has a toStringTag.
+  internals.configureInterface = function configureInterface(constructor, name = constructor.name) {
+    const prototype = constructor.prototype;
+    const holders = [prototype, constructor];
+    for (let i = 0; i < holders.length; i++) {
+      const keys = ReflectOwnKeys(holders[i]);
+      for (let j = 0; j < keys.length; j++) {
+        const key = keys[j];
+        if (typeof key === "symbol" || key === "constructor" || key === "prototype" || key === "name" ||
+            key === "length") continue;
+        ObjectDefineProperty(holders[i], key, { __proto__: null, enumerable: true });
+      }
+    }
+    ObjectDefineProperty(prototype, SymbolToStringTag, {
+      __proto__: null, value: name, writable: false, enumerable: false, configurable: true,
+    });
+  };
+
+  // The same for a namespace or a mixin that is no class: `keys` of `holder` become enumerable.
+  internals.makeEnumerable = function makeEnumerable(holder, keys) {
+    for (let i = 0; i < keys.length; i++) {
+      ObjectDefineProperty(holder, keys[i], { __proto__: null, enumerable: true });
+    }
+  };
+
+  // ---- Web IDL conversions ----
+  // `context` names the operation for messages: "Failed to execute 'append' on 'Headers'".
+
+  const webidl = { __proto__: null };
+  internals.webidl = webidl;
+
+  webidl.illegalInvocation = () => new TypeError("Illegal invocation");
+  webidl.illegalConstructor = () => new TypeError("Illegal constructor");
+
+  webidl.requiredArguments = function requiredArguments(present, required, context) {
+    if (present < required) {
+      throw new TypeError(context + ": " + required + " argument" + (required === 1 ? "" : "s") +
+        " required, but only " + present + " present.");
+    }
+  };
+
+  webidl.DOMString = function toDOMString(value, context) {
+    if (typeof value === "string") return value;
+    if (typeof value === "symbol") throw new TypeError(context + ": Cannot convert a Symbol value to a string");
+    return String(value);
+  };
+
+  webidl.USVString = function toUSVString(value, context) {
+    return StringPrototypeToWellFormed(typeof value === "string" ? value : webidl.DOMString(value, context));
+  };
+
+  webidl.ByteString = function toByteString(value, context) {
+    const string = typeof value === "string" ? value : webidl.DOMString(value, context);
+    for (let i = 0; i < string.length; i++) {
+      if (StringPrototypeCharCodeAt(string, i) > 0xff) {
+        throw new TypeError(context + ": String contains non ISO-8859-1 code point.");
+      }
+    }
+    return string;
+  };
+
+  webidl.isObject = (value) => (typeof value === "object" && value !== null) || typeof value === "function";
+
+  // An integer type of `bits` (at most 53) bits. mode: undefined wraps modulo 2^bits as IDL does by
+  // default, "enforce" is [EnforceRange], "clamp" is [Clamp].
+  function integer(name, bits, signed) {
+    const modulus = 2 ** bits;
+    const upper = signed ? 2 ** (bits - 1) - 1 : modulus - 1;
+    const lower = signed ? -upper - 1 : 0;
+    return function toInteger(value, context, mode) {
+      let number = +value;
+      if (mode === "enforce") {
+        if (!NumberIsFinite(number)) {
+          throw new TypeError(context + ": Value is not a finite number and cannot be converted to '" + name + "'.");
+        }
+        number = MathTrunc(number);
+        if (number < lower || number > upper) {
+          throw new TypeError(context + ": Value is outside the '" + name + "' value range.");
+        }
+        return number + 0; // -0 becomes 0
+      }
+      if (mode === "clamp") {
+        if (number !== number) return 0;
+        if (number <= lower) return lower;
+        if (number >= upper) return upper;
+        const floor = MathFloor(number);
+        const fraction = number - floor; // halves go to the even neighbour
+        return (fraction < 0.5 || (fraction === 0.5 && floor % 2 === 0) ? floor : floor + 1) + 0;
+      }
+      if (!NumberIsFinite(number)) return 0;
+      number = MathTrunc(number) % modulus;
+      if (number < 0) number += modulus;
+      if (signed && number > upper) number -= modulus;
+      return number + 0;
+    };
+  }
+  webidl.octet = integer("octet", 8, false);
+  webidl.short = integer("short", 16, true);
+  webidl.unsignedShort = integer("unsigned short", 16, false);
+  webidl.long = integer("long", 32, true);
+  webidl.unsignedLong = integer("unsigned long", 32, false);
+
+  // long long and unsigned long long: with a mode, of the safe integers only, as IDL says. Without one,
+  // numbers beyond 2^53 are rounded here, which no interface of ours can tell.
+  const safeSigned = integer("long long", 54, true);
+  const safeUnsigned = integer("unsigned long long", 53, false);
+  webidl.longLong = safeSigned;
+  webidl.unsignedLongLong = safeUnsigned;
+
+  webidl.unrestrictedDouble = (value) => +value;
+  webidl.double = function toDouble(value, context) {
+    const number = +value;
+    if (!NumberIsFinite(number)) throw new TypeError(context + ": The provided double value is non-finite.");
+    return number;
+  };
+
+  // A dictionary argument: undefined and null are an empty one. The caller reads the members, in
+  // lexicographical order, inherited dictionaries first.
+  webidl.dictionary = function toDictionary(value, context) {
+    if (value === undefined || value === null) return { __proto__: null };
+    if (typeof value !== "object" && typeof value !== "function") {
+      throw new TypeError(context + ": The provided value is not of type 'object'.");
+    }
+    return value;
+  };
+
+  // An enumeration: `values` is a null-prototype object that has a key for each value.
+  webidl.enumeration = function toEnumeration(value, values, name, context) {
+    const string = webidl.DOMString(value, context);
+    if (values[string] === undefined) {
+      throw new TypeError(context + ": The provided value '" + string + "' is not a valid enum value of type " +
+        name + ".");
+    }
+    return string;
+  };
+
+  // A sequence<T>: an array of what `convert(item, context)` makes of the items of an iterable. `method`
+  // is its Symbol.iterator when the caller has read that already.
+  webidl.sequence = function toSequence(value, context, convert, method = undefined) {
+    if (!webidl.isObject(value)) {
+      throw new TypeError(context + ": The provided value cannot be converted to a sequence.");
+    }
+    if (method === undefined) method = value[SymbolIterator];
+    if (typeof method !== "function") {
+      throw new TypeError(context + ": The object must have a callable @@iterator property.");
+    }
+    const iterator = ReflectApply(method, value, []);
+    if (!webidl.isObject(iterator)) throw new TypeError(context + ": The iterator is not an object.");
+    const next = iterator.next;
+    const items = [];
+    for (;;) {
+      const result = ReflectApply(next, iterator, []);
+      if (!webidl.isObject(result)) throw new TypeError(context + ": The iterator's result is not an object.");
+      if (result.done) return items;
+      // Defined, not assigned: a setter on Array.prototype must not see it.
+      ObjectDefineProperty(items, items.length, {
+        __proto__: null, value: convert(result.value, context), writable: true, enumerable: true, configurable: true,
+      });
+    }
+  };
+})
