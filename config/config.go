@@ -1,0 +1,205 @@
+// Package config reads nano.toml: strictly, with the line and column of every problem, and all
+// problems at once. A key that is documented but whose feature does not exist yet is refused and
+// never ignored (features.go). docs/CONFIG.md lists every key for users.
+//
+// The way of a document: the toml package parses it (the only place that imports it), scan finds
+// where each key and value stands (position.go), and a reader walks both trees together and fills
+// a Config (read.go). Nothing here looks at the apps' own source files.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is a whole node as nano.toml describes it, checked and with every default filled in.
+type Config struct {
+	File     string // the file it was read from, as the user named it; "" if made in memory
+	Server   Server
+	Isolates Isolates
+	Apps     []App // in the order of the file
+}
+
+// Server is the [server] table: what the node listens on, and what it accepts from clients.
+type Server struct {
+	// Listen holds "host:port" (an empty host: every address; port 0: a free one),
+	// "unix:/absolute/path" or "systemd". At least one, no two the same.
+	Listen         []string
+	Loops          int           // locked threads that serve; 0: one for each core
+	StateDir       string        // absolute; may not exist yet
+	HeaderTimeout  time.Duration // to receive a whole request head; above 0
+	IdleTimeout    time.Duration // a connection without a request is closed after it; above 0
+	DrainTimeout   time.Duration // how long requests may go on after SIGTERM; 0: not at all
+	MaxHeader      int64         // bytes of a request head, at most MaxHeaderLimit
+	MaxBody        int64         // bytes of a request body
+	MaxConnections int           // 0: as the limit of open files allows
+	Log            string        // LogText or LogJSON
+	AccessLog      bool          // a log line for every request
+}
+
+// The forms of Server.Log.
+const (
+	LogText = "text" // for people
+	LogJSON = "json" // one JSON object a line, for machines
+)
+
+// MaxHeaderLimit is the longest request head that can be configured, in bytes: offsets into a head
+// have 16 bits.
+const MaxHeaderLimit = 64<<10 - 1
+
+// Isolates is the [isolates] table: the limits of an app that sets none of its own.
+type Isolates struct {
+	Wall time.Duration // from a request's arrival to the head of its response; above 0
+}
+
+// App is one [[app]].
+type App struct {
+	Name string // [a-z0-9-]{1,63}, unique in the node
+	Main string // absolute path of the main module
+	// Hosts are exact names or "*.name", in lower case, without port; IPv6 addresses in brackets.
+	// Empty: every host that no other app names.
+	Hosts   []string
+	Path    string // prefix, begins with "/"
+	Vars    map[string]any
+	Secrets map[string]Secret
+	Limits  Limits
+
+	// Where the app and its main stand in Config.File, for messages about them.
+	At, MainAt Position
+}
+
+// Limits are what one app may use: its own [app.limits], or else the node's.
+type Limits struct {
+	Wall    time.Duration // as Isolates.Wall
+	MaxBody int64         // as Server.MaxBody
+}
+
+// Default is the configuration of an empty nano.toml in the folder dir, which should be absolute.
+// Every default of this package stands here or in defaultApp.
+func Default(dir string) *Config {
+	return &Config{
+		Server: Server{
+			Listen:        []string{"127.0.0.1:8080"},
+			StateDir:      filepath.Join(dir, ".nano"),
+			HeaderTimeout: 10 * time.Second,
+			IdleTimeout:   60 * time.Second,
+			DrainTimeout:  10 * time.Second,
+			MaxHeader:     32 << 10,
+			MaxBody:       100 << 20,
+			Log:           LogText,
+		},
+		Isolates: Isolates{Wall: 30 * time.Second},
+	}
+}
+
+// defaultApp is an [[app]] without a key, in a node that is configured as c says.
+func defaultApp(c *Config) App {
+	return App{
+		Path:    "/",
+		Vars:    map[string]any{},
+		Secrets: map[string]Secret{},
+		Limits:  Limits{Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody},
+	}
+}
+
+// Load reads the configuration file. The error is a Problems when the file could be read but not
+// accepted.
+func Load(file string) (*Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, withoutPath(err))
+	}
+	return Parse(file, text)
+}
+
+// Parse is Load for a document that is in memory already. Relative paths in it, those of secrets
+// included, are taken from the folder of file.
+func Parse(file string, text []byte) (*Config, error) {
+	return parse(file, text, surroundings{os.LookupEnv, readSecretFile})
+}
+
+// Single is the configuration of a node that serves one app from one file, as `nano run` does. The
+// state folder is the user's cache, because the file may lie where nothing should be written.
+func Single(main, listen string) (*Config, error) {
+	absolute, err := filepath.Abs(main)
+	if err != nil {
+		return nil, err
+	}
+	if what, cure := checkMain(main); what != "" {
+		return nil, errors.New(sentence(what, cure))
+	}
+	listen, what, cure := checkListen(listen)
+	if what != "" {
+		return nil, errors.New("--listen: " + sentence(what, cure))
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = filepath.Join(os.TempDir(), fmt.Sprintf("user-%d", os.Getuid()))
+	}
+	c := Default(filepath.Dir(absolute))
+	c.Server.Listen = []string{listen}
+	c.Server.StateDir = filepath.Join(cache, "nano")
+	app := defaultApp(c)
+	app.Name, app.Main = nameOfFile(absolute), absolute
+	c.Apps = []App{app}
+	return c, nil
+}
+
+// nameOfFile makes an app's name of the name of its file: "My App.js" is my-app.
+func nameOfFile(file string) string {
+	base := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		}
+		return '-'
+	}, base)
+	name = strings.Trim(name[:min(len(name), nameLengthMax)], "-")
+	if name == "" {
+		return "app"
+	}
+	return name
+}
+
+// surroundings is what a document may refer to outside itself.
+type surroundings struct {
+	lookupEnv func(name string) (value string, ok bool)
+	readFile  func(path string) ([]byte, error)
+}
+
+// secretBytesMax bounds the file of a secret: a wrong path (a device, a core dump) must not be
+// read into every isolate.
+const secretBytesMax = 64 << 10
+
+func readSecretFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, secretBytesMax+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if len(content) > secretBytesMax {
+		return nil, fmt.Errorf("is larger than %d bytes", secretBytesMax)
+	}
+	return content, nil
+}
+
+// withoutPath takes operation and path off an error of the os package, for messages that name the
+// path themselves.
+func withoutPath(err error) error {
+	if e, ok := err.(*os.PathError); ok {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,425 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testSurroundings has the environment variable TOKEN and the files /secrets/key and /secrets/empty.
+var testSurroundings = surroundings{
+	lookupEnv: func(name string) (string, bool) {
+		return "from the environment", name == "TOKEN"
+	},
+	readFile: func(path string) ([]byte, error) {
+		switch path {
+		case "/secrets/key":
+			return []byte("s3cret \"quoted\"\r\n"), nil
+		case "/secrets/lines":
+			return []byte("a\nb\n\n"), nil
+		case "/secrets/empty":
+			return []byte("\n"), nil
+		case "/secrets/binary":
+			return []byte("\xff\xfe"), nil
+		}
+		return nil, os.ErrNotExist
+	},
+}
+
+func parseTest(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := parse("/etc/nano/nano.toml", []byte(text), testSurroundings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEmptyFileGivesDefaults(t *testing.T) {
+	got := parseTest(t, "")
+	want := Default("/etc/nano")
+	want.File = "/etc/nano/nano.toml"
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got.Server.StateDir != "/etc/nano/.nano" {
+		t.Errorf("state_dir: %q", got.Server.StateDir)
+	}
+}
+
+const everyKey = `
+[server]
+listen = ["127.0.0.1:8080", "[::1]:0", ":80", "LocalHost:81", "unix:/run/../run/nano.sock", "systemd"]
+loops = 3
+state_dir = "state"
+header_timeout = "1s"
+idle_timeout = "1m30s"
+drain_timeout = "0s"
+max_header = "63KiB"
+max_body = "1GiB"
+max_connections = 20_000
+log = "json"
+access_log = true
+
+[isolates]
+wall = "20s"
+
+[[app]]
+name = "a-1"
+main = "apps/a.js"
+hosts = ["Example.COM", "*.example.com", "[2001:DB8:0::1]", "192.0.2.7", "under_score.test"]
+path = "/api/"
+isolation = "app"
+[app.vars]
+TEXT = "<a> & \"b\""
+NUMBER = 7
+FRACTION = 0.5
+YES = true
+LIST = [1, "two", [3.5, false], { four = 4 }]
+TABLE = { a = { "b c" = 1 } }
+[[app.vars.ROWS]]
+id = 1
+[[app.vars.ROWS]]
+id = 2
+[app.secrets]
+FILE = { file = "/secrets/key" }
+LINES = { file = "../../secrets/lines" }
+ENV = { env = "TOKEN" }
+[app.limits]
+wall = "250ms"
+max_body = "2MiB"
+
+[[app]]
+name = "b"
+main = "/srv/b.mjs"
+`
+
+func TestEveryKey(t *testing.T) {
+	c := parseTest(t, everyKey)
+	wantServer := Server{
+		Listen:        []string{"127.0.0.1:8080", "[::1]:0", ":80", "localhost:81", "unix:/run/nano.sock", "systemd"},
+		Loops:         3,
+		StateDir:      "/etc/nano/state",
+		HeaderTimeout: time.Second, IdleTimeout: 90 * time.Second, DrainTimeout: 0,
+		MaxHeader: 63 << 10, MaxBody: 1 << 30, MaxConnections: 20000,
+		Log: LogJSON, AccessLog: true,
+	}
+	if !reflect.DeepEqual(c.Server, wantServer) {
+		t.Errorf("server\ngot  %+v\nwant %+v", c.Server, wantServer)
+	}
+	if len(c.Apps) != 2 {
+		t.Fatalf("%d apps", len(c.Apps))
+	}
+	a, b := c.Apps[0], c.Apps[1]
+	wantHosts := []string{"example.com", "*.example.com", "[2001:db8::1]", "192.0.2.7", "under_score.test"}
+	if a.Name != "a-1" || a.Main != "/etc/nano/apps/a.js" || a.Path != "/api/" || !reflect.DeepEqual(a.Hosts, wantHosts) {
+		t.Errorf("first app: %+v", a)
+	}
+	if (a.Limits != Limits{250 * time.Millisecond, 2 << 20}) {
+		t.Errorf("limits of the first app: %+v", a.Limits)
+	}
+	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
+		t.Errorf("second app: %+v", b)
+	}
+	if (b.Limits != Limits{20 * time.Second, 1 << 30}) {
+		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
+	}
+	if a.At.Line != 18 || a.MainAt != (Position{20, 8}) {
+		t.Errorf("the first app stands at %v, its main at %v", a.At, a.MainAt)
+	}
+	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,` +
+		`"LINES":"a\nb\n","LIST":[1,"two",[3.5,false],{"four":4}],"NUMBER":7,` +
+		`"ROWS":[{"id":1},{"id":2}],"TABLE":{"a":{"b c":1}},"TEXT":"<a> & \"b\"","YES":true}`
+	if got := string(a.EnvJSON()); got != env {
+		t.Errorf("env\ngot  %s\nwant %s", got, env)
+	}
+	if got := string(b.EnvJSON()); got != "{}" {
+		t.Errorf("env of an app without vars: %s", got)
+	}
+}
+
+func TestSecretsStayHidden(t *testing.T) {
+	c := parseTest(t, everyKey)
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "config", c, "secret", c.Apps[0].Secrets["FILE"])
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		fmt.Sprintf("%v %+v %#v %s %q %x", c.Apps, c.Apps, c.Apps[0].Secrets, c.Apps[0].Secrets, c.Apps[0].Secrets, c.Apps[0].Secrets["FILE"]),
+		logged.String(), string(encoded),
+	} {
+		for _, secret := range []string{"s3cret", "from the environment", fmt.Sprintf("%x", "s3cret")} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q is in %s", secret, text)
+			}
+		}
+	}
+}
+
+// TestProblems holds one document for each message, with its line and column.
+func TestProblems(t *testing.T) {
+	const app = "[[app]]\nname = \"a\"\nmain = \"a.js\"\n"
+	for _, test := range []struct{ text, want string }{
+		// Syntax.
+		{"[server", `1:7: expected '.' or ']' to end table name, but got the end of the file instead`},
+		{"a = ", `1:4: `},
+		{"[server]\nloops = 1\nloops = 2\n", `3:1: Key 'server.loops' has already been defined.`},
+		{"[server]\nlisten = [\"a\n", "2:13: "},
+		{"\xff", `1:1: is not UTF-8 text; save the file as UTF-8`},
+		{"a = 1\x00", `1:6: is not UTF-8 text`},
+		// Keys.
+		{"[server]\nlisen = []\n", `2:1: [server] lisen: unknown key; did you mean listen?`},
+		{"[server]\n\"odd key\" = 1\n", `2:1: [server] "odd key": unknown key; known here: listen, loops,`},
+		{"server.acess_log = true", `1:8: [server] acess_log: unknown key; did you mean access_log?`},
+		{"sever = {}", `1:1: sever: unknown key; did you mean server?`},
+		{app + "mian = 1", `4:1: [[app]] mian: unknown key; did you mean main?`},
+		{app + "limits = {\n wall = \"1s\",\n wal = 1 }", `6:2: [app.limits] wal: unknown key; did you mean wall?`},
+		// Tables.
+		{"server = 3", `1:10: [server]: must be a table, not a whole number; write a [server] table once`},
+		{"[[server]]", `1:3: [server]: must be a table, not an array of tables`},
+		{"[app]\nname = \"a\"", `1:2: [[app]]: must be an array of tables, not a table; begin each app with [[app]]`},
+		{"[app.vars]\nA = 1", `1:2: [[app]]: must be an array of tables, not a table`},
+		{"app = [1]", `1:8: [[app]]: must be a table, not a whole number; write [[app]]`},
+		{app + "vars = [1]", `4:8: [app.vars]: must be a table, not an array`},
+		// Types.
+		{"[server]\nlisten = \"x\"", `2:10: [server] listen: must be an array of strings, not a string; write listen = ["127.0.0.1:8080"]`},
+		{"[server]\nlisten = [\n  \"a:1\",\n  2 ]", `4:3: [server] listen: must be an array of strings, not a whole number`},
+		{"[server]\nloops = \"x\"", `2:9: [server] loops: must be a whole number, not a string; write loops = 0`},
+		{"[server]\nloops = 1.5", `2:9: [server] loops: must be a whole number, not a number with a fraction`},
+		{"[server]\nloops = 2024-01-01", `2:9: [server] loops: must be a whole number, not a date or time`},
+		{"[server]\naccess_log = 1", `2:14: [server] access_log: must be true or false, not a whole number; write access_log = false`},
+		{"[server]\nlog = true", `2:7: [server] log: must be a string, not true or false`},
+		{"[server]\nmax_header = 1024", `2:14: [server] max_header: must be a string with a size, not a whole number; write max_header = "32KiB"`},
+		{"[server]\nidle_timeout = 10", `2:16: [server] idle_timeout: must be a string with a duration, not a whole number; write idle_timeout = "10s"`},
+		// Values.
+		{"[server]\nloops = -1", `2:9: [server] loops: is -1, out of its range; write a number from 0 to 1024`},
+		{"[server]\nmax_connections = 4294967296", `out of its range`},
+		{"[server]\nlisten = []", `2:10: [server] listen: is empty`},
+		{"[server]\nlisten = [\"8080\"]", `2:11: [server] listen: "8080" is not an address; write host:port, "unix:/path" or "systemd"`},
+		{"[server]\nlisten = [\"a:65536\"]", `has no port from 0 to 65535`},
+		{"[server]\nlisten = [\"a b:1\"]", `"a b:1" is not an address`},
+		{"[server]\nlisten = [\"unix:nano.sock\"]", `has no absolute path`},
+		{"[server]\nlisten = [\"unix:/" + strings.Repeat("x", 107) + "\"]", `at most 107 bytes, this has 108`},
+		{"[server]\nlisten = [\"a:1\", \"A:01\"]", `2:18: [server] listen: "a:1" is listed twice`},
+		{"[server]\nlog = \"xml\"", `2:7: [server] log: is "xml"; write "text" or "json"`},
+		{"[server]\nstate_dir = \"\"", `state_dir: is empty`},
+		{"[server]\nmax_body = \"10 MB\"", `2:12: [server] max_body: "10 MB" is not a size; write a whole number and a unit`},
+		{"[server]\nmax_body = \"-1KiB\"", `is not a size`},
+		{"[server]\nmax_body = \"1.5MiB\"", `is not a size`},
+		{"[server]\nmax_body = \"9999999999TiB\"", `is too large`},
+		{"[server]\nmax_header = \"64KiB\"", `"64KiB" is too large; the most is "65535B"`},
+		{"[server]\nmax_header = \"1B\"", `"1B" is too small; the least is "256B"`},
+		{"[server]\nidle_timeout = \"10\"", `"10" is not a duration; write one such as`},
+		{"[server]\nidle_timeout = \"0s\"", `"0s" is too short; the least is "1ms"`},
+		{"[server]\ndrain_timeout = \"-1s\"", `"-1s" is too short; the least is "0s"`},
+		// Apps.
+		{"[[app]]\nmain = \"a.js\"", `1:3: [[app]]: has no name`},
+		{"[[app]]\nname = \"a\"", `1:3: [[app]]: has no main`},
+		{"[[app]]\nname = \"A\"\nmain = \"a.js\"", `2:8: [[app]] name: "A" is not a name; write 1 to 63`},
+		{"[[app]]\nname = \"\"\nmain = \"a.js\"", `2:8: [[app]] name: "" is not a name`},
+		{"[[app]]\nname = \"" + strings.Repeat("a", 64) + "\"\nmain = \"a.js\"", `is not a name`},
+		{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a JavaScript file; name a .js or .mjs file`},
+		{"[[app]]\nname = \"a\"\nmain = \"\"", `3:8: [[app]] main: "" is not a JavaScript file`},
+		{app + `path = "api"`, `4:8: [[app]] path: "api" does not begin with "/"; write "/api"`},
+		{app + `path = "/a?b"`, `holds '?'`},
+		{app + `path = "/a b"`, `holds ' '`},
+		{app + `path = "/a/../b"`, `has a ".." segment`},
+		{app + `isolation = "none"`, `4:13: [[app]] isolation: is "none"; write "app"`},
+		{app + `hosts = ["*"]`, `4:10: [[app]] hosts: "*" is not a host; leave hosts out`},
+		{app + `hosts = ["a.*.b"]`, `has a * that is not its whole first label`},
+		{app + `hosts = ["a:80"]`, `has a port`},
+		{app + `hosts = ["a/b"]`, `the path has a key of its own`},
+		{app + `hosts = ["http://a"]`, `"http://a" is not a host; write the name alone`},
+		{app + `hosts = ["-a"]`, `is not a host`},
+		{app + `hosts = ["a..b"]`, `is not a host`},
+		{app + `hosts = ["a."]`, `is not a host`},
+		{app + `hosts = [""]`, `"" is not a host`},
+		{app + `hosts = ["bücher.example"]`, `other alphabets in their xn-- form`},
+		{app + `hosts = ["::1"]`, `write "[::1]"`},
+		{app + `hosts = ["[::1]:80"]`, `is not an IPv6 address`},
+		{app + `hosts = ["[fe80::1%eth0]"]`, `is not an IPv6 address`},
+		// Apps that share something.
+		{app + app + "path = \"/b\"", `5:8: [[app]] name: "a" is the name of the app in line 2 too`},
+		{app + "[[app]]\nname = \"b\"\nmain = \"b.js\"",
+			`4:1: [[app]] "b": serves every other host, path /, which app "a" in line 1 serves already`},
+		{app + "hosts = [\"x.y\"]\n[[app]]\nname = \"b\"\nmain = \"b.js\"\nhosts = [\n\"z\", \"X.Y\"]",
+			`9:6: [[app]] "b": serves x.y/, which app "a" in line 4 serves already`},
+		{app + `hosts = ["x", "x"]`, `4:15: [[app]] "a": serves x/, which app "a" in line 4`},
+		// Variables and secrets.
+		{app + "[app.vars]\nA = 1979-05-27", `5:5: [app.vars] A: must be a string, number, boolean, table or array, not a date`},
+		{app + "[app.vars]\nA = [1, [07:32:00]]", `5:10: [app.vars] A: must be`},
+		{app + "[app.vars.T]\n\"a b\" = nan", `5:9: [app.vars] T."a b": is not a finite number; write it as a string`},
+		{app + "[app.vars]\nA = 9007199254740993", `JavaScript numbers do not hold 9007199254740993 exactly`},
+		{app + "[app.vars]\n\"\" = 1", `a name is empty`},
+		{app + "[app.secrets]\nA = \"plain\"", `5:5: [app.secrets] A: must be a table, not a string; write A = { file = "…" } or { env = "…" }`},
+		{app + "[app.secrets]\nA = {}", `5:5: [app.secrets] A: names no source`},
+		{app + "[app.secrets]\nA = { file = 1 }", `5:14: [app.secrets] A file: must be a string`},
+		{app + "[app.secrets]\nA = { flie = \"x\" }", `5:7: [app.secrets] A flie: unknown key; did you mean file?`},
+		{app + "[app.secrets]\nA = { file = \"x\", env = \"TOKEN\" }", `has both file and env`},
+		{app + "[app.secrets]\nA = { file = \"/no\" }", `5:5: [app.secrets] A: /no: file does not exist`},
+		{app + "[app.secrets]\nA = { file = \"/secrets/empty\" }", `is empty`},
+		{app + "[app.secrets]\nA = { file = \"/secrets/binary\" }", `is not UTF-8 text`},
+		{app + "[app.secrets]\nA = { env = \"NO\" }", `environment variable NO is not set`},
+		{app + "[app.vars]\nA = 1\n[app.secrets]\nA = { env = \"TOKEN\" }", `7:1: [app.secrets] A: is also a variable in line 5`},
+		// Documented, and not there yet.
+		{"[isolates]\nmemory = \"1GiB\"", `2:1: [isolates] memory: not available in this version: it will bound the memory`},
+		{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
+		{app + `isolation = "request"`, `4:13: [[app]] isolation: not available in this version`},
+		{app + `static = ""`, `4:1: [[app]] static: not available in this version`},
+		{app + "[app.egress]\nallow = [\"*\"]", `4:6: [[app]] egress: not available in this version`},
+		{app + "[app.limits]\ncpu = \"10ms\"", `5:1: [app.limits] cpu: not available in this version`},
+		{"[[app]]\nname = \"a\"\nmain = \"a.ts\"", `3:8: [[app]] main: .ts is not available in this version: it will strip types`},
+	} {
+		_, err := parse("nano.toml", []byte(test.text), testSurroundings)
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Errorf("%q: got %v, want a problem with %s", test.text, err, test.want)
+			continue
+		}
+		if len(problems) != 1 || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "nano.toml:") {
+			t.Errorf("%q:\ngot  %v\nwant one problem with nano.toml:%s", test.text, err, test.want)
+		}
+	}
+}
+
+// TestEveryUnavailableFeature makes sure that no entry of the table is misspelled: each is refused
+// where it is used.
+func TestEveryUnavailableFeature(t *testing.T) {
+	for _, f := range unavailable {
+		document := map[string]string{
+			"admin":          "[admin]\nlisten = \"127.0.0.1:9090\"",
+			"app.egress":     "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
+			"app.isolation":  "[[app]]\nname = \"a\"\nmain = \"a.js\"\nisolation = \"" + f.value + "\"",
+			"app.main":       "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
+			"app.static":     "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
+			"isolates.cpu":   "[isolates]\ncpu = \"50ms\"",
+			"app.limits.cpu": "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.limits]\ncpu = \"10ms\"",
+		}[f.key]
+		if document == "" {
+			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]
+			prefix := ""
+			if strings.HasPrefix(table, "app.") {
+				prefix = "[[app]]\nname = \"a\"\nmain = \"a.js\"\n"
+			}
+			document = prefix + "[" + table + "]\n" + key + " = \"1\""
+		}
+		_, err := parse("nano.toml", []byte(document), testSurroundings)
+		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.Contains(err.Error(), "not available in this version: it will "+f.plan) {
+			t.Errorf("%s %s: %v", f.key, f.value, err)
+		}
+	}
+}
+
+func TestAllProblemsInOrderOfTheFile(t *testing.T) {
+	_, err := parse("n.toml", []byte(`
+[[app]]
+name = "A"
+zzz = 1
+aaa = 2
+[server]
+loops = "many"
+[isolates]
+heap = "1MiB"
+wall = "soon"
+`), testSurroundings)
+	var at []int
+	for _, problem := range err.(Problems) {
+		at = append(at, problem.At.Line)
+	}
+	if want := []int{2, 3, 4, 5, 7, 9, 10}; !reflect.DeepEqual(at, want) {
+		t.Errorf("lines %v, want %v:\n%v", at, want, err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nano.toml")
+	if _, err := Load(file); err == nil || err.Error() != file+": no such file or directory" {
+		t.Errorf("absent file: %v", err)
+	}
+	os.WriteFile(filepath.Join(dir, "key"), []byte("from a file\n"), 0o600)
+	os.WriteFile(filepath.Join(dir, "large"), make([]byte, secretBytesMax+1), 0o600)
+	os.WriteFile(file, []byte("[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.secrets]\nKEY = { file = \"key\" }\n"), 0o600)
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Apps[0].EnvJSON()); got != `{"KEY":"from a file"}` {
+		t.Errorf("env %s", got)
+	}
+	if c.Apps[0].Main != filepath.Join(dir, "a.js") {
+		t.Errorf("main %s", c.Apps[0].Main)
+	}
+	for path, want := range map[string]string{"large": "is larger than", "none": "no such file", ".": "is a directory"} {
+		if _, err := readSecretFile(filepath.Join(dir, path)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("secret %s: %v", path, err)
+		}
+	}
+}
+
+func TestSingle(t *testing.T) {
+	c, err := Single("some/My App.mjs", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	working, _ := os.Getwd()
+	app := c.Apps[0]
+	if app.Name != "my-app" || app.Main != filepath.Join(working, "some/My App.mjs") || app.Path != "/" {
+		t.Errorf("app %+v", app)
+	}
+	if !reflect.DeepEqual(c.Server.Listen, []string{"127.0.0.1:0"}) || !filepath.IsAbs(c.Server.StateDir) {
+		t.Errorf("server %+v", c.Server)
+	}
+	if app.Limits.Wall != 30*time.Second || string(app.EnvJSON()) != "{}" {
+		t.Errorf("limits %+v, env %s", app.Limits, app.EnvJSON())
+	}
+	for _, test := range []struct{ main, listen, want string }{
+		{"a.ts", "127.0.0.1:0", ".ts is not available in this version"},
+		{"a.txt", "127.0.0.1:0", `"a.txt" is not a JavaScript file; name a .js or .mjs file`},
+		{"a.js", "8080", `--listen: "8080" is not an address; write host:port`},
+	} {
+		if _, err := Single(test.main, test.listen); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v", test, err)
+		}
+	}
+	for file, want := range map[string]string{
+		"/x/hello.js": "hello", "/x/Ünï.js": "n", "/x/---.js": "app", "/x/a.b.js": "a-b",
+		"/" + strings.Repeat("x", 80) + ".js": strings.Repeat("x", 63),
+	} {
+		if got := nameOfFile(file); got != want {
+			t.Errorf("nameOfFile(%q) = %q, want %q", file, got, want)
+		}
+		if what, _ := checkName(nameOfFile(file)); what != "" {
+			t.Error(what)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0B": 0, "1B": 1, "64KiB": 64 << 10, "64 KiB": 64 << 10, "3MiB": 3 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40,
+	} {
+		if got, what, _ := parseSize(text); got != want || what != "" {
+			t.Errorf("%q is %d %s", text, got, what)
+		}
+	}
+	for _, text := range []string{"", "B", "KiB", "1", "1KB", "1kib", "+1B", "1  B", " 1B", "0x1B", "1_000B", "9223372036854775808B", "8388608TiB"} {
+		if got, what, cure := parseSize(text); what == "" || cure == "" {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+	for bytes, want := range map[int64]string{0: "0B", 1: "1B", 1024: "1KiB", 1025: "1025B", 3 << 29: "1536MiB"} {
+		if got := formatSize(bytes); got != want {
+			t.Errorf("formatSize(%d) = %s, want %s", bytes, got, want)
+		}
+	}
+}

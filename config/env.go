@@ -1,0 +1,46 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"maps"
+)
+
+// Secret is a value of [app.secrets]. Printing, logging or encoding it gives "[secret]"; only
+// App.EnvJSON gives it away, to the app it belongs to.
+type Secret string
+
+const hiddenSecret = "[secret]"
+
+// String hides the secret from fmt.
+func (Secret) String() string { return hiddenSecret }
+
+// GoString hides the secret from fmt's %#v.
+func (Secret) GoString() string { return hiddenSecret }
+
+// MarshalText hides the secret from encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hiddenSecret), nil }
+
+// LogValue hides the secret from log/slog.
+func (Secret) LogValue() slog.Value { return slog.StringValue(hiddenSecret) }
+
+// EnvJSON is the app's env as a JSON object: its vars and its secrets, which have no names in
+// common. The same app gives the same bytes. The result holds secrets in the clear: it is for the
+// app's isolate and nothing else.
+func (a *App) EnvJSON() []byte {
+	env := make(map[string]any, len(a.Vars)+len(a.Secrets))
+	maps.Copy(env, a.Vars)
+	for name, secret := range a.Secrets {
+		env[name] = string(secret)
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(env); err != nil {
+		// Vars hold what readVars let through: strings, finite numbers, booleans, and tables and
+		// arrays of them.
+		panic("config: env of app " + a.Name + ": " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

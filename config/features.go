@@ -1,0 +1,39 @@
+package config
+
+// feature is a part of the documented configuration that this version does not have. A file that
+// uses it is refused: whoever writes a limit relies on it.
+type feature struct {
+	key   string // table and key, or a whole table: "isolates.memory", "admin"
+	value string // only this value of the key is missing; "": the key itself
+	plan  string // what it will do
+}
+
+// unavailable is the one list of what is documented but missing. Delete a line when its feature
+// arrives, and read the key in read.go.
+var unavailable = []feature{
+	{"admin", "", "health, readiness and metrics on an address of their own"},
+	{"isolates.memory", "", "bound the memory of warm isolates; the least recently used sleep first"},
+	{"isolates.idle", "", "put an app to sleep that was unused for this long"},
+	{"isolates.heap", "", "bound the JavaScript heap of an isolate"},
+	{"isolates.cpu", "", "bound the processor time of a request in JavaScript"},
+	{"app.isolation", "request", "give every request a fresh context; isolation = \"app\" works"},
+	{"app.static", "", "serve files of a folder before the app is asked"},
+	{"app.egress", "", "bound what fetch() and connect() may reach"},
+	{"app.limits.cpu", "", "bound the processor time of a request in JavaScript"},
+	{"app.limits.heap", "", "bound the JavaScript heap of an isolate"},
+	{"app.limits.subrequests", "", "bound how often a request may call fetch()"},
+	{"app.main", ".ts", "strip types while loading; compile to .js for now"},
+	{"app.main", ".tsx", "strip types and JSX while loading; compile to .js for now"},
+	{"app.main", ".jsx", "translate JSX while loading; compile to .js for now"},
+	{"app.main", ".nano", "load an app that `nano build` made; name its .js for now"},
+}
+
+// missing finds key with value (or key as a whole, if value is "") among what is unavailable.
+func missing(key, value string) (what string, found bool) {
+	for _, f := range unavailable {
+		if f.key == key && f.value == value {
+			return "not available in this version: it will " + f.plan, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,373 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// parse is Parse in surroundings of the caller's choice.
+func parse(file string, text []byte, around surroundings) (*Config, error) {
+	values, root, problem := decode(file, string(text))
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	r := &documentReader{
+		reader:       reader{file: file},
+		surroundings: around,
+		dir:          filepath.Dir(absolute),
+	}
+	c := Default(r.dir)
+	c.File = file
+	r.read(c, &table{reader: &r.reader, node: root, values: values})
+	if len(r.problems) > 0 {
+		r.problems.sort()
+		return nil, r.problems
+	}
+	return c, nil
+}
+
+// decode parses the document. Only one problem of syntax can be told at a time.
+func decode(file, text string) (values map[string]any, root *node, problem *Problem) {
+	text = strings.TrimPrefix(text, "\ufeff")
+	if i := strings.IndexByte(text, 0); i >= 0 || !utf8.ValidString(text) {
+		if i < 0 {
+			i = strings.IndexRune(text, utf8.RuneError)
+		}
+		return nil, nil, &Problem{file, positionOf(text, i), "", "is not UTF-8 text", "save the file as UTF-8"}
+	}
+	// The parser panics on a few documents that it takes for bugs of its own.
+	defer func() {
+		if recover() != nil {
+			problem = &Problem{file, Position{1, 1}, "", "cannot be parsed as TOML",
+				"look for a table that is defined twice in different notations"}
+		}
+	}()
+	_, err := toml.Decode(text, &values)
+	var parseError toml.ParseError
+	if errors.As(err, &parseError) {
+		at := positionOf(text, parseError.Position.Start)
+		// The parser's own word for the end is a zero character.
+		what := strings.ReplaceAll(parseError.Message, `'\x00'`, "the end of the file")
+		return nil, nil, &Problem{file, at, "", what, ""}
+	}
+	if err != nil {
+		return nil, nil, &Problem{file, Position{1, 1}, "", err.Error(), ""}
+	}
+	return values, scan(text), nil
+}
+
+// documentReader fills a Config from a parsed document.
+type documentReader struct {
+	reader
+	surroundings
+	dir string // of the document, absolute
+}
+
+func (r *documentReader) read(c *Config, document *table) {
+	if t, ok := document.table("server"); ok {
+		r.readServer(&c.Server, t)
+	}
+	r.rejectAdmin(document)
+	if t, ok := document.table("isolates"); ok {
+		for _, key := range []string{"memory", "idle", "heap", "cpu"} {
+			t.take(key)
+		}
+		t.duration("wall", time.Millisecond, &c.Isolates.Wall)
+		t.finish()
+	}
+	r.readApps(c, document)
+	document.finish()
+}
+
+// rejectAdmin reports the [admin] table once, rather than each of its keys.
+func (r *documentReader) rejectAdmin(document *table) {
+	document.taken = append(document.taken, "admin")
+	if _, ok := document.values["admin"]; !ok {
+		return
+	}
+	if what, found := missing("admin", ""); found {
+		r.report(document.node.field("admin").key, "[admin]", what, "")
+	}
+}
+
+func (r *documentReader) readServer(s *Server, t *table) {
+	if entries, nodes, ok := t.texts("listen", `"127.0.0.1:8080"`); ok {
+		s.Listen = nil
+		for i, entry := range entries {
+			listen, what, cure := checkListen(entry)
+			if what == "" && slices.Contains(s.Listen, listen) && !strings.HasSuffix(listen, ":0") {
+				what, cure = fmt.Sprintf("%q is listed twice", listen), "write it once"
+			}
+			if what != "" {
+				r.report(nodes[i].value, t.label("listen"), what, cure)
+			}
+			s.Listen = append(s.Listen, listen)
+		}
+		if len(t.values["listen"].([]any)) == 0 {
+			r.report(t.node.field("listen").value, t.label("listen"), "is empty",
+				`name an address, for example "127.0.0.1:8080", or leave the key out`)
+		}
+	}
+	t.integer("loops", loopsMax, &s.Loops)
+	if path, at, ok := t.text("state_dir"); ok {
+		if path == "" {
+			r.report(at.value, t.label("state_dir"), "is empty", "name a folder, or leave the key out")
+		}
+		s.StateDir = r.resolve(path)
+	}
+	t.duration("header_timeout", time.Millisecond, &s.HeaderTimeout)
+	t.duration("idle_timeout", time.Millisecond, &s.IdleTimeout)
+	t.duration("drain_timeout", 0, &s.DrainTimeout)
+	t.size("max_header", headerBytesMin, MaxHeaderLimit, &s.MaxHeader)
+	t.size("max_body", 0, bodyBytesMax, &s.MaxBody)
+	t.integer("max_connections", math.MaxInt32, &s.MaxConnections)
+	if log, at, ok := t.text("log"); ok {
+		if log != LogText && log != LogJSON {
+			r.report(at.value, t.label("log"), fmt.Sprintf("is %q", log), `write "text" or "json"`)
+		}
+		s.Log = log
+	}
+	t.boolean("access_log", &s.AccessLog)
+	t.finish()
+}
+
+// readApps reads every [[app]], and then looks for what two of them must not share.
+func (r *documentReader) readApps(c *Config, document *table) {
+	v, at, ok := document.take("app")
+	if !ok {
+		return
+	}
+	var tables []map[string]any
+	switch v := v.(type) {
+	case []map[string]any: // [[app]]
+		tables = v
+	case []any: // app = [ {…}, {…} ]
+		for i, item := range v {
+			values, isTable := item.(map[string]any)
+			if !isTable {
+				r.report(at.item(i).value, "[[app]]", "must be a table, not "+typeName(item), "write [[app]]")
+			}
+			tables = append(tables, values)
+		}
+	default:
+		r.report(at.key, "[[app]]", "must be an array of tables, not "+typeName(v),
+			"begin each app with [[app]], in two brackets, before its [app.…] tables")
+		return
+	}
+	routes := newRouteCheck(&r.reader)
+	for i, values := range tables {
+		if values == nil {
+			continue
+		}
+		t := &table{reader: &r.reader, header: "[[app]]", path: "app", node: at.item(i), values: values}
+		c.Apps = append(c.Apps, r.readApp(c, t, routes))
+	}
+}
+
+func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
+	app := defaultApp(c)
+	app.At = t.node.key
+	nameAt := r.readName(&app, t)
+	r.readMain(&app, t)
+	hosts := r.readHosts(&app, t)
+	pathAt := t.node
+	if path, at, ok := t.text("path"); ok {
+		if what, cure := checkPath(path); what != "" {
+			r.report(at.value, t.label("path"), what, cure)
+		}
+		app.Path, pathAt = path, at
+	}
+	if isolation, at, ok := t.text("isolation"); ok && isolation != "app" {
+		what, isMissing := missing("app.isolation", isolation)
+		cure := ""
+		if !isMissing {
+			what, cure = fmt.Sprintf("is %q", isolation), `write "app"`
+		}
+		r.report(at.value, t.label("isolation"), what, cure)
+	}
+	t.take("static")
+	t.take("egress")
+	if vars, ok := t.table("vars"); ok {
+		r.readVars(&app, vars)
+	}
+	if secrets, ok := t.table("secrets"); ok {
+		r.readSecrets(&app, secrets, t)
+	}
+	if limits, ok := t.table("limits"); ok {
+		for _, key := range []string{"cpu", "heap", "subrequests"} {
+			limits.take(key)
+		}
+		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
+		limits.size("max_body", 0, bodyBytesMax, &app.Limits.MaxBody)
+		limits.finish()
+	}
+	t.finish()
+	routes.add(&app, nameAt, hosts, pathAt)
+	return app
+}
+
+func (r *documentReader) readName(app *App, t *table) *node {
+	name, at, ok := t.text("name")
+	if !ok {
+		if _, present := t.values["name"]; !present {
+			r.report(t.node.key, "[[app]]", "has no name", `add name = "…", which logs and messages use`)
+		}
+		return at
+	}
+	if what, cure := checkName(name); what != "" {
+		r.report(at.value, t.label("name"), what, cure)
+	}
+	app.Name = name
+	return at
+}
+
+func (r *documentReader) readMain(app *App, t *table) {
+	main, at, ok := t.text("main")
+	app.MainAt = at.value
+	if !ok {
+		if _, present := t.values["main"]; !present {
+			r.report(t.node.key, "[[app]]", "has no main", `add main = "….js", the module that answers requests`)
+		}
+		return
+	}
+	if what, cure := checkMain(main); what != "" {
+		r.report(at.value, t.label("main"), what, cure)
+	}
+	app.Main = r.resolve(main)
+}
+
+func (r *documentReader) readHosts(app *App, t *table) []*node {
+	hosts, nodes, ok := t.texts("hosts", `"example.com"`)
+	if !ok {
+		return nil
+	}
+	for i, host := range hosts {
+		normal, what, cure := checkHost(host)
+		if what != "" {
+			r.report(nodes[i].value, t.label("hosts"), what, cure)
+		}
+		app.Hosts = append(app.Hosts, normal)
+	}
+	return nodes
+}
+
+// readVars copies the vars into app: strings, finite numbers, booleans, and tables and arrays of
+// them, which are what both TOML and JSON can say.
+func (r *documentReader) readVars(app *App, t *table) {
+	for _, key := range sortedKeys(t.values, t.node) {
+		if key == "" {
+			r.report(t.node.field(key).key, t.header, "a name is empty", "name the variable")
+		}
+		app.Vars[key] = r.readVar(t.label(key), t.values[key], t.node.field(key))
+	}
+}
+
+// integerMax is the largest whole number that JavaScript holds exactly: 2^53 - 1.
+const integerMax = 1<<53 - 1
+
+func (r *documentReader) readVar(label string, value any, at *node) any {
+	switch value := value.(type) {
+	case int64:
+		if value > integerMax || value < -integerMax {
+			r.report(at.value, label, fmt.Sprintf("JavaScript numbers do not hold %d exactly", value), "write it as a string")
+		}
+	case float64:
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			r.report(at.value, label, "is not a finite number", "write it as a string")
+		}
+	case time.Time:
+		r.report(at.value, label, "must be a string, number, boolean, table or array, not a date or time", "write it as a string")
+	case []any:
+		for i, item := range value {
+			r.readVar(label, item, at.item(i))
+		}
+	case []map[string]any:
+		for i, item := range value {
+			r.readVar(label, item, at.item(i))
+		}
+	case map[string]any:
+		for _, key := range sortedKeys(value, at) {
+			r.readVar(label+"."+quoteKey(key), value[key], at.field(key))
+		}
+	}
+	return value
+}
+
+// readSecrets fetches the secrets of an app. Their values are in no message.
+func (r *documentReader) readSecrets(app *App, t, parent *table) {
+	for _, key := range sortedKeys(t.values, t.node) {
+		at := t.node.field(key)
+		if key == "" {
+			r.report(at.key, t.header, "a name is empty", "name the secret")
+		}
+		if _, isVar := app.Vars[key]; isVar {
+			varAt := parent.node.field("vars").field(key).key
+			r.report(at.key, t.label(key), fmt.Sprintf("is also a variable in line %d", varAt.Line), "rename one of them")
+		}
+		values, ok := t.values[key].(map[string]any)
+		if !ok {
+			t.wrongType(at.value, key, t.values[key], "a table", `{ file = "…" } or { env = "…" }`)
+			continue
+		}
+		source := &table{reader: t.reader, header: t.label(key), path: "app.secrets.*", node: at, values: values}
+		secret, what, cure := r.readSecret(source)
+		if what != "" {
+			r.report(at.value, t.label(key), what, cure)
+		}
+		app.Secrets[key] = secret
+	}
+}
+
+func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string) {
+	file, _, hasFile := t.text("file")
+	variable, _, hasVariable := t.text("env")
+	t.finish()
+	var content string
+	switch {
+	case hasFile && hasVariable:
+		return "", "has both file and env", "keep one"
+	case hasFile:
+		bytes, err := r.readFile(r.resolve(file))
+		if err != nil {
+			return "", fmt.Sprintf("%s: %v", file, err), "put the secret there, readable for nano's user"
+		}
+		content = strings.TrimSuffix(strings.TrimSuffix(string(bytes), "\n"), "\r")
+	case hasVariable:
+		value, ok := r.lookupEnv(variable)
+		if !ok {
+			return "", fmt.Sprintf("environment variable %s is not set", variable), "set it before nano starts"
+		}
+		content = value
+	case len(t.values) == 0:
+		return "", "names no source", `write { file = "…" } or { env = "…" }`
+	default:
+		return "", "", "" // the reader has reported it
+	}
+	if content == "" {
+		return "", "is empty", "fill it, or remove the key"
+	}
+	if !utf8.ValidString(content) {
+		return "", "is not UTF-8 text", "encode it, for example in base64, and decode it in the app"
+	}
+	return Secret(content), "", ""
+}
+
+// resolve gives the absolute path of a path in the document.
+func (r *documentReader) resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(r.dir, path)
+}
