@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"nano/http1"
+	"nano/isolates/shim"
 )
 
 // Request is one HTTP request on its way into an isolate. The slices are only read during
@@ -74,4 +75,4 @@ type Record struct {
 }
 
 // HeadRoom is the number of bytes before the Body of a Block.
-const HeadRoom = 1024
+const HeadRoom = shim.HeadRoom

@@ -1,0 +1,122 @@
+package isolates
+
+import (
+	"encoding/binary"
+	"errors"
+	"unsafe"
+
+	"nano/isolates/shim"
+)
+
+// Records in, as JavaScript reads them: 32-bit words of host byte order. The first word is the
+// record's size in words, the second its kind.
+const (
+	recordRequest = 1
+	recordTimer   = 2
+	recordSent    = 3
+	recordGone    = 4
+
+	requestWords = 12 // words before the field table, see AddRequest
+	shortWords   = 3
+)
+
+// arena stages the records of the next turn. Its memory is an ArrayBuffer, which JavaScript keeps
+// alive for as long as a Request refers to it; when it is full, the next records go to a new one.
+type arena struct {
+	isolate shim.Isolate
+	memory  []byte
+	start   int // of the records that the next turn takes
+	used    int
+	count   int
+}
+
+var errArena = errors.New("no memory for the request")
+
+// take returns room for a record of size bytes, a multiple of four.
+func (a *arena) take(size int) ([]byte, error) {
+	if len(a.memory)-a.used < size {
+		if err := a.renew(size); err != nil {
+			return nil, err
+		}
+	}
+	record := a.memory[a.used : a.used+size]
+	a.used += size
+	a.count++
+	return record, nil
+}
+
+// renew goes on in a new arena, and takes along what no turn has seen yet.
+func (a *arena) renew(size int) error {
+	staged := a.memory[a.start:a.used]
+	memory := a.isolate.Arena(len(staged) + size)
+	if memory == nil {
+		return errArena
+	}
+	a.used = copy(memory, staged)
+	a.memory, a.start = memory, 0
+	return nil
+}
+
+func (a *arena) taken() {
+	a.start, a.count = a.used, 0
+}
+
+func (a *arena) short(kind, id uint32) error {
+	record, err := a.take(4 * shortWords)
+	if err != nil {
+		return err
+	}
+	words := (*[shortWords]uint32)(unsafe.Pointer(&record[0]))
+	words[0], words[1], words[2] = shortWords, kind, id
+	return nil
+}
+
+// request writes a request record:
+//
+//	 2 id · 3 method | minor<<8 | secure<<16 · 4 head offset · 5 head length ·
+//	 6 host offset | length<<16 · 7 target offset | length<<16 · 8 number of fields ·
+//	 9 body offset (0: none) · 10 body length · 11 remote address offset | length<<24 ·
+//	12… two words a field: name offset | length<<16, value offset | length<<16
+//
+// then the head, the remote address and the body. Offsets of head, body and remote address are in
+// bytes from the start of the record, all others from the start of the head.
+func (a *arena) request(r *Request) error {
+	parsed := r.Parsed
+	headOffset := 4*requestWords + 8*len(parsed.Fields)
+	remoteOffset := headOffset + len(r.Head)
+	bodyOffset := remoteOffset + len(r.RemoteAddress)
+	size := (bodyOffset + len(r.Body) + 3) &^ 3
+	record, err := a.take(size)
+	if err != nil {
+		return err
+	}
+	words := (*[requestWords]uint32)(unsafe.Pointer(&record[0]))
+	words[0] = uint32(size / 4)
+	words[1] = recordRequest
+	words[2] = r.ID
+	words[3] = uint32(parsed.Method) | uint32(parsed.Minor)<<8
+	if r.Secure {
+		words[3] |= 1 << 16
+	}
+	words[4] = uint32(headOffset)
+	words[5] = uint32(len(r.Head))
+	words[6] = uint32(parsed.HostOffset) | uint32(parsed.HostLength)<<16
+	words[7] = uint32(parsed.TargetOffset) | uint32(parsed.TargetLength)<<16
+	words[8] = uint32(len(parsed.Fields))
+	words[9] = 0
+	if r.Body != nil {
+		words[9] = uint32(bodyOffset)
+	}
+	words[10] = uint32(len(r.Body))
+	words[11] = uint32(remoteOffset) | uint32(len(r.RemoteAddress))<<24
+	table := record[4*requestWords : headOffset]
+	for i := range parsed.Fields {
+		field := &parsed.Fields[i]
+		binary.NativeEndian.PutUint32(table[8*i:], uint32(field.NameOffset)|uint32(field.NameLength)<<16)
+		binary.NativeEndian.PutUint32(table[8*i+4:], uint32(field.ValueOffset)|uint32(field.ValueLength)<<16)
+	}
+	copy(record[headOffset:], r.Head)
+	copy(record[remoteOffset:], r.RemoteAddress)
+	copy(record[bodyOffset:], r.Body)
+	return nil
+}

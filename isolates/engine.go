@@ -1,0 +1,88 @@
+// Package isolates runs apps in V8: it restores isolates from the runtime snapshot, loads apps into
+// them, and carries requests in and records out in one crossing per isolate and tick.
+//
+// An Isolate belongs to the OS thread that made it, which must be locked.
+package isolates
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"nano/isolates/shim"
+	"nano/snapshot"
+	"nano/webapi"
+)
+
+// flags are V8's, fixed for the life of the process.
+//
+//   - single-threaded-gc: a collection stays on the core of its loop instead of waking helpers on
+//     the cores of others.
+//   - no-memory-protection-keys: a thread made before V8 set its keys up may not touch V8's
+//     memory, and Go makes threads before main runs.
+const flags = "--single-threaded-gc --no-memory-protection-keys"
+
+var start = sync.OnceValue(func() error {
+	var scripts []shim.Script
+	for _, script := range webapi.Scripts() {
+		scripts = append(scripts, shim.Script{Name: script.Name, Source: script.Source, Lazy: script.Lazy})
+	}
+	if err := shim.Start(scripts, webapi.Ops, flags); err != nil {
+		return fmt.Errorf("V8: %w", err)
+	}
+	return nil
+})
+
+// V8Version is the version of the V8 library in this binary.
+func V8Version() string { return shim.Version() }
+
+// Runtime is the runtime snapshot, from which isolates are restored. It lives as long as the process.
+type Runtime struct{ blob *shim.Blob }
+
+// LoadRuntime brings V8 up, once per process, and gets the runtime snapshot from the store, or
+// builds it and saves it there. note tells why a stored file was not used or the new one not saved.
+func LoadRuntime(store snapshot.Store) (loaded *Runtime, note, err error) {
+	if err := start(); err != nil {
+		return nil, nil, err
+	}
+	payload, note, err := store.LoadOrBuild(runtimeKey(), BuildRuntime)
+	if err != nil {
+		return nil, note, err
+	}
+	return &Runtime{shim.NewBlob(payload)}, note, nil
+}
+
+// BuildRuntime builds the runtime snapshot: the same bytes each time.
+func BuildRuntime() ([]byte, error) {
+	if err := start(); err != nil {
+		return nil, err
+	}
+	blob, err := shim.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("runtime snapshot: %w", err)
+	}
+	defer blob.Free()
+	return append([]byte(nil), blob.Bytes()...), nil
+}
+
+func runtimeKey() snapshot.Key {
+	return snapshot.Key{
+		V8:           shim.Version(),
+		V8Tag:        shim.VersionTag(),
+		Architecture: runtime.GOARCH,
+		Flags:        flags,
+		Ops:          webapi.OpsHash(),
+		Sources:      webapi.SourcesHash(),
+		Sealed:       true, // shim.Start makes a plain isolate before anything else
+	}
+}
+
+// Size is the length of the runtime snapshot in bytes.
+func (r *Runtime) Size() int { return len(r.blob.Bytes()) }
+
+// The reasons for which Isolate.Turn ends an isolate.
+var (
+	ErrMemoryLimit = errors.New("memory-limit")
+	ErrCPULimit    = errors.New("cpu-limit")
+)

@@ -1,0 +1,214 @@
+// The platform V8 runs on: V8's own worker threads for background work, and one queue per isolate
+// for foreground tasks, which the loop that owns the isolate runs during a turn. Posting from
+// another thread wakes that loop by its eventfd; nothing here calls into Go.
+#include <libplatform/libplatform.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "engine.h"
+
+namespace nano {
+
+namespace {
+
+int64_t MonotonicNanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
+
+}  // namespace
+
+class Tasks final : public v8::TaskRunner {
+ public:
+  Tasks(nano_shared* shared, int wake)
+      : shared_(shared), wake_(wake), owner_(std::this_thread::get_id()) {}
+
+  bool IdleTasksEnabled() override { return false; }
+  bool NonNestableTasksEnabled() const override { return true; }
+  bool NonNestableDelayedTasksEnabled() const override { return true; }
+
+  // Close drops all tasks: the isolate is going away, and V8 may still post.
+  void Close() {
+    std::vector<std::unique_ptr<v8::Task>> dropped;
+    std::vector<Delayed> dropped_delayed;
+    std::lock_guard<std::mutex> lock(mutex_);
+    shared_ = nullptr;
+    dropped.swap(ready_);
+    dropped_delayed.swap(delayed_);
+  }
+
+  bool Run() {
+    bool ran = false;
+    for (;;) {
+      std::vector<std::unique_ptr<v8::Task>> due;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (shared_ == nullptr) return ran;
+        TakeDelayed();
+        due.swap(ready_);
+        __atomic_store_n(&shared_->tasks, 0, __ATOMIC_RELEASE);
+      }
+      if (due.empty()) return ran;
+      ran = true;
+      for (auto& task : due) task->Run();
+    }
+  }
+
+ protected:
+  void PostTaskImpl(std::unique_ptr<v8::Task> task, const v8::SourceLocation&) override {
+    bool foreign = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (shared_ == nullptr) return;
+      ready_.push_back(std::move(task));
+      foreign = __atomic_exchange_n(&shared_->tasks, 1, __ATOMIC_ACQ_REL) == 0 &&
+                std::this_thread::get_id() != owner_;
+    }
+    if (foreign && wake_ >= 0) {
+      uint64_t one = 1;
+      // The counter cannot overflow here, and a full one has woken the loop already.
+      [[maybe_unused]] ssize_t written = write(wake_, &one, sizeof one);
+    }
+  }
+  void PostNonNestableTaskImpl(std::unique_ptr<v8::Task> task,
+                               const v8::SourceLocation& location) override {
+    PostTaskImpl(std::move(task), location);
+  }
+  void PostDelayedTaskImpl(std::unique_ptr<v8::Task> task, double seconds,
+                           const v8::SourceLocation&) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (shared_ == nullptr) return;
+    delayed_.push_back({MonotonicNanoseconds() + static_cast<int64_t>(seconds * 1e9),
+                        std::move(task)});
+    std::push_heap(delayed_.begin(), delayed_.end(), Later);
+    PublishDeadline();
+  }
+  void PostNonNestableDelayedTaskImpl(std::unique_ptr<v8::Task> task, double seconds,
+                                      const v8::SourceLocation& location) override {
+    PostDelayedTaskImpl(std::move(task), seconds, location);
+  }
+  void PostIdleTaskImpl(std::unique_ptr<v8::IdleTask>, const v8::SourceLocation&) override {}
+
+ private:
+  struct Delayed {
+    int64_t time_ns;
+    std::unique_ptr<v8::Task> task;
+  };
+  static bool Later(const Delayed& a, const Delayed& b) { return a.time_ns > b.time_ns; }
+
+  void TakeDelayed() {
+    if (delayed_.empty()) return;
+    int64_t now = MonotonicNanoseconds();
+    while (!delayed_.empty() && delayed_.front().time_ns <= now) {
+      std::pop_heap(delayed_.begin(), delayed_.end(), Later);
+      ready_.push_back(std::move(delayed_.back().task));
+      delayed_.pop_back();
+    }
+    PublishDeadline();
+  }
+  void PublishDeadline() {
+    __atomic_store_n(&shared_->task_time_ns, delayed_.empty() ? 0 : delayed_.front().time_ns,
+                     __ATOMIC_RELEASE);
+  }
+
+  std::mutex mutex_;
+  nano_shared* shared_;
+  const int wake_;
+  const std::thread::id owner_;
+  std::vector<std::unique_ptr<v8::Task>> ready_;
+  std::vector<Delayed> delayed_;
+};
+
+namespace {
+
+class Platform final : public v8::Platform {
+ public:
+  // One background thread: concurrent compilation needs one, and the cores belong to the loops.
+  Platform() : workers_(v8::platform::NewDefaultPlatform(1)) {}
+
+  v8::PageAllocator* GetPageAllocator() override { return workers_->GetPageAllocator(); }
+  v8::ThreadIsolatedAllocator* GetThreadIsolatedAllocator() override {
+    return workers_->GetThreadIsolatedAllocator();
+  }
+  int NumberOfWorkerThreads() override { return workers_->NumberOfWorkerThreads(); }
+  double MonotonicallyIncreasingTime() override { return workers_->MonotonicallyIncreasingTime(); }
+  double CurrentClockTimeMillis() override { return workers_->CurrentClockTimeMillis(); }
+  v8::TracingController* GetTracingController() override {
+    return workers_->GetTracingController();
+  }
+
+  std::shared_ptr<v8::TaskRunner> GetForegroundTaskRunner(v8::Isolate* isolate,
+                                                          v8::TaskPriority) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    std::shared_ptr<Tasks>& tasks = runners_[isolate];
+    // Asked for before AttachTasks (while V8 creates the isolate) or by the snapshot builder.
+    if (!tasks) tasks = std::make_shared<Tasks>(&unattached_, -1);
+    return tasks;
+  }
+  // Reserve must come before V8 first asks for the isolate's runner, so that nobody keeps another.
+  std::shared_ptr<Tasks> Reserve(v8::Isolate* isolate, nano_shared* shared, int wake) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto tasks = std::make_shared<Tasks>(shared, wake);
+    runners_[isolate] = tasks;
+    return tasks;
+  }
+  void Forget(v8::Isolate* isolate) {
+    std::shared_ptr<Tasks> tasks;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      auto found = runners_.find(isolate);
+      if (found == runners_.end()) return;
+      tasks = std::move(found->second);
+      runners_.erase(found);
+    }
+    tasks->Close();
+  }
+
+ protected:
+  std::unique_ptr<v8::JobHandle> CreateJobImpl(v8::TaskPriority priority,
+                                               std::unique_ptr<v8::JobTask> task,
+                                               const v8::SourceLocation& location) override {
+    return workers_->CreateJob(priority, std::move(task), location);
+  }
+  void PostTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
+                                  const v8::SourceLocation& location) override {
+    workers_->PostTaskOnWorkerThread(priority, std::move(task), location);
+  }
+  void PostDelayedTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
+                                         double seconds,
+                                         const v8::SourceLocation& location) override {
+    workers_->PostDelayedTaskOnWorkerThread(priority, std::move(task), seconds, location);
+  }
+
+ private:
+  std::unique_ptr<v8::Platform> workers_;
+  std::mutex mutex_;
+  std::unordered_map<v8::Isolate*, std::shared_ptr<Tasks>> runners_;
+  nano_shared unattached_ = {};
+};
+
+Platform* platform = nullptr;
+
+}  // namespace
+
+std::unique_ptr<v8::Platform> NewPlatform() {
+  auto created = std::make_unique<Platform>();
+  platform = created.get();
+  return created;
+}
+
+std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, int wake) {
+  return platform->Reserve(isolate, shared, wake);
+}
+
+void DetachTasks(v8::Isolate* isolate) { platform->Forget(isolate); }
+
+bool RunTasks(Tasks& tasks) { return tasks.Run(); }
+
+}  // namespace nano

@@ -1,0 +1,365 @@
+// Ops that read a request record in place, and those that write records out.
+//
+// A request record lies in the arena as words (see isolates/arena.go, which writes it). JavaScript
+// passes the Int32Array it lies in and its offset in words.
+#include <cstdlib>
+#include <cstring>
+
+#include <ada.h>
+
+#include "engine.h"
+#include "ops.h"
+
+namespace nano::ops {
+
+namespace {
+
+enum Word {
+  kFlags = 3,
+  kHeadOffset = 4,
+  kHeadLength = 5,
+  kHost = 6,
+  kTarget = 7,
+  kFieldCount = 8,
+  kBodyOffset = 9,
+  kBodyLength = 10,
+  kRemote = 11,
+  kFields = 12,
+};
+
+// Record is a view of a request record.
+struct Record {
+  explicit Record(Info info) {
+    auto array = info[0].As<v8::Int32Array>();
+    nano_isolate* self = nano_isolate::From(info.GetIsolate());
+    const uint8_t* data = self->arena.words == array
+                              ? self->arena.data
+                              : static_cast<const uint8_t*>(array->Buffer()->Data());
+    words = reinterpret_cast<const uint32_t*>(data) + info[1].As<v8::Uint32>()->Value();
+    head = reinterpret_cast<const char*>(words) + words[kHeadOffset];
+  }
+  // Span reads a word that packs an offset into the head and a length.
+  std::string_view Span(uint32_t word) const { return {head + (word & 0xffff), word >> 16}; }
+  std::string_view Body() const {
+    return {reinterpret_cast<const char*>(words) + words[kBodyOffset], words[kBodyLength]};
+  }
+  bool secure() const { return (words[kFlags] >> 16 & 1) != 0; }
+  uint32_t field_count() const { return words[kFieldCount]; }
+  std::string_view FieldName(uint32_t i) const { return Span(words[kFields + 2 * i]); }
+  std::string_view FieldValue(uint32_t i) const { return Span(words[kFields + 2 * i + 1]); }
+
+  const uint32_t* words;
+  const char* head;
+};
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+
+bool EqualsLower(std::string_view text, std::string_view lower) {
+  if (text.size() != lower.size()) return false;
+  for (size_t i = 0; i < text.size(); i++)
+    if (Lower(text[i]) != lower[i]) return false;
+  return true;
+}
+
+// IsPlainTarget tells that a path and query is its own normal form under the URL standard: only
+// characters that are never escaped there, and no dot segments, not even encoded ones.
+bool IsPlainTarget(std::string_view target) {
+  static const auto plain = [] {
+    std::array<bool, 256> table = {};
+    for (int c = 0x21; c < 0x7f; c++) table[c] = strchr("\"#'<>\\^`{|}", c) == nullptr;
+    return table;
+  }();
+  if (target.empty() || target[0] != '/') return false;
+  for (size_t i = 0; i < target.size(); i++) {
+    if (!plain[static_cast<uint8_t>(target[i])]) return false;
+    if (target[i] == '/' && i + 1 < target.size() && (target[i + 1] == '.' || target[i + 1] == '%'))
+      return false;
+  }
+  return true;
+}
+
+// Origin returns "scheme://host[:port]" in normal form. Clients of one app mostly send the same
+// host, so the last one is remembered.
+const std::string& Origin(std::string_view host, bool secure) {
+  thread_local std::string last_host, last_origin;
+  thread_local bool last_secure = false;
+  if (last_secure == secure && last_host == host && !last_origin.empty()) return last_origin;
+  std::string prefix = secure ? "https://" : "http://";
+  prefix += host;
+  auto url = ada::parse<ada::url_aggregator>(prefix);
+  last_origin = url ? url->get_origin() : prefix;
+  last_host = host;
+  last_secure = secure;
+  return last_origin;
+}
+
+
+bool IsAscii(const uint8_t* data, size_t length) {
+  uint64_t seen = 0;
+  size_t i = 0;
+  for (; i + 8 <= length; i += 8) {
+    uint64_t word;
+    memcpy(&word, data + i, 8);
+    seen |= word;
+  }
+  for (; i < length; i++) seen |= data[i];
+  return (seen & 0x8080808080808080u) == 0;
+}
+
+// Writer appends one record to the isolate's output.
+class Writer {
+ public:
+  Writer(nano_isolate* self, nano_kind kind, uint32_t id) : self_(self) {
+    uint8_t* at = self->out.Reserve(sizeof(nano_record));
+    memset(at, 0, sizeof(nano_record));
+    start_ = self->out.length();
+    self->out.Commit(sizeof(nano_record));
+    record()->kind = kind;
+    record()->id = id;
+  }
+  ~Writer() {
+    size_t size = self_->out.length() - start_;
+    size_t padding = (8 - size % 8) % 8;
+    self_->out.Reserve(padding);
+    self_->out.Commit(padding);
+    record()->size = static_cast<uint32_t>(size + padding);
+  }
+  // Valid until more is appended.
+  nano_record* record() {
+    return reinterpret_cast<nano_record*>(const_cast<uint8_t*>(self_->out.data()) + start_);
+  }
+
+  // Latin1 appends a string whose characters are all below 256.
+  uint32_t Latin1(v8::Isolate* isolate, v8::Local<v8::Value> value) {
+    if (!value->IsString()) return 0;
+    auto text = value.As<v8::String>();
+    uint32_t length = static_cast<uint32_t>(text->Length());
+    if (length == 0) return 0;
+    text->WriteOneByteV2(isolate, 0, length, self_->out.Reserve(length));
+    self_->out.Commit(length);
+    return length;
+  }
+
+  // Body appends a string as UTF-8, or bytes; large ones go to a block of their own.
+  void Body(v8::Isolate* isolate, v8::Local<v8::Value> value) {
+    if (value->IsString()) {
+      Text(isolate, value.As<v8::String>());
+    } else if (value->IsArrayBufferView()) {
+      auto view = value.As<v8::ArrayBufferView>();
+      size_t length = view->ByteLength();
+      view->CopyContents(Take(length), length);
+      Done(length);
+    } else if (value->IsArrayBuffer()) {
+      auto buffer = value.As<v8::ArrayBuffer>();
+      size_t length = buffer->ByteLength();
+      if (length > 0) memcpy(Take(length), buffer->Data(), length);
+      Done(length);
+    }
+  }
+
+ private:
+  // Beyond this a body is not copied a second time into the connection's buffer.
+  static constexpr size_t kInline = 16 << 10;
+
+  uint8_t* Take(size_t capacity) {
+    if (capacity <= kInline) return self_->out.Reserve(capacity);
+    block_ = static_cast<uint8_t*>(malloc(NANO_HEAD_ROOM + capacity));
+    if (block_ == nullptr) abort();
+    return block_ + NANO_HEAD_ROOM;
+  }
+  void Done(size_t length) {
+    record()->body_length = static_cast<uint32_t>(length);
+    record()->block = block_;
+    if (block_ == nullptr) self_->out.Commit(length);
+  }
+  void Text(v8::Isolate* isolate, v8::Local<v8::String> text) {
+    size_t length = static_cast<size_t>(text->Length());
+    if (text->IsOneByte()) {
+      uint8_t* at = Take(length);
+      text->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(length), at);
+      if (IsAscii(at, length)) return Done(length);
+      free(block_);
+      block_ = nullptr;
+    }
+    // A Latin-1 character becomes at most two bytes, a UTF-16 unit at most three.
+    size_t capacity = length <= kInline / 3 ? length * 3 : text->Utf8LengthV2(isolate);
+    uint8_t* at = Take(capacity);
+    Done(text->WriteUtf8V2(isolate, reinterpret_cast<char*>(at), capacity,
+                           v8::String::WriteFlags::kReplaceInvalidUtf8));
+  }
+
+  nano_isolate* self_;
+  size_t start_;
+  uint8_t* block_ = nullptr;
+};
+
+uint32_t Unsigned(v8::Local<v8::Value> value) { return value.As<v8::Uint32>()->Value(); }
+
+}  // namespace
+
+void respond(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  nano_isolate* self = nano_isolate::From(isolate);
+  Writer writer(self, NANO_RESPOND, Unsigned(info[0]));
+  writer.record()->status = static_cast<uint16_t>(Unsigned(info[1]));
+  writer.record()->flags = static_cast<uint8_t>(Unsigned(info[5]));
+  uint32_t reason = writer.Latin1(isolate, info[2]);
+  uint32_t head = writer.Latin1(isolate, info[3]);
+  writer.record()->reason_length = reason;
+  writer.record()->head_length = head;
+  writer.Body(isolate, info[4]);
+}
+
+void respondChunk(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  Writer writer(nano_isolate::From(isolate), NANO_CHUNK, Unsigned(info[0]));
+  writer.Body(isolate, info[1]);
+}
+
+void respondEnd(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  Writer writer(nano_isolate::From(isolate), NANO_END, Unsigned(info[0]));
+  writer.record()->flags = info[1]->BooleanValue(isolate) ? 1 : 0;
+}
+
+void settled(Info info) {
+  Writer writer(nano_isolate::From(info.GetIsolate()), NANO_SETTLED, Unsigned(info[0]));
+}
+
+void timerSet(Info info) {
+  Writer writer(nano_isolate::From(info.GetIsolate()), NANO_TIMER_SET, Unsigned(info[0]));
+  writer.record()->delay_ms = info[1].As<v8::Number>()->Value();
+}
+
+void timerClear(Info info) {
+  Writer writer(nano_isolate::From(info.GetIsolate()), NANO_TIMER_CLEAR, Unsigned(info[0]));
+}
+
+void log(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  int32_t request = info[1].As<v8::Int32>()->Value();
+  Writer writer(nano_isolate::From(isolate), NANO_LOG,
+                request < 0 ? 0 : static_cast<uint32_t>(request));
+  writer.record()->status = request < 0 ? 0 : 1;
+  writer.record()->flags = static_cast<uint8_t>(Unsigned(info[0]));
+  writer.Body(isolate, info[2]);
+}
+
+void requestURL(Info info) {
+  Record record(info);
+  v8::Isolate* isolate = info.GetIsolate();
+  const std::string& origin = Origin(record.Span(record.words[kHost]), record.secure());
+  std::string_view target = record.Span(record.words[kTarget]);
+  char small[512];
+  if (IsPlainTarget(target) && origin.size() + target.size() <= sizeof small) {
+    memcpy(small, origin.data(), origin.size());
+    memcpy(small + origin.size(), target.data(), target.size());
+    info.GetReturnValue().Set(OneByte(isolate, {small, origin.size() + target.size()}));
+    return;
+  }
+  std::string url = origin;
+  url += target;
+  auto parsed = ada::parse<ada::url_aggregator>(url);
+  info.GetReturnValue().Set(OneByte(isolate, parsed ? parsed->get_href() : url));
+}
+
+void requestMethod(Info info) {
+  Record record(info);
+  std::string_view head(record.head, record.words[kHeadLength]);
+  info.GetReturnValue().Set(OneByte(info.GetIsolate(), head.substr(0, head.find(' '))));
+}
+
+void requestHeader(Info info) {
+  Record record(info);
+  v8::Isolate* isolate = info.GetIsolate();
+  auto wanted = info[2].As<v8::String>();
+  char name[256];
+  size_t length = static_cast<size_t>(wanted->Length());
+  info.GetReturnValue().SetNull();
+  if (length > sizeof name) return;
+  wanted->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(length),
+                         reinterpret_cast<uint8_t*>(name));
+  std::string_view lower(name, length);
+  std::string_view first;
+  std::string combined;
+  bool found = false;
+  for (uint32_t i = 0; i < record.field_count(); i++) {
+    if (!EqualsLower(record.FieldName(i), lower)) continue;
+    if (!found) {
+      first = record.FieldValue(i);
+      found = true;
+      continue;
+    }
+    if (combined.empty()) combined = first;
+    combined += lower == "cookie" ? "; " : ", ";
+    combined += record.FieldValue(i);
+  }
+  if (found) info.GetReturnValue().Set(OneByte(isolate, combined.empty() ? first : combined));
+}
+
+void requestHeaders(Info info) {
+  Record record(info);
+  v8::Isolate* isolate = info.GetIsolate();
+  v8::LocalVector<v8::Value> flat(isolate);
+  flat.reserve(2 * record.field_count());
+  char lower[256];
+  for (uint32_t i = 0; i < record.field_count(); i++) {
+    std::string_view name = record.FieldName(i);
+    std::string long_name;
+    char* to = lower;
+    if (name.size() > sizeof lower) {
+      long_name.resize(name.size());
+      to = long_name.data();
+    }
+    for (size_t k = 0; k < name.size(); k++) to[k] = Lower(name[k]);
+    flat.push_back(v8::String::NewFromOneByte(isolate, reinterpret_cast<uint8_t*>(to),
+                                              v8::NewStringType::kInternalized,
+                                              static_cast<int>(name.size()))
+                       .ToLocalChecked());
+    flat.push_back(OneByte(isolate, record.FieldValue(i)));
+  }
+  info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
+}
+
+void requestText(Info info) {
+  std::string_view body = Record(info).Body();
+  if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);
+  v8::Isolate* isolate = info.GetIsolate();
+  auto* bytes = reinterpret_cast<const uint8_t*>(body.data());
+  v8::MaybeLocal<v8::String> text =
+      IsAscii(bytes, body.size())
+          ? v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
+                                       static_cast<int>(body.size()))
+          : v8::String::NewFromUtf8(isolate, body.data(), v8::NewStringType::kNormal,
+                                    static_cast<int>(body.size()));
+  v8::Local<v8::String> result;
+  if (!text.ToLocal(&result)) {
+    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "body is too long for a string")));
+    return;
+  }
+  info.GetReturnValue().Set(result);
+}
+
+void requestBytes(Info info) {
+  std::string_view body = Record(info).Body();
+  v8::Isolate* isolate = info.GetIsolate();
+  v8::Local<v8::ArrayBuffer> buffer;
+  if (!v8::ArrayBuffer::MaybeNew(isolate, body.size(),
+                                 v8::BackingStoreInitializationMode::kUninitialized)
+           .ToLocal(&buffer)) {
+    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "out of memory for the body")));
+    return;
+  }
+  if (!body.empty()) memcpy(buffer->Data(), body.data(), body.size());
+  info.GetReturnValue().Set(v8::Uint8Array::New(buffer, 0, body.size()));
+}
+
+void remoteAddress(Info info) {
+  Record record(info);
+  uint32_t word = record.words[kRemote];
+  info.GetReturnValue().Set(
+      OneByte(info.GetIsolate(),
+              {reinterpret_cast<const char*>(record.words) + (word & 0xffffff), word >> 24}));
+}
+
+}  // namespace nano::ops
