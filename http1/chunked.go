@@ -2,8 +2,8 @@ package http1
 
 // The bounds on what a chunked body may carry beside its data, in bytes for the whole body.
 const (
-	MaxChunkExtensions = 8 << 10
-	MaxTrailers        = 8 << 10
+	MaxChunkExtensions = 8 << 10 // what lies between a size and its LF, if there is an extension
+	MaxTrailers        = 8 << 10 // the trailer section and the empty line after it
 )
 
 // The refusals of ChunkDecoder.

@@ -1,6 +1,9 @@
 package http1
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The refusals of Parse.
 var (
@@ -301,6 +304,11 @@ func (h *Head) parseFields(b []byte, i int) (int, error) {
 		i += 2
 		if len(fields) == MaxFields {
 			return 0, errTooManyFields
+		}
+		if len(fields) == cap(fields) {
+			// Kept at once, so that a head that comes in pieces grows it only once, too.
+			fields = slices.Grow(fields, max(16, len(fields)))
+			h.Fields = fields
 		}
 		fields = append(fields, Field{uint16(name), uint16(nameLength), uint16(value), uint16(valueEnd - value)})
 		switch nameLength {
