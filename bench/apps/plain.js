@@ -1,0 +1,6 @@
+// The smallest answer: what a runtime costs by itself.
+export default {
+  fetch() {
+    return new Response("Hello, World!");
+  },
+};

@@ -1,0 +1,230 @@
+// Command bench runs NANO and its peers (Deno, Bun, workerd, Node) side by side under the same
+// loads, on the same cores and in one run, and writes what it found to bench/RESULTS.md and
+// bench/results.json.
+//
+// Usage, from the repository's root after make build:
+//
+//	go run ./bench [--scenario plain,json] [--peers nano,bun] [--duration 5s] [--rounds 3] [--quick] [--out FILE]
+//
+// Without --out, only a complete run is written to bench/RESULTS.md; the report of any other is
+// printed. Progress goes to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// checkNames are the measurements that are no load scenarios.
+var checkNames = []string{"loops", "launch", "wakeups", "memory", "micro"}
+
+// bench is one run.
+type bench struct {
+	root, folder string // of the repository, of bench/
+	temporary    string // removed at the end
+	peers        []peer
+	selected     []string // names of scenarios and checks
+	serverCore   string
+	clientCore   string
+	duration     time.Duration // of a round
+	warmUp       time.Duration
+	rounds       int
+	launches     int
+	out          string // "": print the report
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run reads the flags, measures, and writes the report.
+func run(ctx context.Context, arguments []string) error {
+	b, names, err := parseFlags(arguments)
+	if err != nil {
+		return err
+	}
+	if err := checkTools(); err != nil {
+		return err
+	}
+	if err := b.chooseCores(); err != nil {
+		return err
+	}
+	if b.peers, err = findPeers(ctx, b.root, names); err != nil {
+		return err
+	}
+	if b.temporary, err = os.MkdirTemp("", "nano-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.temporary)
+	found, err := b.measureAll(ctx)
+	if err != nil {
+		return err
+	}
+	if b.out == "" {
+		fmt.Print(found.markdown())
+		return nil
+	}
+	encoded, err := found.encode()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(jsonPath(b.out), encoded, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(b.out, []byte(found.markdown()), 0o644)
+}
+
+// jsonPath puts results.json beside RESULTS.md.
+func jsonPath(report string) string {
+	name := strings.TrimSuffix(filepath.Base(report), filepath.Ext(report))
+	return filepath.Join(filepath.Dir(report), strings.ToLower(name)+".json")
+}
+
+// parseFlags returns a run without its peers, and their names.
+func parseFlags(arguments []string) (*bench, []string, error) {
+	all := slices.Clone(checkNames)
+	for index, s := range scenarios() {
+		all = slices.Insert(all, index, s.Name)
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	selected := flags.String("scenario", strings.Join(all, ","), "what to measure")
+	peers := flags.String("peers", strings.Join(peerNames, ","), "whom to measure")
+	duration := flags.Duration("duration", 5*time.Second, "length of a round, in whole seconds")
+	rounds := flags.Int("rounds", 3, "rounds of each scenario")
+	quick := flags.Bool("quick", false, "one second a round: to see that it works, not to compare")
+	out := flags.String("out", "", "file for the report; JSON goes beside it (default bench/RESULTS.md for a complete run)")
+	if err := flags.Parse(arguments); err != nil {
+		return nil, nil, err
+	}
+	b := &bench{duration: *duration, rounds: *rounds, warmUp: 2 * time.Second, launches: 20, out: *out}
+	if *quick {
+		b.duration, b.warmUp, b.launches = time.Second, time.Second, 5
+	}
+	if b.duration < time.Second || b.rounds < 1 || flags.NArg() > 0 {
+		return nil, nil, errors.New("want --duration of at least 1s, --rounds of at least 1, and no further arguments")
+	}
+	b.selected = strings.Split(*selected, ",")
+	for _, name := range b.selected {
+		if !slices.Contains(all, name) {
+			return nil, nil, fmt.Errorf("no scenario %q: want some of %s", name, strings.Join(all, ","))
+		}
+	}
+	names := strings.Split(*peers, ",")
+	for _, name := range names {
+		if !slices.Contains(peerNames, name) {
+			return nil, nil, fmt.Errorf("no peer %q: want some of %s", name, strings.Join(peerNames, ","))
+		}
+	}
+	if err := b.findPlace(); err != nil {
+		return nil, nil, err
+	}
+	if b.out == "" && !*quick && len(b.selected) == len(all) && len(names) == len(peerNames) {
+		b.out = filepath.Join(b.folder, "RESULTS.md")
+	}
+	return b, names, nil
+}
+
+// findPlace finds the repository's root.
+func (b *bench) findPlace() error {
+	output, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOMOD: %w", err)
+	}
+	b.root = filepath.Dir(strings.TrimSpace(string(output)))
+	b.folder = filepath.Join(b.root, "bench")
+	if _, err := os.Stat(filepath.Join(b.folder, "apps")); err != nil {
+		return errors.New("run it inside NANO's repository")
+	}
+	return nil
+}
+
+// chooseCores takes one core for the servers and one for wrk.
+func (b *bench) chooseCores() error {
+	cores, err := allowedCores()
+	if err != nil {
+		return err
+	}
+	if len(cores) < 2 {
+		return errors.New("two cores are needed, one for the server and one for wrk")
+	}
+	// The first and the last core are least likely to be two threads of one.
+	b.serverCore, b.clientCore = strconv.Itoa(cores[0]), strconv.Itoa(cores[len(cores)-1])
+	return nil
+}
+
+// measureAll runs all that was selected. A part that fails is noted, and the others go on.
+func (b *bench) measureAll(ctx context.Context) (*results, error) {
+	found := &results{
+		Started: time.Now(), Commit: b.commit(ctx), Machine: readMachine(b.serverCore), Versions: toolVersions(ctx, b.peers),
+		Seconds: b.duration.Seconds(), Rounds: b.rounds, Cores: [2]string{b.serverCore, b.clientCore},
+	}
+	note := func(part string, err error) {
+		if err != nil {
+			found.Failures = append(found.Failures, part+": "+err.Error())
+			progress("%s: %v", part, err)
+		}
+	}
+	for _, s := range scenarios() {
+		if slices.Contains(b.selected, s.Name) && ctx.Err() == nil {
+			one, err := b.runScenario(ctx, s)
+			note(s.Name, err)
+			found.Scenarios = append(found.Scenarios, one)
+		}
+	}
+	checks := map[string]func() error{
+		"loops":   func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
+		"launch":  func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
+		"wakeups": func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
+		"memory":  func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
+		"micro": func() error {
+			var failures []string
+			found.Micro, failures = b.runMicro(ctx)
+			found.Failures = append(found.Failures, failures...)
+			return nil
+		},
+	}
+	for _, name := range checkNames {
+		if slices.Contains(b.selected, name) && ctx.Err() == nil {
+			note(name, checks[name]())
+		}
+	}
+	found.Finished = time.Now()
+	found.Targets = found.judge()
+	return found, ctx.Err()
+}
+
+// commit names the checked-out version of NANO.
+func (b *bench) commit(ctx context.Context) string {
+	command := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
+	command.Dir = b.root
+	output, err := command.Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(output))
+}
+
+// progress tells on standard error what goes on.
+func progress(format string, arguments ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", arguments...)
+}
