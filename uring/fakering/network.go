@@ -1,0 +1,246 @@
+package fakering
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// descriptor is a listener or the loop's end of a connection.
+type descriptor struct {
+	fd        int
+	listening bool
+	backlog   []*Peer
+	peer      *Peer
+	closing   bool // Close was called
+
+	// The operations in flight, until their last completion is reaped.
+	accept, receive, send *operation
+}
+
+// Peer is the other end of a connection to a listener of the ring. Its methods may be called from
+// any goroutine.
+type Peer struct {
+	ring     *Ring
+	byteWise bool
+
+	toLoop    []byte
+	ended     bool // no more to the loop
+	gone      bool // does not read any more either
+	reset     bool
+	fromLoop  []byte
+	loopEnded bool // the loop shut its side down, or closed
+	loopGone  bool // the loop closed
+	refused   bool // dropped from the backlog
+	window    int  // bytes that it takes; -1: any number
+	accepted  bool
+	loopDeaf  bool // the loop shut its receiving side
+}
+
+// Listen makes a listener for AcceptMultishot.
+func (r *Ring) Listen() (fd int) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.newDescriptor(&descriptor{listening: true})
+}
+
+func (r *Ring) newDescriptor(d *descriptor) int {
+	if n := len(r.closed); n > 0 && r.chance(r.config.Faults.ReuseDescriptor) {
+		d.fd = r.closed[n-1] // the latest, like a kernel that takes the lowest
+		r.closed = r.closed[:n-1]
+	} else {
+		d.fd = r.descriptorNext
+		r.descriptorNext++
+	}
+	r.descriptors[d.fd] = d
+	r.order = append(r.order, d)
+	return d.fd
+}
+
+// Dial connects to a listener. Bytes can be written before the loop accepts.
+func (r *Ring) Dial(listener int) *Peer {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	p := &Peer{ring: r, window: -1, byteWise: r.chance(r.config.Faults.ByteAtATime)}
+	d := r.descriptors[listener]
+	if d == nil || !d.listening || d.closing {
+		p.refused = true
+		return p
+	}
+	d.backlog = append(d.backlog, p)
+	r.touch()
+	return p
+}
+
+// change runs f under the ring's lock and has a waiting Enter look again.
+func (p *Peer) change(f func()) {
+	p.ring.mutex.Lock()
+	defer p.ring.mutex.Unlock()
+	f()
+	p.ring.touch()
+}
+
+// touch has an Enter that waits, or is about to, look again.
+func (r *Ring) touch() {
+	r.changed = true
+	r.postMutex.Lock()
+	defer r.postMutex.Unlock()
+	r.nudge.signal()
+}
+
+// Write sends b to the loop. It never blocks.
+func (p *Peer) Write(b []byte) { p.change(func() { p.toLoop = append(p.toLoop, b...) }) }
+
+// WriteString is Write for text.
+func (p *Peer) WriteString(s string) { p.Write([]byte(s)) }
+
+// CloseWrite ends the stream to the loop after what was written.
+func (p *Peer) CloseWrite() { p.change(func() { p.ended = true }) }
+
+// Close ends both directions: the loop reads the end of the stream after what was written, and its
+// sends fail.
+func (p *Peer) Close() { p.change(func() { p.ended, p.gone = true, true }) }
+
+// Reset breaks the connection: the loop's operations fail with ECONNRESET or EPIPE. What the loop
+// has not received is lost.
+func (p *Peer) Reset() { p.change(p.breakConnection) }
+
+func (p *Peer) breakConnection() {
+	p.ended, p.gone, p.reset, p.toLoop = true, true, true, nil
+}
+
+// SetWindow lets the loop send n more bytes, below 0 any number, before its sends wait.
+func (p *Peer) SetWindow(n int) { p.change(func() { p.window = n }) }
+
+// Take gives what the loop has sent since the last Take.
+func (p *Peer) Take() []byte {
+	var b []byte
+	p.change(func() { b, p.fromLoop = p.fromLoop, nil })
+	return b
+}
+
+// Ended tells whether the loop has ended its stream, by Shutdown or Close. What it sent before can
+// still be taken.
+func (p *Peer) Ended() bool {
+	return p.look(func() bool { return p.loopEnded || p.reset || p.refused })
+}
+
+// Closed tells whether the loop has closed the connection, or never got it.
+func (p *Peer) Closed() bool { return p.look(func() bool { return p.loopGone || p.refused }) }
+
+// Broken tells whether the connection was reset, by the peer or as a fault.
+func (p *Peer) Broken() bool { return p.look(func() bool { return p.reset || p.refused }) }
+
+// Accepted tells whether the loop has got the connection.
+func (p *Peer) Accepted() bool { return p.look(func() bool { return p.accepted }) }
+
+func (p *Peer) look(f func() bool) bool {
+	p.ring.mutex.Lock()
+	defer p.ring.mutex.Unlock()
+	return f()
+}
+
+// progressAccept makes the completions of an armed accept.
+func (r *Ring) progressAccept(d *descriptor) {
+	op := d.accept
+	for !op.ended && len(d.backlog) > 0 && !r.chance(r.config.Faults.Delay) {
+		if r.chance(r.config.Faults.AcceptError) {
+			if r.random.IntN(2) == 0 {
+				r.complete(op, failure(unix.EMFILE), 0)
+				continue
+			}
+			d.backlog[0].refused = true
+			d.backlog = d.backlog[1:]
+			r.complete(op, failure(unix.ECONNABORTED), 0)
+			continue
+		}
+		peer := d.backlog[0]
+		d.backlog = d.backlog[1:]
+		peer.accepted = true
+		fd := r.newDescriptor(&descriptor{peer: peer})
+		r.complete(op, int32(fd), r.moreUnlessEnding())
+	}
+}
+
+// moreUnlessEnding draws whether a multishot operation stays armed.
+func (r *Ring) moreUnlessEnding() uint32 {
+	if r.chance(r.config.Faults.MultishotEnds) {
+		return 0
+	}
+	return completionMore
+}
+
+// progressReceive makes the completions of an armed receive.
+func (r *Ring) progressReceive(d *descriptor) {
+	op, p := d.receive, d.peer
+	for !op.ended {
+		if p.loopDeaf {
+			r.complete(op, 0, 0)
+			return
+		}
+		if len(p.toLoop) == 0 && !p.ended || r.chance(r.config.Faults.Delay) {
+			return
+		}
+		if r.chance(r.config.Faults.Reset) {
+			p.breakConnection()
+		}
+		switch {
+		case p.reset:
+			r.complete(op, failure(unix.ECONNRESET), 0)
+		case len(p.toLoop) == 0:
+			r.complete(op, 0, 0)
+		case len(r.buffers.free) == 0 || r.chance(r.config.Faults.NoBuffers):
+			r.complete(op, failure(unix.ENOBUFS), 0)
+		default:
+			r.receiveInto(op, p)
+		}
+	}
+}
+
+func (r *Ring) receiveInto(op *operation, p *Peer) {
+	n := min(len(p.toLoop), r.buffers.size)
+	if p.byteWise {
+		n = 1
+	} else if r.chance(r.config.Faults.ShortReceive) {
+		n = 1 + r.random.IntN(n)
+	}
+	id := r.buffers.receive(p.toLoop[:n])
+	p.toLoop = p.toLoop[n:]
+	r.complete(op, int32(n), r.moreUnlessEnding()|completionBuffer|uint32(id)<<16)
+}
+
+// progressSend moves bytes to the peer, and completes the send once all are there.
+func (r *Ring) progressSend(d *descriptor) {
+	op, p := d.send, d.peer
+	if op.ended || r.chance(r.config.Faults.Delay) {
+		return
+	}
+	if r.chance(r.config.Faults.Reset) {
+		p.breakConnection()
+	}
+	if p.gone || p.loopEnded {
+		switch {
+		case op.done > 0: // the kernel tells of the bytes first, and of the error next time
+			r.complete(op, int32(op.done), 0)
+		case p.reset && r.random.IntN(2) == 0:
+			r.complete(op, failure(unix.ECONNRESET), 0)
+		default:
+			r.complete(op, failure(unix.EPIPE), 0)
+		}
+		return
+	}
+	n := len(op.memory) - op.done
+	if p.window >= 0 {
+		n = min(n, p.window)
+	}
+	short := n > 1 && r.chance(r.config.Faults.ShortSend)
+	if short {
+		n = 1 + r.random.IntN(n-1)
+	}
+	if p.window >= 0 {
+		p.window -= n
+	}
+	p.fromLoop = append(p.fromLoop, op.memory[op.done:op.done+n]...)
+	op.done += n
+	if short || op.done == len(op.memory) {
+		r.complete(op, int32(op.done), 0)
+	}
+}
