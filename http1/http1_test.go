@@ -52,17 +52,28 @@ func parsePieces(raw []byte, limit int, lengths ...int) summary {
 	return summarise(raw, &h, err)
 }
 
+// same reports whether two ways of cutting raw may give these results: they must be equal, but for what
+// the doc comment of Parse allows.
+func same(raw []byte, limit int, a, b summary) bool {
+	statuses := func(x, y int) bool {
+		return a.status == x && b.status == y || a.status == y && b.status == x
+	}
+	overLimit := len(raw) >= limit && statuses(400, 431)
+	unfinished := !bytes.Contains(raw, []byte("\r\n\r\n")) && statuses(400, -1)
+	return a == b || overLimit || unfinished
+}
+
 // checkSplits checks that raw, cut anywhere or into single bytes, gives the same result as in one piece.
 func checkSplits(t *testing.T, raw []byte, limit int) {
 	want := parseOnce(raw, limit)
 	every := make([]int, len(raw))
 	for cut := range raw {
 		every[cut] = cut
-		if got := parsePieces(raw, limit, cut); got != want {
+		if got := parsePieces(raw, limit, cut); !same(raw, limit, got, want) {
 			t.Fatalf("cut at %d: got %v, want %v\n%q", cut, got, want, raw)
 		}
 	}
-	if got := parsePieces(raw, limit, every...); got != want {
+	if got := parsePieces(raw, limit, every...); !same(raw, limit, got, want) {
 		t.Fatalf("byte by byte: got %v, want %v\n%q", got, want, raw)
 	}
 }

@@ -41,8 +41,10 @@ func (h *Head) Reset() { h.scanned, h.attempted = 0, 0 }
 // all of them from the start of the head. However small the pieces, a byte is looked at a few times
 // only. After nil and after an *Error, h is ready for the next head.
 //
-// How a head was cut into pieces does not matter for the result, with one exception: a head that
-// is both malformed and over the limit gets 400 or 431.
+// How a head was cut into pieces does not matter for the result, but in two cases: a head that is both
+// malformed and over the limit gets 400 or 431; and while a head is not complete, a fault of its syntax
+// may be refused with the first bytes that show it or only later. A forbidden control byte is always
+// refused at once.
 func (h *Head) Parse(b []byte, limit int) error {
 	limit = max(0, min(limit, MaxHeadLength))
 	if len(b) > limit {
