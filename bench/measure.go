@@ -48,13 +48,14 @@ type peerResult struct {
 type scenarioResult struct {
 	Name  string       `json:"name"`
 	Title string       `json:"title"`
+	Note  string       `json:"note,omitempty"`
 	Peers []peerResult `json:"peers"`
 }
 
 // runScenario starts all peers, verifies their answers, warms them up and loads them in turn, round
 // by round, so that whatever disturbs the machine meets all of them alike.
 func (b *bench) runScenario(ctx context.Context, s scenario) (scenarioResult, error) {
-	result := scenarioResult{Name: s.Name, Title: s.Title}
+	result := scenarioResult{Name: s.Name, Title: s.Title, Note: s.Note}
 	servers := make([]*server, len(b.peers))
 	for index, p := range b.peers {
 		result.Peers = append(result.Peers, peerResult{Peer: p.Name})

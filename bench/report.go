@@ -68,7 +68,7 @@ const readingNotes = `## How it was measured
   a scenario run at the same time, are verified to give the same answers, are warmed up, and are then loaded in turn,
   round by round. A figure is the median of all rounds.
 - CPU per request is what the server's whole process tree consumed during wrk's run, divided by the requests that wrk
-  counted. It holds steady where requests per second are capped by the client, as they are here.
+  counted. It holds steady where requests per second are capped by the client.
 - The total is exact (/proc/PID/task/TID/schedstat). The kernel only samples whether a core is in user or system mode,
   250 times a second; the split is taken over all rounds together, and ± is its standard error.
 - Over loopback, the kernel's work on both ends of a connection is charged to whoever sends.
@@ -134,6 +134,9 @@ func (r *results) writeSummary(page *strings.Builder) {
 func (s scenarioResult) write(page *strings.Builder) {
 	fmt.Fprintf(page, "## %s (`%s`)\n\n", strings.ToUpper(s.Title[:1])+s.Title[1:], s.Name)
 	writeTable(page, scenarioColumns, scenarioRows(s.Peers))
+	if s.Note != "" {
+		page.WriteString(s.Note + "\n\n")
+	}
 	for _, p := range s.Peers {
 		if p.Failure != "" {
 			fmt.Fprintf(page, "%s: %s\n\n", p.Peer, oneLine(p.Failure))
@@ -259,6 +262,8 @@ func writeTable(page *strings.Builder, header []string, rows [][]string) {
 func milliseconds(duration time.Duration) string {
 	value := float64(duration) / float64(time.Millisecond)
 	switch {
+	case value == 0: // wrk has no latencies if a pipeline was never empty
+		return "–"
 	case value < 1:
 		return fmt.Sprintf("%.3f ms", value)
 	case value < 100:

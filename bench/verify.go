@@ -73,7 +73,15 @@ func (e exchange) check(connection net.Conn, reader *bufio.Reader, address strin
 	if err != nil {
 		return true, err
 	}
-	return response.Close, e.Want.compare(response, string(body))
+	if err := e.Want.compare(response, string(body)); err != nil {
+		return true, err
+	}
+	if e.Closes {
+		if _, err := reader.ReadByte(); err != io.EOF {
+			return true, fmt.Errorf("the connection stayed open (%v)", err)
+		}
+	}
+	return response.Close || e.Closes, nil
 }
 
 // compare returns an error that names the first difference between a response and the answer.
