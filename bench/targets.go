@@ -120,10 +120,10 @@ func (r *results) judgeLoops() target {
 	return t
 }
 
-// metric looks a benchmark's metric up, by parts of the names.
-func (r *results) metric(name, unit string) (float64, bool) {
+// metric looks a metric of a benchmark up, by the package and a part of the benchmark's name.
+func (r *results) metric(packageName, name, unit string) (float64, bool) {
 	for _, micro := range r.Micro {
-		if value, found := micro.Metrics[unit]; found && strings.Contains(micro.Name, name) {
+		if value, found := micro.Metrics[unit]; found && micro.Package == packageName && strings.Contains(micro.Name, name) {
 			return value, true
 		}
 	}
@@ -132,12 +132,12 @@ func (r *results) metric(name, unit string) (float64, bool) {
 
 func (r *results) judgeIsolates() []target {
 	restore := target{Text: fmt.Sprintf("isolate restored in ≤ %.1f ms p99, at 500 isolates", restoreMillisMost), Verdict: notMeasured}
-	if value, found := r.metric("Density", "ms-p99"); found {
+	if value, found := r.metric("./isolates", "Density", "ms-p99"); found {
 		restore.Measured = fmt.Sprintf("%.2f ms", value)
 		restore.Verdict = verdict(value <= restoreMillisMost)
 	}
 	density := target{Text: "isolate resident in ≤ 1.0 MB, at 500 isolates", Verdict: notMeasured}
-	if value, found := r.metric("Density", "KB/isolate"); found {
+	if value, found := r.metric("./isolates", "Density", "KB/isolate"); found {
 		density.Measured = fmt.Sprintf("%.0f KB", value)
 		density.Verdict = verdict(value <= isolateKBMost)
 	}
@@ -176,7 +176,7 @@ func (r *results) judgeIdle() target {
 
 func (r *results) judgeAllocations() target {
 	t := target{Text: "0 Go allocations per plain-text request", Verdict: notMeasured}
-	if value, found := r.metric("Plain", "allocs/op"); found {
+	if value, found := r.metric("./loop", "Plain", "allocs/op"); found {
 		t.Measured = fmt.Sprintf("%.0f allocs/op", value)
 		t.Verdict = verdict(value == 0)
 	}
