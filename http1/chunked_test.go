@@ -206,6 +206,8 @@ func TestChunkDecoder(t *testing.T) {
 		{"RFC 9112 §7.1.1 bound, one chunk", "1;" + long[2:] + "\r\na\r\n0\r\n\r\n", "a"},
 		{"RFC 9112 §7.1.1 over the bound, one chunk", "1;" + long[1:] + "\r\na\r\n0\r\n\r\n", wrong},
 		{"RFC 9112 §7.1.1 over the bound, many chunks", strings.Repeat("1;x\r\na\r\n", MaxChunkExtensions/3+1) + "0\r\n\r\n", wrong},
+		{"RFC 9112 §7.1.1 bound, many chunks", strings.Repeat("1;xy\r\na\r\n", MaxChunkExtensions/4) + "0\r\n\r\n", strings.Repeat("a", MaxChunkExtensions/4)},
+		{"RFC 9112 §7.1.1 over the bound by a semicolon", strings.Repeat("1;xy\r\na\r\n", MaxChunkExtensions/4) + "0;", wrong},
 		{"RFC 9112 §7.1.2 trailers", "1\r\na\r\n0\r\nX: y\r\nEmpty:\r\nZ:\tcaf\xe9 \r\n\r\n", "a"},
 		{"RFC 9112 §7.1.2 framing fields among trailers", "0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", ""},
 		{"RFC 9112 §7.1.2 space before the colon", "0\r\nX : y\r\n\r\n", wrong},

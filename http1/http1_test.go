@@ -19,6 +19,9 @@ func summarise(b []byte, h *Head, err error) summary {
 		return summary{status: -1}
 	}
 	if refusal, ok := err.(*Error); ok {
+		if err.Error() != refusal.Reason || refusal.Reason == "" {
+			return summary{text: "an Error without a reason"}
+		}
 		return summary{status: refusal.Status}
 	}
 	var s strings.Builder

@@ -40,6 +40,8 @@ func TestAppendResponseHead(t *testing.T) {
 		{"framing among the app's lines", ResponseHead{Status: 200, ContentLength: 1, Date: date,
 			Head: []byte("Content-Length: 9\r\na: b\r\nTransfer-Encoding: gzip\r\nCONNECTION: upgrade\r\nc: d\r\nkeep-alive: 5\r\nUpgrade: x\r\ndate: now\r\n")},
 			[]string{"HTTP/1.1 200 OK", "date: Sun, 06 Nov 1994 08:49:37 GMT", "a: b", "c: d", "content-length: 1"}},
+		{"a last line without its end", ResponseHead{Status: 200, ContentLength: 1, Head: []byte("a: b\r\nconnection: x")},
+			[]string{"HTTP/1.1 200 OK", "a: b", "content-length: 1"}},
 		{"the app's date where there is no other", ResponseHead{Status: 200, ContentLength: 1, Head: []byte("Date: then\r\n")},
 			[]string{"HTTP/1.1 200 OK", "Date: then", "content-length: 1"}},
 		{"names that only start like framing", ResponseHead{Status: 200, ContentLength: 1, Date: date,
