@@ -75,6 +75,13 @@
     }
   };
 
+  // What runs now: `request` is the id of the request whose handler was called and has not returned yet,
+  // else -1. An instance of a class, since a null-prototype object would be a slow dictionary.
+  class Running {
+    request = -1;
+  }
+  internals.running = new Running();
+
   // ---- Interfaces ----
 
   // Gives a class the property attributes of a Web IDL interface: its methods, getters and static

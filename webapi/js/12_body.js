@@ -1,0 +1,229 @@
+// Bodies of requests and responses (Fetch Standard, 5.2 and 5.3).
+//
+// The body slot of a Request or Response holds the plainest thing that does: null, a string (most
+// responses), SPENT once such a string was read, or a Body. Request has one more: INCOMING, the bytes that
+// lie in its record. A stream is made only when the app reads `body`, and the streams script is loaded only
+// then.
+(function (ops, internals) {
+  "use strict";
+  const {
+    ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+    DataViewPrototypeGetByteOffset, JSONParse, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
+    StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
+  } = internals.primordials;
+  const { classify, decodeUtf8, encodeUtf8 } = ops;
+  const { webidl } = internals;
+  const CLASS_ARRAY_BUFFER = 12;
+  const CLASS_DATA_VIEW = 14;
+  const CLASS_TYPED_ARRAY = 15;
+  const STREAMS_SCRIPT = "53_streams";
+  const BLOB_SCRIPT = "51_blob";
+  const FORM_SCRIPT = "70_form_body";
+
+  const TYPE_TEXT = "text/plain;charset=UTF-8";
+  const TYPE_FORM = "application/x-www-form-urlencoded;charset=UTF-8";
+
+  // A body that is more than a string. Exactly one of source and stream is set while it is unread; both
+  // may be null once it was read.
+  class Body {
+    // source: a string, a Uint8Array that nobody else writes to, or a Blob. stream: a ReadableStream.
+    constructor(source, stream, type) {
+      this.source = source;
+      this.stream = stream;
+      this.type = type; // the content-type that it brings along, or ""
+      this.used = false; // a source that was read; a stream knows by itself
+    }
+  }
+  internals.Body = Body;
+
+  // The slot of a body that was a string or INCOMING and was read.
+  const SPENT = { __proto__: null };
+  internals.SPENT = SPENT;
+
+  // The Body of a slot that is a string or SPENT, for whoever needs more of it than its string.
+  internals.bodyOfSlot = function bodyOfSlot(slot) {
+    if (typeof slot === "string") return new Body(slot, null, "");
+    if (slot !== SPENT) return slot;
+    const body = new Body(null, null, "");
+    body.used = true;
+    return body;
+  };
+
+  const isURLSearchParams = (value) => internals.isURLSearchParams !== undefined && internals.isURLSearchParams(value);
+  const isStream = (value) => internals.streams !== undefined && internals.streams.isReadableStream(value);
+  const isBlob = (value) => internals.isBlob !== undefined && internals.isBlob(value);
+  const isFormData = (value) => internals.isFormData !== undefined && internals.isFormData(value);
+
+  // "Extract a body" of the standard, for a value that is neither null nor undefined: a string or a Body.
+  internals.bodyFromInit = function bodyFromInit(value, context) {
+    if (typeof value === "string") return value;
+    if (typeof value === "object") {
+      const bytes = copyOfBufferSource(value);
+      if (bytes !== null) return new Body(bytes, null, "");
+      if (isStream(value)) {
+        if (internals.streams.isDisturbed(value) || internals.streams.isLocked(value)) {
+          throw new TypeError(context + ": The stream is locked or was already read.");
+        }
+        return new Body(null, value, "");
+      }
+      if (isURLSearchParams(value)) return new Body(internals.serializeURLSearchParams(value), null, TYPE_FORM);
+      if (isBlob(value)) return new Body(value, null, internals.blobType(value));
+      if (isFormData(value)) {
+        internals.load(FORM_SCRIPT);
+        const { bytes: encoded, boundary } = internals.encodeMultipart(internals.formDataEntries(value));
+        return new Body(encoded, null, "multipart/form-data; boundary=" + boundary);
+      }
+    }
+    return webidl.DOMString(value, context);
+  };
+
+  // The content-type that a slot made by bodyFromInit brings along, or "".
+  internals.bodyType = (slot) => typeof slot === "string" ? TYPE_TEXT : slot.type;
+
+  // A copy of the bytes of a BufferSource, or null for anything else.
+  function copyOfBufferSource(value) {
+    switch (classify(value)) {
+      case CLASS_ARRAY_BUFFER:
+        return copyOfRange(value, 0, ArrayBufferPrototypeGetByteLength(value));
+      case CLASS_TYPED_ARRAY:
+        return copyOfRange(TypedArrayPrototypeGetBuffer(value), TypedArrayPrototypeGetByteOffset(value),
+          TypedArrayPrototypeGetByteLength(value));
+      case CLASS_DATA_VIEW:
+        return copyOfRange(DataViewPrototypeGetBuffer(value), DataViewPrototypeGetByteOffset(value),
+          DataViewPrototypeGetByteLength(value));
+      default:
+        return null;
+    }
+  }
+
+  // Not by slicing views: their species could be the app's.
+  function copyOfRange(buffer, offset, length) {
+    const copy = new Uint8Array(length);
+    TypedArrayPrototypeSet(copy, new Uint8Array(buffer, offset, length));
+    return copy;
+  }
+
+  // ---- Reading ----
+
+  internals.isBodyUsed = (body) => body.stream !== null ? internals.streams.isDisturbed(body.stream) : body.used;
+
+  // It was read already, or someone holds a reader of its stream.
+  const isUnusable = (body) => body.stream !== null
+    ? internals.streams.isDisturbed(body.stream) || internals.streams.isLocked(body.stream)
+    : body.used;
+  internals.isBodyUnusable = isUnusable;
+
+  // What a body is read as.
+  const AS_TEXT = 0;
+  const AS_JSON = 1;
+  const AS_BYTES = 2;
+  const AS_ARRAY_BUFFER = 3;
+  const AS_BLOB = 4;
+  const AS_FORM_DATA = 5;
+  internals.bodyAs = { __proto__: null, AS_TEXT, AS_JSON, AS_BYTES, AS_ARRAY_BUFFER, AS_BLOB, AS_FORM_DATA };
+
+  internals.unusableBody = (context) =>
+    new TypeError(context + ": Body is unusable: it was already read, or a reader holds it.");
+
+  // "Consume body" of the standard. `mimeType` is the content-type header or null, for blobs and forms.
+  internals.consumeBody = async function consumeBody(body, as, mimeType, context) {
+    if (isUnusable(body)) throw internals.unusableBody(context);
+    if (body.stream !== null) return convert(await internals.streams.readAll(body.stream), as, mimeType, context);
+    return convert(takeSource(body), as, mimeType, context);
+  };
+
+  // Takes the source of an unread body without stream: a string, or bytes that the caller owns.
+  function takeSource(body) {
+    const source = body.source;
+    body.used = true;
+    body.source = null;
+    if (typeof source === "string" || !isBlob(source)) return source;
+    const bytes = internals.blobBytes(source);
+    return copyOfRange(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes),
+      TypedArrayPrototypeGetByteLength(bytes));
+  }
+
+  // data: a string, or a Uint8Array that becomes the caller's.
+  function convert(data, as, mimeType, context) {
+    switch (as) {
+      case AS_TEXT: return toText(data);
+      case AS_JSON: return JSONParse(toText(data));
+      case AS_BYTES: return toBytes(data);
+      case AS_ARRAY_BUFFER: return exactBuffer(toBytes(data));
+      case AS_BLOB:
+        internals.load(BLOB_SCRIPT);
+        return internals.createBlob(toBytes(data), mimeType === null ? "" : mimeType);
+      default:
+        internals.load(FORM_SCRIPT);
+        return internals.parseFormBody(toBytes(data), mimeType, context);
+    }
+  }
+  internals.convertBody = convert;
+
+  // As if the string had gone through UTF-8: no lone surrogates, no byte order mark.
+  function toText(data) {
+    if (typeof data !== "string") return decodeUtf8(data, false, false);
+    const text = StringPrototypeToWellFormed(data);
+    return text.length !== 0 && StringPrototypeCharCodeAt(text, 0) === 0xfeff ? StringPrototypeSlice(text, 1) : text;
+  }
+
+  const toBytes = (data) => typeof data === "string" ? encodeUtf8(data) : data;
+
+  function exactBuffer(bytes) {
+    const buffer = TypedArrayPrototypeGetBuffer(bytes);
+    const length = TypedArrayPrototypeGetByteLength(bytes);
+    if (ArrayBufferPrototypeGetByteLength(buffer) === length) return buffer;
+    const offset = TypedArrayPrototypeGetByteOffset(bytes);
+    return TypedArrayPrototypeGetBuffer(copyOfRange(buffer, offset, length));
+  }
+
+  // ---- Streams, copies, sending ----
+
+  // The bytes of the streams made here, as long as nobody has read them: such a stream need not be pumped.
+  const buffered = new SafeWeakMap();
+
+  // The ReadableStream of a body, made now if there is none yet.
+  internals.bodyStream = function bodyStream(body) {
+    if (body.stream !== null) return body.stream;
+    internals.load(STREAMS_SCRIPT);
+    const { streams } = internals;
+    if (body.used) {
+      body.stream = streams.createBuffered(new Uint8Array(0));
+      streams.cancel(body.stream, undefined); // which makes it a disturbed one
+    } else {
+      const bytes = toBytes(takeSource(body));
+      body.stream = streams.createBuffered(bytes);
+      buffered.set(body.stream, bytes);
+    }
+    return body.stream;
+  };
+
+  // "Clone a body" of the standard, for a usable one.
+  internals.cloneBody = function cloneBody(body) {
+    if (body.stream !== null) {
+      const branches = internals.streams.tee(body.stream);
+      body.stream = branches[0];
+      return new Body(null, branches[1], "");
+    }
+    const { source } = body;
+    if (typeof source === "string" || isBlob(source)) return new Body(source, null, "");
+    return new Body(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
+      TypedArrayPrototypeGetByteLength(source)), null, "");
+  };
+
+  // Marks a usable body as read and returns its string or bytes to be sent, which must not be changed or
+  // kept; or null if it is a stream that must be read.
+  internals.takeForSending = function takeForSending(body) {
+    if (body.stream === null) {
+      const { source } = body;
+      body.used = true;
+      body.source = null;
+      return typeof source !== "string" && isBlob(source) ? internals.blobBytes(source) : source;
+    }
+    const bytes = buffered.get(body.stream);
+    if (bytes === undefined) return null;
+    internals.streams.cancel(body.stream, undefined);
+    return bytes;
+  };
+})

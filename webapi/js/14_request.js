@@ -1,0 +1,458 @@
+// Request (Fetch Standard, 5.4).
+//
+// The request that an app's fetch() gets is two numbers, so to speak: the words of its record and where it
+// starts in them. Method, URL, headers and body are read from there when the app asks.
+(function (ops, internals) {
+  "use strict";
+  const { StringPrototypeToUpperCase, TypeError } = internals.primordials;
+  const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
+  const {
+    Body, SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, consumeBody, convertBody,
+    isBodyUnusable, isBodyUsed, unusableBody, webidl,
+  } = internals;
+  const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest } = internals;
+
+  // Words of a REQUEST record (see isolates).
+  const WORD_FLAGS = 3;
+  const WORD_BODY_OFFSET = 9;
+  const METHOD_MASK = 0xff;
+  const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+
+  // Body slot: the bytes lie in the record.
+  const INCOMING = { __proto__: null };
+  // First argument of the constructor for an incoming request; nothing that an app can name.
+  const FROM_RECORD = { __proto__: null };
+
+  const set = (list) => {
+    const values = { __proto__: null };
+    for (let i = 0; i < list.length; i++) values[list[i]] = true;
+    return values;
+  };
+  const CACHES = set(["default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached"]);
+  const CREDENTIALS = set(["omit", "same-origin", "include"]);
+  const DUPLEXES = set(["half"]);
+  const MODES = set(["navigate", "same-origin", "no-cors", "cors"]);
+  const PRIORITIES = set(["high", "low", "auto"]);
+  const REDIRECTS = set(["follow", "error", "manual"]);
+  const REFERRER_POLICIES = set(["", "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin",
+    "strict-origin", "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url"]);
+
+  // What few requests differ in. Requests share the two below until one does.
+  class Options {
+    cache = "default";
+    credentials = "same-origin";
+    integrity = "";
+    keepalive = false;
+    mode = "cors";
+    redirect = "follow";
+    referrer = "about:client";
+    referrerPolicy = "";
+  }
+  const DEFAULT_OPTIONS = new Options();
+  // As in Workers, an incoming request that is passed on by fetch() hands redirects to the client.
+  const INCOMING_OPTIONS = new Options();
+  INCOMING_OPTIONS.redirect = "manual";
+
+  function copyOptions(options) {
+    const copy = new Options();
+    copy.cache = options.cache;
+    copy.credentials = options.credentials;
+    copy.integrity = options.integrity;
+    copy.keepalive = options.keepalive;
+    copy.mode = options.mode;
+    copy.redirect = options.redirect;
+    copy.referrer = options.referrer;
+    copy.referrerPolicy = options.referrerPolicy;
+    return copy;
+  }
+
+  class Request {
+    #words = null; // of an incoming request, or null
+    #offset = 0;
+    #url = null; // null: still in the record, like #method and #headers
+    #method = null;
+    #headers = null;
+    #body = null; // a slot, see 12_body.js
+    #signal = null; // made when asked for
+    #signalSource = null; // what aborts it: a Request, an AbortSignal, or a Gone
+    #options = DEFAULT_OPTIONS;
+
+    constructor(input, init = undefined, offset = 0) {
+      if (input === FROM_RECORD) {
+        this.#words = init;
+        this.#offset = offset;
+        this.#options = INCOMING_OPTIONS;
+        if (init[offset + WORD_BODY_OFFSET] !== 0) this.#body = INCOMING;
+        return;
+      }
+      const context = "Failed to construct 'Request'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      const source = webidl.isObject(input) && #body in input ? input : null;
+      const href = source === null ? webidl.USVString(input, context) : "";
+      const members = init === undefined || init === null ? null : readInit(init, context);
+      if (source !== null) {
+        this.#url = source.url;
+        this.#method = source.method;
+        this.#options = source.#options;
+        this.#signalSource = source;
+      } else {
+        this.#url = parseURL(href, context);
+        this.#method = "GET";
+      }
+      if (members !== null) this.#applyInit(members, context);
+      this.#headers = members !== null && members.headers !== undefined
+        ? headersFromInit(members.headers, context)
+        : source !== null ? copyHeaders(source.headers, false) : headersFromInit({}, context);
+      this.#setBody(source, members, context);
+    }
+
+    #applyInit(members, context) {
+      if (members.window !== undefined && members.window !== null) {
+        throw new TypeError(context + ": 'window' is not null.");
+      }
+      if (members.mode === "navigate") throw new TypeError(context + ": mode 'navigate' is not allowed.");
+      if (members.method !== undefined) this.#method = normalizeMethod(members.method, context);
+      if (members.signal !== undefined) this.#signalSource = members.signal;
+      if (!members.changesOptions) return;
+      const options = copyOptions(this.#options);
+      if (members.cache !== undefined) options.cache = members.cache;
+      if (members.credentials !== undefined) options.credentials = members.credentials;
+      if (members.integrity !== undefined) options.integrity = members.integrity;
+      if (members.keepalive !== undefined) options.keepalive = members.keepalive;
+      if (members.mode !== undefined) options.mode = members.mode;
+      if (members.redirect !== undefined) options.redirect = members.redirect;
+      if (members.referrerPolicy !== undefined) options.referrerPolicy = members.referrerPolicy;
+      if (members.referrer === "") {
+        options.referrer = "";
+      } else if (members.referrer !== undefined) {
+        parseAnyURL(members.referrer, context);
+        // No URL is of the same origin as a server's app, so that all of them mean the client.
+        options.referrer = "about:client";
+      }
+      if (options.cache === "only-if-cached" && options.mode !== "same-origin") {
+        throw new TypeError(context + ": 'only-if-cached' can be set only with 'same-origin' mode.");
+      }
+      this.#options = options;
+    }
+
+    // Takes the body of the init dictionary, or moves that of the request this one is made from.
+    #setBody(source, members, context) {
+      const initBody = members !== null && members.body !== undefined ? members.body : null;
+      const sourceBody = source !== null ? source.#body : null;
+      if ((initBody !== null || sourceBody !== null) && (this.#method === "GET" || this.#method === "HEAD")) {
+        throw new TypeError(context + ": Request with GET/HEAD method cannot have body.");
+      }
+      if (initBody !== null) {
+        const body = bodyFromInit(initBody, context);
+        if (typeof body !== "string" && body.stream !== null) {
+          if (this.#options.keepalive) throw new TypeError(context + ": keepalive is not supported with a stream.");
+          if (members.duplex === undefined) {
+            throw new TypeError(context + ": The `duplex` member must be specified for a request with a streaming body");
+          }
+          if (this.#options.mode === "no-cors") {
+            throw new TypeError(context + ": a streaming body needs mode 'cors' or 'same-origin'.");
+          }
+        }
+        const type = bodyType(body);
+        if (type !== "") addHeader(this.#headers, "content-type", type);
+        this.#body = body;
+      } else if (sourceBody !== null) {
+        if (source.#isUnusable()) throw unusableBody(context);
+        this.#words = source.#words;
+        this.#offset = source.#offset;
+        this.#body = sourceBody;
+        source.#body = SPENT;
+      }
+    }
+
+    get method() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (this.#method === null) {
+        const name = METHODS[this.#words[this.#offset + WORD_FLAGS] & METHOD_MASK];
+        this.#method = name !== undefined ? name : requestMethod(this.#words, this.#offset);
+      }
+      return this.#method;
+    }
+
+    get url() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (this.#url === null) this.#url = requestURL(this.#words, this.#offset);
+      return this.#url;
+    }
+
+    get headers() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, false);
+      return this.#headers;
+    }
+
+    get destination() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return "";
+    }
+
+    get referrer() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.referrer;
+    }
+
+    get referrerPolicy() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.referrerPolicy;
+    }
+
+    get mode() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.mode;
+    }
+
+    get credentials() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.credentials;
+    }
+
+    get cache() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.cache;
+    }
+
+    get redirect() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.redirect;
+    }
+
+    get integrity() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.integrity;
+    }
+
+    get keepalive() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#options.keepalive;
+    }
+
+    get duplex() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return "half";
+    }
+
+    // The signal of a request follows what it was made from; an incoming one is aborted when its client
+    // has gone away.
+    get signal() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (this.#signal === null) {
+        const source = this.#signalSource;
+        if (source === null) {
+          this.#signal = internals.abort.createSignal();
+        } else if (source instanceof Gone) {
+          this.#signal = internals.abort.createSignal();
+          internals.abort.signalAbort(this.#signal, source.reason);
+        } else {
+          this.#signal = internals.abort.createDependentSignal([#body in source ? source.signal : source]);
+        }
+      }
+      return this.#signal;
+    }
+
+    get body() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#body === null ? null : bodyStream(this.#bodyObject());
+    }
+
+    get bodyUsed() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      const body = this.#body;
+      if (body === null || body === INCOMING || typeof body === "string") return false;
+      return body === SPENT || isBodyUsed(body);
+    }
+
+    async arrayBuffer() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_ARRAY_BUFFER, "Failed to execute 'arrayBuffer' on 'Request'");
+    }
+
+    async blob() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_BLOB, "Failed to execute 'blob' on 'Request'");
+    }
+
+    async bytes() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_BYTES, "Failed to execute 'bytes' on 'Request'");
+    }
+
+    async formData() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_FORM_DATA, "Failed to execute 'formData' on 'Request'");
+    }
+
+    async json() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_JSON, "Failed to execute 'json' on 'Request'");
+    }
+
+    async text() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return this.#consume(bodyAs.AS_TEXT, "Failed to execute 'text' on 'Request'");
+    }
+
+    clone() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (this.#isUnusable()) throw unusableBody("Failed to execute 'clone' on 'Request'");
+      const clone = new Request(FROM_RECORD, NO_RECORD, 0);
+      clone.#words = this.#words;
+      clone.#offset = this.#offset;
+      clone.#url = this.#url;
+      clone.#method = this.#method;
+      clone.#headers = copyHeaders(this.headers, true);
+      clone.#options = this.#options;
+      clone.#signalSource = this;
+      const body = this.#body;
+      clone.#body = body === null || body === INCOMING || typeof body === "string" ? body : cloneBody(body);
+      return clone;
+    }
+
+    // ---- Inside ----
+
+    #isUnusable() {
+      const body = this.#body;
+      if (body === null || body === INCOMING || typeof body === "string") return false;
+      return body === SPENT || isBodyUnusable(body);
+    }
+
+    #bodyObject() {
+      if (this.#body === INCOMING) {
+        this.#body = new Body(requestBytes(this.#words, this.#offset), null, "");
+      } else {
+        this.#body = bodyOfSlot(this.#body);
+      }
+      return this.#body;
+    }
+
+    #consume(as, context) {
+      const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.headers, "content-type") : null;
+      const body = this.#body;
+      if (body === null) return convertBody("", as, mimeType, context);
+      if (body !== INCOMING) return consumeBody(this.#bodyObject(), as, mimeType, context);
+      this.#body = SPENT;
+      const data = as <= bodyAs.AS_JSON
+        ? requestText(this.#words, this.#offset)
+        : requestBytes(this.#words, this.#offset);
+      return convertBody(data, as, mimeType, context);
+    }
+
+    static {
+      internals.requestFromRecord = (words, offset) => new Request(FROM_RECORD, words, offset);
+
+      // Aborts the signal of an incoming request, made already or not.
+      internals.abortRequest = function abortRequest(request, reason) {
+        if (request.#signal !== null) {
+          internals.abort.signalAbort(request.#signal, reason);
+        } else {
+          request.#signalSource = new Gone(reason);
+        }
+      };
+    }
+  }
+
+  class Gone {
+    constructor(reason) {
+      this.reason = reason;
+    }
+  }
+  // Words of a request without body, for the constructor.
+  const NO_RECORD = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+  // ---- Parts of the constructor ----
+
+  // The members of a RequestInit, converted, in the order that Web IDL prescribes.
+  function readInit(init, context) {
+    if (typeof init !== "object" && typeof init !== "function") {
+      throw new TypeError(context + ": The provided value is not of type 'RequestInit'.");
+    }
+    const members = new Init();
+    const choice = (value, values, name) =>
+      value === undefined ? undefined : webidl.enumeration(value, values, name, context);
+    const text = (value) => value === undefined ? undefined : webidl.DOMString(value, context);
+    members.body = init.body;
+    members.cache = choice(init.cache, CACHES, "RequestCache");
+    members.credentials = choice(init.credentials, CREDENTIALS, "RequestCredentials");
+    members.duplex = choice(init.duplex, DUPLEXES, "RequestDuplex");
+    members.headers = init.headers;
+    members.integrity = text(init.integrity);
+    const { keepalive } = init;
+    members.keepalive = keepalive === undefined ? undefined : !!keepalive;
+    const { method } = init;
+    members.method = method === undefined ? undefined : webidl.ByteString(method, context);
+    members.mode = choice(init.mode, MODES, "RequestMode");
+    choice(init.priority, PRIORITIES, "RequestPriority");
+    members.redirect = choice(init.redirect, REDIRECTS, "RequestRedirect");
+    const { referrer } = init;
+    members.referrer = referrer === undefined ? undefined : webidl.USVString(referrer, context);
+    members.referrerPolicy = choice(init.referrerPolicy, REFERRER_POLICIES, "ReferrerPolicy");
+    const { signal } = init;
+    if (signal !== undefined && signal !== null && !internals.abort.isAbortSignal(signal)) {
+      throw new TypeError(context + ": member signal is not of type AbortSignal.");
+    }
+    members.signal = signal;
+    members.window = init.window;
+    members.changesOptions = members.cache !== undefined || members.credentials !== undefined ||
+      members.integrity !== undefined || members.keepalive !== undefined || members.mode !== undefined ||
+      members.redirect !== undefined || members.referrer !== undefined || members.referrerPolicy !== undefined;
+    return members;
+  }
+
+  class Init {
+    body = undefined;
+    cache = undefined;
+    credentials = undefined;
+    duplex = undefined;
+    headers = undefined;
+    integrity = undefined;
+    keepalive = undefined;
+    method = undefined;
+    mode = undefined;
+    redirect = undefined;
+    referrer = undefined;
+    referrerPolicy = undefined;
+    signal = undefined;
+    window = undefined;
+    changesOptions = false;
+  }
+
+  function parseAnyURL(input, context) {
+    const href = urlParse(input, undefined);
+    if (href === null) throw new TypeError(context + ": Failed to parse URL from " + input);
+    return href;
+  }
+
+  // An absolute URL without user name and password.
+  function parseURL(input, context) {
+    const href = parseAnyURL(input, context);
+    const components = urlComponents();
+    const protocolEnd = components[0];
+    const usernameEnd = components[1];
+    const hostStart = components[2];
+    if (usernameEnd > protocolEnd + 2 || hostStart > usernameEnd) {
+      throw new TypeError(context + ": Request cannot be constructed from a URL that includes credentials: " + input);
+    }
+    return href;
+  }
+
+  // The method, in upper case if it is one of those that are matched without regard to case.
+  function normalizeMethod(method, context) {
+    const upper = StringPrototypeToUpperCase(method);
+    switch (upper) {
+      case "CONNECT": case "TRACE": case "TRACK":
+        throw new TypeError(context + ": '" + method + "' HTTP method is unsupported.");
+      case "DELETE": case "GET": case "HEAD": case "OPTIONS": case "POST": case "PUT":
+        return upper;
+    }
+    if (!internals.isToken(method)) throw new TypeError(context + ": '" + method + "' is not a valid HTTP method.");
+    return method;
+  }
+
+  internals.configureInterface(Request);
+  internals.Request = Request;
+  internals.define("Request", Request);
+})

@@ -1,0 +1,457 @@
+// From the records of a turn to the app's fetch() and back: the hooks that the C++ side calls.
+//
+// The way of most requests is short: `run` calls the handler; a Response, or a promise that is fulfilled
+// already, is sent at once by `deliver`. No closure and no promise is made for it, and nothing remembers the
+// request. Only a handler that is still working, or a streaming body, is kept in `active`, by request id.
+(function (ops, internals) {
+  "use strict";
+  const {
+    Error, FunctionPrototypeCall, JSONParse, SafeMap, StringPrototypeIncludes, StringPrototypeIndexOf,
+    StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith, SymbolPrototypeToString, TypeError,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag,
+  } = internals.primordials;
+  const {
+    classify, constructorName, log, promiseResult, promiseState, remoteAddress, respond, respondChunk, respondEnd,
+    settled,
+  } = ops;
+  const { abortRequest, isResponse, requestFromRecord, running, sendResponse, webidl, whyUnsendable } = internals;
+
+  // Kinds of records, and the word of a record that holds an id.
+  const KIND_REQUEST = 1;
+  const KIND_TIMER = 2;
+  const KIND_SENT = 3;
+  const KIND_GONE = 4;
+  const WORD_KIND = 1;
+  const WORD_ID = 2;
+  const WORD_METHOD = 3;
+  const METHOD_MASK = 0xff;
+  const METHOD_HEAD = 1;
+
+  const FLAG_PENDING = 2;
+  const LEVEL_UNCAUGHT = 4;
+  const CLASS_PROMISE = 2;
+  const CLASS_TYPED_ARRAY = 15;
+  const PROMISE_PENDING = 0;
+  const PROMISE_FULFILLED = 1;
+
+  const HEAD_TEXT = "content-type: text/plain;charset=UTF-8\r\n";
+
+  // The app: what start() found.
+  let target; // its default export
+  let handler; // the function fetch of it
+  let env;
+  let appName = "";
+
+  // Exchanges of which a later record may come: the handler is at work, or the body streams. By id.
+  const active = new SafeMap();
+
+  // ---- One request ----
+
+  // A request and its answer, as far as the dispatcher must know.
+  class Exchange {
+    request = null;
+    waits = 0; // promises given to waitUntil that are still pending
+    answered = false;
+    pending = false; // the loop was told that `settled` follows
+    gone = false; // the client has left
+    pump = null; // of a streaming body
+    constructor(id, words, offset) {
+      this.id = id;
+      this.words = words;
+      this.offset = offset;
+    }
+  }
+
+  // ctx, the third argument of fetch().
+  class ExecutionContext {
+    #exchange;
+    #props = null;
+
+    constructor(exchange) {
+      if (!(exchange instanceof Exchange)) throw webidl.illegalConstructor();
+      this.#exchange = exchange;
+    }
+
+    // Keeps the app at work for this request after its response was sent, until the promise settles.
+    waitUntil(promise) {
+      if (!(#exchange in this)) throw webidl.illegalInvocation();
+      if (arguments.length < 1) {
+        webidl.requiredArguments(0, 1, "Failed to execute 'waitUntil' on 'ExecutionContext'");
+      }
+      this.#exchange.waits++;
+      waitFor(this.#exchange, promise);
+    }
+
+    // There is no origin behind an app to pass to: a failed request is answered with status 500.
+    passThroughOnException() {
+      if (!(#exchange in this)) throw webidl.illegalInvocation();
+    }
+
+    get remoteAddress() {
+      if (!(#exchange in this)) throw webidl.illegalInvocation();
+      return remoteAddress(this.#exchange.words, this.#exchange.offset);
+    }
+
+    get props() {
+      if (!(#exchange in this)) throw webidl.illegalInvocation();
+      if (this.#props === null) this.#props = {};
+      return this.#props;
+    }
+  }
+
+  function run(words, offset) {
+    const id = words[offset + WORD_ID];
+    const exchange = new Exchange(id, words, offset);
+    try {
+      const request = requestFromRecord(words, offset);
+      exchange.request = request;
+      let result;
+      running.request = id;
+      try {
+        result = FunctionPrototypeCall(handler, target, request, env, new ExecutionContext(exchange));
+      } catch (error) {
+        fail(exchange, error);
+        return;
+      } finally {
+        running.request = -1;
+      }
+      if (isResponse(result)) {
+        deliver(exchange, result);
+      } else {
+        resolve(exchange, result);
+      }
+    } catch (error) {
+      internalError(exchange, error);
+    }
+  }
+
+  // Goes on with what the handler returned, if that is no Response.
+  function resolve(exchange, result) {
+    if (classify(result) === CLASS_PROMISE) {
+      const state = promiseState(result);
+      if (state === PROMISE_FULFILLED) {
+        deliver(exchange, promiseResult(result));
+      } else if (state === PROMISE_PENDING) {
+        active.set(exchange.id, exchange);
+        settle(exchange, result);
+      } else {
+        fail(exchange, promiseResult(result)); // which marks it as handled
+      }
+    } else if (webidl.isObject(result)) {
+      // It may be a promise of another make, with `then`; await finds out.
+      active.set(exchange.id, exchange);
+      settle(exchange, result);
+    } else {
+      deliver(exchange, result);
+    }
+  }
+
+  // await rather than Promise.prototype.then, whose species an app can change.
+  async function settle(exchange, promise) {
+    let value;
+    try {
+      value = await promise;
+    } catch (error) {
+      forget(exchange);
+      try {
+        fail(exchange, error);
+      } catch (inner) {
+        internalError(exchange, inner);
+      }
+      return;
+    }
+    forget(exchange);
+    try {
+      deliver(exchange, value);
+    } catch (error) {
+      internalError(exchange, error);
+    }
+  }
+
+  function forget(exchange) {
+    active.delete(exchange.id);
+  }
+
+  // Answers with what fetch() came to.
+  function deliver(exchange, value) {
+    const why = isResponse(value) ? whyUnsendable(value) : describe(value) + " instead of a Response";
+    if (why !== "") {
+      const text = "fetch() returned " + why;
+      log(LEVEL_UNCAUGHT, exchange.id, text);
+      refuse(exchange, text);
+      return;
+    }
+    exchange.answered = true;
+    if (exchange.waits !== 0) exchange.pending = true;
+    const stream = sendResponse(value, exchange.id, exchange.pending ? FLAG_PENDING : 0);
+    if (stream !== null) startStream(exchange, stream);
+  }
+
+  // Answers with status 500 for an error that the handler threw or rejected with.
+  function fail(exchange, error) {
+    log(LEVEL_UNCAUGHT, exchange.id, describeError(error));
+    refuse(exchange, "uncaught " + headline(error));
+  }
+
+  function refuse(exchange, text) {
+    exchange.answered = true;
+    if (exchange.waits !== 0) exchange.pending = true;
+    respond(exchange.id, 500, "", HEAD_TEXT, "nano: " + appName + ": " + text, exchange.pending ? FLAG_PENDING : 0);
+  }
+
+  // Something of ours went wrong, such as a stack overflow at the worst place: the request must end
+  // nevertheless.
+  function internalError(exchange, error) {
+    if (!exchange.answered) {
+      exchange.answered = true;
+      respond(exchange.id, 500, "", HEAD_TEXT, "nano: " + appName + ": internal error", 0);
+    }
+    log(LEVEL_UNCAUGHT, exchange.id, "internal error: " + describeError(error));
+  }
+
+  // ---- waitUntil ----
+
+  async function waitFor(exchange, promise) {
+    try {
+      await promise;
+    } catch (error) {
+      log(LEVEL_UNCAUGHT, exchange.id, "waitUntil: " + describeError(error));
+    }
+    exchange.waits--;
+    settleIfDone(exchange);
+  }
+
+  function settleIfDone(exchange) {
+    if (!exchange.pending || exchange.waits !== 0 || exchange.pump !== null) return;
+    exchange.pending = false;
+    settled(exchange.id);
+  }
+
+  // ---- Streaming bodies ----
+
+  function startStream(exchange, stream) {
+    const pump = new Pump(exchange, internals.streams.acquireReader(stream));
+    exchange.pump = pump;
+    if (exchange.gone || (exchange.words[exchange.offset + WORD_METHOD] & METHOD_MASK) === METHOD_HEAD) {
+      // Nobody wants the body: of HEAD only the head is sent.
+      pump.stop(new internals.DOMException("The body is not wanted.", "AbortError"), exchange.gone);
+      return;
+    }
+    active.set(exchange.id, exchange);
+    pump.pull();
+  }
+
+  // The read request of a streaming body: one chunk goes out, the next is read when it has left.
+  class Pump {
+    ended = false;
+    reading = false;
+    again = false;
+    constructor(exchange, reader) {
+      this.exchange = exchange;
+      this.reader = reader;
+    }
+
+    // Reads until there is a chunk with bytes in it. A loop: chunks that wait in the stream come
+    // synchronously, and any number of them may be empty.
+    pull() {
+      this.reading = true;
+      do {
+        this.again = false;
+        internals.streams.read(this.reader, this);
+      } while (this.again);
+      this.reading = false;
+    }
+
+    chunkSteps(chunk) {
+      if (this.ended) return;
+      if (classify(chunk) !== CLASS_TYPED_ARRAY || TypedArrayPrototypeGetSymbolToStringTag(chunk) !== "Uint8Array") {
+        const error = new TypeError("the stream of a response body gave " + describe(chunk) +
+          "; chunks must be Uint8Arrays");
+        log(LEVEL_UNCAUGHT, this.exchange.id, describeError(error));
+        this.stop(error, true);
+      } else if (TypedArrayPrototypeGetByteLength(chunk) !== 0) {
+        respondChunk(this.exchange.id, chunk);
+      } else if (this.reading) {
+        this.again = true;
+      } else {
+        this.pull();
+      }
+    }
+
+    closeSteps() {
+      this.end(false);
+    }
+
+    errorSteps(reason) {
+      if (this.ended) return;
+      log(LEVEL_UNCAUGHT, this.exchange.id, describeError(reason));
+      this.end(true);
+    }
+
+    // Ends the response and cancels the stream.
+    stop(reason, failed) {
+      this.end(failed);
+      internals.streams.cancelReader(this.reader, reason);
+    }
+
+    end(failed) {
+      if (this.ended) return;
+      this.ended = true;
+      respondEnd(this.exchange.id, failed);
+      forget(this.exchange);
+      this.exchange.pump = null;
+      settleIfDone(this.exchange);
+    }
+  }
+
+  function sent(id) {
+    const exchange = active.get(id);
+    if (exchange !== undefined && exchange.pump !== null) exchange.pump.pull();
+  }
+
+  function gone(id) {
+    const exchange = active.get(id);
+    if (exchange === undefined) return;
+    exchange.gone = true;
+    const reason = new internals.DOMException("The client has disconnected.", "AbortError");
+    if (exchange.pump !== null) exchange.pump.stop(reason, true);
+    abortRequest(exchange.request, reason);
+  }
+
+  // ---- Words for values ----
+
+  // What a value is, for messages: "undefined", "a string", "an instance of class Foo".
+  function describe(value) {
+    switch (typeof value) {
+      case "undefined": return "undefined";
+      case "object": break;
+      default: return "a " + typeof value;
+    }
+    if (value === null) return "null";
+    const name = constructorName(value);
+    if (name === "Object") return "a plain object";
+    if (name === "Response") return "an instance of another class named Response";
+    return "an instance of class " + name;
+  }
+
+  // The first line of an error, as a client may see it: "TypeError: x is not a function".
+  function headline(error) {
+    let text;
+    try {
+      if (typeof error === "symbol") {
+        text = SymbolPrototypeToString(error);
+      } else if (webidl.isObject(error) && typeof error !== "function") {
+        const { name, message } = error;
+        const title = typeof name === "string" && name !== "" ? name : describe(error);
+        text = typeof message === "string" && message !== "" ? title + ": " + message : title;
+      } else if (typeof error === "function") {
+        text = "a function";
+      } else {
+        text = "" + error;
+      }
+    } catch {
+      text = "an error that cannot be read"; // by a getter of the app
+    }
+    const end = StringPrototypeIndexOf(text, "\n");
+    if (end >= 0) text = StringPrototypeSlice(text, 0, end);
+    return text.length > HEADLINE_LENGTH_MAX ? StringPrototypeSlice(text, 0, HEADLINE_LENGTH_MAX) + "..." : text;
+  }
+  const HEADLINE_LENGTH_MAX = 500;
+
+  // An error for the log: its stack without the runtime's own frames, and those of its causes.
+  function describeError(error) {
+    let text = "";
+    for (let depth = 0; depth < CAUSES_MAX; depth++) {
+      text += stackOf(error);
+      let cause;
+      try {
+        if (!webidl.isObject(error)) return text;
+        cause = error.cause;
+      } catch {
+        return text;
+      }
+      if (cause === undefined || cause === error) return text;
+      error = cause;
+      text += "\ncaused by: ";
+    }
+    return text + "...";
+  }
+  const CAUSES_MAX = 8;
+
+  function stackOf(error) {
+    let stack;
+    try {
+      if (webidl.isObject(error)) stack = error.stack;
+    } catch {
+      // A getter of the app; its headline must do.
+    }
+    if (typeof stack !== "string" || stack === "") return headline(error);
+    const lines = StringPrototypeSplit(stack, "\n");
+    let text = lines[0];
+    for (let i = 1; i < lines.length; i++) {
+      const line = lines[i];
+      const own = StringPrototypeStartsWith(line, "    at ") &&
+        (StringPrototypeIncludes(line, "(nano:") || StringPrototypeIncludes(line, "at nano:"));
+      if (!own) text += "\n" + line;
+    }
+    return text;
+  }
+
+  // ---- Hooks ----
+
+  internals.describeError = describeError;
+  internals.reportException = internals.onError = function onError(error) {
+    log(LEVEL_UNCAUGHT, running.request, describeError(error));
+  };
+  internals.onUnhandledRejection = function onUnhandledRejection(promise, reason) {
+    log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
+  };
+
+  // Takes the app's main module, evaluated. Throws if it has no fetch function to call.
+  internals.start = function start(namespace, envJSON, name) {
+    const exported = namespace.default;
+    if (exported === undefined) {
+      throw new Error("the main module has no default export; it needs `export default { fetch(request) { ... } }`");
+    }
+    if (!webidl.isObject(exported)) {
+      throw new Error("the default export is " + describe(exported) + ", not an object with a function fetch");
+    }
+    const fetch = exported.fetch;
+    if (typeof fetch !== "function") {
+      if (typeof exported === "function" && exported.prototype !== undefined &&
+          typeof exported.prototype.fetch === "function") {
+        throw new Error("the default export is a class; export an instance of it: `export default new " +
+          constructorName(exported.prototype) + "()`");
+      }
+      throw new Error("the default export has no function fetch" +
+        (fetch === undefined ? "" : ": its fetch is " + describe(fetch)));
+    }
+    target = exported;
+    handler = fetch;
+    env = JSONParse(envJSON);
+    appName = name;
+  };
+
+  // Handles the records of a turn. An error in one stays there.
+  internals.tick = function tick(words, offset, count) {
+    for (let i = 0; i < count; i++) {
+      const size = words[offset];
+      const kind = words[offset + WORD_KIND];
+      if (kind === KIND_REQUEST) {
+        run(words, offset);
+      } else {
+        try {
+          const id = words[offset + WORD_ID];
+          if (kind === KIND_TIMER) internals.fireTimer(id);
+          else if (kind === KIND_SENT) sent(id);
+          else if (kind === KIND_GONE) gone(id);
+        } catch (error) {
+          internals.onError(error);
+        }
+      }
+      offset += size;
+    }
+  };
+
+  internals.configureInterface(ExecutionContext);
+})
