@@ -1,0 +1,495 @@
+package loop
+
+import (
+	"golang.org/x/sys/unix"
+
+	"nano/http1"
+	"nano/uring"
+)
+
+// A connection is a slot for one client. Slots are never freed, only reused: with a new
+// generation, and only once every operation of the earlier life has completed.
+//
+// Its life: open (requests are read and answered) → flushing (the last answer is on its way) →
+// lingering (we have shut our side; what the client still sends is thrown away until it closes) →
+// closing (operations are cancelled and waited for, then the descriptor is closed) → free. Any
+// step may be left out.
+type connection struct {
+	index      uint32
+	generation uint32
+	fd         int32
+	inFlight   int32 // operations that have not completed
+	listener   *listener
+	phase      phase
+
+	receiving     bool // a multishot receive is armed
+	cancelling    bool // and its cancellation is under way
+	inputEnded    bool // the client has shut its side
+	stopReading   bool // no further request is taken: the last answer is decided
+	linger        bool // the close is our decision: the client may be sending, so linger
+	hasRequested  bool // a request has come before
+	blocked       bool // input waits for an answer to go out first
+	isReady       bool // on loop.ready
+	isStarved     bool // on loop.starved
+	hasOutput     bool // on loop.outgoing
+	isSending     bool // a send is in flight
+	isRemoteKnown bool
+
+	// Requests being answered, in order of arrival.
+	first, last *exchange
+	outstanding int
+	unsafeFirst bool // first has an unsafe method or a body: it runs alone
+
+	in         []byte      // received and not used up: from inStart
+	inStart    int         //
+	partial    *http1.Head // how far parsing a head came that is still incomplete
+	collecting *collector  // a request body that is still coming in
+
+	out          []byte // formatted, for the next send
+	sending      []byte // handed to the kernel: whole buffer or block
+	sent         int    // bytes of sending that have left
+	sendingBlock Block  // if sending lies in one
+
+	inputTimeout timeoutNode // header, idle, body, linger or grace
+	sendTimeout  timeoutNode
+
+	routes *hostRoutes // of the previous request, see Router.route
+
+	remoteLength uint8
+	remote       [remoteMax]byte
+}
+
+type phase uint8
+
+const (
+	phaseFree phase = iota
+	phaseOpen
+	phaseFlushing
+	phaseLingering
+	phaseClosing
+)
+
+// Kinds of operations, in the UserData of their completions. The index is the connection's, for
+// accepts the listener's.
+const (
+	opReceive uint8 = iota + 1
+	opSend
+	opShutdown
+	opCancel
+	opClose
+	opAccept
+	opCancelAccept
+	opWake
+	opCancelWake
+)
+
+// connectionChunk is the number of slots that are made at once. Slots do not move, so that lists
+// may point to them.
+const connectionChunk = 64
+
+// connections are the slots of a loop.
+type connections struct {
+	chunks []*[connectionChunk]connection
+	free   []uint32
+	open   int
+}
+
+func (s *connections) at(index uint32) *connection {
+	return &s.chunks[index/connectionChunk][index%connectionChunk]
+}
+
+// take returns a free slot.
+func (s *connections) take() *connection {
+	if len(s.free) == 0 {
+		chunk := new([connectionChunk]connection)
+		base := uint32(len(s.chunks) * connectionChunk)
+		s.chunks = append(s.chunks, chunk)
+		for i := connectionChunk - 1; i >= 0; i-- {
+			c := &chunk[i]
+			c.index = base + uint32(i)
+			c.inputTimeout.connection, c.sendTimeout.connection = c, c
+			s.free = append(s.free, c.index)
+		}
+	}
+	last := len(s.free) - 1
+	c := s.at(s.free[last])
+	s.free = s.free[:last]
+	s.open++
+	return c
+}
+
+// give makes a slot free again. Nothing may be in flight on it.
+func (s *connections) give(c *connection) {
+	if c.inFlight != 0 {
+		panic("loop: connection slot freed with operations in flight")
+	}
+	index, generation := c.index, (c.generation+1)&uring.GenerationMask
+	*c = connection{index: index, generation: generation}
+	c.inputTimeout.connection, c.sendTimeout.connection = c, c
+	s.free = append(s.free, index)
+	s.open--
+}
+
+func (c *connection) userData(kind uint8) uring.UserData {
+	return uring.Pack(kind, c.generation, c.index)
+}
+
+// openConnection starts to serve a descriptor that was accepted.
+func (l *Loop) openConnection(fd int32, from *listener) {
+	c := l.connections.take()
+	c.fd, c.listener, c.phase = fd, from, phaseOpen
+	l.stats.Accepted++
+	if l.draining {
+		l.timeouts.grace.start(&c.inputTimeout, l.now)
+	} else {
+		l.timeouts.header.start(&c.inputTimeout, l.now)
+	}
+	l.receive(c)
+}
+
+// receive arms the multishot receive.
+func (l *Loop) receive(c *connection) {
+	c.receiving = true
+	c.inFlight++
+	l.ring.RecvMultishot(c.userData(opReceive), int(c.fd))
+}
+
+// stopReceiving cancels the receive, if there is one: back-pressure, or the end.
+func (l *Loop) stopReceiving(c *connection) {
+	if c.receiving && !c.cancelling {
+		c.cancelling = true
+		c.inFlight++
+		l.ring.Cancel(c.userData(opCancel), c.userData(opReceive))
+	}
+}
+
+// wantsInput reports whether a receive should be armed. What has come in and cannot be used yet is
+// bounded by inputMax: then the client has to wait, and the kernel makes it.
+func (c *connection) wantsInput() bool {
+	switch c.phase {
+	case phaseOpen, phaseFlushing:
+		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax)
+	case phaseLingering:
+		return !c.inputEnded
+	}
+	return false
+}
+
+// inputMax is how many bytes of requests that have to wait for earlier answers a connection buffers.
+const inputMax = 16 << 10
+
+// completed handles the completion of an operation of a connection.
+func (l *Loop) completed(kind uint8, generation, index uint32, completion *uring.Completion) {
+	c := l.connections.at(index)
+	if c.generation != generation || c.phase == phaseFree {
+		// Cannot happen while operations are counted; a buffer must not get lost all the same.
+		if id, ok := completion.Buffer(); ok {
+			l.ring.ReturnBuffer(id)
+		}
+		return
+	}
+	switch kind {
+	case opReceive:
+		l.received(c, completion)
+		return
+	case opSend:
+		c.inFlight--
+		l.sendCompleted(c, completion.Result)
+	case opClose:
+		c.inFlight--
+		l.closed(c)
+		return
+	default: // opShutdown, opCancel
+		c.inFlight--
+	}
+	if c.phase == phaseClosing && c.inFlight == 0 {
+		l.closeDescriptor(c)
+	}
+}
+
+// received handles a completion of the multishot receive.
+func (l *Loop) received(c *connection, completion *uring.Completion) {
+	if !completion.More() {
+		c.receiving, c.cancelling = false, false
+		c.inFlight--
+	}
+	id, hasBuffer := completion.Buffer()
+	switch n := completion.Result; {
+	case n > 0 && hasBuffer:
+		l.stats.BytesIn += uint64(n)
+		if c.phase == phaseOpen && !c.stopReading {
+			l.consume(c, l.ring.Buffer(id, int(n)))
+		}
+	case n == 0:
+		l.inputEnd(c)
+	case n == -int32(unix.ENOBUFS):
+		// Buffers come back at the end of this phase: armed again there.
+		if !c.isStarved && !c.receiving {
+			c.isStarved = true
+			l.starved = append(l.starved, c)
+		}
+	case n == -int32(unix.ECANCELED), n == -int32(unix.EINTR), n == -int32(unix.EAGAIN):
+		// Ours, or nothing of importance: armed again below if still wanted.
+	default:
+		l.abort(c)
+	}
+	if hasBuffer {
+		l.ring.ReturnBuffer(id)
+	}
+	switch {
+	case c.phase == phaseClosing && c.inFlight == 0:
+		l.closeDescriptor(c)
+	case !c.receiving && !c.isStarved && c.wantsInput():
+		l.receive(c)
+	case c.receiving && !c.wantsInput():
+		l.stopReceiving(c)
+	}
+}
+
+// feedStarved arms the receives again that found no provided buffer.
+func (l *Loop) feedStarved() {
+	for i, c := range l.starved {
+		l.starved[i] = nil
+		c.isStarved = false
+		if !c.receiving && c.wantsInput() {
+			l.receive(c)
+		}
+	}
+	l.starved = l.starved[:0]
+}
+
+// inputEnd handles the end of what the client sends. It may have shut only its own side: requests
+// that have arrived are still answered.
+func (l *Loop) inputEnd(c *connection) {
+	c.inputEnded = true
+	switch c.phase {
+	case phaseLingering:
+		l.shut(c)
+	case phaseOpen, phaseFlushing:
+		if c.collecting != nil {
+			// The rest of the body will not come.
+			c.stopReading = true
+			l.dropInput(c)
+		}
+		l.settle(c)
+	}
+}
+
+// settle moves a connection on if it has nothing more to do in its phase. Called after whatever may
+// have been the last thing.
+func (l *Loop) settle(c *connection) {
+	if c.first != nil || c.isSending || len(c.out) != 0 || c.isReady {
+		return
+	}
+	switch c.phase {
+	case phaseOpen:
+		if !c.inputEnded && !c.stopReading {
+			l.waitForInput(c)
+			return
+		}
+		// What is left of the input is an incomplete request.
+		l.endOutput(c)
+	case phaseFlushing:
+		l.endOutput(c)
+	}
+}
+
+// waitForInput starts the time-out that fits what the connection waits for.
+func (l *Loop) waitForInput(c *connection) {
+	t := &l.timeouts
+	list := c.inputTimeout.list
+	switch {
+	case c.collecting != nil:
+		t.body.start(&c.inputTimeout, l.now)
+	case len(c.in) != c.inStart:
+		if list != &t.header {
+			t.header.start(&c.inputTimeout, l.now)
+		}
+	case l.draining:
+		if list != &t.grace {
+			t.grace.start(&c.inputTimeout, l.now)
+		}
+	case c.hasRequested:
+		if list != &t.idle {
+			t.idle.start(&c.inputTimeout, l.now)
+		}
+	}
+}
+
+// endOutput closes our side after the last answer. If the client has not closed its side, bytes of
+// it may be on the way that nobody will read; closing at once would make the kernel answer them
+// with a reset, and a reset can overtake our answer (RFC 9112 §9.6). So linger.
+func (l *Loop) endOutput(c *connection) {
+	if c.inputEnded || !c.linger {
+		l.shut(c)
+		return
+	}
+	c.phase = phaseLingering
+	l.dropInput(c)
+	c.inFlight++
+	l.ring.Shutdown(c.userData(opShutdown), int(c.fd), unix.SHUT_WR)
+	l.timeouts.linger.start(&c.inputTimeout, l.now)
+	if !c.receiving && !c.isStarved {
+		l.receive(c)
+	}
+}
+
+// abort ends a connection at once: the client is gone, or has used up our patience. Its requests
+// are told.
+func (l *Loop) abort(c *connection) {
+	if c.phase == phaseClosing || c.phase == phaseFree {
+		return
+	}
+	for e := c.first; e != nil; e = c.first {
+		l.orphan(e)
+	}
+	l.shut(c)
+}
+
+// shut closes a connection as soon as nothing is in flight on it. close() would not end the
+// operations, so they are cancelled first and waited for.
+func (l *Loop) shut(c *connection) {
+	if c.phase == phaseClosing || c.phase == phaseFree {
+		return
+	}
+	if c.first != nil {
+		panic("loop: connection closed with requests unanswered")
+	}
+	c.phase = phaseClosing
+	c.inputTimeout.stop()
+	c.sendTimeout.stop()
+	l.dropInput(c)
+	l.buffers.give(c.out)
+	c.out = nil
+	l.stopReceiving(c)
+	if c.isSending {
+		c.inFlight++
+		l.ring.Cancel(c.userData(opCancel), c.userData(opSend))
+	}
+	if c.inFlight == 0 {
+		l.closeDescriptor(c)
+	}
+}
+
+// dropInput forgets what was received and not used.
+func (l *Loop) dropInput(c *connection) {
+	l.buffers.give(c.in)
+	c.in, c.inStart, c.blocked = nil, 0, false
+	if c.partial != nil {
+		l.giveHead(c.partial)
+		c.partial = nil
+	}
+	if c.collecting != nil {
+		l.giveCollector(c.collecting)
+		c.collecting = nil
+	}
+}
+
+// closeDescriptor closes a connection on which nothing is in flight any more.
+func (l *Loop) closeDescriptor(c *connection) {
+	c.inFlight++
+	l.ring.Close(c.userData(opClose), int(c.fd))
+}
+
+// closed frees the slot. Lists of this tick may still name it, so it leaves them first.
+func (l *Loop) closed(c *connection) {
+	if c.isReady || c.isStarved || c.hasOutput {
+		l.ready = without(l.ready, c)
+		l.starved = without(l.starved, c)
+		l.outgoing = without(l.outgoing, c)
+	}
+	l.connections.give(c)
+	l.stats.Closed++
+	l.options.open.Add(-1)
+	l.acceptAgain()
+}
+
+func without(list []*connection, c *connection) []*connection {
+	kept := list[:0]
+	for _, other := range list {
+		if other != c {
+			kept = append(kept, other)
+		}
+	}
+	clear(list[len(kept):])
+	return kept
+}
+
+// send hands the formatted output of a connection to the kernel, unless a send is in flight.
+func (l *Loop) send(c *connection) {
+	c.hasOutput = false
+	if c.isSending || len(c.out) == 0 || c.phase == phaseClosing {
+		return
+	}
+	c.sending, c.out = c.out, nil
+	l.sendPiece(c)
+}
+
+// sendPieceMax bounds one send. The kernel reports a send only when all of it has left, and the
+// progress of a slow client must be seen.
+const sendPieceMax = 256 << 10
+
+// sendPiece sends the next piece of what is being sent.
+func (l *Loop) sendPiece(c *connection) {
+	c.isSending = true
+	c.inFlight++
+	rest := c.sending[c.sent:]
+	if len(rest) > sendPieceMax {
+		rest = rest[:sendPieceMax]
+	}
+	l.timeouts.send.start(&c.sendTimeout, l.now)
+	l.ring.Send(c.userData(opSend), int(c.fd), rest)
+}
+
+// sendCompleted handles the completion of a send.
+func (l *Loop) sendCompleted(c *connection, result int32) {
+	c.isSending = false
+	c.sendTimeout.stop()
+	if result > 0 {
+		l.stats.BytesOut += uint64(result)
+		c.sent += int(result)
+		if c.sent < len(c.sending) && c.phase != phaseClosing {
+			l.sendPiece(c)
+			return
+		}
+	} else if c.phase != phaseClosing && (result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN)) {
+		l.sendPiece(c)
+		return
+	}
+	l.releaseSending(c)
+	if c.phase == phaseClosing {
+		return
+	}
+	if result <= 0 {
+		l.abort(c)
+		return
+	}
+	l.outputLeft(c)
+}
+
+// releaseSending gives back what a send that is over used.
+func (l *Loop) releaseSending(c *connection) {
+	if c.sendingBlock != noBlock {
+		l.options.Blocks.Free(c.sendingBlock)
+		c.sendingBlock = noBlock
+	} else {
+		l.buffers.give(c.sending)
+	}
+	c.sending, c.sent = nil, 0
+}
+
+// wantSend puts a connection on the list of those that have output.
+func (l *Loop) wantSend(c *connection) {
+	if !c.hasOutput {
+		c.hasOutput = true
+		l.outgoing = append(l.outgoing, c)
+	}
+}
+
+// wantReady makes the next tick look at a connection's buffered input again.
+func (l *Loop) wantReady(c *connection) {
+	if !c.isReady {
+		c.isReady = true
+		l.ready = append(l.ready, c)
+	}
+}

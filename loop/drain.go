@@ -1,0 +1,124 @@
+package loop
+
+import (
+	"fmt"
+
+	"nano/isolates"
+	"nano/uring"
+)
+
+// Drain makes the loop end: it takes the connections that wait in the backlog and closes its
+// listeners, answers every request that it has received with "connection: close", closes idle
+// connections after a grace (a request may be on its way on them), waits for waitUntil work, and
+// lets Run return. After drain_timeout it gives up what is left. Any goroutine may call it, more
+// than once.
+func (l *Loop) Drain() { l.mailbox.Post(messageDrain) }
+
+func (l *Loop) startDrain() {
+	if l.draining {
+		return
+	}
+	l.draining = true
+	l.drainDeadline = l.now + int64(l.options.DrainTimeout)
+	l.cancelAccepts()
+	for i := range l.listeners {
+		// One with an accept in flight goes on when that has ended.
+		if from := &l.listeners[i]; !from.isArmed && from.isOpen {
+			l.takePending(from)
+		}
+	}
+	l.graceIdle()
+}
+
+// graceIdle moves connections that wait for a request from their time-out to the grace.
+func (l *Loop) graceIdle() {
+	for node := l.timeouts.idle.first; node != nil; node = l.timeouts.idle.first {
+		l.timeouts.grace.start(node, l.now)
+	}
+	for node := l.timeouts.header.first; node != nil; {
+		next := node.next
+		if node.connection.in == nil { // else the request has begun
+			l.timeouts.grace.start(node, l.now)
+		}
+		node = next
+	}
+}
+
+// takePending accepts what the kernel has completed handshakes with, then closes the listener: to
+// close it right away would reset those clients.
+func (l *Loop) takePending(from *listener) {
+	for {
+		fd, ok := l.options.sockets.acceptPending(from.fd)
+		if !ok {
+			break
+		}
+		l.admit(int32(fd), from)
+	}
+	from.isOpen = false
+	l.operations++
+	l.ring.Close(l.listenerData(opCloseListener, from), from.fd)
+}
+
+// isDrained reports whether Run has nothing left to do.
+func (l *Loop) isDrained() bool {
+	if !l.draining || l.connections.open != 0 || l.operations != 0 {
+		return false
+	}
+	for i := range l.listeners {
+		if l.listeners[i].isOpen {
+			return false
+		}
+	}
+	return l.forced || l.pendingWork == 0 && len(l.runnable) == 0
+}
+
+// forceDrain gives up what has not ended in time.
+func (l *Loop) forceDrain() {
+	l.forced = true
+	if open := l.connections.open; open != 0 || l.pendingWork != 0 {
+		l.options.Logger.Server(isolates.LevelWarn, fmt.Sprintf(
+			"drain timed out: %d connections cut, waitUntil work of %d requests given up", open, l.pendingWork))
+	}
+	for _, chunk := range l.connections.chunks {
+		for i := range chunk {
+			l.abort(&chunk[i])
+		}
+	}
+}
+
+// end frees what the loop owns, after it has drained.
+func (l *Loop) end() error {
+	l.mailbox.Close()
+	if l.wakeArmed {
+		l.operations++
+		l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
+	}
+	for l.wakeArmed || l.operations != 0 {
+		if err := l.ring.Enter(true, -1); err != nil {
+			return fmt.Errorf("loop: %w", err)
+		}
+		l.reap()
+		for i := range l.completions {
+			if kind, _, _ := l.completions[i].UserData.Unpack(); kind == opWake {
+				l.wakeArmed = false
+			} else {
+				l.operations--
+			}
+		}
+		l.completions = l.completions[:0]
+	}
+	for _, w := range l.apps {
+		if w.isolate != nil {
+			w.isolate.Dispose()
+			w.isolate = nil
+		}
+	}
+	l.published.publish(&l.stats)
+	if l.log != nil {
+		l.log.close()
+	}
+	if err := l.ring.Stop(); err != nil {
+		return fmt.Errorf("loop: %w", err)
+	}
+	return l.waker.Close()
+}

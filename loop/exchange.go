@@ -1,0 +1,324 @@
+package loop
+
+import (
+	"nano/http1"
+	"nano/isolates"
+)
+
+// An exchange is one request and its answer. It has two sides that end in any order: the
+// connection's, until the answer has been handed to it or the client is gone, and the isolate's,
+// until the isolate has said the last word about the request (waitUntil work may go on long after
+// the answer). The slot is reused after both, so an isolate's record can only mean the request
+// that it was made for.
+type exchange struct {
+	id         uint32      // index and generation
+	connection *connection // nil: gone, or answered in full
+	worker     *appWorker  // nil: never asked, or done
+	next       *exchange   // of the connection, or of the free list
+
+	previousOfWorker, nextOfWorker *exchange
+
+	wall timeoutNode // waits for response headers
+
+	headOnly  bool // HEAD: the answer has no body
+	minor     uint8
+	keepAlive bool // the client's wish
+	answered  bool // the response head is decided
+	streaming bool // the body follows in chunks
+	chunked   bool // and in chunked transfer coding
+	complete  bool // the whole answer is formatted
+	closes    bool // the connection ends with this answer
+	hasChunk  bool // a chunk is on its way; the isolate waits to hear that it has left
+	ended     bool // isolate's side: no more of the answer will come
+	pending   bool // isolate's side: waitUntil work goes on
+
+	// parked is formatted output that has to wait for the answers to earlier requests.
+	parked []byte
+
+	// For the access log.
+	status  int
+	started int64
+	length  int64  // bytes of the body
+	line    []byte // what is known at the start
+}
+
+// An exchange's id has its slot's index in the low bits and above them a generation. 30 bits in
+// all: then it is a small integer in JavaScript.
+const (
+	exchangeIndexBits      = 20
+	exchangeIndexMask      = 1<<exchangeIndexBits - 1
+	exchangeGenerationStep = 1 << exchangeIndexBits
+	exchangeIDMask         = 1<<30 - 1
+	exchangeChunk          = 64
+)
+
+// exchanges are the slots of a loop.
+type exchanges struct {
+	chunks []*[exchangeChunk]exchange
+	free   *exchange
+}
+
+// take returns a free slot; nil: a million requests are in the isolates.
+func (s *exchanges) take() *exchange {
+	if s.free == nil {
+		base := uint32(len(s.chunks) * exchangeChunk)
+		if base+exchangeChunk > exchangeIndexMask {
+			return nil
+		}
+		chunk := new([exchangeChunk]exchange)
+		s.chunks = append(s.chunks, chunk)
+		for i := exchangeChunk - 1; i >= 0; i-- {
+			e := &chunk[i]
+			e.id = base + uint32(i)
+			e.wall.exchange = e
+			e.next, s.free = s.free, e
+		}
+	}
+	e := s.free
+	s.free, e.next = e.next, nil
+	return e
+}
+
+// lookup finds the exchange that an isolate means by id, or nil.
+func (s *exchanges) lookup(id uint32, worker *appWorker) *exchange {
+	index := id & exchangeIndexMask
+	if int(index) >= len(s.chunks)*exchangeChunk {
+		return nil
+	}
+	e := &s.chunks[index/exchangeChunk][index%exchangeChunk]
+	if e.id != id || e.worker != worker {
+		return nil
+	}
+	return e
+}
+
+// give frees a slot whose two sides have ended.
+func (s *exchanges) give(e *exchange) {
+	line := e.line[:0]
+	*e = exchange{id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
+	e.wall.exchange = e
+	e.next, s.free = s.free, e
+}
+
+// open makes an exchange for a request of c, last in order.
+func (l *Loop) open(c *connection, head *http1.Head) *exchange {
+	e := l.exchanges.take()
+	if e == nil {
+		return nil
+	}
+	e.connection = c
+	if c.last == nil {
+		c.first = e
+	} else {
+		c.last.next = e
+	}
+	c.last = e
+	c.outstanding++
+	e.started = l.now
+	if head != nil {
+		e.headOnly = head.Method == http1.MethodHead
+		e.minor = head.Minor
+		e.keepAlive = head.KeepAlive
+	}
+	return e
+}
+
+// dispatch gives a whole request to its app: it is staged for the app's next turn, in this tick.
+// head and body are copied. app is noApp if there is none.
+func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, body []byte) {
+	e := l.open(c, head)
+	if e == nil {
+		l.abort(c)
+		return
+	}
+	l.stats.Requests++
+	c.unsafeFirst = c.first == e && (body != nil || !isSafe(head.Method))
+	if !head.KeepAlive {
+		c.stopReading = true
+	}
+	if l.log != nil {
+		l.noteRequest(e, c, app, head, headBytes)
+	}
+	if app == noApp {
+		l.answerNoApp(e, head, headBytes)
+		return
+	}
+	w := l.apps[app]
+	if w.isolate == nil && !l.startIsolate(w) {
+		l.answerError(e, 500, "", w.failure)
+		return
+	}
+	r := &l.request
+	r.ID = e.id
+	r.Secure = c.listener.secure
+	r.Head, r.Parsed, r.Body = headBytes, head, body
+	r.RemoteAddress = l.remoteAddress(c)
+	w.isolate.AddRequest(r)
+	l.attach(e, w)
+	w.wall.start(&e.wall, l.now)
+	l.wantTurn(w)
+}
+
+// attach puts an exchange on the list of those that an isolate has in hand.
+func (l *Loop) attach(e *exchange, w *appWorker) {
+	e.worker = w
+	e.nextOfWorker = w.exchanges
+	if w.exchanges != nil {
+		w.exchanges.previousOfWorker = e
+	}
+	w.exchanges = e
+}
+
+// workerDone ends the isolate's side of an exchange, if all that it will say has been said.
+func (l *Loop) workerDone(e *exchange) {
+	if !e.ended || e.pending {
+		return
+	}
+	if e.previousOfWorker != nil {
+		e.previousOfWorker.nextOfWorker = e.nextOfWorker
+	} else {
+		e.worker.exchanges = e.nextOfWorker
+	}
+	if e.nextOfWorker != nil {
+		e.nextOfWorker.previousOfWorker = e.previousOfWorker
+	}
+	e.previousOfWorker, e.nextOfWorker, e.worker = nil, nil, nil
+	if e.connection == nil {
+		l.exchanges.give(e)
+	}
+}
+
+// connectionDone ends the connection's side of an exchange, which has left its queue.
+func (l *Loop) connectionDone(e *exchange) {
+	e.connection, e.next = nil, nil
+	if e.parked != nil {
+		l.buffers.give(e.parked)
+		e.parked = nil
+	}
+	if e.worker == nil {
+		l.exchanges.give(e)
+	}
+}
+
+// orphan takes the first exchange of a connection out because nobody will read its answer. The
+// isolate is told if it is still at work on it.
+func (l *Loop) orphan(e *exchange) {
+	c := e.connection
+	l.unqueue(c, e)
+	e.wall.stop()
+	if e.worker != nil && !e.ended {
+		l.gone(e)
+	}
+	if l.log != nil {
+		l.logAnswer(e)
+	}
+	l.connectionDone(e)
+}
+
+// gone tells the isolate that nobody waits for the rest of an answer.
+func (l *Loop) gone(e *exchange) {
+	if w := e.worker; w.isolate != nil {
+		w.isolate.AddGone(e.id)
+		l.wantTurn(w)
+	}
+}
+
+// unqueue takes the first exchange out of its connection's queue.
+func (l *Loop) unqueue(c *connection, e *exchange) {
+	c.first = e.next
+	if c.first == nil {
+		c.last = nil
+	}
+	c.outstanding--
+	c.unsafeFirst = false
+}
+
+// pump moves a connection's answers on, after one has grown or the one before it has gone: what the
+// first one has parked becomes output, and complete ones make way for the next.
+func (l *Loop) pump(c *connection) {
+	for e := c.first; e != nil; e = c.first {
+		if len(e.parked) != 0 {
+			c.out = l.join(c.out, e.parked)
+			e.parked = nil
+		}
+		if !e.complete {
+			break
+		}
+		closes := e.closes
+		l.unqueue(c, e)
+		if l.log != nil {
+			l.logAnswer(e)
+		}
+		l.connectionDone(e)
+		if closes {
+			l.lastAnswerGiven(c)
+			break
+		}
+	}
+	if len(c.out) != 0 {
+		l.wantSend(c)
+	}
+	if c.in != nil && c.first == nil || c.blocked && c.outstanding < l.options.PipelineDepth {
+		l.wantReady(c)
+	}
+}
+
+// lastAnswerGiven ends a connection after what it has as output. Later requests are dropped.
+func (l *Loop) lastAnswerGiven(c *connection) {
+	for e := c.first; e != nil; e = c.first {
+		l.orphan(e)
+	}
+	c.stopReading = true
+	l.dropInput(c)
+	c.inputTimeout.stop()
+	if c.phase == phaseOpen {
+		c.phase = phaseFlushing
+	}
+	if c.collecting == nil {
+		l.settle(c)
+	}
+}
+
+// join returns the bytes of a and b, both of the pool, in one buffer of it.
+func (l *Loop) join(a, b []byte) []byte {
+	if a == nil {
+		return b
+	}
+	a = l.buffers.append(a, b)
+	l.buffers.give(b)
+	return a
+}
+
+// outputLeft continues after all of a send has left.
+func (l *Loop) outputLeft(c *connection) {
+	if len(c.out) != 0 {
+		l.wantSend(c)
+		return
+	}
+	if e := c.first; e != nil {
+		if e.hasChunk && e.parked == nil {
+			e.hasChunk = false
+			if w := e.worker; w != nil && !e.ended {
+				w.isolate.AddSent(e.id)
+				l.wantTurn(w)
+			}
+		}
+		return
+	}
+	if c.blocked {
+		l.wantReady(c)
+	}
+	l.settle(c)
+}
+
+// remoteAddress is the client's address as text, asked of the kernel once per connection.
+func (l *Loop) remoteAddress(c *connection) []byte {
+	if !c.isRemoteKnown {
+		c.isRemoteKnown = true
+		c.remoteLength = uint8(len(l.options.sockets.peer(int(c.fd), c.remote[:0])))
+	}
+	return c.remote[:c.remoteLength]
+}
+
+// Request is what AddRequest gets; named here for the fake workers of tests.
+type Request = isolates.Request

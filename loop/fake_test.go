@@ -1,0 +1,265 @@
+package loop
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"nano/http1"
+	"nano/isolates"
+)
+
+// A fakeWorker is an isolate without V8. Requests are kept until the turn, in which handle answers
+// them by appending records; the loop's memory is copied, as a real isolate does.
+type fakeWorker struct {
+	name    string
+	handle  func(w *fakeWorker, r *fakeRequest)
+	onTimer func(w *fakeWorker, id uint32)
+	onSent  func(w *fakeWorker, id uint32)
+
+	requests []fakeRequest
+	spare    []fakeRequest
+	timers   []uint32
+	sent     []uint32
+	gone     []uint32
+	allGone  []uint32
+	out      []isolates.Record
+	next     int
+	fail     error // of the next turn
+	tasks    atomic.Bool
+	turns    int
+	disposed bool
+
+	// What the isolate would keep in its heap.
+	live map[uint32]*fakeRequest
+}
+
+// A fakeRequest is a copy of what AddRequest got.
+type fakeRequest struct {
+	id             uint32
+	method         string
+	target, host   string
+	head           []byte
+	body           []byte
+	hasBody        bool
+	remote         string
+	secure         bool
+	contentLength  int64
+	wantsMoreTurns int
+}
+
+func newFakeWorker(name string, handle func(w *fakeWorker, r *fakeRequest)) *fakeWorker {
+	return &fakeWorker{name: name, handle: handle, live: map[uint32]*fakeRequest{}}
+}
+
+func (w *fakeWorker) AddRequest(r *Request) {
+	if w.disposed {
+		panic("AddRequest after Dispose")
+	}
+	n := len(w.requests)
+	if n < cap(w.requests) {
+		w.requests = w.requests[:n+1]
+	} else {
+		w.requests = append(w.requests, fakeRequest{})
+	}
+	f := &w.requests[n]
+	p := r.Parsed
+	f.id = r.ID
+	f.head = append(f.head[:0], r.Head...)
+	f.body = append(f.body[:0], r.Body...)
+	f.hasBody = r.Body != nil
+	f.secure = r.Secure
+	f.contentLength = p.ContentLength
+	f.method = methodName(p)
+	// Converted only when they differ: the allocation test counts.
+	if t := f.head[p.TargetOffset:][:p.TargetLength]; string(t) != f.target {
+		f.target = string(t)
+	}
+	if h := f.head[p.HostOffset:][:p.HostLength]; string(h) != f.host {
+		f.host = string(h)
+	}
+	if string(r.RemoteAddress) != f.remote {
+		f.remote = string(r.RemoteAddress)
+	}
+}
+
+func methodName(p *http1.Head) string {
+	if p.Method == http1.MethodOther {
+		return "OTHER"
+	}
+	return http1.MethodNames[p.Method]
+}
+
+func (w *fakeWorker) AddTimer(id uint32) { w.mustLive(); w.timers = append(w.timers, id) }
+func (w *fakeWorker) AddSent(id uint32)  { w.mustLive(); w.sent = append(w.sent, id) }
+func (w *fakeWorker) AddGone(id uint32) {
+	w.mustLive()
+	w.gone = append(w.gone, id)
+	w.allGone = append(w.allGone, id)
+}
+
+func (w *fakeWorker) mustLive() {
+	if w.disposed {
+		panic("used after Dispose")
+	}
+}
+
+func (w *fakeWorker) Turn() error {
+	w.mustLive()
+	w.turns++
+	w.tasks.Store(false)
+	w.out, w.next = w.out[:0], 0
+	requests := w.requests
+	w.requests = w.spare[:0]
+	for i := range requests {
+		w.handle(w, &requests[i])
+	}
+	w.spare = requests[:0]
+	for _, id := range w.timers {
+		w.onTimer(w, id)
+	}
+	w.timers = w.timers[:0]
+	for _, id := range w.sent {
+		w.onSent(w, id)
+	}
+	w.sent, w.gone = w.sent[:0], w.gone[:0]
+	return w.fail
+}
+
+func (w *fakeWorker) Next() (*isolates.Record, bool) {
+	if w.next == len(w.out) {
+		return nil, false
+	}
+	w.next++
+	return &w.out[w.next-1], true
+}
+
+func (w *fakeWorker) HasTasks() bool                      { return w.tasks.Load() }
+func (w *fakeWorker) TaskDeadline() (time.Duration, bool) { return 0, false }
+func (w *fakeWorker) Dispose()                            { w.mustLive(); w.disposed = true }
+
+func (w *fakeWorker) record(r isolates.Record) { w.out = append(w.out, r) }
+
+var plainHead = []byte("content-type: text/plain;charset=UTF-8\r\n")
+
+// text answers with a plain text.
+func (w *fakeWorker) text(id uint32, body []byte) {
+	w.record(isolates.Record{Kind: isolates.KindRespond, ID: id, Status: 200, Head: plainHead, Body: body})
+}
+
+// fakeBlocks are blocks of Go memory.
+type fakeBlocks struct {
+	memory map[Block][]byte
+	freed  int
+}
+
+func (f *fakeBlocks) make(body []byte) (Block, []byte) {
+	memory := make([]byte, isolates.HeadRoom+len(body))
+	copy(memory[isolates.HeadRoom:], body)
+	pointer := unsafe.Pointer(unsafe.SliceData(memory))
+	block := *(*Block)(unsafe.Pointer(&pointer))
+	if f.memory == nil {
+		f.memory = map[Block][]byte{}
+	}
+	f.memory[block] = memory
+	return block, memory[isolates.HeadRoom:]
+}
+
+func (f *fakeBlocks) Memory(block Block, bodyLength int) []byte {
+	memory := f.memory[block]
+	if memory == nil {
+		panic("memory of a block that was freed")
+	}
+	return memory[:isolates.HeadRoom+bodyLength]
+}
+
+func (f *fakeBlocks) Free(block Block) {
+	if f.memory[block] == nil {
+		panic("block freed twice")
+	}
+	delete(f.memory, block)
+	f.freed++
+}
+
+// demo is the app that most tests serve: what it does is in the path.
+//
+//	/echo      the request as text: method, target, host, body
+//	/size      the length of the body
+//	/never     no answer at all
+//	/late      the answer after a second
+//	/empty     204
+//	/null      200 with a null body
+//	/stream/N  N chunks, each after the one before was sent
+//	/broken/N  the same, but it breaks
+//	/large/N   N bytes in a block
+//	/pending   an answer, and waitUntil work for a second
+//	/die       the isolate dies
+func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
+	return func(w *fakeWorker, r *fakeRequest) {
+		path, _, _ := strings.Cut(r.target, "?")
+		name, argument, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		n := 0
+		fmt.Sscan(argument, &n)
+		switch name {
+		case "never":
+		case "size":
+			w.text(r.id, fmt.Appendf(nil, "%d", len(r.body)))
+		case "late":
+			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})
+			w.onTimer = func(w *fakeWorker, id uint32) { w.text(id, []byte("late")) }
+		case "empty":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 204, NoBody: true})
+		case "null":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, NoBody: true})
+		case "stream", "broken":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Streaming: true})
+			w.live[r.id] = &fakeRequest{id: r.id, target: name, wantsMoreTurns: n}
+			w.onSent = streamOn
+			streamOn(w, r.id)
+		case "large":
+			block, body := blocks.make(bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n])
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: body, Block: block})
+		case "pending":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("pending"), Pending: true})
+			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})
+			w.onTimer = func(w *fakeWorker, id uint32) {
+				w.record(isolates.Record{Kind: isolates.KindSettled, ID: id})
+			}
+		case "die":
+			w.fail = isolates.ErrMemoryLimit
+		default:
+			w.text(r.id, fmt.Appendf(nil, "%s %s %s %s", r.method, r.target, r.host, r.body))
+		}
+	}
+}
+
+// streamOn makes the next chunk of a stream, or its end.
+func streamOn(w *fakeWorker, id uint32) {
+	state := w.live[id]
+	if state == nil {
+		return
+	}
+	if slices.Contains(w.allGone, id) || state.wantsMoreTurns == 0 {
+		delete(w.live, id)
+		w.record(isolates.Record{Kind: isolates.KindEnd, ID: id, Failed: state.target == "broken"})
+		return
+	}
+	state.wantsMoreTurns--
+	w.record(isolates.Record{Kind: isolates.KindChunk, ID: id, Body: fmt.Appendf(nil, "chunk %d;", state.wantsMoreTurns)})
+}
+
+// lockedThread runs f on a thread of its own, as a loop must.
+func lockedThread(f func()) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	return done
+}

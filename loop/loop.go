@@ -1,0 +1,315 @@
+// Package loop is the heart of the runtime: one Loop per core owns a ring, the connections that were
+// accepted on it, and one isolate per app. A request stays on its loop from the first byte to the
+// last, so nothing on its way takes a lock.
+//
+// To follow a request, read in this order: loop.go (the tick), listen.go (accept), connection.go
+// (operations and their completions), receive.go (heads and bodies), route.go, exchange.go (one
+// request and its answer), worker.go (the turn of an isolate), respond.go. Beside that way lie
+// timeouts.go and timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
+// loops together into a server.
+package loop
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"nano/http1"
+	"nano/isolates"
+	"nano/uring"
+)
+
+// never is the deadline of what has none, on the loop's clock.
+const never = math.MaxInt64
+
+// A Loop serves connections from one locked OS thread. Only Drain and Stats may be called from
+// elsewhere.
+type Loop struct {
+	options *Options
+	ring    uring.Ring
+	waker   *uring.Waker
+	mailbox *uring.Mailbox[message]
+
+	// Time is read once per tick. now counts nanoseconds from epoch, on the monotonic clock;
+	// wallClock counts them from 1970.
+	epoch     time.Time
+	now       int64
+	wallClock int64
+
+	completions []uring.Completion // the queue of this tick
+
+	listeners   []listener
+	accepting   accepting
+	connections connections
+	exchanges   exchanges
+	apps        []*appWorker
+	lives       uint32 // isolates made so far
+	timeouts    timeouts
+	timers      timers
+	buffers     buffers
+
+	// Who has to be looked at in the course of a tick.
+	ready    []*connection // their buffered input may be gone on with
+	starved  []*connection // they found no provided buffer
+	outgoing []*connection // they have output
+	runnable []*appWorker  // they have work for their isolate
+	running  []*appWorker  // the same, while turns are taken
+
+	pendingWork   int // requests that are answered but whose waitUntil work goes on
+	draining      bool
+	drainDeadline int64
+	forced        bool // the deadline has passed
+	operations    int  // in flight, of those that belong to no connection
+	wakeArmed     bool
+
+	// Scratch, to be used again and again.
+	head         *http1.Head
+	heads        []*http1.Head
+	collectors   []*collector
+	request      isolates.Request
+	responseHead http1.ResponseHead
+	scratch      []byte
+	dateText     []byte
+	dateSecond   int64
+
+	log       *accessLog // nil: off
+	stats     Stats
+	published published
+}
+
+// message is what other goroutines say to a loop.
+type message uint8
+
+const messageDrain message = 1
+
+// completionsPerReap is how many completions are copied out of the ring at once.
+const completionsPerReap = 256
+
+// New makes a loop over ring, which serves the sockets. It must be called on the thread that will
+// call Run, and that made the ring. The loop owns the sockets from here on, and the ring until Run
+// returns, which stops it.
+func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	waker, err := uring.NewWaker()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{
+		options:     options,
+		ring:        ring,
+		waker:       waker,
+		mailbox:     uring.NewMailbox[message](waker),
+		epoch:       options.Clock(),
+		completions: make([]uring.Completion, 0, completionsPerReap),
+		timeouts:    newTimeouts(options),
+		timers:      newTimers(),
+		head:        new(http1.Head),
+	}
+	for i, app := range options.Apps {
+		l.apps = append(l.apps, &appWorker{
+			app: i, name: app.Name, maxBody: app.MaxBody,
+			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
+		})
+	}
+	for _, socket := range sockets {
+		l.listeners = append(l.listeners, listener{fd: socket.FD, secure: socket.Secure, isOpen: true})
+	}
+	if options.AccessLog != nil {
+		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
+	}
+	return l, nil
+}
+
+// Run serves until the loop has drained (see Drain), or the ring fails.
+func (l *Loop) Run() error {
+	l.readTime()
+	l.armWake()
+	for i := range l.listeners {
+		l.accept(i)
+	}
+	for !l.isDrained() {
+		if err := l.tick(); err != nil {
+			return fmt.Errorf("loop: %w", err)
+		}
+	}
+	return l.end()
+}
+
+// tick is one round of the loop. Its phases, in order:
+//
+//  1. Wait: submit the operations queued in the last tick; if there is nothing else to do, sleep
+//     until a completion comes or the earliest deadline of all time-outs and timers.
+//  2. Reap: copy all completions out of the ring. None is handled before all are there, and no
+//     handler waits for or looks at others: nothing recurses.
+//  3. Connections and HTTP: accepted clients, received bytes, finished sends. Heads are parsed
+//     where they were received, requests routed and staged with their apps' isolates.
+//  4. Time: timers that are due are staged with their isolates, time-outs act.
+//  5. Turns: each isolate with work takes one; the records that come out become responses, timers
+//     and log lines at once, since they are views of the isolate's memory.
+//  6. Sends: each connection with output and no send in flight queues one.
+//  7. Notes: counters and the access log are shown to other goroutines.
+//
+// What a phase queues on the ring goes to the kernel with the wait of the next tick, in one call.
+func (l *Loop) tick() error {
+	// 1. Wait
+	if err := l.wait(); err != nil {
+		return err
+	}
+
+	// 2. Reap
+	l.reap()
+
+	// 3. Connections and HTTP
+	for i := range l.completions {
+		l.handle(&l.completions[i])
+	}
+	l.completions = l.completions[:0]
+	l.feedReady()
+	l.feedStarved()
+
+	// 4. Time
+	l.readMail()
+	l.fireTimers()
+	l.expireTimeouts()
+	l.expireLoopDeadlines()
+
+	// 5. Turns
+	if len(l.runnable) != 0 {
+		l.takeTurns()
+	}
+
+	// 6. Sends
+	for i, c := range l.outgoing {
+		l.outgoing[i] = nil
+		l.send(c)
+	}
+	l.outgoing = l.outgoing[:0]
+
+	// 7. Notes
+	l.stats.Ticks++
+	l.stats.Connections = uint64(l.connections.open)
+	l.published.publish(&l.stats)
+	if l.log != nil {
+		l.log.handOver()
+	}
+	return nil
+}
+
+// wait submits, and sleeps if nothing is left to do. Waking up costs other threads a system call
+// only while the loop says that it sleeps.
+func (l *Loop) wait() error {
+	if len(l.runnable)+len(l.ready)+len(l.outgoing) != 0 {
+		err := l.ring.Enter(false, 0)
+		l.readTime()
+		return err
+	}
+	timeout := time.Duration(-1)
+	if deadline := l.nextDeadline(); deadline != never {
+		timeout = time.Duration(max(deadline-l.readClock(), 0))
+	}
+	l.waker.Sleep()
+	if !l.mailbox.Empty() {
+		timeout = 0
+	}
+	err := l.ring.Enter(true, timeout)
+	l.waker.Awake()
+	l.readTime()
+	return err
+}
+
+// nextDeadline is when the loop has to be awake again, or never.
+func (l *Loop) nextDeadline() int64 {
+	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil())
+	if l.draining && !l.forced {
+		deadline = min(deadline, l.drainDeadline)
+	}
+	return deadline
+}
+
+// reap copies all completions out of the ring.
+func (l *Loop) reap() {
+	for {
+		have := len(l.completions)
+		if cap(l.completions)-have < completionsPerReap {
+			l.completions = append(l.completions, make([]uring.Completion, completionsPerReap)...)[:have]
+		}
+		n := l.ring.Reap(l.completions[have:cap(l.completions)])
+		l.completions = l.completions[:have+n]
+		if n < cap(l.completions)-have {
+			return
+		}
+	}
+}
+
+// handle sends a completion to what it belongs to.
+func (l *Loop) handle(completion *uring.Completion) {
+	kind, generation, index := completion.UserData.Unpack()
+	switch kind {
+	case opReceive, opSend, opShutdown, opCancel, opClose:
+		l.completed(kind, generation, index, completion)
+	case opAccept:
+		l.accepted(&l.listeners[index], completion)
+	case opWake:
+		l.wakeArmed = false
+		l.pumpTasks()
+		if !l.isDrained() {
+			l.armWake()
+		}
+	case opCancelAccept, opCloseListener, opCloseRefused:
+		l.operations--
+	default:
+		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
+	}
+}
+
+func (l *Loop) armWake() {
+	l.wakeArmed = true
+	l.waker.Arm(l.ring, uring.Pack(opWake, 0, 0))
+}
+
+// feedReady goes on with the buffered input of connections for which an answer has made room.
+func (l *Loop) feedReady() {
+	// What becomes ready meanwhile waits for the next tick: answers have to go out in between.
+	n := len(l.ready)
+	for i := 0; i < n; i++ {
+		c := l.ready[i]
+		l.ready[i] = nil
+		l.consumeBuffered(c)
+	}
+	l.ready = l.ready[:copy(l.ready, l.ready[n:])]
+}
+
+// readMail takes what other goroutines have posted.
+func (l *Loop) readMail() {
+	if l.mailbox.Empty() {
+		return
+	}
+	for _, m := range l.mailbox.Take() {
+		if m == messageDrain {
+			l.startDrain()
+		}
+	}
+}
+
+// expireLoopDeadlines acts on the deadlines that the loop has only one of.
+func (l *Loop) expireLoopDeadlines() {
+	if l.accepting.pausedUntil() <= l.now {
+		l.acceptAgain()
+	}
+	if l.draining && !l.forced && l.drainDeadline <= l.now {
+		l.forceDrain()
+	}
+}
+
+// readTime reads the clock for this tick.
+func (l *Loop) readTime() {
+	t := l.options.Clock()
+	l.now = int64(t.Sub(l.epoch))
+	l.wallClock = t.UnixNano()
+}
+
+// readClock reads the clock now, for what must not be taken as earlier than it is.
+func (l *Loop) readClock() int64 { return int64(l.options.Clock().Sub(l.epoch)) }

@@ -1,0 +1,98 @@
+package loop
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nano/uring"
+)
+
+// startNode serves the demo app over real rings, and drains at the end of the test.
+func startNode(t testing.TB, change func(o *NodeOptions)) (node *Node, address string) {
+	t.Helper()
+	o := NodeOptions{
+		Loops:  1,
+		Listen: []string{"127.0.0.1:0"},
+		Ring:   uring.Config{Entries: 256, Buffers: 64},
+	}
+	o.Options.Apps = []App{{Name: "demo"}}
+	o.Options.NewWorker = func(app, waker int) (Worker, error) {
+		return newFakeWorker("demo", demo(nil)), nil
+	}
+	o.Options.DrainGrace = 20 * time.Millisecond
+	if change != nil {
+		change(&o)
+	}
+	node, err := Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		node.Drain()
+		if err := node.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return node, node.Addresses()[0].String()
+}
+
+func TestServesRequests(t *testing.T) {
+	node, address := startNode(t, func(o *NodeOptions) { o.Loops = 2 })
+	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	var running sync.WaitGroup
+	for range 8 {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for range 50 {
+				response, err := client.Post("http://"+address+"/echo?q", "text/plain", strings.NewReader("body"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, err := io.ReadAll(response.Body)
+				response.Body.Close()
+				if want := "POST /echo?q " + address + " body"; err != nil || string(body) != want {
+					t.Errorf("got %q, %v; want %q", body, err, want)
+				}
+			}
+		}()
+	}
+	running.Wait()
+	var sum Stats
+	node.Drain()
+	if err := node.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, stats := range node.Stats() {
+		sum = sum.Add(stats)
+	}
+	if sum.Requests != 400 {
+		t.Errorf("%d requests counted, want 400", sum.Requests)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	_, address := startNode(t, nil)
+	connection, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	io.WriteString(connection, "GET /stream/3 HTTP/1.1\r\nHost: a\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || string(body) != "chunk 2;chunk 1;chunk 0;" {
+		t.Errorf("got %q, %v", body, err)
+	}
+}

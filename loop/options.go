@@ -1,0 +1,139 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"nano/isolates"
+)
+
+// App is what a loop needs to know of an app.
+type App struct {
+	Name    string
+	Hosts   []string      // exact or "*.example.com"; none: any host that no other app names
+	Path    string        // prefix, "" is "/"
+	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody
+	Wall    time.Duration // per request, until response headers; 0: Options.Wall
+}
+
+// Options set up loops. Zero values take the defaults. The same Options may be given to several
+// loops, which then share Router, Logger and the count of open connections.
+type Options struct {
+	Apps   []App
+	Router *Router // of Apps; made if nil
+
+	// NewWorker makes the isolate of Apps[app], on the loop's thread. waker is the loop's
+	// eventfd, for V8's threads to write to when they have posted a task.
+	NewWorker func(app int, waker int) (Worker, error)
+	Blocks    Blocks // nil: those of package isolates
+
+	MaxHeader      int   // bytes of a request head; default 32 KiB
+	MaxBody        int64 // bytes of a request body; default 100 MiB
+	MaxConnections int   // of all loops together; 0: as the file limit allows
+	PipelineDepth  int   // requests of a connection that are in hand at once; default 32
+
+	HeaderTimeout time.Duration // for a request head, from accept or its first byte; default 10 s
+	IdleTimeout   time.Duration // keep-alive; default 60 s
+	BodyTimeout   time.Duration // without progress of a request body; default 30 s
+	SendTimeout   time.Duration // for a client to take 256 KiB of an answer; default 60 s
+	LingerTimeout time.Duration // for a client to close after our last answer; default 2 s
+	Wall          time.Duration // see App; default 30 s
+	DrainTimeout  time.Duration // for the whole of Drain; default 10 s
+	DrainGrace    time.Duration // for idle connections after Drain; default 500 ms
+
+	Logger        Logger    // default: none
+	AccessLog     io.Writer // nil: off. Written to by one goroutine per loop, whole lines at a time
+	AccessLogJSON bool
+
+	// Clock is time.Now, whose readings carry the monotonic clock, or the virtual time of a test.
+	Clock func() time.Time
+
+	sockets  sockets
+	open     *atomic.Int64 // connections of all loops
+	prepared bool
+}
+
+// A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
+// the call only.
+type Logger interface {
+	// App takes a line that an app logged, or one about an app.
+	App(app string, level isolates.Level, text []byte)
+	// Server takes an event of the server.
+	Server(level isolates.Level, text string)
+}
+
+// Blocks gives access to the memory of large bodies.
+type Blocks interface {
+	// Memory returns isolates.HeadRoom bytes and after them the body of that length.
+	Memory(block Block, bodyLength int) []byte
+	Free(block Block)
+}
+
+type noLogger struct{}
+
+func (noLogger) App(string, isolates.Level, []byte) {}
+func (noLogger) Server(isolates.Level, string)      {}
+
+type isolateBlocks struct{}
+
+func (isolateBlocks) Memory(block Block, bodyLength int) []byte { return block.Bytes(bodyLength) }
+func (isolateBlocks) Free(block Block)                          { isolates.FreeBlock(block) }
+
+// withDefaults returns a copy of o with defaults filled in; o itself if it is such a copy.
+func (o *Options) withDefaults() (*Options, error) {
+	if o.prepared {
+		return o, nil
+	}
+	filled := *o
+	filled.prepared = true
+	if filled.NewWorker == nil && len(filled.Apps) != 0 {
+		return nil, errors.New("loop: no NewWorker")
+	}
+	orDefault(&filled.MaxHeader, 32<<10)
+	orDefault(&filled.MaxBody, 100<<20)
+	orDefault(&filled.PipelineDepth, 32)
+	orDefault(&filled.HeaderTimeout, 10*time.Second)
+	orDefault(&filled.IdleTimeout, 60*time.Second)
+	orDefault(&filled.BodyTimeout, 30*time.Second)
+	orDefault(&filled.SendTimeout, 60*time.Second)
+	orDefault(&filled.LingerTimeout, 2*time.Second)
+	orDefault(&filled.Wall, 30*time.Second)
+	orDefault(&filled.DrainTimeout, 10*time.Second)
+	orDefault(&filled.DrainGrace, 500*time.Millisecond)
+	filled.Apps = make([]App, len(o.Apps))
+	for i, app := range o.Apps {
+		orDefault(&app.MaxBody, filled.MaxBody)
+		orDefault(&app.Wall, filled.Wall)
+		filled.Apps[i] = app
+	}
+	if filled.Router == nil {
+		router, err := NewRouter(filled.Apps)
+		if err != nil {
+			return nil, fmt.Errorf("loop: %w", err)
+		}
+		filled.Router = router
+	}
+	if filled.Blocks == nil {
+		filled.Blocks = isolateBlocks{}
+	}
+	if filled.Logger == nil {
+		filled.Logger = noLogger{}
+	}
+	if filled.Clock == nil {
+		filled.Clock = time.Now
+	}
+	if filled.sockets == nil {
+		filled.sockets = kernelSockets{}
+	}
+	filled.open = new(atomic.Int64)
+	return &filled, nil
+}
+
+func orDefault[T int | int64 | time.Duration](value *T, byDefault T) {
+	if *value == 0 {
+		*value = byDefault
+	}
+}

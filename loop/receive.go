@@ -1,0 +1,300 @@
+package loop
+
+import (
+	"errors"
+
+	"nano/http1"
+)
+
+// A collector gathers a request whose body did not arrive in one piece with its head.
+type collector struct {
+	head    []byte // as received
+	body    []byte // transfer coding removed
+	missing int64  // bytes of a body with content-length that have not come
+	chunked bool
+	decoder http1.ChunkDecoder
+	app     int32
+}
+
+// consume takes bytes that were received. They lie in a provided buffer and are parsed there, unless
+// something before them was left over.
+func (l *Loop) consume(c *connection, data []byte) {
+	if c.in == nil {
+		used := l.advance(c, data)
+		if used < len(data) && !c.stopReading && c.phase == phaseOpen {
+			c.in = l.buffers.append(nil, data[used:])
+		}
+	} else {
+		l.compact(c)
+		c.in = l.buffers.append(c.in, data)
+		l.advanceBuffered(c)
+	}
+	l.afterInput(c)
+}
+
+// consumeBuffered goes on with what was left over, once an answer has made room.
+func (l *Loop) consumeBuffered(c *connection) {
+	c.isReady = false
+	if c.phase != phaseOpen {
+		return
+	}
+	if c.in != nil && !c.stopReading {
+		c.blocked = false
+		l.advanceBuffered(c)
+	}
+	l.afterInput(c)
+	if c.phase != phaseOpen {
+		return
+	}
+	if !c.receiving && !c.isStarved && c.wantsInput() {
+		l.receive(c)
+	}
+}
+
+// advanceBuffered uses up what it can of c.in.
+func (l *Loop) advanceBuffered(c *connection) {
+	used := l.advance(c, c.in[c.inStart:])
+	if c.in == nil { // dropped on the way
+		return
+	}
+	c.inStart += used
+	if c.inStart == len(c.in) {
+		l.buffers.give(c.in)
+		c.in, c.inStart = nil, 0
+	}
+}
+
+// compact moves what is left over to the start of its buffer, so that appending does not grow it.
+func (l *Loop) compact(c *connection) {
+	if c.inStart > 0 {
+		c.in = c.in[:copy(c.in, c.in[c.inStart:])]
+		c.inStart = 0
+	}
+}
+
+// afterInput sees to what follows from new input: time-outs, or the end.
+func (l *Loop) afterInput(c *connection) {
+	if c.phase != phaseOpen {
+		return
+	}
+	if c.stopReading {
+		l.dropInput(c)
+	}
+	if c.first != nil || c.isSending || c.isReady {
+		// Not the client's turn: the wall limit or the send time-out watches.
+		if c.collecting == nil {
+			c.inputTimeout.stop()
+			return
+		}
+		l.timeouts.body.start(&c.inputTimeout, l.now)
+		return
+	}
+	l.settle(c)
+}
+
+// advance takes requests off the start of input and dispatches those that are complete. It returns
+// how many bytes it used; the rest must be kept, unless reading has stopped.
+func (l *Loop) advance(c *connection, input []byte) (used int) {
+	for used < len(input) && !c.stopReading && c.phase == phaseOpen {
+		rest := input[used:]
+		var n int
+		if c.collecting != nil {
+			n = l.collect(c, rest)
+		} else {
+			n = l.begin(c, rest)
+		}
+		if n == 0 {
+			break
+		}
+		used += n
+	}
+	return used
+}
+
+// begin takes a request head off the start of input, and the body with it if it is complete there.
+// It returns the number of bytes used: 0 if the head is incomplete or has to wait.
+func (l *Loop) begin(c *connection, input []byte) int {
+	if c.outstanding >= l.options.PipelineDepth || c.unsafeFirst || len(c.out) > outputMax {
+		c.blocked = true
+		return 0
+	}
+	head := l.head
+	if c.partial != nil {
+		head = c.partial
+	}
+	if err := head.Parse(input, l.options.MaxHeader); err != nil {
+		if err == http1.ErrIncomplete {
+			if c.partial == nil {
+				c.partial, l.head = head, l.takeHead()
+			}
+			return 0
+		}
+		var refusal *http1.Error
+		if errors.As(err, &refusal) {
+			l.reject(c, refusal.Status, refusal.Reason)
+		} else {
+			l.reject(c, 400, "malformed request")
+		}
+		return 0
+	}
+	n := l.start(c, head, input)
+	if c.partial != nil {
+		if n == 0 && !c.stopReading { // has to wait: it is parsed again later
+			c.partial.Reset()
+		}
+		l.giveHead(c.partial)
+		c.partial = nil
+	}
+	return n
+}
+
+// outputMax is how many bytes of answers may wait for a client that sends more requests.
+const outputMax = 64 << 10
+
+// start is begin for a head that was parsed: routing, limits, and where the body comes from.
+func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
+	hasBody := head.Chunked || head.ContentLength > 0
+	if (hasBody || !isSafe(head.Method)) && c.first != nil {
+		c.blocked = true
+		return 0
+	}
+	c.hasRequested = true
+	if c.inputTimeout.list != nil {
+		c.inputTimeout.stop()
+	}
+	host := input[head.HostOffset : int(head.HostOffset)+int(head.HostLength)]
+	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
+	app, routes := l.options.Router.route(host, target, c.routes)
+	c.routes = routes
+	if !hasBody {
+		l.dispatch(c, app, head, input[:head.Length], nil)
+		return head.Length
+	}
+	if app == noApp {
+		// A body that nobody wants is not read, so where the next request begins is unknown.
+		c.stopReading = true
+		l.dispatch(c, app, head, input[:head.Length], nil)
+		return head.Length
+	}
+	if head.ContentLength > l.apps[app].maxBody {
+		l.reject(c, 413, "request body too large")
+		return 0
+	}
+	if end := int64(head.Length) + head.ContentLength; head.ContentLength > 0 && int64(len(input)) >= end {
+		l.dispatch(c, app, head, input[:head.Length], input[head.Length:end])
+		return int(end)
+	}
+	l.startCollecting(c, app, head, input)
+	return head.Length
+}
+
+// isSafe reports whether requests with method m may run beside others of the same connection: they
+// promise to change nothing (RFC 9110 §9.2.1).
+func isSafe(m http1.Method) bool {
+	return m == http1.MethodGet || m == http1.MethodHead || m == http1.MethodOptions
+}
+
+// startCollecting prepares for a body that is still to come, and asks the client for it if it waits
+// to be asked.
+func (l *Loop) startCollecting(c *connection, app int32, head *http1.Head, input []byte) {
+	collecting := l.takeCollector()
+	collecting.app = app
+	collecting.chunked = head.Chunked
+	collecting.missing = head.ContentLength
+	collecting.head = l.buffers.append(nil, input[:head.Length])
+	c.collecting = collecting
+	if head.Continue && head.Minor >= 1 && len(input) == head.Length {
+		c.out = l.buffers.append(c.out, continueHead)
+		l.wantSend(c)
+	}
+}
+
+var continueHead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
+// collect takes bytes of the body that is being collected off the start of input, and dispatches
+// the request when that was the last of it. It returns the number of bytes used.
+func (l *Loop) collect(c *connection, input []byte) int {
+	collecting := c.collecting
+	used, done := 0, false
+	limit := l.apps[collecting.app].maxBody
+	if !collecting.chunked {
+		used = int(min(int64(len(input)), collecting.missing))
+		collecting.body = l.buffers.append(collecting.body, input[:used])
+		collecting.missing -= int64(used)
+		done = collecting.missing == 0
+	}
+	for collecting.chunked && !done && used < len(input) {
+		data, n, ended, err := collecting.decoder.Decode(input[used:])
+		if err != nil {
+			l.reject(c, 400, err.Error())
+			return 0
+		}
+		if int64(len(collecting.body))+int64(len(data)) > limit {
+			l.reject(c, 413, "request body too large")
+			return 0
+		}
+		collecting.body = l.buffers.append(collecting.body, data)
+		used, done = used+n, ended
+	}
+	if done {
+		c.collecting = nil
+		c.inputTimeout.stop()
+		// The head was parsed when it came; this does not fail.
+		if err := l.head.Parse(collecting.head, http1.MaxHeadLength); err == nil {
+			l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body)
+		} else {
+			l.reject(c, 400, "malformed request")
+		}
+		l.giveCollector(collecting)
+	}
+	return used
+}
+
+// headerTimedOut handles a request head that did not arrive in time.
+func (l *Loop) headerTimedOut(c *connection) {
+	if len(c.in) == c.inStart {
+		l.shut(c) // nothing was said: nothing to answer
+		return
+	}
+	l.reject(c, 408, "request head timed out")
+}
+
+// Free lists of what incomplete requests need.
+
+func (l *Loop) takeHead() *http1.Head {
+	if last := len(l.heads) - 1; last >= 0 {
+		head := l.heads[last]
+		l.heads = l.heads[:last]
+		return head
+	}
+	return new(http1.Head)
+}
+
+func (l *Loop) giveHead(head *http1.Head) {
+	head.Reset()
+	if len(l.heads) < sparesMax {
+		l.heads = append(l.heads, head)
+	}
+}
+
+func (l *Loop) takeCollector() *collector {
+	if last := len(l.collectors) - 1; last >= 0 {
+		spare := l.collectors[last]
+		l.collectors = l.collectors[:last]
+		return spare
+	}
+	return new(collector)
+}
+
+func (l *Loop) giveCollector(used *collector) {
+	l.buffers.give(used.head)
+	l.buffers.give(used.body)
+	*used = collector{}
+	if len(l.collectors) < sparesMax {
+		l.collectors = append(l.collectors, used)
+	}
+}
+
+// sparesMax bounds the free lists: what a burst of slow clients made beyond it is left to the
+// garbage collector.
+const sparesMax = 256

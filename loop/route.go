@@ -1,0 +1,208 @@
+package loop
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Router finds the app for a host and a path. It is built once and then only read, by all loops.
+//
+// The most specific name wins: an exact host, then the longest "*.suffix" (any number of labels in
+// place of the star), then, for hosts that no app names, the apps without hosts. Within a host the
+// longest path prefix wins; a prefix ends where a segment of the path ends, so "/api" takes "/api",
+// "/api/x" and "/api?x" but not "/apix". The path is compared as sent, without decoding.
+type Router struct {
+	exact     map[string]*hostRoutes
+	wildcards map[string]*hostRoutes // by what follows "*."
+	anyHost   *hostRoutes            // nil: every app names its hosts
+}
+
+// hostRoutes are the prefixes of one host. Prefixes have no slash at the end; "/" is "".
+type hostRoutes struct {
+	host    string // lower case; "" for wildcards and the apps without hosts
+	root    int32  // the app with path "/", or -1
+	deep    map[string]int32
+	longest int // bytes of the longest prefix
+}
+
+const noApp = int32(-1)
+
+// NewRouter builds the router for apps, in whose order the loops count them. An error names two
+// apps that want the same.
+func NewRouter(apps []App) (*Router, error) {
+	router := &Router{exact: map[string]*hostRoutes{}, wildcards: map[string]*hostRoutes{}}
+	for i, app := range apps {
+		if app.Path != "" && app.Path[0] != '/' {
+			return nil, fmt.Errorf("app %q: path %q does not begin with /", app.Name, app.Path)
+		}
+		hosts := app.Hosts
+		if len(hosts) == 0 {
+			hosts = []string{""}
+		}
+		for _, host := range hosts {
+			routes := router.hostFor(strings.ToLower(strings.TrimSuffix(host, ".")))
+			prefix := strings.TrimRight(app.Path, "/")
+			if other := routes.get(prefix); other != noApp {
+				return nil, fmt.Errorf("apps %q and %q have the same host %q and path %q",
+					apps[other].Name, app.Name, host, app.Path)
+			}
+			routes.add(prefix, int32(i))
+		}
+	}
+	return router, nil
+}
+
+// hostFor returns the routes of a lower-case host pattern, new ones if there were none.
+func (r *Router) hostFor(pattern string) *hostRoutes {
+	fresh := &hostRoutes{root: noApp}
+	if pattern == "" {
+		if r.anyHost == nil {
+			r.anyHost = fresh
+		}
+		return r.anyHost
+	}
+	table := r.exact
+	if suffix, ok := strings.CutPrefix(pattern, "*."); ok {
+		table, pattern = r.wildcards, suffix
+	} else {
+		fresh.host = pattern
+	}
+	if table[pattern] == nil {
+		table[pattern] = fresh
+	}
+	return table[pattern]
+}
+
+func (h *hostRoutes) get(prefix string) int32 {
+	if prefix == "" {
+		return h.root
+	}
+	if app, ok := h.deep[prefix]; ok {
+		return app
+	}
+	return noApp
+}
+
+func (h *hostRoutes) add(prefix string, app int32) {
+	if prefix == "" {
+		h.root = app
+		return
+	}
+	if h.deep == nil {
+		h.deep = map[string]int32{}
+	}
+	h.deep[prefix] = app
+	h.longest = max(h.longest, len(prefix))
+}
+
+// Route returns the index of the app for host (any case, with or without port, may be empty) and
+// target (path and query), or -1.
+func (r *Router) Route(host, target []byte) int {
+	app, _ := r.route(host, target, nil)
+	return int(app)
+}
+
+// route is Route with a memory: last is what it returned for the same client's previous request.
+// Clients mostly stay with one host, written as configured, and then no map is asked.
+func (r *Router) route(host, target []byte, last *hostRoutes) (app int32, found *hostRoutes) {
+	if last != nil && last.host != "" && last.names(host) {
+		if app := last.path(target); app != noApp {
+			return app, last
+		}
+	}
+	named := false
+	if len(r.exact)+len(r.wildcards) != 0 {
+		var lower [maxHost]byte
+		name := lowerHost(&lower, host)
+		if routes := r.exact[string(name)]; routes != nil {
+			if app := routes.path(target); app != noApp {
+				return app, routes
+			}
+			named = true
+		}
+		for suffix := name; len(r.wildcards) != 0; {
+			dot := bytes.IndexByte(suffix, '.')
+			if dot < 0 {
+				break
+			}
+			suffix = suffix[dot+1:]
+			if routes := r.wildcards[string(suffix)]; routes != nil {
+				if app := routes.path(target); app != noApp {
+					return app, routes
+				}
+				named = true
+			}
+		}
+	}
+	if named || r.anyHost == nil {
+		return noApp, nil
+	}
+	return r.anyHost.path(target), r.anyHost
+}
+
+// names reports whether host is exactly h's name, perhaps with a port.
+func (h *hostRoutes) names(host []byte) bool {
+	n := len(h.host)
+	return len(host) >= n && string(host[:n]) == h.host && (len(host) == n || host[n] == ':')
+}
+
+// path finds the longest prefix of target's path.
+func (h *hostRoutes) path(target []byte) int32 {
+	if h.longest == 0 {
+		return h.root
+	}
+	end := bytes.IndexByte(target, '?')
+	if end < 0 {
+		end = len(target)
+	}
+	if end > h.longest {
+		// A prefix must end at a slash: go back to the last one that is not too far.
+		end = bytes.LastIndexByte(target[:min(h.longest+1, end)], '/')
+	}
+	for end > 0 {
+		if app, ok := h.deep[string(target[:end])]; ok {
+			return app
+		}
+		end = bytes.LastIndexByte(target[:end], '/')
+	}
+	return h.root
+}
+
+// maxHost bounds the host names that can be routed: DNS allows 253 bytes.
+const maxHost = 256
+
+// lowerHost puts host without its port and a dot at its end into buffer, in lower case. Longer
+// hosts than any that could be configured come out empty.
+func lowerHost(buffer *[maxHost]byte, host []byte) []byte {
+	if colon := bytes.LastIndexByte(host, ':'); colon >= 0 && bytes.IndexByte(host[colon:], ']') < 0 {
+		host = host[:colon]
+	}
+	if n := len(host); n != 0 && host[n-1] == '.' {
+		host = host[:n-1]
+	}
+	if len(host) > maxHost {
+		return nil
+	}
+	for i, c := range host {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buffer[i] = c
+	}
+	return buffer[:len(host)]
+}
+
+// Hosts lists every host pattern that an app names, sorted: for logs and checks.
+func (r *Router) Hosts() []string {
+	var hosts []string
+	for host := range r.exact {
+		hosts = append(hosts, host)
+	}
+	for suffix := range r.wildcards {
+		hosts = append(hosts, "*."+suffix)
+	}
+	slices.Sort(hosts)
+	return hosts
+}

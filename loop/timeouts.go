@@ -1,0 +1,146 @@
+package loop
+
+import "time"
+
+// A timeoutList holds what waits for the same length of time. As every entry gets the deadline
+// now + duration, appending keeps the list sorted: starting, stopping and finding the next one due
+// cost O(1) and allocate nothing, whatever the number of connections.
+type timeoutList struct {
+	duration    int64 // nanoseconds
+	first, last *timeoutNode
+}
+
+// A timeoutNode is the part of its owner that lies on a timeoutList, on one at most at a time.
+// Exactly one of connection and exchange is set, for good.
+type timeoutNode struct {
+	list           *timeoutList // nil: not waiting
+	previous, next *timeoutNode
+	deadline       int64 // on the loop's clock
+	connection     *connection
+	exchange       *exchange
+}
+
+// start lets node wait on list from now on; if it was waiting anywhere, that ends.
+func (list *timeoutList) start(node *timeoutNode, now int64) {
+	if node.list != nil {
+		node.stop()
+	}
+	node.list, node.deadline = list, now+list.duration
+	node.previous, node.next = list.last, nil
+	if list.last != nil {
+		list.last.next = node
+	} else {
+		list.first = node
+	}
+	list.last = node
+}
+
+// stop takes node off its list, if it is on one.
+func (node *timeoutNode) stop() {
+	list := node.list
+	if list == nil {
+		return
+	}
+	if node.previous != nil {
+		node.previous.next = node.next
+	} else {
+		list.first = node.next
+	}
+	if node.next != nil {
+		node.next.previous = node.previous
+	} else {
+		list.last = node.previous
+	}
+	node.list, node.previous, node.next = nil, nil, nil
+}
+
+// expired takes the first node off the list if its deadline has passed, else returns nil.
+func (list *timeoutList) expired(now int64) *timeoutNode {
+	node := list.first
+	if node == nil || node.deadline > now {
+		return nil
+	}
+	node.stop()
+	return node
+}
+
+// timeouts are the loop's lists. A connection lies on at most one of those for its input (header,
+// idle, body, linger, grace) and on send while bytes of it are under way; an exchange lies on one
+// of walls until it is answered.
+type timeouts struct {
+	header timeoutList // for a whole request head, from accept or from its first byte
+	idle   timeoutList // keep-alive
+	body   timeoutList // since the last piece of a request body
+	send   timeoutList // since the last progress of a send
+	linger timeoutList // for the client to close after our last answer
+	grace  timeoutList // idle connections while draining
+	walls  []*timeoutList
+}
+
+func newTimeouts(options *Options) timeouts {
+	return timeouts{
+		header: timeoutList{duration: int64(options.HeaderTimeout)},
+		idle:   timeoutList{duration: int64(options.IdleTimeout)},
+		body:   timeoutList{duration: int64(options.BodyTimeout)},
+		send:   timeoutList{duration: int64(options.SendTimeout)},
+		linger: timeoutList{duration: int64(options.LingerTimeout)},
+		grace:  timeoutList{duration: int64(options.DrainGrace)},
+	}
+}
+
+// wall returns the list for wall limits of that length, which apps with the same limit share. Only
+// called while the loop is set up.
+func (t *timeouts) wall(limit time.Duration) *timeoutList {
+	for _, list := range t.walls {
+		if list.duration == int64(limit) {
+			return list
+		}
+	}
+	list := &timeoutList{duration: int64(limit)}
+	t.walls = append(t.walls, list)
+	return list
+}
+
+// next is the earliest deadline of all lists, or never.
+func (t *timeouts) next() int64 {
+	deadline := int64(never)
+	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace} {
+		if list.first != nil && list.first.deadline < deadline {
+			deadline = list.first.deadline
+		}
+	}
+	for _, list := range t.walls {
+		if list.first != nil && list.first.deadline < deadline {
+			deadline = list.first.deadline
+		}
+	}
+	return deadline
+}
+
+// expireTimeouts acts on everything whose time is up.
+func (l *Loop) expireTimeouts() {
+	t := &l.timeouts
+	for node := t.header.expired(l.now); node != nil; node = t.header.expired(l.now) {
+		l.headerTimedOut(node.connection)
+	}
+	for node := t.idle.expired(l.now); node != nil; node = t.idle.expired(l.now) {
+		l.shut(node.connection)
+	}
+	for node := t.body.expired(l.now); node != nil; node = t.body.expired(l.now) {
+		l.reject(node.connection, 408, "request body timed out")
+	}
+	for node := t.send.expired(l.now); node != nil; node = t.send.expired(l.now) {
+		l.abort(node.connection)
+	}
+	for node := t.linger.expired(l.now); node != nil; node = t.linger.expired(l.now) {
+		l.shut(node.connection)
+	}
+	for node := t.grace.expired(l.now); node != nil; node = t.grace.expired(l.now) {
+		l.shut(node.connection)
+	}
+	for _, list := range t.walls {
+		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {
+			l.wallLimit(node.exchange)
+		}
+	}
+}

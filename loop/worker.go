@@ -1,0 +1,212 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"nano/isolates"
+)
+
+// Worker is one app's isolate on a loop. All calls come from the loop's thread.
+type Worker interface {
+	// AddRequest stages a request for the next Turn. It copies what it needs.
+	AddRequest(*isolates.Request)
+	// AddTimer stages that the timer of a KindTimerSet record is due.
+	AddTimer(id uint32)
+	// AddSent stages that the last chunk of a streaming response has left.
+	AddSent(id uint32)
+	// AddGone stages that nobody waits for the rest of the answer to a request: its client is
+	// gone, or was answered at the wall limit. Its life still ends with the record that would
+	// have ended it (KindRespond, KindEnd, KindSettled).
+	AddGone(id uint32)
+	// Turn is the crossing: everything staged goes in, microtasks drain. After an error the
+	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
+	// of and replaced at the next request. The error may be a Failure.
+	Turn() error
+	// Next gives the records of the last turn, one by one, in views valid until the next turn.
+	Next() (*isolates.Record, bool)
+	// HasTasks reports that V8 posted foreground tasks, to be run by a turn. Their poster
+	// writes to the loop's eventfd.
+	HasTasks() bool
+	// TaskDeadline is how long it is until V8's next delayed task.
+	TaskDeadline() (time.Duration, bool)
+	// Dispose frees the isolate.
+	Dispose()
+}
+
+// A Failure is an error of Turn that says how to answer the requests that were in the isolate.
+// Other errors are answered with status 500.
+type Failure interface {
+	error
+	// Status is the HTTP status, such as 503.
+	Status() int
+	// NanoError is the value of the nano-error header, such as "memory-limit", or "".
+	NanoError() string
+}
+
+// appWorker is an app on a loop: its isolate, if there is one, and what concerns it.
+type appWorker struct {
+	app     int
+	name    string
+	maxBody int64
+	wall    *timeoutList
+
+	isolate    Worker // nil: none yet, or it died
+	life       uint32 // of the isolate: numbered through for all isolates of the loop
+	isRunnable bool   // on loop.runnable
+	exchanges  *exchange
+
+	taskDeadline int64 // of V8's next delayed task, or never
+
+	failedAt int64  // when the last attempt to make an isolate failed; 0: it did not
+	failure  string // what clients are told
+}
+
+// startRetry is how long after a failed attempt to make an isolate the next one is made.
+const startRetry = int64(time.Second)
+
+// startIsolate makes the isolate of an app at its first request, or after the last one died.
+func (l *Loop) startIsolate(w *appWorker) bool {
+	if w.failedAt != 0 && l.now-w.failedAt < startRetry {
+		return false
+	}
+	isolate, err := l.options.NewWorker(w.app, l.waker.FD())
+	if err != nil {
+		w.failedAt = max(l.now, 1)
+		w.failure = "nano: " + w.name + ": failed to start\n"
+		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
+		return false
+	}
+	w.isolate, w.failedAt = isolate, 0
+	w.taskDeadline = never
+	l.lives++
+	w.life = l.lives
+	return true
+}
+
+// wantTurn gives w's isolate a turn in this tick, or the next one if the turns have begun.
+func (l *Loop) wantTurn(w *appWorker) {
+	if !w.isRunnable {
+		w.isRunnable = true
+		l.runnable = append(l.runnable, w)
+	}
+}
+
+// takeTurns gives one turn to every isolate that has work, and acts on what comes out.
+func (l *Loop) takeTurns() {
+	l.running, l.runnable = l.runnable, l.running[:0]
+	for i, w := range l.running {
+		l.running[i] = nil
+		w.isRunnable = false
+		if w.isolate == nil {
+			continue
+		}
+		l.stats.Turns++
+		err := w.isolate.Turn()
+		for record, ok := w.isolate.Next(); ok; record, ok = w.isolate.Next() {
+			l.act(w, record)
+		}
+		if err != nil {
+			l.replace(w, err)
+			continue
+		}
+		l.noteTaskDeadline(w)
+	}
+	l.running = l.running[:0]
+}
+
+// act does what one record asks for.
+func (l *Loop) act(w *appWorker, record *isolates.Record) {
+	switch record.Kind {
+	case isolates.KindTimerSet:
+		// From now, not from the start of the tick: a timer must not be early.
+		l.timers.set(w, record.ID, l.readClock()+int64(max(record.Delay, 0)))
+		return
+	case isolates.KindTimerClear:
+		l.timers.clear(timerKey{life: w.life, id: record.ID})
+		return
+	case isolates.KindLog:
+		l.options.Logger.App(w.name, record.Level, record.Body)
+		return
+	}
+	e := l.exchanges.lookup(record.ID, w)
+	if e == nil {
+		l.freeBlock(record.Block)
+		l.stats.StrayRecords++
+		return
+	}
+	switch record.Kind {
+	case isolates.KindRespond:
+		l.respond(e, record)
+	case isolates.KindChunk:
+		l.respondChunk(e, record)
+	case isolates.KindEnd:
+		l.respondEnd(e, record)
+	case isolates.KindSettled:
+		if e.pending {
+			e.pending = false
+			l.pendingWork--
+			l.workerDone(e)
+		}
+	}
+}
+
+// noteTaskDeadline keeps the timer for V8's delayed tasks in step.
+func (l *Loop) noteTaskDeadline(w *appWorker) {
+	delay, ok := w.isolate.TaskDeadline()
+	if !ok {
+		if w.taskDeadline != never {
+			w.taskDeadline = never
+			l.timers.clear(timerKey{life: w.life, id: taskTimer})
+		}
+		return
+	}
+	if deadline := l.readClock() + int64(max(delay, 0)); w.taskDeadline == never || deadline < w.taskDeadline ||
+		deadline > w.taskDeadline+int64(time.Millisecond) {
+		w.taskDeadline = deadline
+		l.timers.set(w, taskTimer, deadline)
+	}
+}
+
+// pumpTasks gives a turn to the isolates for which V8 has posted tasks, after a wake-up.
+func (l *Loop) pumpTasks() {
+	for _, w := range l.apps {
+		if w.isolate != nil && w.isolate.HasTasks() {
+			l.wantTurn(w)
+		}
+	}
+}
+
+// replace disposes of an isolate that is dead. The requests that were in it are answered; nothing of
+// it reaches any other app. The next request makes a new one.
+func (l *Loop) replace(w *appWorker, cause error) {
+	status, nanoError := 500, ""
+	var failure Failure
+	if errors.As(cause, &failure) {
+		status, nanoError = failure.Status(), failure.NanoError()
+	}
+	l.options.Logger.App(w.name, isolates.LevelError, fmt.Appendf(nil, "isolate replaced: %v", cause))
+	l.stats.Replaced++
+	text := "nano: " + w.name + ": isolate failed\n"
+	if nanoError != "" {
+		text = "nano: " + w.name + ": " + nanoError + "\n"
+	}
+	dead := w.isolate
+	w.isolate = nil // nobody stages anything with it any more
+	for e := w.exchanges; e != nil; e = w.exchanges {
+		if e.pending {
+			l.pendingWork--
+		}
+		e.ended, e.pending = true, false
+		if c := e.connection; c != nil && !e.answered {
+			l.answerError(e, status, nanoError, text)
+		} else if c != nil && e.streaming && !e.complete {
+			l.breakStream(e)
+			l.pump(c)
+		}
+		l.workerDone(e)
+	}
+	l.timers.clearWorker(w.life)
+	dead.Dispose()
+}
