@@ -254,6 +254,9 @@ func TestProblems(t *testing.T) {
 		{app + "hosts = [\"x.y\"]\n[[app]]\nname = \"b\"\nmain = \"b.js\"\nhosts = [\n\"z\", \"X.Y\"]",
 			`9:6: [[app]] "b": serves x.y/, which app "a" in line 4 serves already`},
 		{app + `hosts = ["x", "x"]`, `4:15: [[app]] "a": serves x/, which app "a" in line 4`},
+		{app + "path = \"/a\"\n[[app]]\nname = \"b\"\nmain = \"b.js\"\npath = \"/a/\"",
+			`8:8: [[app]] "b": serves every other host, path /a/, which app "a" in line 4 serves already`},
+		{"[server]\nmax_body = \"0B\"", `"0B" is too small; the least is "1B"`},
 		// Variables and secrets.
 		{app + "[app.vars]\nA = 1979-05-27", `5:5: [app.vars] A: must be a string, number, boolean, table or array, not a date`},
 		{app + "[app.vars]\nA = [1, [07:32:00]]", `5:10: [app.vars] A: must be`},

@@ -212,7 +212,7 @@ func (c *routeCheck) add(app *App, name *node, hosts []*node, path *node) {
 }
 
 func (c *routeCheck) claim(app *App, host string, at Position) {
-	key := route{host, app.Path}
+	key := route{host, strings.TrimRight(app.Path, "/")} // "/api/" takes the same paths as "/api"
 	first, taken := c.routes[key]
 	if !taken {
 		c.routes[key] = claim{app.Name, at}

@@ -131,7 +131,7 @@ func (r *documentReader) readServer(s *Server, t *table) {
 	t.duration("idle_timeout", time.Millisecond, &s.IdleTimeout)
 	t.duration("drain_timeout", 0, &s.DrainTimeout)
 	t.size("max_header", headerBytesMin, MaxHeaderLimit, &s.MaxHeader)
-	t.size("max_body", 0, bodyBytesMax, &s.MaxBody)
+	t.size("max_body", 1, bodyBytesMax, &s.MaxBody)
 	t.integer("max_connections", math.MaxInt32, &s.MaxConnections)
 	if log, at, ok := t.text("log"); ok {
 		if log != LogText && log != LogJSON {
@@ -210,7 +210,7 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 			limits.take(key)
 		}
 		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
-		limits.size("max_body", 0, bodyBytesMax, &app.Limits.MaxBody)
+		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
 		limits.finish()
 	}
 	t.finish()

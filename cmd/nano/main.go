@@ -1,0 +1,220 @@
+// Command nano runs Workers-style JavaScript apps on io_uring: see README.md, or `nano -h`.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"nano/config"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // one line on stderr says why, or one for each problem
+	exitUsage  = 2 // wrong command line
+)
+
+// command is one subcommand of nano.
+type command struct {
+	name     string
+	synopsis string // after the name
+	does     string
+	run      func(s *streams, args []string) error // nil: documented, but not in this version
+}
+
+// commands are listed in this order. The table is filled by init because help, run from it, reads it.
+var commands []command
+
+func init() {
+	// V8 must be brought up on the thread that the process began with: see node.go.
+	runtime.LockOSThread()
+	commands = []command{
+		{"serve", "[-c nano.toml]", "run the node in the foreground", runServe},
+		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from one file, without configuration", runFile},
+		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
+		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
+		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", nil},
+		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
+	}
+}
+
+// streams are where a command writes.
+type streams struct {
+	out, err io.Writer
+}
+
+func main() {
+	// A write to a closed pipe is an error of that write, not the end of the node.
+	signal.Ignore(syscall.SIGPIPE)
+	os.Exit(execute(&streams{os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+// usageError is a wrong command line.
+type usageError struct{ what string }
+
+func (e usageError) Error() string { return e.what }
+
+// execute runs the command line and gives the exit code.
+func execute(s *streams, args []string) int {
+	if len(args) == 0 {
+		printUsage(s.err)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "--help", "-help", "help":
+		printUsage(s.out)
+		return exitOK
+	case "-v", "--version", "-version":
+		args[0] = "version"
+	}
+	for _, c := range commands {
+		if c.name != args[0] {
+			continue
+		}
+		if c.run == nil {
+			printError(s.err, fmt.Errorf("%s: not available in this version: it will %s", c.name, c.does))
+			return exitFailed
+		}
+		return exitCode(s, c.name, c.run(s, args[1:]))
+	}
+	printError(s.err, fmt.Errorf("unknown command %q: the commands are %s", args[0], strings.Join(commandNames(), ", ")))
+	return exitUsage
+}
+
+func exitCode(s *streams, name string, err error) int {
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		printError(s.err, fmt.Errorf("%s: %s: see `nano %s -h`", name, usage.what, name))
+		return exitUsage
+	default:
+		printError(s.err, err)
+		return exitFailed
+	}
+}
+
+// printError prints one line for an error, or one for each problem of a configuration.
+func printError(w io.Writer, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "nano: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands {
+		if c.run != nil {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+func printUsage(w io.Writer) {
+	fmt.Fprint(w, "NANO serves Workers-style JavaScript apps on io_uring.\n\nUsage:\n\n")
+	for _, c := range commands {
+		note := ""
+		if c.run == nil {
+			note = " (not in this version)"
+		}
+		fmt.Fprintf(w, "  nano %-38s %s%s\n", strings.TrimSpace(c.name+" "+c.synopsis), c.does, note)
+	}
+	fmt.Fprint(w, "\n`nano COMMAND -h` tells more of a command. Exit codes: 0 well, 1 failed, 2 wrong command line.\n")
+}
+
+// newFlags makes the flag set of a command. text follows the usage line in its help.
+func newFlags(s *streams, name, text string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the package prints errors in its own form
+	flags.Usage = func() {
+		for _, c := range commands {
+			if c.name == name {
+				fmt.Fprintf(s.out, "Usage: nano %s\n\n%s\n", strings.TrimSpace(name+" "+c.synopsis), text)
+			}
+		}
+		flags.SetOutput(s.out)
+		flags.PrintDefaults()
+		flags.SetOutput(io.Discard)
+	}
+	return flags
+}
+
+// parseFlags reads flags and operands in any order, as users of other commands expect; the flag
+// package by itself stops at the first operand. It wants as many operands as are named.
+func parseFlags(flags *flag.FlagSet, args []string, operands ...string) ([]string, error) {
+	var found []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, usageError{err.Error()}
+		}
+		rest := flags.Args()
+		if len(rest) == 0 {
+			break
+		}
+		if parsed := len(args) - len(rest); parsed > 0 && args[parsed-1] == "--" {
+			found = append(found, rest...)
+			break
+		}
+		found, args = append(found, rest[0]), rest[1:]
+	}
+	if len(found) < len(operands) {
+		return nil, usageError{"no " + operands[len(found)] + " named"}
+	}
+	if len(found) > len(operands) {
+		return nil, usageError{fmt.Sprintf("%q is one argument too many", found[len(operands)])}
+	}
+	return found, nil
+}
+
+const configFlagHelp = "the configuration `file`"
+
+func runServe(s *streams, args []string) error {
+	flags := newFlags(s, "serve", `Runs the node that the configuration describes, in the foreground.
+
+SIGTERM or SIGINT drains it: connections are closed after their answer, and what is not
+answered within [server] drain_timeout is cut off. A second signal ends it at once.
+`)
+	file := flags.String("c", "nano.toml", configFlagHelp)
+	if _, err := parseFlags(flags, args); err != nil {
+		return err
+	}
+	return serve(s, func() (*config.Config, error) { return config.Load(*file) })
+}
+
+func runFile(s *streams, args []string) error {
+	flags := newFlags(s, "run", `Serves one app from one file, for every host and path, with every limit at its default.
+FILE is an ES module that exports { fetch(request, env, ctx) } as its default.
+`)
+	listen := flags.String("listen", "127.0.0.1:8080", "the `address`: host:port, or unix:/path")
+	operands, err := parseFlags(flags, args, "FILE")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(operands[0]); err != nil {
+		return fmt.Errorf("%s: %w", operands[0], withoutPath(err))
+	}
+	return serve(s, func() (*config.Config, error) { return config.Single(operands[0], *listen) })
+}
+
+// withoutPath takes operation and path off an error of the os package, for messages that name the
+// path themselves.
+func withoutPath(err error) error {
+	var pathError *os.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"nano/config"
+	"nano/isolates"
+	"nano/loop"
+	"nano/snapshot"
+	"nano/uring"
+)
+
+// heapLimit ends an isolate whose JavaScript heap grows beyond it: one app's heap must not take the
+// process down with all the others.
+const heapLimit = 128 << 20
+
+// node is a running node: loops, the runtime snapshot and the apps.
+type node struct {
+	configured *config.Config
+	loops      *loop.Node
+}
+
+// startNode starts everything that serve needs, in this order:
+//
+//  1. The limit of open files is raised, and the kernel asked for io_uring: without it nothing
+//     below makes sense, and the refusal says what to do.
+//  2. The state folder is made, for the runtime snapshot.
+//  3. V8 is brought up, on the thread that the process began with and before any loop's thread
+//     exists, and the runtime snapshot is loaded, or built at the first start.
+//  4. Every app's modules are read. One that is broken answers its requests with an error; the
+//     others serve. If all are broken, there is nothing to start for.
+//  5. The listeners are opened and the loops started, each with its own ring on its own thread.
+//     Isolates are made by the loops, at the first request for their app.
+//
+// accessLog is where the access log is written, if it is on.
+func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*node, error) {
+	files, err := raiseFileLimit()
+	if err != nil {
+		return nil, err
+	}
+	if what, cure := checkFileLimit(files, c.Server.MaxConnections); what != "" {
+		logger.Warn(what + ": " + cure)
+	}
+	if err := uring.Probe(); err != nil {
+		return nil, fmt.Errorf("io_uring: %w", err)
+	}
+	if err := os.MkdirAll(c.Server.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state_dir %s: %w", c.Server.StateDir, withoutPath(err))
+	}
+	store := snapshot.Store{Folder: filepath.Join(c.Server.StateDir, "snapshots")}
+	image, note, err := isolates.LoadRuntime(store)
+	if err != nil {
+		return nil, fmt.Errorf("runtime: %w", err)
+	}
+	if note != nil {
+		logger.Warn("runtime snapshot: " + note.Error())
+	}
+	apps, errs := resolveApps(image, c)
+	if err := reportBroken(c, errs, logger); err != nil {
+		return nil, err
+	}
+	options := loopOptions(c, logger, accessLog)
+	options.NewWorker = func(app int, waker int) (loop.Worker, error) {
+		if errs[app] != nil {
+			return nil, errs[app]
+		}
+		isolate, err := image.NewIsolate(apps[app], isolates.Options{Wake: waker, HeapLimit: heapLimit})
+		if err != nil {
+			return nil, err
+		}
+		return worker{isolate}, nil
+	}
+	loops, err := loop.Start(loop.NodeOptions{
+		Options: options,
+		Loops:   countLoops(c.Server.Loops),
+		Listen:  c.Server.Listen,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &node{configured: c, loops: loops}, nil
+}
+
+// reportBroken logs the apps that cannot be started, and gives their errors if there are no others.
+func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {
+	broken := 0
+	for i, err := range errs {
+		if err != nil {
+			broken++
+			logger.Error(err.Error(), "app", c.Apps[i].Name)
+		}
+	}
+	if broken > 0 && broken == len(errs) {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// countLoops is how many loops to start. 0: one for each core that this process may use, be it by
+// affinity or by the quota of its control group.
+func countLoops(configured int) int {
+	if configured > 0 {
+		return configured
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// loopOptions says in the loops' terms what the configuration says. In theirs 0 means the default.
+func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loop.Options {
+	options := loop.Options{
+		MaxHeader:      int(c.Server.MaxHeader),
+		MaxBody:        c.Server.MaxBody,
+		MaxConnections: c.Server.MaxConnections,
+		HeaderTimeout:  c.Server.HeaderTimeout,
+		IdleTimeout:    c.Server.IdleTimeout,
+		Wall:           c.Isolates.Wall,
+		DrainTimeout:   max(c.Server.DrainTimeout, 1),
+		Logger:         nodeLogger{logger},
+		AccessLogJSON:  c.Server.Log == config.LogJSON,
+	}
+	if c.Server.AccessLog {
+		options.AccessLog = accessLog
+	}
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		options.Apps = append(options.Apps, loop.App{
+			Name:    app.Name,
+			Hosts:   app.Hosts,
+			Path:    app.Path,
+			MaxBody: app.Limits.MaxBody,
+			Wall:    app.Limits.Wall,
+		})
+	}
+	return options
+}
+
+// addresses are what the node listens on, as a client would write them.
+func (n *node) addresses() []string {
+	var addresses []string
+	for _, address := range n.loops.Addresses() {
+		addresses = append(addresses, describeAddress(address))
+	}
+	return addresses
+}
+
+// describeAddress is "http://127.0.0.1:8080" or "unix:/run/nano.sock".
+func describeAddress(address net.Addr) string {
+	if address.Network() == "unix" {
+		return "unix:" + address.String()
+	}
+	tcp, ok := address.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + address.String()
+}
+
+func (n *node) drain() { n.loops.Drain() }
+
+func (n *node) wait() error { return n.loops.Wait() }
+
+// worker is an isolate in the form in which loops use it.
+type worker struct{ *isolates.Isolate }
+
+// Turn is the isolate's, its error told in terms of HTTP.
+func (w worker) Turn() error {
+	if err := w.Isolate.Turn(); err != nil {
+		return limitError{err}
+	}
+	return nil
+}
+
+// limitError is the end of an isolate at one of its limits, whose name is the text of the error.
+type limitError struct{ error }
+
+// Status is 503: the app may well answer the next request.
+func (limitError) Status() int { return 503 }
+
+// NanoError is the value of the nano-error header.
+func (e limitError) NanoError() string { return e.Error() }
+
+// Unwrap gives the limit itself.
+func (e limitError) Unwrap() error { return e.error }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"nano/config"
+	"nano/isolates"
+	"nano/loop"
+)
+
+// serve runs a node until it has drained.
+func serve(s *streams, load func() (*config.Config, error)) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	configured, err := load()
+	if err != nil {
+		return err
+	}
+	logger, logWriter := newLogger(configured.Server.Log, s.err)
+	defer logWriter.close(logCloseLimit)
+	running, err := startNode(configured, logger, logWriter)
+	if err != nil {
+		return err
+	}
+	printBanner(s.out, logger, configured, running.addresses())
+	ended := make(chan error, 1)
+	go func() { ended <- running.wait() }()
+	return supervise(running, signals, ended, logger)
+}
+
+// drainer is what supervise needs of a node.
+type drainer interface {
+	// drain makes the node answer what it has received and then end.
+	drain()
+}
+
+// errSignal ends a node that was told twice to end.
+var errSignal = errors.New("ended by a second signal: requests may be lost")
+
+// supervise turns signals into what the node is to do, until it has ended.
+func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logger *slog.Logger) error {
+	draining := false
+	for {
+		select {
+		case err := <-ended:
+			logger.Info("ended")
+			return err
+		case received := <-signals:
+			switch {
+			case received == syscall.SIGHUP:
+				logger.Warn("SIGHUP: reload is not available in this version; restart the node instead")
+			case draining:
+				return errSignal
+			default:
+				draining = true
+				logger.Info("draining", "signal", received.String())
+				node.drain()
+			}
+		}
+	}
+}
+
+// bannerAppsMax is how many apps the banner names.
+const bannerAppsMax = 8
+
+// printBanner tells what is served where: to people on standard output, to machines in the log.
+func printBanner(out io.Writer, logger *slog.Logger, c *config.Config, addresses []string) {
+	if c.Server.Log == config.LogJSON {
+		names := make([]string, len(c.Apps))
+		for i := range c.Apps {
+			names[i] = c.Apps[i].Name
+		}
+		logger.Info("serving", "apps", names, "addresses", addresses)
+		return
+	}
+	var apps []string
+	for i := range c.Apps {
+		if i == bannerAppsMax {
+			apps = append(apps, fmt.Sprintf("%d more", len(c.Apps)-i))
+			break
+		}
+		apps = append(apps, describeApp(&c.Apps[i]))
+	}
+	if len(apps) == 0 {
+		apps = []string{"no apps"}
+	}
+	for _, address := range addresses {
+		fmt.Fprintf(out, "nano: serving %s on %s\n", strings.Join(apps, ", "), address)
+	}
+}
+
+// describeApp is an app's name, and where it is found if it is not everywhere.
+func describeApp(app *config.App) string {
+	if len(app.Hosts) == 0 && app.Path == "/" {
+		return app.Name
+	}
+	where := strings.Join(app.Hosts, " ")
+	if app.Path != "/" {
+		where += app.Path
+	}
+	return app.Name + " (" + where + ")"
+}
+
+// nodeLogger writes what loops log into a slog.Logger, which must not block.
+type nodeLogger struct{ logger *slog.Logger }
+
+var slogLevels = [...]slog.Level{
+	isolates.LevelDebug:    slog.LevelDebug,
+	isolates.LevelInfo:     slog.LevelInfo,
+	isolates.LevelWarn:     slog.LevelWarn,
+	isolates.LevelError:    slog.LevelError,
+	isolates.LevelUncaught: slog.LevelError,
+}
+
+var _ loop.Logger = nodeLogger{}
+
+// App logs a line of an app, or about one.
+func (l nodeLogger) App(app string, level isolates.Level, text []byte) {
+	l.logger.LogAttrs(context.Background(), slogLevels[level], string(text), slog.String("app", app))
+}
+
+// Server logs an event of the node.
+func (l nodeLogger) Server(level isolates.Level, text string) {
+	l.logger.Log(context.Background(), slogLevels[level], text)
+}

@@ -1,0 +1,2 @@
+// BadRequest is a fault of the client.
+export class BadRequest extends Error {}

@@ -1,0 +1,3 @@
+export default {
+  fetch: (request, env) => Response.redirect(env.LOCATION, 308),
+};
