@@ -66,14 +66,14 @@
   statics("Number", Number, "isFinite isInteger isNaN isSafeInteger parseInt");
   statics("Object", Object, `assign create defineProperties defineProperty entries freeze getOwnPropertyDescriptor
     getOwnPropertyNames getOwnPropertySymbols getPrototypeOf hasOwn is isFrozen keys setPrototypeOf values`);
-  statics("Promise", Promise, "all reject resolve");
+  statics("Promise", Promise, "all reject resolve withResolvers");
   statics("Reflect", Reflect, "apply construct defineProperty get getOwnPropertyDescriptor has ownKeys");
   statics("String", String, "fromCharCode fromCodePoint");
   statics("Symbol", Symbol, "asyncIterator for hasInstance iterator species toPrimitive toStringTag");
 
   methods("Array", Array.prototype, `concat fill includes indexOf join map pop push reverse shift slice sort splice
     unshift`);
-  methods("ArrayBuffer", ArrayBuffer.prototype, "slice");
+  methods("ArrayBuffer", ArrayBuffer.prototype, "slice transfer");
   methods("BigInt", BigInt.prototype, "toString");
   methods("Boolean", Boolean.prototype, "valueOf");
   methods("Date", Date.prototype, "getTime toISOString");
@@ -101,6 +101,12 @@
   const TypedArray = getPrototypeOf(Uint8Array);
   methods("TypedArray", TypedArray.prototype, "fill set slice subarray");
   getters("TypedArray", TypedArray.prototype, "@@toStringTag buffer byteLength byteOffset length");
+
+  // Constructors by what TypedArrayPrototypeGetSymbolToStringTag says.
+  primordials.TypedArrayConstructors = {
+    __proto__: null, BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array, Int16Array, Int32Array,
+    Int8Array, Uint16Array, Uint32Array, Uint8Array, Uint8ClampedArray,
+  };
 
   primordials.ArrayPrototypeSymbolIterator = uncurryThis(Array.prototype[Symbol.iterator]);
   primordials.IteratorPrototype = getPrototypeOf(getPrototypeOf([][Symbol.iterator]()));

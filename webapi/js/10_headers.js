@@ -502,7 +502,7 @@
     return head.next;
   }
 
-  // The header lines of a plain object, with `typeLine` ("content-type: …\r\n" or "") added when it has no
+  // The header lines of a plain object, with `typeLine` ("content-type: ...\r\n" or "") added when it has no
   // content-type; or null when the object asks for the general way, headersFromInit.
   internals.linesFromInit = function linesFromInit(init, typeLine, context) {
     if (typeof init !== "object" || init === null || isHeaders(init) ||

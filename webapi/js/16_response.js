@@ -19,6 +19,7 @@
 
   // Flags of the op respond.
   const FLAG_STREAMING = 1;
+  const FLAG_PENDING = 2;
   const FLAG_NO_BODY = 4;
 
   // What only responses of fetch(), Response.error() and the like have.
@@ -253,7 +254,8 @@
       };
 
       // Answers request `id` with a sendable response, by the op respond, and marks its body as used.
-      // Returns null; or, if the body is a stream, that ReadableStream: only the head was sent then.
+      // Returns null; or, if the body is a stream, that ReadableStream: only the head was sent then, with
+      // FLAG_PENDING, since waitUntil may be called as long as the stream makes chunks.
       internals.sendResponse = function sendResponse(response, id, flags) {
         const headers = response.#headers;
         const head = typeof headers === "string" ? headers : headersToLines(headers);
@@ -272,7 +274,7 @@
           respond(id, response.#status, response.#statusText, head, data, flags);
           return null;
         }
-        respond(id, response.#status, response.#statusText, head, null, flags | FLAG_STREAMING);
+        respond(id, response.#status, response.#statusText, head, null, flags | FLAG_STREAMING | FLAG_PENDING);
         return body.stream;
       };
     }

@@ -230,6 +230,7 @@
   // ---- Streaming bodies ----
 
   function startStream(exchange, stream) {
+    exchange.pending = true;
     const pump = new Pump(exchange, internals.streams.acquireReader(stream));
     exchange.pump = pump;
     if (exchange.gone || (exchange.words[exchange.offset + WORD_METHOD] & METHOD_MASK) === METHOD_HEAD) {

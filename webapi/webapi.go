@@ -1,0 +1,142 @@
+// Package webapi is the Web platform that apps see: the JavaScript sources that make their global object,
+// in load order, and the table of native functions ("ops") that these sources call.
+//
+// The package holds text and names only. isolates compiles the scripts and implements the ops; the two
+// hashes let it refuse a snapshot that was made with other ones. README.md describes what the scripts offer
+// each other.
+package webapi
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed js/*.js
+var files embed.FS
+
+// Scripts with a number from lazyFirst to lazyLast run when something of theirs is first used, all others
+// when the runtime snapshot is built.
+const (
+	lazyFirst = 50
+	lazyLast  = 89
+)
+
+// Script is one boot script: a JavaScript function expression of (ops, internals), in ASCII.
+type Script struct {
+	Name   string // "10_headers"
+	Source string
+	Lazy   bool // runs at first use, by the op loadScript, instead of at start
+}
+
+var scripts = sync.OnceValue(func() []Script {
+	entries, err := files.ReadDir("js") // sorted by name, which is load order
+	if err != nil {
+		panic(err)
+	}
+	list := make([]Script, 0, len(entries))
+	for _, entry := range entries {
+		source, err := files.ReadFile(path.Join("js", entry.Name()))
+		if err != nil {
+			panic(err)
+		}
+		name := strings.TrimSuffix(entry.Name(), ".js")
+		number, err := strconv.Atoi(name[:2])
+		if err != nil {
+			panic(fmt.Sprintf("webapi: script %s has no number", entry.Name()))
+		}
+		lazy := lazyFirst <= number && number <= lazyLast
+		list = append(list, Script{Name: name, Source: string(source), Lazy: lazy})
+	}
+	return list
+})
+
+// Scripts returns all boot scripts in load order. The caller must not change the slice.
+func Scripts() []Script { return scripts() }
+
+// Ops are the names of the native functions in the object `ops`, in the order in which they are registered
+// as external references of snapshots. The order is part of the snapshot format: see OpsHash.
+//
+// In the signatures below, words and offset are a request record: an Int32Array and where the record begins
+// in it; id is the request's id.
+var Ops = []string{
+	"respond",          // (id, status, reason, head, body, flags): answers; flags: 1 streaming, 2 pending, 4 null body
+	"respondChunk",     // (id, chunk): a piece of a streaming body, as string or view
+	"respondEnd",       // (id, failed): the end of a streaming body
+	"settled",          // (id): the work of a request that was answered with flag pending is done
+	"requestURL",       // (words, offset): absolute URL in normal form
+	"requestMethod",    // (words, offset): name of a method that has no index
+	"requestHeader",    // (words, offset, lowerName): combined value, or null
+	"requestHeaders",   // (words, offset): flat array of lower-case names and values
+	"requestText",      // (words, offset): body as string, UTF-8 decoded
+	"requestBytes",     // (words, offset): body as new Uint8Array
+	"remoteAddress",    // (words, offset): "192.0.2.1:1234"
+	"timerSet",         // (id, milliseconds): asks for one TIMER record
+	"timerClear",       // (id)
+	"log",              // (level, id or -1, text)
+	"promiseState",     // (promise): 0 pending, 1 fulfilled, 2 rejected
+	"promiseResult",    // (promise): value or reason; a rejected promise counts as handled from then on
+	"enqueueMicrotask", // (function)
+	"now",              // (): monotonic milliseconds
+	"urlParse",         // (input, base or undefined): href or null; sets the components
+	"urlSet",           // (href, part, value): href or null; sets the components
+	"urlCanParse",      // (input, base or undefined): boolean
+	"urlComponents",    // (): the Uint32Array of nine components
+	"encodeUtf8",       // (string): new Uint8Array
+	"encodeUtf8Into",   // (string, Uint8Array): bytes written; units read in urlComponents()[0]
+	"decodeUtf8",       // (view, fatal, ignoreBOM): string, or null if fatal and malformed
+	"decodeLatin1",     // (view): string
+	"decodeUtf16le",    // (view): string, lone surrogates kept
+	"base64Encode",     // (latin1String): string
+	"base64Decode",     // (string): Latin-1 string, or null
+	"randomFill",       // (view)
+	"randomUUID",       // (): string
+	"structuredClone",  // (value, transferList)
+	"proxyDetails",     // (value): [target, handler] or undefined
+	"previewEntries",   // (value): [array, isKeyValue] or undefined
+	"classify",         // (value): kind of object, 0 to 21
+	"constructorName",  // (value): string
+	"loadScript",       // (name): the function of a lazy script
+}
+
+// OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table
+// would call other functions, silently, and must be refused.
+func OpsHash() [sha256.Size]byte {
+	return hashOf(func(h hash.Hash) {
+		for _, name := range Ops {
+			writeText(h, name)
+		}
+	})
+}
+
+// SourcesHash is the SHA-256 of all scripts, names included: what a runtime snapshot was made of.
+func SourcesHash() [sha256.Size]byte {
+	return hashOf(func(h hash.Hash) {
+		for _, script := range Scripts() {
+			writeText(h, script.Name)
+			writeText(h, script.Source)
+		}
+	})
+}
+
+func hashOf(write func(hash.Hash)) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	write(h)
+	h.Sum(sum[:0])
+	return sum
+}
+
+// writeText writes a string with its length before it, so that no two lists of strings hash alike by
+// shifting characters from one to the next.
+func writeText(h hash.Hash, text string) {
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(len(text)))
+	h.Write(length[:])
+	h.Write([]byte(text))
+}
