@@ -393,6 +393,15 @@ func TestParseRefusesEarly(t *testing.T) {
 			t.Errorf("%q: %v", raw[:bad+1], err)
 		}
 	}
+	for _, raw := range []string{"\r\n\r", "GET\r", "GET \r", " ", ":", "GET / HTTP/1.1\r\n:", "GET / HTTP/2.0\r\n "} {
+		want := 400
+		if strings.Contains(raw, "2.0") {
+			want = -1 // other statuses wait for the whole head
+		}
+		if got := parseOnce([]byte(raw), MaxHeadLength); got.status != want {
+			t.Errorf("%q: got %v, want status %d", raw, got, want)
+		}
+	}
 	// Faults of syntax are found by the attempt that follows when twice as much has come.
 	var h Head
 	raw := []byte("hello, is this the mail server?" + strings.Repeat(" no", 20))
@@ -450,6 +459,19 @@ func TestHeadReuse(t *testing.T) {
 			got := summarise([]byte(second), &h, h.Parse([]byte(second), MaxHeadLength))
 			if want := parseOnce([]byte(second), MaxHeadLength); got != want {
 				t.Errorf("%q after %q: got %v, want %v", second, first, got, want)
+			}
+			// The same, first in pieces, and under a limit that it may not keep to.
+			for _, limit := range []int{MaxHeadLength, 40} {
+				for n := range len(first) + 1 {
+					if h.Parse([]byte(first[:n]), limit) != ErrIncomplete {
+						break
+					}
+				}
+				got = summarise([]byte(second), &h, h.Parse([]byte(second), MaxHeadLength))
+				if want := parseOnce([]byte(second), MaxHeadLength); got != want {
+					t.Errorf("%q after pieces of %q: got %v, want %v", second, first, got, want)
+				}
+				h.Reset()
 			}
 			// The start of a head that never ends, and Reset.
 			h.Parse([]byte(first[:len(first)-3]), MaxHeadLength)

@@ -136,7 +136,6 @@ func (h *Head) parse(b []byte) error {
 		return err
 	}
 	h.Length = i
-	h.Reset()
 	return nil
 }
 
