@@ -88,7 +88,8 @@ func appendHeaders(dst []byte, r *ResponseHead) []byte {
 // AppendErrorResponse appends a whole response, with text as its plain-text body, to dst. Status, Date,
 // Head (such as "nano-error: cpu-limit\r\n"), Close and KeepAlive are taken from r. With head, the
 // request's method was HEAD, and the body is left out. text may hold parts of the request: the
-// response tells browsers never to take it for HTML.
+// response tells browsers never to take it for HTML. If dst has room for Head, text and 300 bytes more,
+// it does not allocate.
 func AppendErrorResponse[T []byte | string](dst []byte, r *ResponseHead, text T, head bool) []byte {
 	const plain = "content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
 	dst = appendStatusLine(dst, r.Status, nil)
