@@ -75,12 +75,21 @@
     }
   };
 
-  // What runs now: `request` is the id of the request whose handler was called and has not returned yet,
-  // else -1. An instance of a class, since a null-prototype object would be a slow dictionary.
+  // What runs now: `request` is the id of the request whose handler was called and has not returned yet, or
+  // which has set the timer that fires; else -1. An instance of a class, since a null-prototype object such
+  // as internals is a slow dictionary: internals.currentRequestId is the same for who needs no speed.
   class Running {
     request = -1;
   }
-  internals.running = new Running();
+  const running = new Running();
+  internals.running = running;
+  ObjectDefineProperty(internals, "currentRequestId", {
+    __proto__: null,
+    get: () => running.request,
+    set(id) {
+      running.request = id;
+    },
+  });
 
   // ---- Interfaces ----
 

@@ -18,6 +18,8 @@
   const METHOD_MASK = 0xff;
   const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
 
+  const EVENTS_SCRIPT = "50_events";
+
   // Body slot: the bytes lie in the record.
   const INCOMING = { __proto__: null };
   // First argument of the constructor for an incoming request; nothing that an app can name.
@@ -242,13 +244,14 @@
       if (!(#body in this)) throw webidl.illegalInvocation();
       if (this.#signal === null) {
         const source = this.#signalSource;
+        internals.load(EVENTS_SCRIPT);
         if (source === null) {
           this.#signal = internals.abort.createSignal();
         } else if (source instanceof Gone) {
           this.#signal = internals.abort.createSignal();
           internals.abort.signalAbort(this.#signal, source.reason);
         } else {
-          this.#signal = internals.abort.createDependentSignal([#body in source ? source.signal : source]);
+          this.#signal = internals.abort.createDependent([#body in source ? source.signal : source]);
         }
       }
       return this.#signal;
@@ -365,6 +368,8 @@
 
   // ---- Parts of the constructor ----
 
+  const isAbortSignal = (value) => internals.abort !== undefined && internals.abort.isAbortSignal(value);
+
   // The members of a RequestInit, converted, in the order that Web IDL prescribes.
   function readInit(init, context) {
     if (typeof init !== "object" && typeof init !== "function") {
@@ -391,7 +396,7 @@
     members.referrer = referrer === undefined ? undefined : webidl.USVString(referrer, context);
     members.referrerPolicy = choice(init.referrerPolicy, REFERRER_POLICIES, "ReferrerPolicy");
     const { signal } = init;
-    if (signal !== undefined && signal !== null && !internals.abort.isAbortSignal(signal)) {
+    if (signal !== undefined && signal !== null && !isAbortSignal(signal)) {
       throw new TypeError(context + ": member signal is not of type AbortSignal.");
     }
     members.signal = signal;

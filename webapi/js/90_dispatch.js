@@ -235,7 +235,7 @@
     exchange.pump = pump;
     if (exchange.gone || (exchange.words[exchange.offset + WORD_METHOD] & METHOD_MASK) === METHOD_HEAD) {
       // Nobody wants the body: of HEAD only the head is sent.
-      pump.stop(new internals.DOMException("The body is not wanted.", "AbortError"), exchange.gone);
+      pump.stop(internals.domException("The body is not wanted.", "AbortError"), exchange.gone);
       return;
     }
     active.set(exchange.id, exchange);
@@ -314,7 +314,7 @@
     const exchange = active.get(id);
     if (exchange === undefined) return;
     exchange.gone = true;
-    const reason = new internals.DOMException("The client has disconnected.", "AbortError");
+    const reason = internals.domException("The client has disconnected.", "AbortError");
     if (exchange.pump !== null) exchange.pump.stop(reason, true);
     abortRequest(exchange.request, reason);
   }
