@@ -34,8 +34,8 @@ type Waker struct {
 
 // NewWaker makes the eventfd.
 func NewWaker() (*Waker, error) {
-	// It must block: a ring's read of a non-blocking descriptor ends with EAGAIN instead of
-	// staying armed.
+	// Blocking: what a ring's read of a non-blocking descriptor does, stay armed or end with
+	// EAGAIN, has changed between kernels.
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("uring: eventfd: %w", err)

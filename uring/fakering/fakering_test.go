@@ -229,6 +229,7 @@ func TestViolationsAreReported(t *testing.T) {
 			l.Send(2, l.fd, memory)
 		}},
 		{"strange descriptor", "not a descriptor of this ring", func(l *lawless) { l.RecvMultishot(2, 5) }},
+		{"close of a standard stream", "standard stream", func(l *lawless) { l.Close(2, -1) }},
 		{"receive from a listener", "not a connection", func(l *lawless) { l.RecvMultishot(2, l.listener) }},
 		{"accept from a connection", "not a listener", func(l *lawless) { l.AcceptMultishot(2, l.fd) }},
 	} {

@@ -271,6 +271,9 @@ func (r *Ring) Close(u uring.UserData, fd int) {
 	defer r.mutex.Unlock()
 	op := r.queue(&operation{kind: opClose, userData: u, fd: fd})
 	if fd < descriptorFirst {
+		if fd <= 2 {
+			r.fail("%v: a standard stream; was a result taken for a descriptor?", op)
+		}
 		return
 	}
 	d := r.open(op)

@@ -40,6 +40,7 @@ const (
 	kindSend
 	kindClose
 	kindCancel
+	kindCancelAccept
 )
 
 func newEchoServer(ring uring.Ring, listener int) *echoServer {
@@ -73,6 +74,9 @@ func (s *echoServer) handle(c uring.Completion) {
 	}
 	if kind == kindAccept {
 		s.accepted(c)
+		return
+	}
+	if kind == kindCancelAccept {
 		return
 	}
 	slot := s.slots[index]
@@ -165,7 +169,7 @@ func (s *echoServer) advance(index uint32) {
 func (s *echoServer) stop() error {
 	s.stopping = true
 	if s.accepting {
-		s.ring.Cancel(uring.Pack(kindAccept, 1, 0), uring.Pack(kindAccept, 0, 0))
+		s.ring.Cancel(uring.Pack(kindCancelAccept, 0, 0), uring.Pack(kindAccept, 0, 0))
 		for s.accepting {
 			if err := s.tick(time.Second); err != nil {
 				return err
