@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestCommandLine has the exit code and the beginning of both outputs of command lines that start
+// nothing.
+func TestCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args             string
+		exit             int
+		out, err         string // beginnings; "" is nothing at all
+		errLines         int
+		alsoInOut, notIn string
+	}{
+		{args: "", exit: 2, err: "NANO serves", errLines: -1},
+		{args: "-h", out: "NANO serves", alsoInOut: "nano build FILE -o app.nano"},
+		{args: "help", out: "NANO serves"},
+		{args: "srve", exit: 2, err: `nano: unknown command "srve": the commands are serve, run, check, version`, errLines: 1},
+		{args: "build x.js", exit: 1, err: "nano: build: not available in this version: it will bundle", errLines: 1},
+		{args: "dev", exit: 1, err: "nano: dev: not available in this version", errLines: 1},
+		{args: "serve -h", out: "Usage: nano serve [-c nano.toml]\n", alsoInOut: "SIGTERM"},
+		{args: "run -h", out: "Usage: nano run FILE [--listen 127.0.0.1:8080]\n", alsoInOut: "-listen address"},
+		{args: "check --help", out: "Usage: nano check [-c nano.toml]\n"},
+		{args: "version -h", out: "Usage: nano version\n"},
+		{args: "serve -x", exit: 2, err: "nano: serve: flag provided but not defined: -x: see `nano serve -h`", errLines: 1},
+		{args: "serve -c", exit: 2, err: "nano: serve: flag needs an argument: -c: see", errLines: 1},
+		{args: "serve nano.toml", exit: 2, err: `nano: serve: "nano.toml" is one argument too many: see`, errLines: 1},
+		{args: "run", exit: 2, err: "nano: run: no FILE named: see `nano run -h`", errLines: 1},
+		{args: "run a.js b.js", exit: 2, err: `nano: run: "b.js" is one argument too many`, errLines: 1},
+		{args: "run none.js", exit: 1, err: "nano: none.js: no such file or directory", errLines: 1},
+		{args: "run main.go", exit: 1, err: `nano: "main.go" is not a JavaScript file`, errLines: 1},
+		{args: "run ../../examples/hello.js --listen 80", exit: 1, err: `nano: --listen: "80" is not an address`, errLines: 1},
+		{args: "serve -c none.toml", exit: 1, err: "nano: none.toml: no such file or directory", errLines: 1},
+	} {
+		var out, stderr bytes.Buffer
+		exit := execute(&streams{&out, &stderr}, strings.Fields(test.args))
+		if exit != test.exit {
+			t.Errorf("nano %s: exit code %d, want %d", test.args, exit, test.exit)
+		}
+		for _, stream := range []struct{ name, got, want string }{{"stdout", out.String(), test.out}, {"stderr", stderr.String(), test.err}} {
+			if !strings.HasPrefix(stream.got, stream.want) || stream.want == "" && stream.got != "" {
+				t.Errorf("nano %s: %s is %q, want %q", test.args, stream.name, stream.got, stream.want)
+			}
+		}
+		if lines := strings.Count(stderr.String(), "\n"); test.errLines >= 0 && lines != test.errLines {
+			t.Errorf("nano %s: %d lines on stderr: %s", test.args, lines, stderr.String())
+		}
+		if !strings.Contains(out.String(), test.alsoInOut) {
+			t.Errorf("nano %s: no %q in %s", test.args, test.alsoInOut, out.String())
+		}
+	}
+}
+
+func TestParseFlagsInAnyOrder(t *testing.T) {
+	for _, test := range []struct {
+		args   string
+		listen string
+		files  []string
+	}{
+		{"a.js", "default", []string{"a.js"}},
+		{"a.js --listen x", "x", []string{"a.js"}},
+		{"-listen x a.js", "x", []string{"a.js"}},
+		{"a.js -listen=x", "x", []string{"a.js"}},
+		{"--listen x -- -a.js", "x", []string{"-a.js"}},
+		{"-- --listen", "default", []string{"--listen"}},
+	} {
+		flags := flag.NewFlagSet("test", flag.ContinueOnError)
+		flags.SetOutput(io.Discard)
+		listen := flags.String("listen", "default", "")
+		files, err := parseFlags(flags, strings.Fields(test.args), "FILE")
+		if err != nil || *listen != test.listen || !reflect.DeepEqual(files, test.files) {
+			t.Errorf("%q: listen %q, files %q, %v", test.args, *listen, files, err)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	exit, out, stderr := runNano(t, "version")
+	if exit != 0 || stderr != "" {
+		t.Fatalf("exit code %d: %s", exit, stderr)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if want := []string{"NANO     0.", "V8       13.", "Go       1.", "kernel   Linux ", "io_uring multishot"}[i]; !strings.HasPrefix(line, want) {
+			t.Errorf("line %q, want %q", line, want)
+		}
+	}
+}

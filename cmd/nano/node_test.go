@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const (
+	goodApp = "export default { fetch: () => new Response('well') };\n"
+	oddApp  = "const a = 1;\nexport default { fetch() { return a +; } };\n"
+	lostApp = "import { x } from './x.js';\nimport './gone.js';\nexport default { fetch: () => new Response(x) };\n"
+	hurtApp = "\nthrow new TypeError('at the top level');\n"
+)
+
+func brokenNode(t *testing.T, apps ...string) (folder string) {
+	t.Helper()
+	toml := "[server]\nlisten = [\"127.0.0.1:0\"]\nloops = 1\n"
+	for i, name := range apps {
+		toml += fmt.Sprintf("[[app]]\nname = %q\nmain = \"%s.js\"\npath = \"/%d\"\n", name, name, i)
+	}
+	return writeFiles(t, map[string]string{
+		"nano.toml": toml, "good.js": goodApp, "odd.js": oddApp, "lost.js": lostApp, "hurt.js": hurtApp,
+		"x.js": "export const x = 1;\n",
+	})
+}
+
+// TestCheck names every broken app with its place.
+func TestCheck(t *testing.T) {
+	folder := brokenNode(t, "good", "odd", "lost", "hurt", "none")
+	exit, out, stderr := runNano(t, "check", "-c", filepath.Join(folder, "nano.toml"))
+	if exit != 1 || out != "" {
+		t.Errorf("exit code %d, stdout %q", exit, out)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	for _, want := range [][2]string{
+		{filepath.Join(folder, "odd.js") + ":2:", "SyntaxError"},
+		{filepath.Join(folder, "lost.js") + ":2:", "gone.js"},
+		{filepath.Join(folder, "nano.toml") + ":", "at the top level"},
+		{filepath.Join(folder, "nano.toml") + ":21:8: app \"none\": main: ", "none.js: no such file"},
+	} {
+		found := 0
+		for _, line := range lines {
+			if strings.HasPrefix(line, "nano: "+want[0]) && strings.Contains(line, want[1]) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d lines begin with %q and hold %q:\n%s", found, want[0], want[1], stderr)
+		}
+	}
+	if len(lines) != 4 {
+		t.Errorf("%d lines: %s", len(lines), stderr)
+	}
+}
+
+func TestCheckFindsNothing(t *testing.T) {
+	for _, file := range []string{copyNode(t, "nano.toml", "examples"), copyNode(t, "examples/two-tenants/nano.toml", "examples/two-tenants")} {
+		exit, out, stderr := runNano(t, "check", "-c", file)
+		if exit != 0 || stderr != "" || !strings.HasPrefix(out, file+": no problems: ") || !strings.Contains(out, "io_uring works") {
+			t.Errorf("exit code %d: %s%s", exit, out, stderr)
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(file), ".nano")); err == nil {
+			t.Error("the check has made the state folder")
+		}
+	}
+}
+
+func TestCheckTellsAllOfAConfiguration(t *testing.T) {
+	folder := writeFiles(t, map[string]string{"nano.toml": "[server]\nlisen = []\n[isolates]\ncpu = \"1s\"\n"})
+	file := filepath.Join(folder, "nano.toml")
+	exit, _, stderr := runNano(t, "check", "-c", file)
+	want := fmt.Sprintf("nano: %s:2:1: [server] lisen: unknown key; did you mean listen?\n"+
+		"nano: %s:4:1: [isolates] cpu: not available in this version: it will bound the processor time of a request in JavaScript\n", file, file)
+	if exit != 1 || stderr != want {
+		t.Errorf("exit code %d\ngot  %swant %s", exit, stderr, want)
+	}
+}
+
+// TestBrokenAppsAreAlone starts a node with apps that cannot start: it names them, and the others
+// serve.
+func TestBrokenAppsAreAlone(t *testing.T) {
+	folder := brokenNode(t, "good", "odd", "lost", "hurt", "none")
+	p := startNano(t, 1, "serve", "-c", filepath.Join(folder, "nano.toml"))
+	p.waitForLog("odd.js:2:")
+	p.waitForLog("lost.js:2:")
+	p.waitForLog("none.js: no such file")
+	for i := range 5 {
+		got := p.ask("GET", fmt.Sprintf("/%d", i), "", "")
+		if i == 0 && (got.status != 200 || got.body != "well") {
+			t.Errorf("the good app: %+v", got)
+		}
+		if i > 0 && got.status/100 != 5 {
+			t.Errorf("broken app %d: %+v", i, got)
+		}
+	}
+	p.waitForLog("at the top level")
+	p.expect("GET", "/0", "", "", 200, "well")
+}
+
+// TestNothingToServe: a node whose apps are all broken ends.
+func TestNothingToServe(t *testing.T) {
+	folder := brokenNode(t, "odd", "lost")
+	exit, out, stderr := runNano(t, "serve", "-c", filepath.Join(folder, "nano.toml"))
+	if exit != 1 || out != "" || !strings.Contains(stderr, "\nnano: ") || !strings.Contains(stderr, "odd.js:2:") {
+		t.Errorf("exit code %d: %s%s", exit, out, stderr)
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	exit, out, stderr := runNano(t, "run", "examples/hello.js", "--listen", taken.Addr().String())
+	if exit != 1 || out != "" || !strings.HasPrefix(stderr, "nano: ") || !strings.Contains(stderr, "address already in use") ||
+		strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit code %d: %s%s", exit, out, stderr)
+	}
+}
+
+// TestDrain: a request that is in hand when the signal comes is answered, and the node ends well.
+func TestDrain(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"slow.js": `export default { async fetch() {
+			console.log("begun");
+			await new Promise((resolve) => setTimeout(resolve, 300));
+			return new Response("in the end");
+		} };`,
+	})
+	p := startNano(t, 1, "run", filepath.Join(folder, "slow.js"), "--listen", "127.0.0.1:0")
+	result := make(chan answer, 1)
+	go func() {
+		got, err := p.send("GET", "/", "", "")
+		if err != nil {
+			got.body = err.Error()
+		}
+		result <- got
+	}()
+	p.waitForLog("slow: begun")
+	p.signal(syscall.SIGHUP)
+	p.waitForLog("reload is not available")
+	p.signal(syscall.SIGTERM)
+	if got := <-result; got.status != 200 || got.body != "in the end" {
+		t.Errorf("the request in hand: %+v", got)
+	}
+	if exit := p.waitForExit(); exit != 0 {
+		t.Errorf("exit code %d", exit)
+	}
+	p.waitForLog("ended")
+}
+
+// TestSecondSignal: whoever does not want to wait says so twice.
+func TestSecondSignal(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"stuck.js": `export default { async fetch() { console.log("begun"); await new Promise(() => setTimeout(() => {}, 1e6)); } };`,
+	})
+	p := startNano(t, 1, "run", filepath.Join(folder, "stuck.js"), "--listen", "127.0.0.1:0")
+	failed := make(chan error, 1)
+	go func() { _, err := p.send("GET", "/", "", ""); failed <- err }()
+	p.waitForLog("stuck: begun")
+	p.signal(syscall.SIGINT)
+	p.waitForLog("draining")
+	p.signal(syscall.SIGINT)
+	if exit := p.waitForExit(); exit != 1 {
+		t.Errorf("exit code %d", exit)
+	}
+	p.waitForLog("nano: ended by a second signal")
+	if err := <-failed; err == nil {
+		t.Error("the request was answered")
+	}
+}
+
+// TestUnixSocketAndLogs serves on a unix socket, and logs for machines.
+func TestUnixSocketAndLogs(t *testing.T) {
+	folder := writeFiles(t, map[string]string{"log.js": `export default { fetch() { console.warn("a", { b: 1 }); return new Response("ok"); } };`})
+	socket := filepath.Join(folder, "s")
+	toml := filepath.Join(folder, "nano.toml")
+	text := "[server]\nlisten = [\"unix:" + socket + "\"]\nlog = \"json\"\naccess_log = true\n[[app]]\nname = \"log\"\nmain = \"log.js\"\n"
+	if err := os.WriteFile(toml, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startNano(t, 0, "serve", "-c", toml)
+	if line := p.waitForLog(`"msg":"serving"`); !strings.Contains(line, `"addresses":["unix:`+socket+`"]`) {
+		t.Errorf("banner %s", line)
+	}
+	connection, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	fmt.Fprint(connection, "GET /x HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%+v, %v", response, err)
+	}
+	var appLine struct{ Level, Msg, App string }
+	if err := json.Unmarshal([]byte(p.waitForLog(`"app":"log"}`)), &appLine); err != nil || appLine.Level != "WARN" || !strings.HasPrefix(appLine.Msg, "a ") {
+		t.Errorf("%+v, %v", appLine, err)
+	}
+	var access struct {
+		Method, Target, Host string
+		Status               int
+	}
+	if err := json.Unmarshal([]byte(p.waitForLog(`"target":"/x"`)), &access); err != nil || access.Status != 200 || access.Host != "a.test" || access.Method != "GET" {
+		t.Errorf("%+v, %v", access, err)
+	}
+	p.signal(syscall.SIGTERM)
+	if exit := p.waitForExit(); exit != 0 {
+		t.Errorf("exit code %d", exit)
+	}
+	if _, err := os.Stat(socket); err == nil {
+		t.Error("the socket's file is left")
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"nano/config"
+)
+
+type fakeNode struct{ drains int }
+
+func (n *fakeNode) drain() { n.drains++ }
+
+func TestSupervise(t *testing.T) {
+	failure := errors.New("a loop failed")
+	for _, test := range []struct {
+		name    string
+		signals []os.Signal
+		ends    bool
+		err     error
+		drains  int
+		log     string
+	}{
+		{"ends by itself", nil, true, failure, 0, "ended"},
+		{"a signal drains", []os.Signal{syscall.SIGTERM}, true, nil, 1, "draining signal=\"terminated\""},
+		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, false, errSignal, 1, "draining"},
+		{"reload is not there", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, true, nil, 1, "reload is not available"},
+	} {
+		var log bytes.Buffer
+		node := &fakeNode{}
+		signals, ended, result := make(chan os.Signal), make(chan error), make(chan error)
+		go func() { result <- supervise(node, signals, ended, slog.New(newTextHandler(&log))) }()
+		for _, signal := range test.signals {
+			signals <- signal
+		}
+		if test.ends {
+			ended <- test.err
+		}
+		if err := <-result; err != test.err || node.drains != test.drains || !strings.Contains(log.String(), test.log) {
+			t.Errorf("%s: %v, %d drains, log %s", test.name, err, node.drains, log.String())
+		}
+	}
+}
+
+func TestBanner(t *testing.T) {
+	c := config.Default("/")
+	addresses := []string{"http://127.0.0.1:8080", "unix:/run/nano.sock"}
+	banner := func() string {
+		var out bytes.Buffer
+		printBanner(&out, slog.New(slog.DiscardHandler), c, addresses)
+		return out.String()
+	}
+	if got, want := banner(), "nano: serving no apps on http://127.0.0.1:8080\nnano: serving no apps on unix:/run/nano.sock\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	addresses = addresses[:1]
+	c.Apps = []config.App{{Name: "a", Path: "/"}, {Name: "b", Path: "/b"}, {Name: "c", Path: "/", Hosts: []string{"c.test", "*.c.test"}}, {Name: "d", Path: "/d", Hosts: []string{"d.test"}}}
+	if got, want := banner(), "nano: serving a, b (/b), c (c.test *.c.test), d (d.test/d) on http://127.0.0.1:8080\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for i := range 10 {
+		c.Apps = append(c.Apps, config.App{Name: fmt.Sprint("app-", i), Path: "/"})
+	}
+	if got := banner(); !strings.Contains(got, "app-3, 6 more on") {
+		t.Errorf("%q", got)
+	}
+	c.Server.Log = config.LogJSON
+	var log bytes.Buffer
+	printBanner(&log, slog.New(slog.NewJSONHandler(&log, nil)), c, addresses)
+	if got := log.String(); !strings.Contains(got, `"msg":"serving","apps":["a","b"`) || strings.Contains(got, "nano: ") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for want, address := range map[string]net.Addr{
+		"http://127.0.0.1:80":   &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80},
+		"http://[::1]:80":       &net.TCPAddr{IP: net.IPv6loopback, Port: 80},
+		"http://localhost:8080": &net.TCPAddr{IP: net.IPv6unspecified, Port: 8080},
+		"unix:/run/nano.sock":   &net.UnixAddr{Name: "/run/nano.sock", Net: "unix"},
+	} {
+		if got := describeAddress(address); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestFileLimit(t *testing.T) {
+	files, err := raiseFileLimit()
+	if err != nil || files < 256 {
+		t.Fatalf("%d files, %v", files, err)
+	}
+	if what, _ := checkFileLimit(1024, 1024-filesReserved); what != "" {
+		t.Error(what)
+	}
+	if what, cure := checkFileLimit(1024, 1024); what == "" || !strings.Contains(cure, "ulimit -n 1088") {
+		t.Errorf("%q, %q", what, cure)
+	}
+	if lockedMemoryLimit() == "" {
+		t.Error("no limit of locked memory")
+	}
+}
+
+func TestStateDir(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, good := range []string{dir, filepath.Join(dir, "new"), filepath.Join(dir, "new", "deeper")} {
+		if err := checkStateDir(good); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := checkStateDir(filepath.Join(file, "below")); err == nil || !strings.Contains(err.Error(), "not a") {
+		t.Errorf("a folder below a file: %v", err)
+	}
+	if err := checkStateDir(file); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+		t.Errorf("a file: %v", err)
+	}
+	if err := checkStateDir("/proc/none"); err == nil {
+		t.Error("a folder in /proc can be made")
+	}
+}
