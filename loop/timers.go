@@ -4,8 +4,9 @@ package loop
 // timer knows its place, so that clearing one takes it out at once and leaves nothing behind.
 // Timers with the same deadline fire in the order in which they were set.
 type timers struct {
-	heap     []timer
-	places   map[timerKey]int32 // index into heap
+	heap     []*timer
+	byKey    map[timerKey]*timer
+	free     []*timer
 	sequence uint64
 }
 
@@ -21,6 +22,7 @@ type timer struct {
 	sequence uint64
 	key      timerKey
 	worker   *appWorker
+	place    int // in the heap
 }
 
 // taskTimer is the id of the one timer per isolate that stands for V8's own delayed tasks. The
@@ -28,10 +30,10 @@ type timer struct {
 const taskTimer = ^uint32(0)
 
 func newTimers() timers {
-	return timers{places: make(map[timerKey]int32)}
+	return timers{byKey: make(map[timerKey]*timer)}
 }
 
-func (t *timers) before(a, b *timer) bool {
+func before(a, b *timer) bool {
 	return a.deadline < b.deadline || a.deadline == b.deadline && a.sequence < b.sequence
 }
 
@@ -39,29 +41,40 @@ func (t *timers) before(a, b *timer) bool {
 func (t *timers) set(worker *appWorker, id uint32, deadline int64) {
 	key := timerKey{life: worker.life, id: id}
 	t.clear(key)
+	var added *timer
+	if last := len(t.free) - 1; last >= 0 {
+		added, t.free = t.free[last], t.free[:last]
+	} else {
+		added = new(timer)
+	}
 	t.sequence++
-	t.heap = append(t.heap, timer{deadline: deadline, sequence: t.sequence, key: key, worker: worker})
+	*added = timer{deadline: deadline, sequence: t.sequence, key: key, worker: worker}
+	t.byKey[key] = added
+	t.heap = append(t.heap, added)
 	t.up(len(t.heap) - 1)
 }
 
 // clear takes a timer out; it may be unknown (it has fired already).
 func (t *timers) clear(key timerKey) {
-	if place, ok := t.places[key]; ok {
-		t.remove(int(place))
+	if found, ok := t.byKey[key]; ok {
+		t.remove(found.place)
 	}
 }
 
 // clearWorker takes out all timers of an isolate that is going away.
 func (t *timers) clearWorker(life uint32) {
-	for i := 0; i < len(t.heap); {
-		if t.heap[i].key.life == life {
-			// What takes its place comes from the end or, moved up, has been looked at or
-			// is looked at when its turn comes: start again from the lowest index touched.
-			t.remove(i)
-			i = 0
-			continue
+	kept := t.heap[:0]
+	for _, each := range t.heap {
+		if each.key.life == life {
+			t.forget(each)
+		} else {
+			kept = append(kept, each)
 		}
-		i++
+	}
+	clear(t.heap[len(kept):])
+	t.heap = kept
+	for i := len(t.heap) - 1; i >= 0; i-- {
+		t.down(i)
 	}
 }
 
@@ -78,30 +91,41 @@ func (t *timers) expired(now int64) (due timer, ok bool) {
 	if len(t.heap) == 0 || t.heap[0].deadline > now {
 		return timer{}, false
 	}
-	due = t.heap[0]
+	due = *t.heap[0]
 	t.remove(0)
 	return due, true
 }
 
 func (t *timers) remove(i int) {
-	delete(t.places, t.heap[i].key)
+	t.forget(t.heap[i])
 	last := len(t.heap) - 1
 	moved := t.heap[last]
-	t.heap[last] = timer{}
+	t.heap[last] = nil
 	t.heap = t.heap[:last]
 	if i == last {
 		return
 	}
 	t.heap[i] = moved
 	t.down(i)
-	t.up(int(t.places[moved.key]))
+	t.up(moved.place)
 }
+
+// forget ends a timer's life outside the heap.
+func (t *timers) forget(gone *timer) {
+	delete(t.byKey, gone.key)
+	if len(t.free) < timersFreeMax {
+		t.free = append(t.free, gone)
+	}
+}
+
+// timersFreeMax bounds what is kept after many timers were set at once.
+const timersFreeMax = 1024
 
 func (t *timers) up(i int) {
 	moving := t.heap[i]
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !t.before(&moving, &t.heap[parent]) {
+		if !before(moving, t.heap[parent]) {
 			break
 		}
 		t.put(i, t.heap[parent])
@@ -115,11 +139,11 @@ func (t *timers) down(i int) {
 	for {
 		least := -1
 		for child := 4*i + 1; child <= 4*i+4 && child < len(t.heap); child++ {
-			if least < 0 || t.before(&t.heap[child], &t.heap[least]) {
+			if least < 0 || before(t.heap[child], t.heap[least]) {
 				least = child
 			}
 		}
-		if least < 0 || !t.before(&t.heap[least], &moving) {
+		if least < 0 || !before(t.heap[least], moving) {
 			break
 		}
 		t.put(i, t.heap[least])
@@ -128,9 +152,9 @@ func (t *timers) down(i int) {
 	t.put(i, moving)
 }
 
-func (t *timers) put(i int, moved timer) {
+func (t *timers) put(i int, moved *timer) {
 	t.heap[i] = moved
-	t.places[moved.key] = int32(i)
+	moved.place = i
 }
 
 // fireTimers stages every timer that is due with its isolate.

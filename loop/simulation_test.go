@@ -1,0 +1,158 @@
+package loop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"nano/uring/fakering"
+)
+
+// simulations is how many seeds TestSimulation runs; each is a world of its own.
+const simulations = 300
+
+// TestSimulation runs clients of every kind against a loop whose kernel does everything that it may:
+// short and reordered completions, no buffers, multishots that end, resets. A client must get the
+// answers to its requests, in order and whole, or a connection that visibly broke; in the end nothing may
+// be left of anything. A seed that fails is run again alone with -run 'TestSimulation/seed=N$'.
+func TestSimulation(t *testing.T) {
+	whole := 0
+	for seed := range uint64(simulations) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { whole += simulate(t, seed) })
+	}
+	t.Logf("%d clients got all their answers", whole)
+}
+
+// A simulated client sends requests and knows what must come back.
+type client struct {
+	peer    *fakering.Peer
+	input   string
+	written int
+	// want has a regular answer for each request; got is what came.
+	want   []string
+	got    string
+	leaves bool // resets the connection at some time
+}
+
+// simulate returns the number of clients that got all their answers.
+func simulate(t *testing.T, seed uint64) (whole int) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	faults := fakering.Harsh()
+	faults.Reset = 0.002
+	if seed%3 == 0 {
+		faults.Reset = 0 // then every client must be served
+		faults.AcceptError = 0
+	}
+	w := newWorld(t, fakering.Config{Seed: seed, Faults: faults, Buffers: 8, BufferSize: 64}, func(o *Options) {
+		o.PipelineDepth = 1 + random.IntN(5)
+		o.Wall = time.Hour
+		o.SendTimeout = time.Hour
+		o.BodyTimeout = time.Hour
+		o.HeaderTimeout = time.Hour
+		o.IdleTimeout = time.Hour
+		o.DrainTimeout = time.Minute
+	})
+	var clients []*client
+	for range 1 + random.IntN(8) {
+		c := newClient(random)
+		clients = append(clients, c)
+		w.ring.At(time.Duration(random.IntN(1000))*time.Microsecond, func() { c.peer = w.ring.Dial(w.listener) })
+		for at := 1000; c.written < len(c.input); {
+			n := min(1+random.IntN(80), len(c.input)-c.written)
+			piece := c.input[c.written : c.written+n]
+			c.written += n
+			at += random.IntN(3000)
+			w.ring.At(time.Duration(at)*time.Microsecond, func() { c.peer.WriteString(piece) })
+		}
+		if c.leaves {
+			w.ring.At(time.Duration(random.IntN(100000))*time.Microsecond, func() {
+				if c.peer != nil {
+					c.peer.Reset()
+				}
+			})
+		}
+	}
+	w.run(20 * time.Second)
+	for i, c := range clients {
+		c.got += string(c.peer.Take())
+		if c.check(t, i) {
+			whole++
+		} else if seed%3 == 0 && !c.leaves {
+			t.Errorf("client %d: connection broken without a cause", i)
+		}
+	}
+	w.end()
+	if w.loop.stats.StrayRecords != 0 {
+		t.Errorf("%d records about requests that had ended", w.loop.stats.StrayRecords)
+	}
+	return whole
+}
+
+func newClient(random *rand.Rand) *client {
+	c := &client{leaves: random.IntN(6) == 0}
+	for i := range 1 + random.IntN(8) {
+		target := fmt.Sprintf("/%d-%d", i, random.IntN(1000))
+		switch random.IntN(7) {
+		case 0:
+			body := strings.Repeat("b", random.IntN(300))
+			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
+			c.want = append(c.want, "POST "+target+" a "+body)
+		case 1:
+			body := strings.Repeat("c", 1+random.IntN(200))
+			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n3;e=f\r\nend\r\n0\r\n\r\n", target, len(body), body)
+			c.want = append(c.want, "POST "+target+" a "+body+"end")
+		case 2:
+			c.input += "GET /late?" + target + " HTTP/1.1\r\nHost: a\r\n\r\n"
+			c.want = append(c.want, "late")
+		case 3:
+			n := random.IntN(4)
+			c.input += fmt.Sprintf("GET /stream/%d HTTP/1.1\r\nHost: a\r\n\r\n", n)
+			body := ""
+			for i := range n {
+				body += fmt.Sprintf("9\r\nchunk %d;\r\n", n-1-i)
+			}
+			c.want = append(c.want, strings.ReplaceAll(body, "9\r\n", "8\r\n")+"0\r\n\r\n")
+		case 4:
+			n := 1 + random.IntN(5000)
+			c.input += fmt.Sprintf("GET /large/%d HTTP/1.1\r\nHost: a\r\n\r\n", n)
+			c.want = append(c.want, strings.Repeat("0123456789abcdef", n/16+1)[:n])
+		default:
+			c.input += "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n"
+			c.want = append(c.want, "GET "+target+" a ")
+		}
+	}
+	return c
+}
+
+// check compares what came back with what had to. False: the connection broke on the way.
+func (c *client) check(t *testing.T, i int) bool {
+	t.Helper()
+	rest := c.got
+	for _, want := range c.want {
+		head, body, ok := strings.Cut(rest, "\r\n\r\n")
+		if !ok {
+			break
+		}
+		if !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") {
+			t.Errorf("client %d: got head %q", i, head)
+			return false
+		}
+		if !strings.HasPrefix(body, want) {
+			if c.peer.Broken() && strings.HasPrefix(want, body) {
+				return false
+			}
+			t.Errorf("client %d: got %q, want %q", i, body[:min(len(body), 200)], want[:min(len(want), 200)])
+			return false
+		}
+		rest = body[len(want):]
+	}
+	if c.peer.Broken() {
+		return false
+	}
+	if rest != "" || strings.Count(c.got, "HTTP/1.1 200") != len(c.want) {
+		t.Errorf("client %d: %d answers of %d, then %q", i, strings.Count(c.got, "HTTP/1.1 200"), len(c.want), rest[:min(len(rest), 200)])
+	}
+	return true
+}
