@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// one enters until a completion is there.
-func one(b *testing.B, r *KernelRing, into []Completion) Completion {
+// next enters until a completion is there.
+func next(b *testing.B, r *KernelRing, into []Completion) Completion {
 	for {
 		if err := r.Enter(true, -1); err != nil {
 			b.Fatal(err)
@@ -23,7 +23,7 @@ func BenchmarkNopRoundTrip(b *testing.B) {
 	into := make([]Completion, 1)
 	for b.Loop() {
 		r.Nop(1)
-		one(b, r, into)
+		next(b, r, into)
 	}
 }
 
@@ -50,7 +50,7 @@ func BenchmarkEcho(b *testing.B) {
 	listener, address := tcpListener(b)
 	r.AcceptMultishot(1, listener)
 	peer := tcpDial(b, address)
-	fd := int(one(b, r, into).Result)
+	fd := int(next(b, r, into).Result)
 	defer unix.Close(fd)
 	r.RecvMultishot(2, fd)
 	message, back := []byte("ping"), make([]byte, 16)
@@ -58,10 +58,10 @@ func BenchmarkEcho(b *testing.B) {
 		if _, err := unix.Write(peer, message); err != nil {
 			b.Fatal(err)
 		}
-		c := one(b, r, into)
+		c := next(b, r, into)
 		id, _ := c.Buffer()
 		r.Send(3, fd, r.Buffer(id, int(c.Result)))
-		one(b, r, into)
+		next(b, r, into)
 		r.ReturnBuffer(id)
 		if _, err := unix.Read(peer, back); err != nil {
 			b.Fatal(err)

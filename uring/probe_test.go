@@ -51,49 +51,51 @@ func withRelease(release string) func(*system) {
 	return func(s *system) { s.release = func() (string, error) { return release, nil } }
 }
 
-func TestRefusals(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(*system)
-		reason Reason
-		words  []string
-	}{
-		{"kernel 5.15", withRelease("5.15.0-100-generic"), KernelTooOld, []string{"Linux 5.15.0-100-generic", "6.1"}},
-		{"kernel 6.0", withRelease("6.0.19"), KernelTooOld, []string{"Linux 6.0.19", "6.1"}},
-		{"flags refused", setupFailure(unix.EINVAL), KernelTooOld, []string{"6.1"}},
-		{"disabled for all", withDisabled("2\n"), Disabled, []string{"kernel.io_uring_disabled = 2", "sysctl"}},
-		{"disabled for some", withDisabled("1\n"), Disabled, []string{"kernel.io_uring_disabled = 1", "io_uring_group"}},
-		{"filter with EPERM", withDisabled("0\n"), Forbidden, []string{"seccomp"}},
-		{"filter, no sysctl", setupFailure(unix.EPERM), Forbidden, []string{"seccomp"}},
-		{"security module", setupFailure(unix.EACCES), Forbidden, []string{"security policy"}},
-		{"filter with ENOSYS", setupFailure(unix.ENOSYS), NotBuilt, []string{"CONFIG_IO_URING", "seccomp"}},
-		{"memory", setupFailure(unix.ENOMEM), MemoryLimit, []string{"LimitMEMLOCK", "ulimit -l"}},
-		{"descriptors", setupFailure(unix.EMFILE), FileLimit, []string{"LimitNOFILE", "ulimit -n"}},
-		{"descriptors of the machine", setupFailure(unix.ENFILE), FileLimit, []string{"LimitNOFILE"}},
-		{"missing operations", func(s *system) {
-			s.probe = func(ring *giouring.Ring) (*giouring.Probe, error) {
-				offered, err := ring.GetProbeRing()
-				for i := range offered.Ops {
-					if op := &offered.Ops[i]; op.Op == giouring.OpMsgRing || op.Op == giouring.OpSend {
-						op.Flags = 0
-					}
+var refusals = []struct {
+	name   string
+	change func(*system)
+	reason Reason
+	words  []string
+}{
+	{"kernel 5.15", withRelease("5.15.0-100-generic"), KernelTooOld, []string{"Linux 5.15.0-100-generic", "6.1"}},
+	{"kernel 6.0", withRelease("6.0.19"), KernelTooOld, []string{"Linux 6.0.19", "6.1"}},
+	{"flags refused", setupFailure(unix.EINVAL), KernelTooOld, []string{"6.1"}},
+	{"disabled for all", withDisabled("2\n"), Disabled, []string{"kernel.io_uring_disabled = 2", "sysctl"}},
+	{"disabled for some", withDisabled("1\n"), Disabled, []string{"kernel.io_uring_disabled = 1", "io_uring_group"}},
+	{"filter with EPERM", withDisabled("0\n"), Forbidden, []string{"seccomp"}},
+	{"filter, no sysctl", setupFailure(unix.EPERM), Forbidden, []string{"seccomp"}},
+	{"security module", setupFailure(unix.EACCES), Forbidden, []string{"security policy"}},
+	{"filter with ENOSYS", setupFailure(unix.ENOSYS), NotBuilt, []string{"CONFIG_IO_URING", "seccomp"}},
+	{"memory", setupFailure(unix.ENOMEM), MemoryLimit, []string{"LimitMEMLOCK", "ulimit -l"}},
+	{"descriptors", setupFailure(unix.EMFILE), FileLimit, []string{"LimitNOFILE", "ulimit -n"}},
+	{"descriptors of the machine", setupFailure(unix.ENFILE), FileLimit, []string{"LimitNOFILE"}},
+	{"missing operations", func(s *system) {
+		s.probe = func(ring *giouring.Ring) (*giouring.Probe, error) {
+			offered, err := ring.GetProbeRing()
+			for i := range offered.Ops {
+				if op := &offered.Ops[i]; op.Op == giouring.OpMsgRing || op.Op == giouring.OpSend {
+					op.Flags = 0
 				}
-				return offered, err
 			}
-		}, MissingOperation, []string{"lacks SEND, MSG_RING", "6.1"}},
-		{"missing features", func(s *system) {
-			s.setup = func(ring *giouring.Ring, entries uint32, params *giouring.Params) error {
-				err := ring.QueueInitParams(entries, params)
-				wordsOf(params)[paramsFeatures] &^= giouring.FeatExtArg
-				return err
-			}
-		}, KernelTooOld, []string{"0x100", "6.1"}},
-		{"probe forbidden", func(s *system) {
-			s.probe = func(*giouring.Ring) (*giouring.Probe, error) {
-				return nil, os.NewSyscallError("io_uring_register", unix.EPERM)
-			}
-		}, Forbidden, []string{"io_uring_register"}},
-	} {
+			return offered, err
+		}
+	}, MissingOperation, []string{"lacks SEND, MSG_RING", "6.1"}},
+	{"missing features", func(s *system) {
+		s.setup = func(ring *giouring.Ring, entries uint32, params *giouring.Params) error {
+			err := ring.QueueInitParams(entries, params)
+			wordsOf(params)[paramsFeatures] &^= giouring.FeatExtArg
+			return err
+		}
+	}, KernelTooOld, []string{"0x100", "6.1"}},
+	{"probe forbidden", func(s *system) {
+		s.probe = func(*giouring.Ring) (*giouring.Probe, error) {
+			return nil, os.NewSyscallError("io_uring_register", unix.EPERM)
+		}
+	}, Forbidden, []string{"io_uring_register"}},
+}
+
+func TestRefusals(t *testing.T) {
+	for _, test := range refusals {
 		t.Run(test.name, func(t *testing.T) {
 			mappings, descriptors, _ := resources(t)
 			err := probe(fakeSystem(test.change))

@@ -66,13 +66,14 @@ func (w *Waker) Wake() {
 	w.Signal()
 }
 
+// one is what a signal writes; nobody changes it.
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
 // Signal writes to the eventfd, whether the loop sleeps or not.
 func (w *Waker) Signal() {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
 	for {
 		// The write can only block with 2^64-2 signals unread, and fail if the waker is closed.
-		_, err := unix.Write(w.fd, one[:])
+		_, err := unix.Write(w.fd, one)
 		if err == nil {
 			return
 		}

@@ -26,6 +26,10 @@ func (r *Ring) Enter(wait bool, timeout time.Duration) error {
 	if r.stopped {
 		r.fail("Enter after Stop")
 	}
+	if err := r.failure; err != nil {
+		r.failure = nil
+		return err
+	}
 	r.buffers.publish()
 	r.now = r.now.Add(enterTime)
 	for _, op := range r.queued {
@@ -110,9 +114,16 @@ func (r *Ring) idle() bool {
 	if r.config.Idle == nil {
 		return false
 	}
+	more := false
+	r.unlocked(func() { more = r.config.Idle() })
+	return more
+}
+
+// unlocked runs a function of the test, which may work peers, and may end the test.
+func (r *Ring) unlocked(f func()) {
 	r.mutex.Unlock()
 	defer r.mutex.Lock()
-	return r.config.Idle()
+	f()
 }
 
 // listen waits, in real time, for a real descriptor or a peer worked by another goroutine.
@@ -121,9 +132,8 @@ func (r *Ring) listen(patience time.Duration) (something bool) {
 		return true
 	}
 	fds := r.realDescriptors()
-	r.mutex.Unlock()
-	defer r.mutex.Lock()
-	return r.nudge.wait(fds, patience)
+	r.unlocked(func() { something = r.nudge.wait(fds, patience) })
+	return something
 }
 
 // step runs due events of the test and makes the completions that are possible now. It tells
@@ -133,9 +143,7 @@ func (r *Ring) step() (moved bool) {
 	for len(r.events) > 0 && !r.events[0].at.After(r.now) {
 		run := r.events[0].run
 		r.events = r.events[1:]
-		r.mutex.Unlock()
-		run()
-		r.mutex.Lock()
+		r.unlocked(run)
 		moved = true
 	}
 	r.takeMessages()

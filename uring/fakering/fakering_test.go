@@ -3,6 +3,9 @@ package fakering
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +42,15 @@ func conversation(t *testing.T, seed uint64, faults Faults) (digest uint64, seen
 			}
 		})
 	}
-	for start := ring.Now(); ring.Now().Sub(start) < time.Second; {
+	allClosed := func() bool {
+		for _, peer := range peers {
+			if !peer.Closed() {
+				return false
+			}
+		}
+		return len(peers) == peersCount
+	}
+	for start := ring.Now(); !allClosed() && ring.Now().Sub(start) < time.Second; {
 		if err := server.tick(time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
@@ -141,108 +152,123 @@ func (l *lawless) await(t *testing.T, u uring.UserData) uring.Completion {
 	panic("unreachable")
 }
 
+// sentMemory is what the violations send.
+var sentMemory = []byte("0123456789")
+
+var violations = []struct {
+	name, want string
+	do         func(t *testing.T, l *lawless)
+}{
+	{"two sends at once", "send(user data 0x3", func(t *testing.T, l *lawless) {
+		l.Send(2, l.fd, sentMemory)
+		l.Send(3, l.fd, sentMemory)
+	}},
+	{"two receives at once", "in flight", func(t *testing.T, l *lawless) {
+		l.RecvMultishot(2, l.fd)
+		l.RecvMultishot(3, l.fd)
+	}},
+	{"two accepts at once", "in flight", func(t *testing.T, l *lawless) { l.AcceptMultishot(2, l.listener) }},
+	{"use after close", "after Close", func(t *testing.T, l *lawless) {
+		l.Close(2, l.fd)
+		l.Send(3, l.fd, sentMemory)
+	}},
+	{"use after close completed", "after Close", func(t *testing.T, l *lawless) {
+		l.Close(2, l.fd)
+		l.await(t, 2)
+		l.RecvMultishot(3, l.fd)
+	}},
+	{"close twice", "after Close", func(t *testing.T, l *lawless) {
+		l.Close(2, l.fd)
+		l.Close(3, l.fd)
+	}},
+	{"close with a receive in flight", "in flight", func(t *testing.T, l *lawless) {
+		l.RecvMultishot(2, l.fd)
+		l.Enter(false, 0)
+		l.Close(3, l.fd)
+	}},
+	{"close before the cancelled receive was reaped", "in flight", func(t *testing.T, l *lawless) {
+		l.RecvMultishot(2, l.fd)
+		l.Cancel(3, 2)
+		l.Enter(false, 0)
+		l.Close(4, l.fd)
+	}},
+	{"memory of a send modified", "modified", func(t *testing.T, l *lawless) {
+		l.peer.SetWindow(4)
+		own := bytes.Clone(sentMemory)
+		l.Send(2, l.fd, own)
+		l.Enter(false, 0)
+		own[9] = '!'
+		l.peer.SetWindow(-1)
+		l.await(t, 2)
+	}},
+	{"provided buffer returned while it is sent from", "modified", func(t *testing.T, l *lawless) {
+		l.peer.WriteString("ping")
+		l.RecvMultishot(2, l.fd)
+		id, _ := l.await(t, 2).Buffer()
+		l.Send(3, l.fd, l.Buffer(id, 4))
+		l.ReturnBuffer(id)
+		l.await(t, 3)
+	}},
+	{"buffer returned twice", "not held", func(t *testing.T, l *lawless) {
+		l.peer.WriteString("ping")
+		l.RecvMultishot(2, l.fd)
+		id, _ := l.await(t, 2).Buffer()
+		l.ReturnBuffer(id)
+		l.ReturnBuffer(id)
+	}},
+	{"buffer of a stranger", "not held", func(t *testing.T, l *lawless) { l.Buffer(1, 1) }},
+	{"more of a buffer than was received", "only 4 bytes", func(t *testing.T, l *lawless) {
+		l.peer.WriteString("ping")
+		l.RecvMultishot(2, l.fd)
+		id, _ := l.await(t, 2).Buffer()
+		l.Buffer(id, 5)
+	}},
+	{"buffer never returned", "never returned", func(t *testing.T, l *lawless) {
+		l.peer.WriteString("ping")
+		l.RecvMultishot(2, l.fd)
+		l.await(t, 2)
+		l.Stop()
+	}},
+	{"stop with an operation in flight", "Stop with accept", func(t *testing.T, l *lawless) { l.Stop() }},
+	{"stop with a connection open", "never closed", func(t *testing.T, l *lawless) { l.Stop() }},
+	{"stop before reaping", "was reaped", func(t *testing.T, l *lawless) {
+		l.Close(2, l.fd)
+		l.Enter(false, 0)
+		l.Stop()
+	}},
+	{"queue after stop", "after Stop", func(t *testing.T, l *lawless) {
+		l.Stop()
+		l.Send(2, l.fd, sentMemory)
+	}},
+	{"strange descriptor", "not a descriptor of this ring", func(t *testing.T, l *lawless) { l.RecvMultishot(2, 5) }},
+	{"close of a standard stream", "standard stream", func(t *testing.T, l *lawless) { l.Close(2, -1) }},
+	{"receive from a listener", "not a connection", func(t *testing.T, l *lawless) { l.RecvMultishot(2, l.listener) }},
+	{"accept from a connection", "not a listener", func(t *testing.T, l *lawless) { l.AcceptMultishot(2, l.fd) }},
+}
+
 func TestViolationsAreReported(t *testing.T) {
-	memory := []byte("0123456789")
-	for _, test := range []struct {
-		name, want string
-		do         func(l *lawless)
-	}{
-		{"two sends at once", "send(user data 0x3", func(l *lawless) {
-			l.Send(2, l.fd, memory)
-			l.Send(3, l.fd, memory)
-		}},
-		{"two receives at once", "in flight", func(l *lawless) {
-			l.RecvMultishot(2, l.fd)
-			l.RecvMultishot(3, l.fd)
-		}},
-		{"two accepts at once", "in flight", func(l *lawless) { l.AcceptMultishot(2, l.listener) }},
-		{"use after close", "after Close", func(l *lawless) {
-			l.Close(2, l.fd)
-			l.Send(3, l.fd, memory)
-		}},
-		{"use after close completed", "after Close", func(l *lawless) {
-			l.Close(2, l.fd)
-			l.await(t, 2)
-			l.RecvMultishot(3, l.fd)
-		}},
-		{"close twice", "after Close", func(l *lawless) {
-			l.Close(2, l.fd)
-			l.Close(3, l.fd)
-		}},
-		{"close with a receive in flight", "in flight", func(l *lawless) {
-			l.RecvMultishot(2, l.fd)
-			l.Enter(false, 0)
-			l.Close(3, l.fd)
-		}},
-		{"close before the cancelled receive was reaped", "in flight", func(l *lawless) {
-			l.RecvMultishot(2, l.fd)
-			l.Cancel(3, 2)
-			l.Enter(false, 0)
-			l.Close(4, l.fd)
-		}},
-		{"memory of a send modified", "modified", func(l *lawless) {
-			l.peer.SetWindow(4)
-			own := bytes.Clone(memory)
-			l.Send(2, l.fd, own)
-			l.Enter(false, 0)
-			own[9] = '!'
-			l.peer.SetWindow(-1)
-			l.await(t, 2)
-		}},
-		{"provided buffer returned while it is sent from", "modified", func(l *lawless) {
-			l.peer.WriteString("ping")
-			l.RecvMultishot(2, l.fd)
-			id, _ := l.await(t, 2).Buffer()
-			l.Send(3, l.fd, l.Buffer(id, 4))
-			l.ReturnBuffer(id)
-			l.await(t, 3)
-		}},
-		{"buffer returned twice", "not held", func(l *lawless) {
-			l.peer.WriteString("ping")
-			l.RecvMultishot(2, l.fd)
-			id, _ := l.await(t, 2).Buffer()
-			l.ReturnBuffer(id)
-			l.ReturnBuffer(id)
-		}},
-		{"buffer of a stranger", "not held", func(l *lawless) { l.Buffer(1, 1) }},
-		{"more of a buffer than was received", "only 4 bytes", func(l *lawless) {
-			l.peer.WriteString("ping")
-			l.RecvMultishot(2, l.fd)
-			id, _ := l.await(t, 2).Buffer()
-			l.Buffer(id, 5)
-		}},
-		{"buffer never returned", "never returned", func(l *lawless) {
-			l.peer.WriteString("ping")
-			l.RecvMultishot(2, l.fd)
-			l.await(t, 2)
-			l.Stop()
-		}},
-		{"stop with an operation in flight", "Stop with accept", func(l *lawless) { l.Stop() }},
-		{"stop with a connection open", "never closed", func(l *lawless) { l.Stop() }},
-		{"stop before reaping", "was reaped", func(l *lawless) {
-			l.Close(2, l.fd)
-			l.Enter(false, 0)
-			l.Stop()
-		}},
-		{"queue after stop", "after Stop", func(l *lawless) {
-			l.Stop()
-			l.Send(2, l.fd, memory)
-		}},
-		{"strange descriptor", "not a descriptor of this ring", func(l *lawless) { l.RecvMultishot(2, 5) }},
-		{"close of a standard stream", "standard stream", func(l *lawless) { l.Close(2, -1) }},
-		{"receive from a listener", "not a connection", func(l *lawless) { l.RecvMultishot(2, l.listener) }},
-		{"accept from a connection", "not a listener", func(l *lawless) { l.AcceptMultishot(2, l.fd) }},
-	} {
+	for _, test := range violations {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLawless(t)
 			if len(l.violations) > 0 {
 				t.Fatalf("before: %v", l.violations)
 			}
-			test.do(l)
+			test.do(t, l)
 			if !strings.Contains(strings.Join(l.violations, "\n"), test.want) {
 				t.Errorf("violations %q: want %q", l.violations, test.want)
 			}
 		})
+	}
+}
+
+func TestFailedEnterIsPassedOn(t *testing.T) {
+	ring := New(Config{})
+	ring.FailEnter(uring.ErrCompletionsLost)
+	if err := ring.Enter(true, time.Second); err != uring.ErrCompletionsLost {
+		t.Errorf("error %v", err)
+	}
+	if err := ring.Enter(true, time.Second); err != nil {
+		t.Errorf("error of the next: %v", err)
 	}
 }
 
@@ -431,4 +457,68 @@ func TestPeerOfAnotherGoroutineIsHeard(t *testing.T) {
 	if err := ring.Enter(true, -1); err != nil || ring.Reap(into) != 1 || into[0].Result < 0 {
 		t.Fatalf("%v, %+v", err, into)
 	}
+}
+
+// TestEchoServerRunsOnTheKernelsRing holds the fake to the kernel: the caller that survives here
+// works there.
+func TestEchoServerRunsOnTheKernelsRing(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ring, err := uring.New(uring.Config{Entries: 8, Buffers: 4, BufferSize: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file, err := listener.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	server := newEchoServer(ring, int(file.Fd()))
+	const peersCount = 6
+	results := make(chan error, peersCount)
+	for i := range peersCount {
+		go func() { results <- echoPeer(listener.Addr().String(), bytes.Repeat([]byte{byte('a' + i)}, 5000)) }()
+	}
+	for done := 0; done < peersCount; {
+		if err := server.tick(10 * time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-results:
+			done++
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+		}
+	}
+	if err := server.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if server.seen["2 ENOBUFS"] == 0 {
+		t.Error("four buffers of 32 bytes never ran out")
+	}
+}
+
+// echoPeer sends text and wants it back, followed by the end of the stream.
+func echoPeer(address string, text []byte) error {
+	connection, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	go func() {
+		connection.Write(text)
+		connection.(*net.TCPConn).CloseWrite()
+	}()
+	back, err := io.ReadAll(connection)
+	if err == nil && !bytes.Equal(back, text) {
+		err = fmt.Errorf("%d bytes came back of %d", len(back), len(text))
+	}
+	return err
 }

@@ -86,8 +86,19 @@ func (r *Ring) touch() {
 	r.nudge.signal()
 }
 
-// Write sends b to the loop. It never blocks.
-func (p *Peer) Write(b []byte) { p.change(func() { p.toLoop = append(p.toLoop, b...) }) }
+// Write sends b to the loop. It never blocks, and does nothing on a broken connection.
+func (p *Peer) Write(b []byte) {
+	p.change(func() {
+		if p.reset || p.refused {
+			return // what a real peer writes now is lost
+		}
+		if p.ended {
+			p.ring.fail("a peer writes after CloseWrite or Close")
+			return
+		}
+		p.toLoop = append(p.toLoop, b...)
+	})
+}
 
 // WriteString is Write for text.
 func (p *Peer) WriteString(s string) { p.Write([]byte(s)) }

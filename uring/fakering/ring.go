@@ -8,6 +8,10 @@
 // A test makes a Ring, a listener with Listen, peers with Dial, and runs its loop. Peers are worked
 // between ticks, from At and Config.Idle (on the loop's own thread, deterministic), or from other
 // goroutines (then the order of events is not the seed's alone).
+//
+// Descriptors of connections are numbers that the process does not have: what a caller does with
+// them past the ring (setsockopt, getpeername) fails with EBADF. Reads, though, are of real
+// descriptors, so a uring.Waker works as it does on a kernel's ring.
 package fakering
 
 import (
@@ -81,7 +85,7 @@ type Config struct {
 	// it is a violation. Default 10 s.
 	Deadlock time.Duration
 
-	// Fail takes violations; default panic.
+	// Fail takes violations; default panic. It must not call the ring.
 	Fail func(violation string)
 }
 
@@ -122,7 +126,8 @@ type Ring struct {
 	record  record
 	stopped bool
 	nudge   nudge
-	changed bool // by a peer since the last step
+	changed bool  // by a peer since the last step
+	failure error // of the next Enter
 
 	// postMutex guards what other rings touch. It is taken last.
 	postMutex  sync.Mutex
@@ -201,6 +206,13 @@ func (r *Ring) At(after time.Duration, f func()) {
 	r.events = append(r.events, event{})
 	copy(r.events[i+1:], r.events[i:])
 	r.events[i] = event{at, f}
+}
+
+// FailEnter makes the next Enter do nothing and return err, such as uring.ErrCompletionsLost.
+func (r *Ring) FailEnter(err error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.failure = err
 }
 
 // chance draws a fault.
