@@ -12,13 +12,14 @@ import (
 // echoServer is a small caller with the discipline that a loop needs: it survives every fault and
 // breaks no rule.
 type echoServer struct {
-	ring      uring.Ring
-	listener  int
-	accepting bool
-	stopping  bool
-	slots     []*slot
-	into      [16]uring.Completion
-	seen      map[string]int // outcomes, to see that every fault happens
+	ring       uring.Ring
+	listener   int
+	accepting  bool
+	stopping   bool
+	cancelling bool // the accept
+	slots      []*slot
+	into       [16]uring.Completion
+	seen       map[string]int // outcomes, to see that every fault happens
 }
 
 type slot struct {
@@ -77,6 +78,7 @@ func (s *echoServer) handle(c uring.Completion) {
 		return
 	}
 	if kind == kindCancelAccept {
+		s.cancelling = false
 		return
 	}
 	slot := s.slots[index]
@@ -169,21 +171,13 @@ func (s *echoServer) advance(index uint32) {
 func (s *echoServer) stop() error {
 	s.stopping = true
 	if s.accepting {
+		s.cancelling = true
 		s.ring.Cancel(uring.Pack(kindCancelAccept, 0, 0), uring.Pack(kindAccept, 0, 0))
-		for s.accepting {
-			if err := s.tick(time.Second); err != nil {
-				return err
-			}
-		}
 	}
-	for s.open() > 0 {
+	for s.accepting || s.cancelling || s.open() > 0 {
 		if err := s.tick(time.Second); err != nil {
 			return err
 		}
-	}
-	// The cancel may complete after its target.
-	if err := s.tick(time.Second); err != nil {
-		return err
 	}
 	return s.ring.Stop()
 }
