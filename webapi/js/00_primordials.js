@@ -62,8 +62,8 @@
   statics("ArrayBuffer", ArrayBuffer, "isView");
   statics("Date", Date, "now");
   statics("JSON", JSON, "parse stringify");
-  statics("Math", Math, "abs floor max min pow round trunc");
-  statics("Number", Number, "isFinite isInteger isNaN isSafeInteger parseInt");
+  statics("Math", Math, "abs floor max min pow round trunc sqrt");
+  statics("Number", Number, "isFinite isInteger isNaN isSafeInteger parseInt parseFloat");
   statics("Object", Object, `assign create defineProperties defineProperty entries freeze getOwnPropertyDescriptor
     getOwnPropertyNames getOwnPropertySymbols getPrototypeOf hasOwn is isFrozen keys setPrototypeOf values`);
   statics("Promise", Promise, "all reject resolve withResolvers");
@@ -74,13 +74,13 @@
   methods("Array", Array.prototype, `concat fill includes indexOf join map pop push reverse shift slice sort splice
     unshift`);
   methods("ArrayBuffer", ArrayBuffer.prototype, "slice transfer");
-  methods("BigInt", BigInt.prototype, "toString");
+  methods("BigInt", BigInt.prototype, "toString valueOf");
   methods("Boolean", Boolean.prototype, "valueOf");
   methods("Date", Date.prototype, "getTime toISOString");
   methods("Error", Error.prototype, "toString");
   methods("Function", Function.prototype, "bind call toString");
   methods("Map", Map.prototype, "clear delete entries forEach get has set");
-  methods("Number", Number.prototype, "toString valueOf");
+  methods("Number", Number.prototype, "toString valueOf toFixed");
   methods("Object", Object.prototype, "hasOwnProperty isPrototypeOf propertyIsEnumerable toString");
   methods("Promise", Promise.prototype, "then");
   methods("RegExp", RegExp.prototype, "exec toString");
@@ -104,7 +104,7 @@
 
   // Constructors by what TypedArrayPrototypeGetSymbolToStringTag says.
   primordials.TypedArrayConstructors = {
-    __proto__: null, BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array, Int16Array, Int32Array,
+    __proto__: null, BigInt64Array, BigUint64Array, Float32Array, Float64Array, Int16Array, Int32Array,
     Int8Array, Uint16Array, Uint32Array, Uint8Array, Uint8ClampedArray,
   };
 

@@ -251,7 +251,7 @@
           this.#signal = internals.abort.createSignal();
           internals.abort.signalAbort(this.#signal, source.reason);
         } else {
-          this.#signal = internals.abort.createDependent([#body in source ? source.signal : source]);
+          this.#signal = internals.abort.createDependentSignal([#body in source ? source.signal : source]);
         }
       }
       return this.#signal;

@@ -1,0 +1,132 @@
+// setTimeout and its kin (HTML 8.7), queueMicrotask, reportError.
+//
+// For other scripts:
+//   internals.setTimer(what, callback, milliseconds)  a one-shot timer of the runtime; returns its id.
+//       `what` names the API in the error thrown while a module's top level runs
+//   internals.clearTimer(id)
+//   internals.fireTimer(id)           called for a TIMER record
+// A timer runs under the request that set it: its log lines carry that request's id.
+(function (ops, internals) {
+  "use strict";
+  const { ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
+  const { requireStarted, running, webidl } = internals;
+  const { enqueueMicrotask, timerClear, timerSet } = ops;
+
+  const NO_REQUEST = -1;
+  // HTML: a timer that is set by a timer's callback, and so on more than 5 times, waits 4 ms at least.
+  const NESTING_FREE = 5;
+  const NESTED_MINIMUM_MS = 4;
+
+  class Timer {
+    constructor(id, callback, args, delay, repeats, nesting, requestId) {
+      this.id = id;
+      this.callback = callback;
+      this.args = args; // array or null
+      this.delay = delay; // milliseconds
+      this.repeats = repeats;
+      this.nesting = nesting;
+      this.requestId = requestId;
+    }
+  }
+
+  const timers = new SafeMap(); // id -> Timer
+  let lastId = 0;
+  let currentNesting = 0; // of the timer whose callback runs
+
+  function nextId() {
+    do {
+      lastId = lastId === 0x7fffffff ? 1 : lastId + 1;
+    } while (timers.has(lastId));
+    return lastId;
+  }
+
+  function start(callback, args, delay, repeats) {
+    const nesting = currentNesting + 1;
+    if (nesting > NESTING_FREE && delay < NESTED_MINIMUM_MS) delay = NESTED_MINIMUM_MS;
+    const id = nextId();
+    timers.set(id, new Timer(id, callback, args, delay, repeats, nesting, running.request));
+    timerSet(id, delay);
+    return id;
+  }
+
+  function startChecked(name, handler, timeout, args, repeats) {
+    const context = "Failed to execute '" + name + "'";
+    if (typeof handler !== "function") {
+      throw new TypeError(context + ": The handler must be a function; code in strings is not supported.");
+    }
+    let delay = timeout === undefined ? 0 : webidl.long(timeout, context);
+    if (delay < 0) delay = 0;
+    requireStarted(name + "()");
+    return start(handler, args, delay, repeats);
+  }
+
+  function clear(id) {
+    if (timers.delete(id)) timerClear(id);
+  }
+
+  internals.setTimer = function setTimer(what, callback, milliseconds) {
+    requireStarted(what);
+    return start(callback, null, milliseconds, false);
+  };
+  internals.clearTimer = clear;
+
+  internals.fireTimer = function fireTimer(id) {
+    const timer = timers.get(id);
+    if (timer === undefined) return; // cleared while the record was on its way
+    if (!timer.repeats) timers.delete(id);
+    currentNesting = timer.nesting;
+    running.request = timer.requestId;
+    try {
+      if (timer.args === null) ReflectApply(timer.callback, globalThis, []);
+      else ReflectApply(timer.callback, globalThis, timer.args);
+    } catch (error) {
+      internals.reportException(error);
+    }
+    if (timer.repeats && timers.get(id) === timer) {
+      timer.nesting++;
+      if (timer.nesting > NESTING_FREE && timer.delay < NESTED_MINIMUM_MS) timer.delay = NESTED_MINIMUM_MS;
+      timerSet(id, timer.delay);
+    }
+    currentNesting = 0;
+    running.request = NO_REQUEST;
+  };
+
+  // ---- Globals ----
+
+  const { setTimeout, setInterval, clearTimeout, clearInterval, queueMicrotask, reportError } = {
+    setTimeout(handler, timeout = undefined, ...args) {
+      webidl.requiredArguments(arguments.length, 1, "Failed to execute 'setTimeout'");
+      return startChecked("setTimeout", handler, timeout, args.length === 0 ? null : args, false);
+    },
+    setInterval(handler, timeout = undefined, ...args) {
+      webidl.requiredArguments(arguments.length, 1, "Failed to execute 'setInterval'");
+      return startChecked("setInterval", handler, timeout, args.length === 0 ? null : args, true);
+    },
+    clearTimeout(id = undefined) {
+      if (id !== undefined) clear(webidl.long(id, "Failed to execute 'clearTimeout'"));
+    },
+    clearInterval(id = undefined) {
+      if (id !== undefined) clear(webidl.long(id, "Failed to execute 'clearInterval'"));
+    },
+    queueMicrotask(callback) {
+      const context = "Failed to execute 'queueMicrotask'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
+      // An exception in it comes back through internals.onError.
+      enqueueMicrotask(() => {
+        ReflectApply(callback, undefined, []);
+      });
+    },
+    reportError(error) {
+      webidl.requiredArguments(arguments.length, 1, "Failed to execute 'reportError'");
+      internals.reportException(error);
+    },
+  };
+  internals.define("setTimeout", setTimeout, true);
+  internals.define("setInterval", setInterval, true);
+  internals.define("clearTimeout", clearTimeout, true);
+  internals.define("clearInterval", clearInterval, true);
+  internals.define("queueMicrotask", queueMicrotask, true);
+  internals.define("reportError", reportError, true);
+  internals.define("self", globalThis, true);
+})

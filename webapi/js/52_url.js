@@ -1,0 +1,588 @@
+// URL and URLSearchParams (URL Standard, https://url.spec.whatwg.org/). Parsing and serializing URLs is
+// native; a URL is its href and the positions of its parts in it.
+//
+// For other scripts:
+//   internals.isURLSearchParams(value)  internals.serializeURLSearchParams(value) -> string
+//   internals.parseUrlencoded(string) -> flat array [name, value, ...]
+//   internals.serializeUrlencoded(flat array) -> string
+(function (ops, internals) {
+  "use strict";
+  const {
+    IteratorPrototype, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf, ReflectApply,
+    ReflectOwnKeys, StringFromCharCode, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice,
+    SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
+    TypedArrayPrototypeGetLength, Uint8Array,
+  } = internals.primordials;
+  const { configureInterface, webidl } = internals;
+  const { decodeUtf8, encodeUtf8, urlCanParse, urlParse, urlSet } = ops;
+
+  const OMITTED = 0xffffffff;
+  // Indexes of the array of components, as Ada's url_aggregator has them.
+  const PROTOCOL_END = 0, USERNAME_END = 1, HOST_START = 2, HOST_END = 3, PORT = 4, PATHNAME_START = 5,
+    SEARCH_START = 6, HASH_START = 7;
+  // Parts that urlSet can set.
+  const PART_HREF = 0, PART_PROTOCOL = 1, PART_USERNAME = 2, PART_PASSWORD = 3, PART_HOST = 4, PART_HOSTNAME = 5,
+    PART_PORT = 6, PART_PATHNAME = 7, PART_SEARCH = 8, PART_HASH = 9;
+
+  const QUESTION_MARK = 0x3f, PLUS_SIGN = 0x2b, PERCENT_SIGN = 0x25, COMMERCIAL_AT = 0x40;
+
+  // The array that the parser fills. Not kept at boot: a restored isolate has another one.
+  const components = () => internals.urlComponents ??= ops.urlComponents();
+
+  // ---- application/x-www-form-urlencoded (standard 5) ----
+
+  // Value of the hexadecimal digit with this code, or -1.
+  function hexDigit(code) {
+    if (code >= 0x30 && code <= 0x39) return code - 0x30;
+    code |= 0x20;
+    return code >= 0x61 && code <= 0x66 ? code - 0x57 : -1;
+  }
+
+  // Percent-decodes, with "+" for a space.
+  function decodeComponent(string) {
+    let plain = true;
+    for (let i = 0; i < string.length && plain; i++) {
+      const code = StringPrototypeCharCodeAt(string, i);
+      plain = code !== PERCENT_SIGN && code !== PLUS_SIGN;
+    }
+    if (plain) return string;
+    const bytes = encodeUtf8(string);
+    const byteLength = TypedArrayPrototypeGetLength(bytes);
+    let written = 0;
+    for (let i = 0; i < byteLength; i++) {
+      let byte = bytes[i];
+      if (byte === PLUS_SIGN) {
+        byte = 0x20;
+      } else if (byte === PERCENT_SIGN && i + 2 < byteLength) {
+        const high = hexDigit(bytes[i + 1]);
+        const low = hexDigit(bytes[i + 2]);
+        if (high >= 0 && low >= 0) {
+          byte = high * 16 + low;
+          i += 2;
+        }
+      }
+      bytes[written++] = byte;
+    }
+    return decodeUtf8(new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes), written), false, true);
+  }
+
+  function parseUrlencoded(input) {
+    const list = [];
+    const length = input.length;
+    for (let start = 0; start < length;) {
+      let end = StringPrototypeIndexOf(input, "&", start);
+      if (end < 0) end = length;
+      if (end > start) {
+        let equals = StringPrototypeIndexOf(input, "=", start);
+        if (equals < 0 || equals > end) equals = end;
+        list[list.length] = decodeComponent(StringPrototypeSlice(input, start, equals));
+        list[list.length] = equals < end ? decodeComponent(StringPrototypeSlice(input, equals + 1, end)) : "";
+      }
+      start = end + 1;
+    }
+    return list;
+  }
+
+  // Letters, digits and * - . _ stay as they are.
+  function isUnreserved(code) {
+    return (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) ||
+      code === 0x2a || code === 0x2d || code === 0x2e || code === 0x5f;
+  }
+  const HEX = "0123456789ABCDEF";
+
+  function encodeComponent(string) {
+    let plain = true;
+    for (let i = 0; i < string.length && plain; i++) plain = isUnreserved(StringPrototypeCharCodeAt(string, i));
+    if (plain) return string;
+    const bytes = encodeUtf8(string);
+    let result = "";
+    const byteLength = TypedArrayPrototypeGetLength(bytes);
+    for (let i = 0; i < byteLength; i++) {
+      const byte = bytes[i];
+      if (isUnreserved(byte)) result += ASCII[byte];
+      else if (byte === 0x20) result += "+";
+      else result += "%" + HEX[byte >> 4] + HEX[byte & 15];
+    }
+    return result;
+  }
+  const ASCII = [];
+  for (let i = 0; i < 128; i++) ASCII[i] = StringFromCharCode(i);
+
+  function serializeUrlencoded(list) {
+    let result = "";
+    for (let i = 0; i < list.length; i += 2) {
+      if (i !== 0) result += "&";
+      result += encodeComponent(list[i]) + "=" + encodeComponent(list[i + 1]);
+    }
+    return result;
+  }
+
+  // ---- URLSearchParams (standard 6.2) ----
+
+  // A list [name, value, name, value, ...] of a sequence of pairs, a record or a string.
+  function convertInit(init, context) {
+    if (!webidl.isObject(init)) {
+      const string = webidl.USVString(init, context);
+      return parseUrlencoded(StringPrototypeCharCodeAt(string, 0) === QUESTION_MARK ? StringPrototypeSlice(string, 1)
+        : string);
+    }
+    const method = init[SymbolIterator];
+    const list = [];
+    if (method !== undefined && method !== null) {
+      const toUSVString = (value) => webidl.USVString(value, context);
+      webidl.sequence(init, context, (pair) => {
+        const items = webidl.sequence(pair, context, toUSVString);
+        if (items.length !== 2) throw new TypeError(context + ": Each pair must be a name and a value.");
+        list[list.length] = items[0];
+        list[list.length] = items[1];
+      }, method);
+      return list;
+    }
+    return convertRecord(init, list, context);
+  }
+
+  function convertRecord(record, list, context) {
+    const keys = ReflectOwnKeys(record);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i];
+      const descriptor = ObjectGetOwnPropertyDescriptor(record, key);
+      if (descriptor === undefined || !descriptor.enumerable) continue;
+      const name = webidl.USVString(key, context);
+      const value = webidl.USVString(record[key], context);
+      let at = 0; // two keys may become one name when their lone surrogates are replaced
+      while (at < list.length && list[at] !== name) at += 2;
+      list[at] = name;
+      list[at + 1] = value;
+    }
+    return list;
+  }
+
+  let listOf; // the list of a URLSearchParams, or undefined for anything else
+  let newSearchParams; // (list, url) -> URLSearchParams of a URL
+  let setList;
+
+  class URLSearchParams {
+    #list;
+    #url = null; // the URL whose searchParams this is
+
+    static {
+      listOf = (value) => (webidl.isObject(value) && #list in value ? value.#list : undefined);
+      newSearchParams = (list, url) => {
+        const params = new URLSearchParams();
+        params.#list = list;
+        params.#url = url;
+        return params;
+      };
+      setList = (params, list) => {
+        params.#list = list;
+      };
+    }
+
+    constructor(init = undefined) {
+      this.#list = init === undefined ? [] : convertInit(init, "Failed to construct 'URLSearchParams'");
+    }
+    // "Update" of the standard: writes the list back into the URL.
+    #update() {
+      if (this.#url !== null) updateSearch(this.#url, serializeUrlencoded(this.#list));
+    }
+    get size() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      return this.#list.length / 2;
+    }
+    append(name, value) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'append' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 2, context);
+      name = webidl.USVString(name, context);
+      value = webidl.USVString(value, context);
+      const list = this.#list;
+      list[list.length] = name;
+      list[list.length] = value;
+      this.#update();
+    }
+    delete(name, value = undefined) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'delete' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      name = webidl.USVString(name, context);
+      if (value !== undefined) value = webidl.USVString(value, context);
+      const list = this.#list;
+      let kept = 0;
+      for (let i = 0; i < list.length; i += 2) {
+        if (list[i] === name && (value === undefined || list[i + 1] === value)) continue;
+        list[kept] = list[i];
+        list[kept + 1] = list[i + 1];
+        kept += 2;
+      }
+      list.length = kept;
+      this.#update();
+    }
+    get(name) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'get' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      name = webidl.USVString(name, context);
+      const list = this.#list;
+      for (let i = 0; i < list.length; i += 2) if (list[i] === name) return list[i + 1];
+      return null;
+    }
+    getAll(name) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'getAll' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      name = webidl.USVString(name, context);
+      const list = this.#list;
+      const values = [];
+      for (let i = 0; i < list.length; i += 2) if (list[i] === name) values[values.length] = list[i + 1];
+      return values;
+    }
+    has(name, value = undefined) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'has' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      name = webidl.USVString(name, context);
+      if (value !== undefined) value = webidl.USVString(value, context);
+      const list = this.#list;
+      for (let i = 0; i < list.length; i += 2) {
+        if (list[i] === name && (value === undefined || list[i + 1] === value)) return true;
+      }
+      return false;
+    }
+    set(name, value) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'set' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 2, context);
+      name = webidl.USVString(name, context);
+      value = webidl.USVString(value, context);
+      const list = this.#list;
+      let kept = 0;
+      let found = false;
+      for (let i = 0; i < list.length; i += 2) {
+        const matches = list[i] === name;
+        if (matches && found) continue;
+        list[kept] = list[i];
+        list[kept + 1] = matches ? value : list[i + 1];
+        if (matches) found = true;
+        kept += 2;
+      }
+      list.length = kept;
+      if (!found) {
+        list[kept] = name;
+        list[kept + 1] = value;
+      }
+      this.#update();
+    }
+    sort() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      this.#list = sortPairs(this.#list);
+      this.#update();
+    }
+    forEach(callback, thisArg = undefined) {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      const context = "Failed to execute 'forEach' on 'URLSearchParams'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
+      for (let i = 0; i < this.#list.length; i += 2) {
+        ReflectApply(callback, thisArg, [this.#list[i + 1], this.#list[i], this]);
+      }
+    }
+    entries() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      return new URLSearchParamsIterator(this, KIND_ENTRIES);
+    }
+    keys() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      return new URLSearchParamsIterator(this, KIND_KEYS);
+    }
+    values() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      return new URLSearchParamsIterator(this, KIND_VALUES);
+    }
+    toString() {
+      if (!(#list in this)) throw webidl.illegalInvocation();
+      return serializeUrlencoded(this.#list);
+    }
+  }
+  configureInterface(URLSearchParams);
+  ObjectDefineProperty(URLSearchParams.prototype, SymbolIterator, {
+    __proto__: null, value: URLSearchParams.prototype.entries, writable: true, enumerable: false, configurable: true,
+  });
+
+  // A merge sort, stable, by the code units of the names ("<" compares strings just so).
+  function sortPairs(list) {
+    const count = list.length / 2;
+    let from = list;
+    for (let width = 1; width < count; width *= 2) {
+      const to = [];
+      for (let start = 0; start < count; start += 2 * width) {
+        const middle = start + width < count ? start + width : count;
+        const end = start + 2 * width < count ? start + 2 * width : count;
+        let left = start;
+        let right = middle;
+        for (let i = start; i < end; i++) {
+          const takeLeft = left < middle && (right >= end || !(from[2 * right] < from[2 * left]));
+          const pick = takeLeft ? left++ : right++;
+          to[2 * i] = from[2 * pick];
+          to[2 * i + 1] = from[2 * pick + 1];
+        }
+      }
+      from = to;
+    }
+    return from;
+  }
+
+  const KIND_ENTRIES = 0, KIND_KEYS = 1, KIND_VALUES = 2;
+
+  class URLSearchParamsIterator {
+    #params;
+    #kind;
+    #index = 0;
+    constructor(params, kind) {
+      this.#params = params;
+      this.#kind = kind;
+    }
+    next() {
+      if (!webidl.isObject(this) || !(#params in this)) throw webidl.illegalInvocation();
+      const list = listOf(this.#params);
+      const index = this.#index;
+      if (index >= list.length) return { value: undefined, done: true };
+      this.#index = index + 2;
+      if (this.#kind === KIND_KEYS) return { value: list[index], done: false };
+      if (this.#kind === KIND_VALUES) return { value: list[index + 1], done: false };
+      return { value: [list[index], list[index + 1]], done: false };
+    }
+  }
+  // Web IDL 3.7.10.2: the prototype has `next`, a toStringTag and no constructor.
+  configureInterface(URLSearchParamsIterator, "URLSearchParams Iterator");
+  delete URLSearchParamsIterator.prototype.constructor;
+  ObjectSetPrototypeOf(URLSearchParamsIterator.prototype, IteratorPrototype);
+
+  // ---- URL (standard 6.1) ----
+
+  let updateSearch; // (url, serialized query)
+
+  class URL {
+    #href = "";
+    #searchParams = null;
+    // Positions in #href; see the components above.
+    #protocolEnd = 0;
+    #usernameEnd = 0;
+    #hostStart = 0;
+    #hostEnd = 0;
+    #port = OMITTED;
+    #pathnameStart = 0;
+    #searchStart = OMITTED;
+    #hashStart = OMITTED;
+
+    static {
+      updateSearch = (url, query) => {
+        url.#take(urlSet(url.#href, PART_SEARCH, query));
+      };
+    }
+
+    constructor(url, base = undefined) {
+      const context = "Failed to construct 'URL'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      url = webidl.USVString(url, context);
+      if (base !== undefined) base = webidl.USVString(base, context);
+      const href = urlParse(url, base);
+      if (href === null) throw invalidURL(url, base);
+      this.#take(href);
+    }
+    static canParse(url, base = undefined) {
+      const context = "Failed to execute 'canParse' on 'URL'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      url = webidl.USVString(url, context);
+      return urlCanParse(url, base === undefined ? undefined : webidl.USVString(base, context));
+    }
+    static parse(url, base = undefined) {
+      const context = "Failed to execute 'parse' on 'URL'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      url = webidl.USVString(url, context);
+      if (base !== undefined) base = webidl.USVString(base, context);
+      return urlCanParse(url, base) ? new URL(url, base) : null;
+    }
+
+    // Takes the outcome of urlParse or urlSet; null, a refused change, leaves all as it is.
+    #take(href) {
+      if (href === null) return;
+      const parts = components();
+      this.#href = href;
+      this.#protocolEnd = parts[PROTOCOL_END];
+      this.#usernameEnd = parts[USERNAME_END];
+      this.#hostStart = parts[HOST_START];
+      this.#hostEnd = parts[HOST_END];
+      this.#port = parts[PORT];
+      this.#pathnameStart = parts[PATHNAME_START];
+      this.#searchStart = parts[SEARCH_START];
+      this.#hashStart = parts[HASH_START];
+    }
+    #set(part, value, context) {
+      this.#take(urlSet(this.#href, part, webidl.USVString(value, context)));
+    }
+    #refreshSearchParams() {
+      if (this.#searchParams !== null) setList(this.#searchParams, parseUrlencoded(this.#query()));
+    }
+    // Where the host begins, behind the "@" of credentials.
+    #hostBegin() {
+      const start = this.#hostStart;
+      return this.#hostEnd > start && StringPrototypeCharCodeAt(this.#href, start) === COMMERCIAL_AT ? start + 1 : start;
+    }
+    // The query without its "?".
+    #query() {
+      if (this.#searchStart === OMITTED) return "";
+      return StringPrototypeSlice(this.#href, this.#searchStart + 1,
+        this.#hashStart === OMITTED ? this.#href.length : this.#hashStart);
+    }
+
+    get href() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#href;
+    }
+    set href(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      const context = "Failed to set the 'href' property on 'URL'";
+      value = webidl.USVString(value, context);
+      const href = urlSet(this.#href, PART_HREF, value);
+      if (href === null) throw invalidURL(value, undefined);
+      this.#take(href);
+      this.#refreshSearchParams();
+    }
+    get origin() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      switch (this.#protocol()) {
+        case "http:":
+        case "https:":
+        case "ws:":
+        case "wss:":
+        case "ftp:":
+          return this.#protocol() + "//" + this.#host();
+        case "blob:": {
+          const path = this.#pathname();
+          if (!urlCanParse(path, undefined)) return "null";
+          const inner = new URL(path);
+          const protocol = inner.#protocol();
+          return protocol === "http:" || protocol === "https:" ? protocol + "//" + inner.#host() : "null";
+        }
+        default:
+          return "null";
+      }
+    }
+    #protocol() {
+      return StringPrototypeSlice(this.#href, 0, this.#protocolEnd);
+    }
+    get protocol() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#protocol();
+    }
+    set protocol(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_PROTOCOL, value, "Failed to set the 'protocol' property on 'URL'");
+    }
+    get username() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      const start = this.#protocolEnd + 2;
+      return start < this.#usernameEnd ? StringPrototypeSlice(this.#href, start, this.#usernameEnd) : "";
+    }
+    set username(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_USERNAME, value, "Failed to set the 'username' property on 'URL'");
+    }
+    get password() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#hostStart - this.#usernameEnd > 0
+        ? StringPrototypeSlice(this.#href, this.#usernameEnd + 1, this.#hostStart) : "";
+    }
+    set password(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_PASSWORD, value, "Failed to set the 'password' property on 'URL'");
+    }
+    #host() {
+      const start = this.#hostBegin();
+      // Between an empty host and the path there may be a "/.", which belongs to neither.
+      return start === this.#hostEnd ? "" : StringPrototypeSlice(this.#href, start, this.#pathnameStart);
+    }
+    get host() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#host();
+    }
+    set host(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_HOST, value, "Failed to set the 'host' property on 'URL'");
+    }
+    get hostname() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return StringPrototypeSlice(this.#href, this.#hostBegin(), this.#hostEnd);
+    }
+    set hostname(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_HOSTNAME, value, "Failed to set the 'hostname' property on 'URL'");
+    }
+    get port() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#port === OMITTED ? "" : "" + this.#port;
+    }
+    set port(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_PORT, value, "Failed to set the 'port' property on 'URL'");
+    }
+    #pathname() {
+      const end = this.#searchStart !== OMITTED ? this.#searchStart
+        : this.#hashStart !== OMITTED ? this.#hashStart : this.#href.length;
+      return StringPrototypeSlice(this.#href, this.#pathnameStart, end);
+    }
+    get pathname() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#pathname();
+    }
+    set pathname(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_PATHNAME, value, "Failed to set the 'pathname' property on 'URL'");
+    }
+    get search() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      const query = this.#query();
+      return query === "" ? "" : "?" + query;
+    }
+    set search(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_SEARCH, value, "Failed to set the 'search' property on 'URL'");
+      this.#refreshSearchParams();
+    }
+    get searchParams() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#searchParams ??= newSearchParams(parseUrlencoded(this.#query()), this);
+    }
+    get hash() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      if (this.#hashStart === OMITTED || this.#href.length - this.#hashStart <= 1) return "";
+      return StringPrototypeSlice(this.#href, this.#hashStart);
+    }
+    set hash(value) {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      this.#set(PART_HASH, value, "Failed to set the 'hash' property on 'URL'");
+    }
+    toJSON() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#href;
+    }
+    toString() {
+      if (!(#href in this)) throw webidl.illegalInvocation();
+      return this.#href;
+    }
+  }
+  configureInterface(URL);
+
+  function invalidURL(input, base) {
+    return new TypeError("Invalid URL: '" + input + "'" + (base === undefined ? "" : " with base '" + base + "'"));
+  }
+
+  internals.isURLSearchParams = (value) => listOf(value) !== undefined;
+  internals.serializeURLSearchParams = (params) => serializeUrlencoded(listOf(params));
+  internals.parseUrlencoded = parseUrlencoded;
+  internals.serializeUrlencoded = serializeUrlencoded;
+  internals.URL = URL;
+  internals.URLSearchParams = URLSearchParams;
+  internals.define("URL", URL);
+  internals.define("URLSearchParams", URLSearchParams);
+})
