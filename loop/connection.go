@@ -26,7 +26,6 @@ type connection struct {
 	cancelling    bool // and its cancellation is under way
 	inputEnded    bool // the client has shut its side
 	stopReading   bool // no further request is taken: the last answer is decided
-	linger        bool // the close is our decision: the client may be sending, so linger
 	hasRequested  bool // a request has come before
 	blocked       bool // input waits for an answer to go out first
 	isReady       bool // on loop.ready
@@ -318,9 +317,10 @@ func (l *Loop) waitForInput(c *connection) {
 
 // endOutput closes our side after the last answer. If the client has not closed its side, bytes of
 // it may be on the way that nobody will read; closing at once would make the kernel answer them
-// with a reset, and a reset can overtake our answer (RFC 9112 §9.6). So linger.
+// with a reset, and a reset can overtake our answer (RFC 9112 §9.6). So linger. It costs no more
+// than cancelling the receive would.
 func (l *Loop) endOutput(c *connection) {
-	if c.inputEnded || !c.linger {
+	if c.inputEnded {
 		l.shut(c)
 		return
 	}

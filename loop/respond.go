@@ -99,7 +99,7 @@ func (l *Loop) decideClose(e *exchange, closeDelimited bool) {
 		e.closes = true
 	case l.draining && last && c.in == nil && c.collecting == nil:
 		// Requests that have been received are all answered; this is the last one.
-		e.closes, c.linger = true, true
+		e.closes = true
 	}
 	if e.closes {
 		c.stopReading = true
@@ -254,9 +254,6 @@ func (l *Loop) answerNoApp(e *exchange, head *http1.Head, headBytes []byte) {
 	if len(target) == 0 {
 		text += "/"
 	}
-	if head.Chunked || head.ContentLength > 0 {
-		e.connection.linger = true // its body will not be read
-	}
 	l.writeError(e, 404, nil, text+string(target)+"\n")
 }
 
@@ -266,7 +263,7 @@ func (l *Loop) reject(c *connection, status int, reason string) {
 	if c.phase != phaseOpen {
 		return
 	}
-	c.stopReading, c.linger = true, true
+	c.stopReading = true
 	l.dropInput(c)
 	c.inputTimeout.stop()
 	e := l.open(c, nil)
