@@ -119,18 +119,6 @@ ok  	nano/http1	1.2s
 	}
 }
 
-func TestCountListeners(t *testing.T) {
-	table := `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2 1 0 100 0 0 10 0
-   2: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1
-   3: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4 1 0 100 0 0 10 0
-`
-	if got := countListeners(table, 8080); got != 2 {
-		t.Errorf("%d listening sockets, want 2", got)
-	}
-}
-
 func TestSwitchesSince(t *testing.T) {
 	sum, threads := switchesSince(map[string]int64{"a/1": 5, "b/2": 7, "gone/3": 1}, map[string]int64{"a/1": 5, "b/2": 9, "new/4": 3})
 	if sum != 5 || len(threads) != 2 || threads["b/2"] != 2 || threads["new/4"] != 3 {

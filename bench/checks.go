@@ -2,27 +2,34 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 )
 
-// loopsResult compares one loop with two. On a machine of two cores wrk shares them with the
-// loops, so the comparison is between three set-ups in which every core carries one loop and one
-// thread of wrk.
+// loopsResult compares one loop with two. On a machine of two cores the clients share them with the
+// loops, so the comparison is between set-ups in which every core carries one loop and one wrk.
 type loopsResult struct {
-	OneLoop      peerResult `json:"one_loop"`      // one loop and wrk on one core
-	TwoProcesses peerResult `json:"two_processes"` // two processes of one loop that share a port, each on a core
-	TwoLoops     peerResult `json:"two_loops"`     // one process of two loops on the same two cores
+	OneLoop      peerResult `json:"one_loop"`      // one loop and one wrk, on one core
+	TwoProcesses peerResult `json:"two_processes"` // two processes of one loop, each on a core, and two wrk
+	TwoLoops     peerResult `json:"two_loops"`     // one process of two loops on the same two cores, and two wrk
 }
 
-// runLoops measures what a second loop costs. Two processes that share a port are the control: the
-// kernel's work and the client's are those of two loops, and nothing is shared between the loops.
+// loopsSetUp is one side of the comparison.
+type loopsSetUp struct {
+	servers []*server
+	clients []*server // whom each wrk asks
+	cores   string    // that the wrk processes may use
+	result  *peerResult
+}
+
+// runLoops measures what a second loop costs. Two processes of one loop are the control: the work
+// of the kernel and of the clients is that of two loops, and nothing is shared between the loops.
 func (b *bench) runLoops(ctx context.Context) (*loopsResult, error) {
 	p, found := b.nano()
 	if !found {
@@ -33,133 +40,96 @@ func (b *bench) runLoops(ctx context.Context) (*loopsResult, error) {
 		TwoLoops: peerResult{Peer: "2 loops, 2 cores"},
 	}
 	both := b.serverCore + "," + b.clientCore
-	one, err := b.startLoops(ctx, p, 1, b.serverCore)
-	if err != nil {
-		return nil, err
+	var servers []*server
+	defer func() { stopAll(servers) }()
+	for _, wanted := range []struct {
+		loops int
+		cores string
+	}{{1, b.serverCore}, {1, b.serverCore}, {1, b.clientCore}, {2, both}} {
+		running, err := b.startLoops(ctx, p, wanted.loops, wanted.cores)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, running)
 	}
-	defer stopAll(one)
-	pair, err := b.startLoops(ctx, p, 1, b.serverCore, b.clientCore)
-	if err != nil {
-		return nil, err
+	one, pair, two := servers[:1], servers[1:3], servers[3:]
+	setUps := []loopsSetUp{
+		{one, one, b.serverCore, &result.OneLoop},
+		{pair, pair, both, &result.TwoProcesses},
+		{two, []*server{two[0], two[0]}, both, &result.TwoLoops},
 	}
-	defer stopAll(pair)
-	two, err := b.startLoops(ctx, p, 2, both)
-	if err != nil {
-		return nil, err
-	}
-	defer stopAll(two)
 	for round := range b.rounds + 1 {
-		for _, variant := range []struct {
-			servers []*server
-			cores   string
-			threads int
-			result  *peerResult
-		}{
-			{one, b.serverCore, 1, &result.OneLoop},
-			{pair, both, 2, &result.TwoProcesses},
-			{two, both, 2, &result.TwoLoops},
-		} {
-			measured, err := b.loadLoops(ctx, variant.servers, variant.cores, variant.threads)
+		for _, setUp := range setUps {
+			measured, err := b.loadLoops(ctx, setUp)
 			if err != nil {
 				return nil, err
 			}
 			if round == 0 {
 				continue // the first round warms up
 			}
-			variant.result.Rounds = append(variant.result.Rounds, measured)
-			progress("loops     round %d/%d %-30s %8.0f requests/s %7.2f us CPU each", round, b.rounds, variant.result.Peer,
+			setUp.result.Rounds = append(setUp.result.Rounds, measured)
+			progress("loops     round %d/%d %-30s %8.0f requests/s %7.2f us CPU each", round, b.rounds, setUp.result.Peer,
 				measured.RequestsPerSecond, micros(measured.Total)/float64(measured.Requests))
 		}
 	}
-	for _, one := range []*peerResult{&result.OneLoop, &result.TwoProcesses, &result.TwoLoops} {
-		one.summarise()
+	for _, setUp := range setUps {
+		setUp.result.summarise()
 	}
 	return result, nil
 }
 
-// startLoops starts one process for each set of cores, all on one port.
-func (b *bench) startLoops(ctx context.Context, p peer, loops int, cores ...string) ([]*server, error) {
+// startLoops starts NANO with a number of loops on the given cores.
+func (b *bench) startLoops(ctx context.Context, p peer, loops int, cores string) (*server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	var servers []*server
-	for _, set := range cores {
-		folder, err := os.MkdirTemp(b.temporary, "loops-")
-		if err != nil {
-			return nil, err
-		}
-		arguments, err := nanoCommand(p, b.appPath("plain.js"), port, folder, loops)
-		if err != nil {
-			return nil, err
-		}
-		running, err := startServer(ctx, arguments, set, fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			stopAll(servers)
-			return nil, err
-		}
-		servers = append(servers, running)
+	folder, err := os.MkdirTemp(b.temporary, "loops-")
+	if err != nil {
+		return nil, err
 	}
-	return servers, awaitListeners(ctx, port, loops*len(cores))
+	arguments, err := nanoCommand(p, b.appPath("plain.js"), port, folder, loops)
+	if err != nil {
+		return nil, err
+	}
+	return startServer(ctx, arguments, cores, fmt.Sprintf("127.0.0.1:%d", port))
 }
 
-// awaitListeners waits until a port has at least so many listening sockets.
-func awaitListeners(ctx context.Context, port, want int) error {
-	deadline := time.Now().Add(startTimeout)
-	for {
-		got := countListeners(readText("/proc/net/tcp"), port)
-		if got >= want {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%d listening sockets on port %d, want %d", got, port, want)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-// countListeners counts the listening sockets of a port in the text of /proc/net/tcp, whose lines
-// begin "  0: 0100007F:1F90 00000000:0000 0A".
-func countListeners(table string, port int) int {
-	const listening = "0A"
-	count := 0
-	for line := range strings.Lines(table) {
-		fields := strings.Fields(line)
-		if len(fields) < 4 || fields[3] != listening {
-			continue
-		}
-		_, local, _ := strings.Cut(fields[1], ":")
-		if number, err := strconv.ParseInt(local, 16, 32); err == nil && int(number) == port {
-			count++
-		}
-	}
-	return count
-}
-
-// loadLoops makes one round of plain text on servers that share a port.
-func (b *bench) loadLoops(ctx context.Context, servers []*server, cores string, threads int) (measure, error) {
+// loadLoops makes one round of plain text: one wrk for each client, all at the same time.
+func (b *bench) loadLoops(ctx context.Context, setUp loopsSetUp) (measure, error) {
 	var result measure
-	before := make([]usage, len(servers))
-	for index, running := range servers {
+	before := make([]usage, len(setUp.servers))
+	for index, running := range setUp.servers {
 		var err error
 		if before[index], err = readUsage(running.Process); err != nil {
 			return result, err
 		}
 	}
-	counted, err := wrkJob{
-		Cores: cores, Threads: threads, Connections: connections * threads, Duration: b.duration,
-		URL: "http://" + servers[0].Address + "/",
-	}.run(ctx, b.folder)
-	if err != nil {
+	counted := make([]wrkResult, len(setUp.clients))
+	failed := make([]error, len(setUp.clients))
+	var clients sync.WaitGroup
+	for index, asked := range setUp.clients {
+		clients.Go(func() {
+			counted[index], failed[index] = wrkJob{
+				Cores: setUp.cores, Threads: 1, Connections: connections, Duration: b.duration,
+				URL: "http://" + asked.Address + "/",
+			}.run(ctx, b.folder)
+		})
+	}
+	clients.Wait()
+	if err := errors.Join(failed...); err != nil {
 		return result, err
 	}
-	result = measure{Requests: counted.Requests, RequestsPerSecond: counted.RequestsPerSecond,
-		P50: counted.P50, P99: counted.P99, Errors: counted.Errors}
-	for index, running := range servers {
+	for _, one := range counted {
+		result.Requests += one.Requests
+		result.RequestsPerSecond += one.RequestsPerSecond
+		result.P50, result.P99 = max(result.P50, one.P50), max(result.P99, one.P99)
+		result.Errors += one.Errors
+	}
+	if result.Requests == 0 {
+		return result, errors.New("no request was answered")
+	}
+	for index, running := range setUp.servers {
 		after, err := readUsage(running.Process)
 		if err != nil {
 			return result, err

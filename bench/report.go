@@ -167,7 +167,9 @@ func (r *results) writeLoops(page *strings.Builder) {
 	if r.Loops == nil {
 		return
 	}
-	page.WriteString("## A second loop (`loops`)\n\nPlain text. wrk shares the cores with the loops: every core carries one loop and one thread of wrk, and every\nloop has 64 connections. Two processes that share the port are the control: they share nothing but the kernel.\n\n")
+	page.WriteString("## A second loop (`loops`)\n\n" +
+		"Plain text. The clients share the cores with the loops: every core carries one loop and one wrk of 64 connections.\n" +
+		"Two processes of one loop each are the control: the kernel and the clients do the same, and the loops share nothing.\n\n")
 	writeTable(page, scenarioColumns, scenarioRows([]peerResult{r.Loops.OneLoop, r.Loops.TwoProcesses, r.Loops.TwoLoops}))
 }
 
