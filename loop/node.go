@@ -13,12 +13,12 @@ import (
 // A Node is a running server: a number of loops, each on an OS thread of its own with a ring of its
 // own.
 type Node struct {
-	loops     []*Loop
 	addresses []net.Addr
 	cleanup   func()
 	running   sync.WaitGroup
 
 	mutex sync.Mutex
+	loops []*Loop // all there once Start has returned
 	err   error
 }
 
@@ -93,7 +93,9 @@ func (n *Node) run(i int, o *NodeOptions, options *Options, sockets []Socket, st
 		started <- errors.Join(err, ring.Stop())
 		return
 	}
+	n.mutex.Lock()
 	n.loops[i] = l
+	n.mutex.Unlock()
 	started <- nil
 	if err := l.Run(); err != nil {
 		n.mutex.Lock()
@@ -108,6 +110,8 @@ func (n *Node) Addresses() []net.Addr { return n.addresses }
 
 // Drain begins the orderly end of all loops; see Loop.Drain.
 func (n *Node) Drain() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
 	for _, l := range n.loops {
 		if l != nil {
 			l.Drain()

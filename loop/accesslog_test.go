@@ -1,0 +1,119 @@
+package loop
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nano/uring/fakering"
+)
+
+// lockedBuffer is a writer that is read from elsewhere.
+type lockedBuffer struct {
+	mutex sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func logged(t *testing.T, asJSON bool) []string {
+	var log lockedBuffer
+	w := newWorld(t, fakering.Config{}, func(o *Options) {
+		o.AccessLog, o.AccessLogJSON = &log, asJSON
+		o.DrainTimeout = 100 * time.Millisecond
+	})
+	w.talk("GET /x?a=\"b\"\\ HTTP/1.1\r\nHost: a\r\n\r\nGET /stream/2 HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.talk("HEAD / HTTP/1.0\r\n\r\n")
+	w.talk("GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+	gone, _ := w.talk("GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+	gone.Reset()
+	w.settle()
+	w.end()
+	return strings.SplitAfter(strings.TrimSuffix(log.String(), "\n"), "\n")
+}
+
+func TestAccessLogText(t *testing.T) {
+	want := []string{
+		`192.0.2.1:1234 a "GET /x?a=\x22b\x22\x5c HTTP/1.1" 200 16 0.0000`,
+		`192.0.2.1:1234 a "GET /stream/2 HTTP/1.1" 200 16 0.0000`,
+		`192.0.2.1:1234 - "HEAD / HTTP/1.0" 404 `,
+		`- - "-" 400 `,
+		`192.0.2.1:1234 a "GET /never HTTP/1.1" 499 0 0.0050`,
+	}
+	ends := []string{" demo\n", " demo\n", " -\n", " -\n", " demo"}
+	lines := logged(t, false)
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	for i, line := range lines {
+		stamp, rest, _ := strings.Cut(line, " ")
+		if _, err := time.Parse("2006-01-02T15:04:05.000Z", stamp); err != nil {
+			t.Error(err)
+		}
+		if !strings.HasPrefix(rest, want[i]) || !strings.HasSuffix(rest, ends[i]) {
+			t.Errorf("got %q, want %q…%q", rest, want[i], ends[i])
+		}
+	}
+}
+
+func TestAccessLogJSON(t *testing.T) {
+	lines := logged(t, true)
+	if len(lines) != 5 {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	var got []map[string]any
+	for _, line := range lines {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		got = append(got, fields)
+	}
+	first := got[0]
+	delete(first, "seconds")
+	delete(first, "time")
+	for name, want := range map[string]any{"client": "192.0.2.1:1234", "host": "a", "method": "GET",
+		"target": "/x?a=\"b\"\\", "protocol": "HTTP/1.1", "app": "demo", "status": 200.0, "bytes": 16.0} {
+		if first[name] != want {
+			t.Errorf("%s is %v, want %v", name, first[name], want)
+		}
+		delete(first, name)
+	}
+	if len(first) != 0 {
+		t.Errorf("more fields than expected: %v", first)
+	}
+	if got[4]["status"] != 499.0 || got[3]["status"] != 400.0 || got[3]["time"] == nil {
+		t.Errorf("got %v", got[3:])
+	}
+}
+
+// TestAccessLogSlow: a writer that is stuck does not hold up the loop; lines are dropped and counted.
+func TestAccessLogSlow(t *testing.T) {
+	stuck := make(chan struct{})
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.AccessLog = stuckWriter(stuck) })
+	peer := w.ring.Dial(w.listener)
+	target := "/" + strings.Repeat("x", 20000)
+	for range 120 {
+		peer.WriteString("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		w.run(time.Millisecond)
+	}
+	if got := bytes.Count(peer.Take(), []byte("HTTP/1.1 200")); got != 120 {
+		t.Errorf("%d answers", got)
+	}
+	if w.loop.stats.LogDropped == 0 || len(w.loop.log.buffer) > accessLogBufferMax {
+		t.Errorf("%d lines dropped, %d bytes kept", w.loop.stats.LogDropped, len(w.loop.log.buffer))
+	}
+	close(stuck)
+	peer.Close()
+}
+
+type stuckWriter chan struct{}
+
+func (s stuckWriter) Write(b []byte) (int, error) { <-s; return len(b), nil }
