@@ -175,6 +175,44 @@ func TestPrimordialsAreThoseUsed(t *testing.T) {
 	}
 }
 
+// An assignment to a property that `this` lacks runs a setter that an app has put on Object.prototype, and
+// hands it the runtime's own object. A field that is declared in the class is defined before.
+func TestClassesDeclareTheirFields(t *testing.T) {
+	class := regexp.MustCompile(`^( *)(?:const \w+ = |return )?class (\w+)`)
+	field := regexp.MustCompile(`^ *(\w+)(?: = .*|;)$`)
+	assignment := regexp.MustCompile(`\bthis\.(\w+)(?: =|\+\+|--| [-+*|&]=) `)
+	classes := 0
+	for _, script := range Scripts() {
+		lines := strings.Split(script.Source, "\n")
+		for start, line := range lines {
+			head := class.FindStringSubmatch(line)
+			if head == nil || strings.HasSuffix(line, "}") || strings.HasSuffix(line, "});") {
+				continue
+			}
+			classes++
+			indent := head[1]
+			declared := map[string]bool{}
+			for number := start + 1; number < len(lines) && !strings.HasPrefix(lines[number], indent+"}"); number++ {
+				line := lines[number]
+				if strings.HasPrefix(line, indent+"  ") && !strings.HasPrefix(line, indent+"   ") {
+					if match := field.FindStringSubmatch(strings.TrimSpace(strings.Split(line, " //")[0])); match != nil {
+						declared[match[1]] = true
+					}
+				}
+				for _, match := range assignment.FindAllStringSubmatch(line, -1) {
+					if !declared[match[1]] {
+						t.Errorf("%s:%d: class %s sets this.%s, a field that it does not declare",
+							script.Name, number+1, head[2], match[1])
+					}
+				}
+			}
+		}
+	}
+	if classes < 5 {
+		t.Fatalf("the test finds only %d classes", classes)
+	}
+}
+
 // A script that another one loads by name must exist and be lazy.
 func TestLoadedScriptsExist(t *testing.T) {
 	literal := regexp.MustCompile(`"([0-9]{2}_[a-z0-9_]+)"`)

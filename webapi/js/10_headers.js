@@ -121,13 +121,7 @@
 
   // A header list is a linked list: unlike an array, it cannot run into setters that an app has put on
   // Array.prototype, and appending takes no copy. `name` is in lower case.
-  class Entry {
-    next = null;
-    constructor(name, value) {
-      this.name = name;
-      this.value = value;
-    }
-  }
+  const newEntry = (name, value) => ({ name, value, next: null });
 
   // Sorts entries by name, stably, and returns the new first one (merge sort: a client chooses the names).
   function sortEntries(first) {
@@ -138,7 +132,7 @@
     middle.next = null;
     let left = sortEntries(first);
     let right = sortEntries(second);
-    const head = new Entry("", "");
+    const head = newEntry("", "");
     let tail = head;
     while (left !== null && right !== null) {
       if (right.name < left.name) {
@@ -156,10 +150,10 @@
 
   // "Sort and combine" of the standard: a new list, sorted, values of one name joined, save set-cookie's.
   function sortAndCombine(first) {
-    const head = new Entry("", "");
+    const head = newEntry("", "");
     let tail = head;
     for (let entry = first; entry !== null; entry = entry.next) {
-      tail.next = new Entry(entry.name, entry.value);
+      tail.next = newEntry(entry.name, entry.value);
       tail = tail.next;
     }
     const sorted = sortEntries(head.next);
@@ -306,7 +300,7 @@
     }
 
     #append(name, value) {
-      const entry = new Entry(name, value);
+      const entry = newEntry(name, value);
       if (this.#last === null) {
         this.#first = entry;
       } else {
@@ -489,14 +483,14 @@
 
   // record<ByteString, ByteString>, exactly: a list of unchecked names and values.
   function recordEntries(init, context) {
-    const head = new Entry("", "");
+    const head = newEntry("", "");
     let tail = head;
     const keys = ReflectOwnKeys(init);
     for (let i = 0; i < keys.length; i++) {
       const descriptor = ReflectGetOwnPropertyDescriptor(init, keys[i]);
       if (descriptor === undefined || !descriptor.enumerable) continue;
       const name = webidl.ByteString(keys[i], context);
-      tail.next = new Entry(name, webidl.ByteString(init[keys[i]], context));
+      tail.next = newEntry(name, webidl.ByteString(init[keys[i]], context));
       tail = tail.next;
     }
     return head.next;

@@ -26,16 +26,13 @@
 
   // A body that is more than a string. Exactly one of source and stream is set while it is unread; both
   // may be null once it was read.
-  class Body {
-    // source: a string, a Uint8Array that nobody else writes to, or a Blob. stream: a ReadableStream.
-    constructor(source, stream, type) {
-      this.source = source;
-      this.stream = stream;
-      this.type = type; // the content-type that it brings along, or ""
-      this.used = false; // a source that was read; a stream knows by itself
-    }
-  }
-  internals.Body = Body;
+  const newBody = (source, stream, type) => ({
+    source, // a string, a Uint8Array that nobody else writes to, or a Blob
+    stream, // a ReadableStream
+    type, // the content-type that it brings along, or ""
+    used: false, // a source that was read; a stream knows by itself
+  });
+  internals.newBody = newBody;
 
   // The slot of a body that was a string or INCOMING and was read.
   const SPENT = { __proto__: null };
@@ -43,9 +40,9 @@
 
   // The Body of a slot that is a string or SPENT, for whoever needs more of it than its string.
   internals.bodyOfSlot = function bodyOfSlot(slot) {
-    if (typeof slot === "string") return new Body(slot, null, "");
+    if (typeof slot === "string") return newBody(slot, null, "");
     if (slot !== SPENT) return slot;
-    const body = new Body(null, null, "");
+    const body = newBody(null, null, "");
     body.used = true;
     return body;
   };
@@ -60,19 +57,19 @@
     if (typeof value === "string") return value;
     if (typeof value === "object") {
       const bytes = copyOfBufferSource(value);
-      if (bytes !== null) return new Body(bytes, null, "");
+      if (bytes !== null) return newBody(bytes, null, "");
       if (isStream(value)) {
         if (internals.streams.isDisturbed(value) || internals.streams.isLocked(value)) {
           throw new TypeError(context + ": The stream is locked or was already read.");
         }
-        return new Body(null, value, "");
+        return newBody(null, value, "");
       }
-      if (isURLSearchParams(value)) return new Body(internals.serializeURLSearchParams(value), null, TYPE_FORM);
-      if (isBlob(value)) return new Body(value, null, internals.blobType(value));
+      if (isURLSearchParams(value)) return newBody(internals.serializeURLSearchParams(value), null, TYPE_FORM);
+      if (isBlob(value)) return newBody(value, null, internals.blobType(value));
       if (isFormData(value)) {
         internals.load(FORM_SCRIPT);
         const { bytes: encoded, boundary } = internals.encodeMultipart(internals.formDataEntries(value));
-        return new Body(encoded, null, "multipart/form-data; boundary=" + boundary);
+        return newBody(encoded, null, "multipart/form-data; boundary=" + boundary);
       }
     }
     return webidl.DOMString(value, context);
@@ -126,12 +123,8 @@
   internals.unusableBody = (context) =>
     new TypeError(context + ": Body is unusable: it was already read, or a reader holds it.");
 
-  // "Consume body" of the standard. `mimeType` is the content-type header or null, for blobs and forms.
-  internals.consumeBody = async function consumeBody(body, as, mimeType, context) {
-    if (isUnusable(body)) throw internals.unusableBody(context);
-    if (body.stream !== null) return convert(await internals.streams.readAll(body.stream), as, mimeType, context);
-    return convert(takeSource(body), as, mimeType, context);
-  };
+  // Takes what a usable body holds: a string, or bytes that the caller owns; of a stream, a promise.
+  internals.takeBody = (body) => body.stream !== null ? internals.streams.readAll(body.stream) : takeSource(body);
 
   // Takes the source of an unread body without stream: a string, or bytes that the caller owns.
   function takeSource(body) {
@@ -144,8 +137,9 @@
       TypedArrayPrototypeGetByteLength(bytes));
   }
 
-  // data: a string, or a Uint8Array that becomes the caller's.
-  function convert(data, as, mimeType, context) {
+  // The last step of "consume body" of the standard. data: a string, or bytes that become the caller's;
+  // mimeType: the content-type header or null, for blobs and forms.
+  internals.convertBody = function convertBody(data, as, mimeType, context) {
     switch (as) {
       case AS_TEXT: return toText(data);
       case AS_JSON: return JSONParse(toText(data));
@@ -158,8 +152,7 @@
         internals.load(FORM_SCRIPT);
         return internals.parseFormBody(toBytes(data), mimeType, context);
     }
-  }
-  internals.convertBody = convert;
+  };
 
   // As if the string had gone through UTF-8: no lone surrogates, no byte order mark.
   function toText(data) {
@@ -204,11 +197,11 @@
     if (body.stream !== null) {
       const branches = internals.streams.tee(body.stream);
       body.stream = branches[0];
-      return new Body(null, branches[1], "");
+      return newBody(null, branches[1], "");
     }
     const { source } = body;
-    if (typeof source === "string" || isBlob(source)) return new Body(source, null, "");
-    return new Body(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
+    if (typeof source === "string" || isBlob(source)) return newBody(source, null, "");
+    return newBody(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
       TypedArrayPrototypeGetByteLength(source)), null, "");
   };
 

@@ -4,11 +4,11 @@
 // starts in them. Method, URL, headers and body are read from there when the app asks.
 (function (ops, internals) {
   "use strict";
-  const { StringPrototypeToUpperCase, TypeError } = internals.primordials;
+  const { PromiseReject, StringPrototypeToUpperCase, TypeError } = internals.primordials;
   const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
-    Body, SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, consumeBody, convertBody,
-    isBodyUnusable, isBodyUsed, unusableBody, webidl,
+    SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
+    isBodyUnusable, isBodyUsed, newBody, takeBody, unusableBody, webidl,
   } = internals;
   const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest } = internals;
 
@@ -269,33 +269,33 @@
       return body === SPENT || isBodyUsed(body);
     }
 
-    async arrayBuffer() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    arrayBuffer() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_ARRAY_BUFFER, "Failed to execute 'arrayBuffer' on 'Request'");
     }
 
-    async blob() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    blob() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BLOB, "Failed to execute 'blob' on 'Request'");
     }
 
-    async bytes() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    bytes() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BYTES, "Failed to execute 'bytes' on 'Request'");
     }
 
-    async formData() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    formData() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_FORM_DATA, "Failed to execute 'formData' on 'Request'");
     }
 
-    async json() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    json() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_JSON, "Failed to execute 'json' on 'Request'");
     }
 
-    async text() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+    text() {
+      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_TEXT, "Failed to execute 'text' on 'Request'");
     }
 
@@ -325,22 +325,29 @@
 
     #bodyObject() {
       if (this.#body === INCOMING) {
-        this.#body = new Body(requestBytes(this.#words, this.#offset), null, "");
+        this.#body = newBody(requestBytes(this.#words, this.#offset), null, "");
       } else {
         this.#body = bodyOfSlot(this.#body);
       }
       return this.#body;
     }
 
-    #consume(as, context) {
+    // No promise is resolved with another one, which would call Promise.prototype.then of the app.
+    async #consume(as, context) {
       const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.headers, "content-type") : null;
       const body = this.#body;
       if (body === null) return convertBody("", as, mimeType, context);
-      if (body !== INCOMING) return consumeBody(this.#bodyObject(), as, mimeType, context);
-      this.#body = SPENT;
-      const data = as <= bodyAs.AS_JSON
-        ? requestText(this.#words, this.#offset)
-        : requestBytes(this.#words, this.#offset);
+      let data;
+      if (body === INCOMING) {
+        this.#body = SPENT;
+        data = as <= bodyAs.AS_JSON
+          ? requestText(this.#words, this.#offset)
+          : requestBytes(this.#words, this.#offset);
+      } else {
+        if (this.#isUnusable()) throw unusableBody(context);
+        data = takeBody(this.#bodyObject());
+        if (this.#body.stream !== null) data = await data;
+      }
       return convertBody(data, as, mimeType, context);
     }
 
@@ -359,6 +366,7 @@
   }
 
   class Gone {
+    reason = undefined;
     constructor(reason) {
       this.reason = reason;
     }

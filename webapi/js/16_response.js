@@ -4,12 +4,12 @@
 // body the string that was given, until the app asks for more.
 (function (ops, internals) {
   "use strict";
-  const { JSONStringify, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError } = internals.primordials;
+  const { JSONStringify, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError } = internals.primordials;
   const { respond, urlParse } = ops;
   const {
-    SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, consumeBody, convertBody,
+    SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
     copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersToLines, isBodyUnusable,
-    isBodyUsed, linesFromInit, takeForSending, unusableBody, webidl,
+    isBodyUsed, linesFromInit, takeBody, takeForSending, unusableBody, webidl,
   } = internals;
 
   const LINE_TEXT = "content-type: text/plain;charset=UTF-8\r\n";
@@ -23,15 +23,8 @@
   const FLAG_NO_BODY = 4;
 
   // What only responses of fetch(), Response.error() and the like have.
-  class Origin {
-    constructor(type, url, redirected) {
-      this.type = type;
-      this.url = url;
-      this.redirected = redirected;
-    }
-  }
-  const APP = new Origin("default", "", false);
-  const ERROR = new Origin("error", "", false);
+  const APP = { type: "default", url: "", redirected: false };
+  const ERROR = { type: "error", url: "", redirected: false };
 
   class Response {
     #status = 200;
@@ -192,33 +185,33 @@
       return clone;
     }
 
-    async arrayBuffer() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    arrayBuffer() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_ARRAY_BUFFER, "Failed to execute 'arrayBuffer' on 'Response'");
     }
 
-    async blob() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    blob() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BLOB, "Failed to execute 'blob' on 'Response'");
     }
 
-    async bytes() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    bytes() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BYTES, "Failed to execute 'bytes' on 'Response'");
     }
 
-    async formData() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    formData() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_FORM_DATA, "Failed to execute 'formData' on 'Response'");
     }
 
-    async json() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    json() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_JSON, "Failed to execute 'json' on 'Response'");
     }
 
-    async text() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+    text() {
+      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_TEXT, "Failed to execute 'text' on 'Response'");
     }
 
@@ -235,13 +228,19 @@
       return this.#body;
     }
 
-    #consume(as, context) {
+    // No promise is resolved with another one, which would call Promise.prototype.then of the app.
+    async #consume(as, context) {
       const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.headers, "content-type") : null;
       const body = this.#body;
       if (body === null) return convertBody("", as, mimeType, context);
-      if (typeof body !== "string") return consumeBody(this.#bodyObject(), as, mimeType, context);
-      this.#body = SPENT;
-      return convertBody(body, as, mimeType, context);
+      if (typeof body === "string") {
+        this.#body = SPENT;
+        return convertBody(body, as, mimeType, context);
+      }
+      if (this.#isUnusable()) throw unusableBody(context);
+      let data = takeBody(this.#bodyObject());
+      if (this.#body.stream !== null) data = await data;
+      return convertBody(data, as, mimeType, context);
     }
 
     static {

@@ -49,6 +49,9 @@
 
   // A request and its answer, as far as the dispatcher must know.
   class Exchange {
+    id;
+    words;
+    offset;
     request = null;
     waits = 0; // promises given to waitUntil that are still pending
     answered = false;
@@ -244,6 +247,8 @@
 
   // The read request of a streaming body: one chunk goes out, the next is read when it has left.
   class Pump {
+    exchange;
+    reader;
     ended = false;
     reading = false;
     again = false;
