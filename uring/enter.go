@@ -80,21 +80,22 @@ func (r *KernelRing) getEvents(submit, minimum uint32, timeout time.Duration) sy
 		flags |= giouring.EnterExtArg
 		argument = &r.argument
 	}
-	_, errno := r.enter(r.fd, submit, minimum, flags, argument)
+	errno := r.enter(r.fd, submit, minimum, flags, argument)
 	runtime.KeepAlive(r)
 	return errno
 }
 
-// enterKernel is io_uring_enter(2). It goes through Syscall6 and never RawSyscall6: a goroutine in
+// enterKernel is io_uring_enter(2). How many operations it took is read from the queue's head, which
+// holds true even where the call reports an error of the wait after the submission. It goes through Syscall6 and never RawSyscall6: a goroutine in
 // the latter cannot be stopped, and the garbage collector of every other thread would wait for it.
-func enterKernel(fd int, submit, minimum, flags uint32, argument *getEventsArgument) (int, syscall.Errno) {
+func enterKernel(fd int, submit, minimum, flags uint32, argument *getEventsArgument) syscall.Errno {
 	size := uintptr(0)
 	if argument != nil {
 		size = unsafe.Sizeof(*argument)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(fd), uintptr(submit), uintptr(minimum),
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(fd), uintptr(submit), uintptr(minimum),
 		uintptr(flags), uintptr(unsafe.Pointer(argument)), size)
-	return int(n), errno
+	return errno
 }
 
 // transient tells the outcomes of an enter that are not errors of the ring: the deadline passed, a

@@ -25,7 +25,7 @@ type enterCall struct {
 }
 
 func (s *scriptedEnter) install(r *KernelRing) {
-	r.enter = func(fd int, submit, minimum, flags uint32, argument *getEventsArgument) (int, syscall.Errno) {
+	r.enter = func(fd int, submit, minimum, flags uint32, argument *getEventsArgument) syscall.Errno {
 		call := enterCall{submit, minimum, flags, -1}
 		if argument != nil {
 			call.timeout = time.Duration(r.timeout.Nano())
@@ -35,7 +35,7 @@ func (s *scriptedEnter) install(r *KernelRing) {
 			errno := s.errnos[0]
 			s.errnos = s.errnos[1:]
 			if errno != 0 {
-				return -1, errno
+				return errno
 			}
 		}
 		return enterKernel(fd, submit, minimum, flags, argument)
@@ -238,11 +238,11 @@ func TestNothingCompletesWithoutGetEvents(t *testing.T) {
 	r := smallRing(t)
 	ours, theirs := socketPair(t)
 	r.RecvMultishot(1, ours)
-	if _, errno := r.enter(r.fd, r.flush(), 0, 0, nil); errno != 0 {
+	if errno := r.enter(r.fd, r.flush(), 0, 0, nil); errno != 0 {
 		t.Fatal(errno)
 	}
 	write(t, theirs, []byte("x"))
-	if _, errno := r.enter(r.fd, 0, 0, 0, nil); errno != 0 {
+	if errno := r.enter(r.fd, 0, 0, 0, nil); errno != 0 {
 		t.Fatal(errno)
 	}
 	if n := r.ready(); n != 0 {

@@ -104,7 +104,7 @@ type KernelRing struct {
 
 var _ Ring = (*KernelRing)(nil)
 
-type enterFunc func(fd int, submit, minimum, flags uint32, argument *getEventsArgument) (int, syscall.Errno)
+type enterFunc func(fd int, submit, minimum, flags uint32, argument *getEventsArgument) syscall.Errno
 
 // New makes a ring. Where the machine does not offer what it needs, the error is a *Refusal.
 func New(config Config) (*KernelRing, error) {

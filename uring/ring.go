@@ -2,6 +2,9 @@
 //
 // A Ring belongs to one locked OS thread. Everything that is queued on it is submitted by the next
 // Enter; completions are copied out by Reap and never handled recursively.
+//
+// KernelRing is the kernel's, Probe tells whether this machine offers it, Waker and Mailbox reach a
+// loop from other threads, and package fakering has a ring without a kernel for tests.
 package uring
 
 import "time"

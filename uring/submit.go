@@ -32,7 +32,7 @@ func (r *KernelRing) room() bool {
 		return true
 	}
 	// No GETEVENTS: completions are not worked off in the middle of a tick.
-	if _, errno := r.enter(r.fd, r.flush(), 0, 0, nil); errno != 0 && !transient(errno) {
+	if errno := r.enter(r.fd, r.flush(), 0, 0, nil); errno != 0 && !transient(errno) {
 		r.failure = enterError(errno)
 	}
 	return r.queued() <= r.submissionMask
