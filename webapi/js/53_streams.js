@@ -38,6 +38,7 @@
   // Passed to constructors that apps may not call, in place of arguments.
   const INTERNAL = { __proto__: null };
   const nothing = () => {};
+  const asIs = (value) => value;
   const one = () => 1;
   const alwaysFulfilled = () => PromiseResolve(undefined);
 
@@ -47,10 +48,19 @@
     PromisePrototypeThen(promise, undefined, nothing);
   }
 
+  // "A promise resolved with": unlike Promise.resolve always a new one, which for a promise takes two more
+  // microtasks.
+  function promiseResolvedWith(value) {
+    if (!webidl.isObject(value)) return PromiseResolve(value);
+    const deferred = PromiseWithResolvers();
+    deferred.resolve(value);
+    return deferred.promise;
+  }
+
   // Calls a function of the app; whatever comes of it, a promise.
   function invoke(method, receiver, args) {
     try {
-      return PromiseResolve(ReflectApply(method, receiver, args));
+      return promiseResolvedWith(ReflectApply(method, receiver, args));
     } catch (error) {
       return PromiseReject(error);
     }
@@ -423,7 +433,7 @@
   function startReadable(controller, startAlgorithm) {
     const stream = controller.stream;
     stream.controller = controller;
-    PromisePrototypeThen(PromiseResolve(startAlgorithm()), () => {
+    PromisePrototypeThen(promiseResolvedWith(startAlgorithm()), () => {
       controller.started = true;
       callPullIfNeeded(controller);
     }, (reason) => controller.error(reason));
@@ -1672,7 +1682,8 @@
         object.#finished = true;
       });
       readDefault(reader, request);
-      return request.promise;
+      // Web IDL's steps follow those of the stream one microtask later.
+      return PromisePrototypeThen(request.promise, asIs);
     }
     static return(object, value) {
       if (object.#finished) return PromiseResolve({ value, done: true });
@@ -2044,7 +2055,7 @@
     const stream = controller.stream;
     stream.controller = controller;
     writableUpdateBackpressure(stream, controller.hasBackpressure());
-    PromisePrototypeThen(PromiseResolve(startAlgorithm()), () => {
+    PromisePrototypeThen(promiseResolvedWith(startAlgorithm()), () => {
       controller.started = true;
       writableAdvance(controller);
     }, (reason) => {
