@@ -34,7 +34,7 @@ type Resolver struct{ isolate shim.Isolate }
 // NewResolver locks the calling goroutine to its thread until Close.
 func (r *Runtime) NewResolver() (*Resolver, error) {
 	runtime.LockOSThread()
-	isolate, err := shim.NewIsolate(r.blob, -1, 0)
+	isolate, err := shim.NewIsolate(r.blob, -1, 0, 0)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return nil, err

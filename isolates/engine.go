@@ -5,7 +5,6 @@
 package isolates
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -33,6 +32,10 @@ var start = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// WatchThread puts the apps that the calling thread runs under their CPU limits. The thread must be
+// locked.
+func WatchThread() error { return shim.WatchThread() }
 
 // V8Version is the version of the V8 library in this binary.
 func V8Version() string { return shim.Version() }
@@ -72,8 +75,8 @@ func runtimeKey() snapshot.Key {
 		V8Tag:        shim.VersionTag(),
 		Architecture: runtime.GOARCH,
 		Flags:        flags,
-		Ops:          webapi.OpsHash(),
-		Sources:      webapi.SourcesHash(),
+		Ops:          fmt.Sprintf("%x", webapi.OpsHash()),
+		Sources:      fmt.Sprintf("%x", webapi.SourcesHash()),
 		Sealed:       true, // shim.Start makes a plain isolate before anything else
 	}
 }
@@ -81,8 +84,20 @@ func runtimeKey() snapshot.Key {
 // Size is the length of the runtime snapshot in bytes.
 func (r *Runtime) Size() int { return len(r.blob.Bytes()) }
 
-// The reasons for which Isolate.Turn ends an isolate.
+// A LimitError ends an isolate: its app went beyond a limit. The requests in it are answered with
+// Status and the header nano-error.
+type LimitError struct{ name string }
+
+func (e *LimitError) Error() string { return e.name }
+
+// Status is 503, Service Unavailable.
+func (e *LimitError) Status() int { return 503 }
+
+// NanoError is the value of the header nano-error.
+func (e *LimitError) NanoError() string { return e.name }
+
+// What Isolate.Turn returns when it ends an isolate.
 var (
-	ErrMemoryLimit = errors.New("memory-limit")
-	ErrCPULimit    = errors.New("cpu-limit")
+	ErrMemoryLimit = &LimitError{"memory-limit"}
+	ErrCPULimit    = &LimitError{"cpu-limit"}
 )

@@ -17,6 +17,9 @@ type Options struct {
 	Wake int
 	// HeapLimit ends the isolate when its heap grows beyond, in bytes; 0: V8's default.
 	HeapLimit uint64
+	// CPULimit ends the isolate when a turn takes more CPU time than this for each of its records;
+	// 0: none. It holds on threads that called WatchThread.
+	CPULimit time.Duration
 }
 
 // Isolate is one app in one V8 isolate.
@@ -31,7 +34,7 @@ type Isolate struct {
 // NewIsolate restores an isolate and starts the app in it. An error names the place in the app's
 // source, if that is where the fault lies.
 func (r *Runtime) NewIsolate(app *App, options Options) (*Isolate, error) {
-	bare, err := shim.NewIsolate(r.blob, options.Wake, options.HeapLimit)
+	bare, err := shim.NewIsolate(r.blob, options.Wake, options.HeapLimit, options.CPULimit)
 	if err != nil {
 		return nil, err
 	}

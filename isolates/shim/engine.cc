@@ -183,6 +183,9 @@ size_t OnNearHeapLimit(void* data, size_t current, size_t) {
   return current + (size_t{64} << 20);
 }
 
+// CPU time that an app's top level may take.
+constexpr int64_t kStartLimitMilliseconds = 1000;
+
 v8::ScriptOrigin ModuleOrigin(v8::Local<v8::String> name) {
   return v8::ScriptOrigin(name, 0, 0, false, -1, v8::Local<v8::Value>(), false, false, true);
 }
@@ -457,13 +460,15 @@ int nano_snapshot(nano_bytes* blob, char** error) {
   return 0;
 }
 
-nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, char** error) {
+nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int64_t cpu_limit_ms,
+                               char** error) {
   v8::StartupData data = {blob.data, static_cast<int>(blob.length)};
   if (!data.IsValid()) {
     *error = CopyOut("the snapshot was built by another version of V8 or with other flags");
     return nullptr;
   }
   auto* self = new nano_isolate;
+  self->cpu_limit_ms = cpu_limit_ms;
   v8::Isolate* isolate = self->isolate = v8::Isolate::Allocate();
   self->tasks = AttachTasks(isolate, &self->shared, wake);
   isolate->SetData(0, self);
@@ -543,6 +548,7 @@ int nano_isolate_load(nano_isolate* self, const nano_module* modules, size_t cou
   std::string problem;
   self->linking = &linking;
   self->graph = modules;
+  WatchScope watch(self, kStartLimitMilliseconds);
   SetStarting(self, scope.context, true);
   bool loaded = LinkAndEvaluate(self, scope.context, count, &problem) &&
                 CallStart(self, scope.context, app_name, env_json, &problem);
@@ -577,6 +583,7 @@ int nano_isolate_turn(nano_isolate* self, size_t offset, size_t count, nano_outp
   {
     Scope scope(self);
     v8::Isolate* isolate = self->isolate;
+    WatchScope watch(self, self->cpu_limit_ms * static_cast<int64_t>(count > 0 ? count : 1));
     if (count > 0) {
       v8::Local<v8::Value> arguments[] = {
           self->arena.words.Get(isolate),

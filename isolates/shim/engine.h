@@ -40,6 +40,17 @@ struct Arena {
   size_t capacity = 0;
 };
 
+// WatchScope puts a turn under the CPU limit of the watchdog, if its thread is watched.
+class Watch;
+class WatchScope {
+ public:
+  WatchScope(nano_isolate* isolate, int64_t limit_ms);
+  ~WatchScope();
+
+ private:
+  Watch* watch_;
+};
+
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 
 }  // namespace nano
@@ -47,6 +58,7 @@ class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct nano_isolate {
   v8::Isolate* isolate = nullptr;
   nano_shared shared = {};
+  int64_t cpu_limit_ms = 0;
   std::shared_ptr<nano::Tasks> tasks;
   v8::Global<v8::Context> context;
   v8::Global<v8::Object> internals;

@@ -266,6 +266,7 @@ void requestURL(Info info) {
 void requestMethod(Info info) {
   Record record(info);
   std::string_view head(record.head, record.words[kHeadLength]);
+  if (head.starts_with("\r\n")) head.remove_prefix(2);  // one empty line before a request is ignored
   info.GetReturnValue().Set(OneByte(info.GetIsolate(), head.substr(0, head.find(' '))));
 }
 

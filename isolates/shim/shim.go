@@ -21,6 +21,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	_ "github.com/ada-url/goada" // compiles Ada, whose C++ interface url.cc uses
@@ -50,10 +51,9 @@ type Module struct {
 
 // Shared are the cells that V8's threads and Go read without a call; see nano_shared in shim.h.
 type Shared struct {
-	Tasks       uint32
-	Dead        uint32
-	TaskTimeNS  int64
-	TurnStartNS int64
+	Tasks      uint32
+	Dead       uint32
+	TaskTimeNS int64
 }
 
 // Causes of death in Shared.Dead.
@@ -174,10 +174,19 @@ type Isolate struct {
 	Shared  *Shared
 }
 
-// NewIsolate restores an isolate. wake is an eventfd or -1, heapLimit in bytes or 0.
-func NewIsolate(blob *Blob, wake int, heapLimit uint64) (Isolate, error) {
+// WatchThread puts what the calling thread runs under CPU limits, for the rest of its life.
+func WatchThread() error {
+	if problem := C.nano_watch_thread(); problem != nil {
+		return errors.New(C.GoString(problem))
+	}
+	return nil
+}
+
+// NewIsolate restores an isolate. wake is an eventfd or -1; heapLimit in bytes and cpuLimit, per
+// record of a turn, may be 0 for none.
+func NewIsolate(blob *Blob, wake int, heapLimit uint64, cpuLimit time.Duration) (Isolate, error) {
 	var problem *C.char
-	pointer := C.nano_isolate_new(blob.bytes, C.int(wake), C.size_t(heapLimit), &problem)
+	pointer := C.nano_isolate_new(blob.bytes, C.int(wake), C.size_t(heapLimit), C.int64_t(cpuLimit.Milliseconds()), &problem)
 	if pointer == nil {
 		return Isolate{}, takeError(problem)
 	}

@@ -42,7 +42,6 @@ typedef struct {
   uint32_t tasks;        // 1: foreground tasks are due, give the isolate a turn
   uint32_t dead;         // an enum nano_death: the isolate must be disposed of
   int64_t task_time_ns;  // CLOCK_MONOTONIC time of the next delayed task, or 0
-  int64_t turn_start_ns; // thread CPU time at which the running turn began, or 0
 } nano_shared;
 
 enum nano_death { NANO_ALIVE = 0, NANO_DEAD_MEMORY = 1, NANO_DEAD_CPU = 2 };
@@ -87,6 +86,9 @@ typedef struct {
 // op_names: the op table, one name a line, checked against the one compiled in. NULL, or why not.
 const char* nano_start(const nano_script* scripts, size_t count, nano_bytes op_names,
                        nano_bytes flags);
+// nano_watch_thread puts what the calling thread runs under the CPU limits of its isolates, for the
+// rest of the thread's life. NULL, or why not.
+const char* nano_watch_thread(void);
 const char* nano_version(void);
 uint32_t nano_version_tag(void);
 
@@ -95,8 +97,10 @@ int nano_snapshot(nano_bytes* blob, char** error);
 
 // nano_isolate_new restores an isolate from a runtime snapshot, which must outlive it. wake is an
 // eventfd to write to when another thread posts a task, or -1. heap_limit is in bytes, 0: none.
+// cpu_limit_ms is per record of a turn, 0: none; it holds on threads that called nano_watch_thread.
 // NULL and *error when V8 refuses the blob.
-nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, char** error);
+nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int64_t cpu_limit_ms,
+                               char** error);
 void nano_isolate_dispose(nano_isolate*);
 nano_shared* nano_isolate_shared(nano_isolate*);
 

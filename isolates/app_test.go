@@ -1,0 +1,96 @@
+package isolates
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestModulesImportEachOther(t *testing.T) {
+	lockThread(t)
+	app, err := resolve(t, "{}",
+		"main.js", `import { b } from "./lib/b.js"; import * as c from "./c.mjs"; export default { fetch() { return new Response(b() + c.name + import.meta.url) } }`,
+		"lib/b.js", `import { name } from "../c.mjs"; export const b = () => "b" + name;`,
+		"c.mjs", `import { b } from "./lib/b.js"; export const name = "c"; export const back = () => b;`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(app.Files(), " "); got != "main.js lib/b.js c.mjs" {
+		t.Errorf("files %s", got)
+	}
+	isolate, err := testRuntime.NewIsolate(app, unlimited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer isolate.Dispose()
+	if got := fetch(t, isolate, get); string(got.Body) != "bccfile:///main.js" {
+		t.Errorf("got %q", got.Body)
+	}
+}
+
+func TestResolveNamesEveryProblemWithItsPlace(t *testing.T) {
+	lockThread(t)
+	_, err := resolve(t, "{}",
+		"main.js", "import './missing.js';\nimport x from 'lodash';\nimport './broken.js';\nimport './c';\n",
+		"broken.js", "export default {\n  fetch( { }\n}\n",
+		"c.js", "")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`main.js:1:1: cannot import "./missing.js": no such file or directory`,
+		`main.js:2:1: cannot import "lodash": only relative imports`,
+		`broken.js:2:12: SyntaxError: `,
+		`main.js:4:1: cannot import "./c": no such file; did you mean "./c.js"?`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
+func TestResolveWithoutTheMainFile(t *testing.T) {
+	lockThread(t)
+	folder := writeFiles(t)
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resolver.Close()
+	if _, err := resolver.Resolve("x", folder+"/none.js", folder, "{}"); err == nil || err.Error() != "none.js: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStartErrorsNameThePlace(t *testing.T) {
+	lockThread(t)
+	for source, want := range map[string]string{
+		"\nthrow new TypeError('at the top')":     "app.js:2:1: TypeError: at the top",
+		"import { a } from './app.js'":            "app.js:1:10: SyntaxError: ",
+		"export default {}":                       "fetch",
+		"export const x = 1":                      "default",
+		"await new Promise(() => {})":             "app.js: top-level await",
+		"await Promise.reject(new Error('late'))": "Error: late",
+		"setTimeout(() => {}, 1)":                 "setTimeout",
+		"crypto.randomUUID()":                     "top level",
+		"for (;;);":                               "terminated",
+	} {
+		if source == "for (;;);" {
+			if err := WatchThread(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		app, err := resolve(t, "{}", "app.js", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isolate, err := testRuntime.NewIsolate(app, unlimited)
+		if err == nil {
+			isolate.Dispose()
+			t.Errorf("%q started", source)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %q, want %q in it", source, err, want)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package isolates
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"nano/http1"
+	"nano/snapshot"
+)
+
+// testRuntime is shared by all tests: V8 starts once per process.
+var testRuntime *Runtime
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "nano-isolates")
+	if err == nil {
+		testRuntime, _, err = LoadRuntime(snapshot.Store{Folder: folder})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// lockThread keeps the test on one OS thread, as a loop does.
+func lockThread(t testing.TB) {
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+}
+
+// writeFiles makes a folder with files, given as name, content, name, content …
+func writeFiles(t testing.TB, files ...string) string {
+	folder := t.TempDir()
+	for i := 0; i < len(files); i += 2 {
+		path := filepath.Join(folder, files[i])
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(files[i+1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// resolve makes an app of files; the first is the main module.
+func resolve(t testing.TB, envJSON string, files ...string) (*App, error) {
+	folder := writeFiles(t, files...)
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resolver.Close()
+	return resolver.Resolve("test", filepath.Join(folder, files[0]), folder, envJSON)
+}
+
+// startApp runs an app of one module in a new isolate.
+func startApp(t testing.TB, options Options, source string) *Isolate {
+	t.Helper()
+	lockThread(t)
+	app, err := resolve(t, "{}", "app.js", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isolate, err := testRuntime.NewIsolate(app, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(isolate.Dispose)
+	return isolate
+}
+
+var unlimited = Options{Wake: -1}
+
+// request stages a request given as text with "\n" line ends and a body after the empty line.
+func request(t testing.TB, isolate *Isolate, id uint32, text string) {
+	t.Helper()
+	head, body, _ := strings.Cut(strings.ReplaceAll(text, "\n", "\r\n"), "\r\n\r\n")
+	head += "\r\n\r\n"
+	var parsed http1.Head
+	if err := parsed.Parse([]byte(head), 1<<16-1); err != nil {
+		t.Fatalf("%q: %v", head, err)
+	}
+	staged := Request{ID: id, Head: []byte(head), Parsed: &parsed, RemoteAddress: []byte("192.0.2.1:1234")}
+	if body != "" {
+		staged.Body = []byte(body)
+	}
+	isolate.AddRequest(&staged)
+}
+
+// turn runs a turn and returns copies of its records.
+func turn(t testing.TB, isolate *Isolate) []Record {
+	t.Helper()
+	if err := isolate.Turn(); err != nil {
+		t.Fatal(err)
+	}
+	return drain(isolate)
+}
+
+func drain(isolate *Isolate) []Record {
+	var records []Record
+	for {
+		record, ok := isolate.Next()
+		if !ok {
+			return records
+		}
+		kept := *record
+		kept.Reason, kept.Head, kept.Body = []byte(string(kept.Reason)), []byte(string(kept.Head)), []byte(string(kept.Body))
+		if !record.Block.IsZero() {
+			FreeBlock(record.Block)
+		}
+		records = append(records, kept)
+	}
+}
+
+// fetch makes one request to an app that answers within the turn.
+func fetch(t testing.TB, isolate *Isolate, text string) Record {
+	t.Helper()
+	request(t, isolate, 1, text)
+	return respondOf(t, turn(t, isolate))
+}
+
+func respondOf(t testing.TB, records []Record) Record {
+	t.Helper()
+	for _, record := range records {
+		if record.Kind == KindRespond {
+			return record
+		}
+	}
+	t.Fatalf("no answer in %+v", records)
+	panic("unreachable")
+}
+
+const get = "GET / HTTP/1.1\nHost: app.test\n\n"

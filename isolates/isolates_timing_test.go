@@ -1,0 +1,146 @@
+package isolates
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"nano/http1"
+)
+
+func newPlainRequest(t testing.TB) *Request {
+	head := []byte("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+	parsed := new(http1.Head)
+	if err := parsed.Parse(head, 1<<15); err != nil {
+		t.Fatal(err)
+	}
+	return &Request{ID: 1, Head: head, Parsed: parsed, RemoteAddress: []byte("127.0.0.1:40000")}
+}
+
+// The crossing with one and with many requests a turn, per request.
+func BenchmarkTurn(b *testing.B) {
+	for _, app := range []struct{ name, source string }{
+		{"text", `export default { async fetch(r) { return new Response("Hello World") } }`},
+		{"json", `export default { async fetch(r) { return Response.json({hello: "world", n: 1}) } }`},
+		{"headers", `export default { async fetch(r) { return new Response(r.headers.get("host") + r.method + r.url, {headers: {"x-a": "1", "x-b": "2", "content-type": "text/html"}}) } }`},
+	} {
+		for _, batch := range []int{1, 16, 64} {
+			b.Run(app.name+"/"+strconv.Itoa(batch), func(b *testing.B) {
+				isolate := startApp(b, unlimited, app.source)
+				plain := newPlainRequest(b)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for done := 0; done < b.N; done += batch {
+					for range batch {
+						isolate.AddRequest(plain)
+					}
+					if err := isolate.Turn(); err != nil {
+						b.Fatal(err)
+					}
+					for {
+						if _, ok := isolate.Next(); !ok {
+							break
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+const helloApp = `export default { async fetch(r) { return new Response("Hello World") } }`
+
+// Restoring an isolate from the runtime snapshot, without and with the start of a small app.
+func BenchmarkRestore(b *testing.B) {
+	lockThread(b)
+	app, err := resolve(b, "{}", "app.js", helloApp)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var times []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		isolate, err := testRuntime.NewIsolate(app, unlimited)
+		if err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(begin))
+		isolate.Dispose()
+	}
+	reportPercentiles(b, times)
+}
+
+// A fresh context of the runtime snapshot in a live isolate.
+func BenchmarkContext(b *testing.B) {
+	isolate := startApp(b, unlimited, helloApp)
+	var times []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		if !isolate.isolate.NewContext() {
+			b.Fatal("no context")
+		}
+		times = append(times, time.Since(begin))
+	}
+	reportPercentiles(b, times)
+}
+
+// 500 isolates, each of which has answered a request: resident memory of each, restore times.
+func BenchmarkDensity(b *testing.B) {
+	const count = 500
+	lockThread(b)
+	app, err := resolve(b, "{}", "app.js", helloApp)
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain := newPlainRequest(b)
+	for b.Loop() {
+		before := residentKB(b)
+		var isolates []*Isolate
+		var times []time.Duration
+		for range count {
+			begin := time.Now()
+			isolate, err := testRuntime.NewIsolate(app, unlimited)
+			if err != nil {
+				b.Fatal(err)
+			}
+			times = append(times, time.Since(begin))
+			isolate.AddRequest(plain)
+			if err := isolate.Turn(); err != nil {
+				b.Fatal(err)
+			}
+			isolates = append(isolates, isolate)
+		}
+		b.ReportMetric(float64(residentKB(b)-before)/count, "KB/isolate")
+		reportPercentiles(b, times)
+		for _, isolate := range isolates {
+			isolate.Dispose()
+		}
+	}
+	b.ReportMetric(float64(testRuntime.Size())/1024, "KB-blob")
+}
+
+func reportPercentiles(b *testing.B, times []time.Duration) {
+	slices.Sort(times)
+	milliseconds := func(percent int) float64 {
+		return float64(times[(len(times)-1)*percent/100]) / float64(time.Millisecond)
+	}
+	b.ReportMetric(milliseconds(50), "ms-p50")
+	b.ReportMetric(milliseconds(99), "ms-p99")
+}
+
+func residentKB(b *testing.B) int {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
+	resident, err := strconv.Atoi(strings.Fields(string(rest))[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return resident
+}
