@@ -122,6 +122,9 @@ func checkTree(t *testing.T, value any, at *node, visit func(key string, at *nod
 // do not fit its values.
 func FuzzParse(f *testing.F) {
 	f.Add(everyKey)
+	for _, test := range problemTests {
+		f.Add(test.text)
+	}
 	if example, err := os.ReadFile("../nano.toml"); err == nil {
 		f.Add(string(example))
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,12 +61,26 @@ func decode(file, text string) (values map[string]any, root *node, problem *Prob
 		at := positionOf(text, parseError.Position.Start)
 		// The parser's own word for the end is a zero character.
 		what := strings.ReplaceAll(parseError.Message, `'\x00'`, "the end of the file")
-		return nil, nil, &Problem{file, at, "", what, ""}
+		return nil, nil, &Problem{file, at, "", printable(what), ""}
 	}
 	if err != nil {
-		return nil, nil, &Problem{file, Position{1, 1}, "", err.Error(), ""}
+		return nil, nil, &Problem{file, Position{1, 1}, "", printable(err.Error()), ""}
 	}
 	return values, scan(text), nil
+}
+
+// printable escapes line ends and what else no terminal should see, which the parser's messages
+// quote as they are.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // documentReader fills a Config from a parsed document.
