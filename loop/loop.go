@@ -208,7 +208,12 @@ func (l *Loop) wait() error {
 	}
 	timeout := time.Duration(-1)
 	if deadline := l.nextDeadline(); deadline != never {
-		timeout = time.Duration(max(deadline-l.readClock(), 0))
+		// How long this tick took matters to near deadlines only; most are seconds away.
+		now := l.now
+		if deadline-now < nearDeadline {
+			now = l.readClock()
+		}
+		timeout = time.Duration(max(deadline-now, 0))
 	}
 	l.waker.Sleep()
 	if !l.mailbox.Empty() {
@@ -219,6 +224,9 @@ func (l *Loop) wait() error {
 	l.readTime()
 	return err
 }
+
+// nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
+const nearDeadline = int64(100 * time.Millisecond)
 
 // nextDeadline is when the loop has to be awake again, or never.
 func (l *Loop) nextDeadline() int64 {
