@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -147,14 +148,20 @@ func checkMainFile(path string) error {
 	return nil
 }
 
+// sourcePlace is how an error begins that names a place in a source file.
+var sourcePlace = regexp.MustCompile(`^[^:]+:\d+:\d+: `)
+
 // appError puts where an app's main is configured before an error that does not begin with a place
 // in the app's own source.
 func appError(node *config.Config, app int, err error) error {
-	at, name := node.Apps[app].MainAt, node.Apps[app].Name
-	if node.File == "" || at.Line == 0 {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	// What V8 says may have several lines, the stack among them: they stay together.
 	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " | ")
+	at, name := node.Apps[app].MainAt, node.Apps[app].Name
+	if sourcePlace.MatchString(text) {
+		return errors.New(text)
+	}
+	if node.File == "" || at.Line == 0 {
+		return fmt.Errorf("%s: %s", name, text)
+	}
 	return fmt.Errorf("%s:%d:%d: app %q: %s", node.File, at.Line, at.Column, name, text)
 }

@@ -132,11 +132,18 @@ func printUsage(w io.Writer) {
 	fmt.Fprint(w, "\n`nano COMMAND -h` tells more of a command. Exit codes: 0 well, 1 failed, 2 wrong command line.\n")
 }
 
+// commandFlags are the flags of a command, with its help.
+type commandFlags struct {
+	*flag.FlagSet
+	help func()
+}
+
 // newFlags makes the flag set of a command. text follows the usage line in its help.
-func newFlags(s *streams, name, text string) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the package prints errors in its own form
-	flags.Usage = func() {
+func newFlags(s *streams, name, text string) *commandFlags {
+	flags := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	flags.SetOutput(io.Discard) // exitCode prints errors in our form
+	flags.Usage = func() {}     // the package calls it at every error
+	flags.help = func() {
 		for _, c := range commands {
 			if c.name == name {
 				fmt.Fprintf(s.out, "Usage: nano %s\n\n%s\n", strings.TrimSpace(name+" "+c.synopsis), text)
@@ -144,18 +151,18 @@ func newFlags(s *streams, name, text string) *flag.FlagSet {
 		}
 		flags.SetOutput(s.out)
 		flags.PrintDefaults()
-		flags.SetOutput(io.Discard)
 	}
 	return flags
 }
 
 // parseFlags reads flags and operands in any order, as users of other commands expect; the flag
 // package by itself stops at the first operand. It wants as many operands as are named.
-func parseFlags(flags *flag.FlagSet, args []string, operands ...string) ([]string, error) {
+func parseFlags(flags *commandFlags, args []string, operands ...string) ([]string, error) {
 	var found []string
 	for {
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				flags.help()
 				return nil, err
 			}
 			return nil, usageError{err.Error()}

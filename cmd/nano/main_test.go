@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"io"
 	"reflect"
 	"strings"
@@ -71,8 +70,7 @@ func TestParseFlagsInAnyOrder(t *testing.T) {
 		{"--listen x -- -a.js", "x", []string{"-a.js"}},
 		{"-- --listen", "default", []string{"--listen"}},
 	} {
-		flags := flag.NewFlagSet("test", flag.ContinueOnError)
-		flags.SetOutput(io.Discard)
+		flags := newFlags(&streams{io.Discard, io.Discard}, "run", "")
 		listen := flags.String("listen", "default", "")
 		files, err := parseFlags(flags, strings.Fields(test.args), "FILE")
 		if err != nil || *listen != test.listen || !reflect.DeepEqual(files, test.files) {

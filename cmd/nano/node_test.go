@@ -43,8 +43,8 @@ func TestCheck(t *testing.T) {
 	for _, want := range [][2]string{
 		{filepath.Join(folder, "odd.js") + ":2:", "SyntaxError"},
 		{filepath.Join(folder, "lost.js") + ":2:", "gone.js"},
-		{filepath.Join(folder, "nano.toml") + ":", "at the top level"},
-		{filepath.Join(folder, "nano.toml") + ":21:8: app \"none\": main: ", "none.js: no such file"},
+		{filepath.Join(folder, "hurt.js") + ":2:7: ", "TypeError: at the top level"},
+		{filepath.Join(folder, "nano.toml") + ":22:8: app \"none\": main: ", "none.js: no such file"},
 	} {
 		found := 0
 		for _, line := range lines {

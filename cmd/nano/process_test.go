@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come; it bounds failures, and measures nothing.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // repository is the root of the repository.
 func repository(t *testing.T) string {
@@ -87,7 +87,7 @@ type process struct {
 	logged chan struct{} // closed and replaced with every line
 }
 
-// startNano starts nano with arguments and waits for addresses lines of its banner. It is stopped
+// startNano starts nano with arguments and waits for its banner, a line for each of its addresses. It is stopped
 // at the end of the test.
 func startNano(t *testing.T, addresses int, args ...string) *process {
 	t.Helper()
@@ -136,7 +136,9 @@ func startNano(t *testing.T, addresses int, args ...string) *process {
 			t.Fatal("nano does not say that it serves")
 		}
 	}
-	_, p.url, _ = strings.Cut(p.banner[0], " on ")
+	if addresses > 0 {
+		_, p.url, _ = strings.Cut(p.banner[0], " on ")
+	}
 	return p
 }
 

@@ -126,7 +126,11 @@ func TestStateDir(t *testing.T) {
 	if err := checkStateDir(file); err == nil || !strings.Contains(err.Error(), "is not a folder") {
 		t.Errorf("a file: %v", err)
 	}
-	if err := checkStateDir("/proc/none"); err == nil {
-		t.Error("a folder in /proc can be made")
+	locked := filepath.Join(dir, "locked")
+	if err := os.Mkdir(locked, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkStateDir(filepath.Join(locked, "new")); err == nil && os.Getuid() != 0 {
+		t.Error("a folder can be made where nothing can be written")
 	}
 }
