@@ -121,6 +121,7 @@ func TestMailboxDoesNotKeepValuesAlive(t *testing.T) {
 	for deadline := time.Now().Add(patience); ; runtime.GC() {
 		select {
 		case <-freed:
+			runtime.KeepAlive(m)
 			return
 		default:
 		}
