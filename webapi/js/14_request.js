@@ -441,8 +441,8 @@
 
   // An absolute URL without user name and password.
   function parseURL(input, context) {
+    const components = urlComponents(); // before parsing, which fills it only once it exists
     const href = parseAnyURL(input, context);
-    const components = urlComponents();
     const protocolEnd = components[0];
     const usernameEnd = components[1];
     const hostStart = components[2];

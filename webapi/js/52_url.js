@@ -385,6 +385,7 @@
       webidl.requiredArguments(arguments.length, 1, context);
       url = webidl.USVString(url, context);
       if (base !== undefined) base = webidl.USVString(base, context);
+      components(); // the parser fills it only once it exists
       const href = urlParse(url, base);
       if (href === null) throw invalidURL(url, base);
       this.#take(href);

@@ -64,8 +64,8 @@
       if (!ArrayBufferIsView(destination) || TypedArrayPrototypeGetSymbolToStringTag(destination) !== "Uint8Array") {
         throw new TypeError(context + ": parameter 2 is not of type 'Uint8Array'.");
       }
+      internals.urlComponents ??= ops.urlComponents(); // which the op fills, so that it must exist before
       const written = encodeUtf8Into(source, destination);
-      internals.urlComponents ??= ops.urlComponents();
       return { read: internals.urlComponents[0], written };
     }
   }

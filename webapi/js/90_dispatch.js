@@ -427,7 +427,7 @@
       if (typeof exported === "function" && exported.prototype !== undefined &&
           typeof exported.prototype.fetch === "function") {
         throw new Error("the default export is a class; export an instance of it: `export default new " +
-          constructorName(exported.prototype) + "()`");
+          exported.name + "()`");
       }
       throw new Error("the default export has no function fetch" +
         (fetch === undefined ? "" : ": its fetch is " + describe(fetch)));

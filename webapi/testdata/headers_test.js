@@ -167,7 +167,8 @@ export default suite({
     equal(headers.has("X-Multi"), true);
     equal(headers.has("nothing"), false);
     equal(headers.getSetCookie(), []);
-    equal([...headers.keys()], ["content-type", "cookie", "host", "x-empty", "x-multi"]);
+    const names = [...headers.keys()].filter((name) => name !== "content-length");
+    equal(names, ["content-type", "cookie", "host", "x-empty", "x-multi"]);
     equal(headers.get("cookie"), "c=1; d=2", "cookie, as list");
     equal(headers.get("x-multi"), "a, b", "x-multi, as list");
     equal(headers.has("x-empty"), true, "x-empty, as list");
