@@ -4,7 +4,7 @@
 //
 // Usage, from the repository's root after make build:
 //
-//	go run ./bench [--scenario plain,json] [--peers nano,bun] [--duration 5s] [--rounds 3] [--quick] [--out FILE]
+//	go run ./bench [--scenario plain,json] [--peers nano,bun] [--duration 5s] [--rounds 3] [--quick] [--compare BINARY] [--out FILE]
 //
 // Without --out, only a complete run is written to bench/RESULTS.md; the report of any other is
 // printed. Progress goes to standard error.
@@ -42,6 +42,7 @@ type bench struct {
 	rounds       int
 	launches     int
 	out          string // "": print the report
+	other        string // path of another build of NANO, or ""
 }
 
 func main() {
@@ -71,6 +72,9 @@ func run(ctx context.Context, arguments []string) error {
 	}
 	if b.peers, err = findPeers(ctx, b.root, names); err != nil {
 		return err
+	}
+	if b.other != "" {
+		b.peers = append(b.peers, peer{otherName, b.other, "version", prepareNano})
 	}
 	if b.temporary, err = os.MkdirTemp("", "nano-bench-"); err != nil {
 		return err
@@ -106,9 +110,11 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	for index, s := range scenarios() {
 		all = slices.Insert(all, index, s.Name)
 	}
+	b := &bench{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	selected := flags.String("scenario", strings.Join(all, ","), "what to measure")
 	peers := flags.String("peers", strings.Join(peerNames, ","), "whom to measure")
+	flags.StringVar(&b.other, "compare", "", "another build of bin/nano, measured as \"other\"")
 	duration := flags.Duration("duration", 5*time.Second, "length of a round, in whole seconds")
 	rounds := flags.Int("rounds", 3, "rounds of each scenario")
 	quick := flags.Bool("quick", false, "one second a round: to see that it works, not to compare")
@@ -116,7 +122,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	if err := flags.Parse(arguments); err != nil {
 		return nil, nil, err
 	}
-	b := &bench{duration: *duration, rounds: *rounds, warmUp: 2 * time.Second, launches: 20, out: *out}
+	b.duration, b.rounds, b.warmUp, b.launches, b.out = *duration, *rounds, 2*time.Second, 20, *out
 	if *quick {
 		b.duration, b.warmUp, b.launches = time.Second, time.Second, 5
 	}
@@ -138,7 +144,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	if err := b.findPlace(); err != nil {
 		return nil, nil, err
 	}
-	if b.out == "" && !*quick && len(b.selected) == len(all) && len(names) == len(peerNames) {
+	if b.out == "" && !*quick && b.other == "" && len(b.selected) == len(all) && len(names) == len(peerNames) {
 		b.out = filepath.Join(b.folder, "RESULTS.md")
 	}
 	return b, names, nil

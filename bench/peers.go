@@ -27,6 +27,9 @@ type peer struct {
 // nanoName names NANO among the peers.
 const nanoName = "nano"
 
+// otherName is a second build of NANO, for --compare. No ratio counts it as a peer.
+const otherName = "other"
+
 // peerNames are all runtimes in the order of the report.
 var peerNames = []string{nanoName, "deno", "bun", "workerd", "node"}
 

@@ -68,7 +68,7 @@ func (s scenarioResult) compare(figure func(peerResult) float64) (comparison, bo
 	for _, p := range s.Peers {
 		value := figure(p)
 		switch {
-		case p.Failure != "" || value == 0:
+		case p.Failure != "" || value == 0 || p.Peer == otherName:
 		case p.Peer == nanoName:
 			c.Nano = value
 		case c.BestPeer == "" || value < c.Best:
