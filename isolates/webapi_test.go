@@ -518,3 +518,44 @@ func TestWaitUntilWhileStreaming(t *testing.T) {
 		t.Fatal("not settled")
 	}
 }
+
+// What the ops share with scripts must be there for the first call that an isolate makes.
+func TestFirstUseInAnIsolate(t *testing.T) {
+	for source, want := range map[string]string{
+		`new URL("http://user@h:81/p?q#f").pathname`:                                     "/p",
+		`new URL("http://user@h:81/p?q#f").username`:                                     "user",
+		`(() => { const u = new URL("http://h/"); u.port = 82; return u.host })()`:       "h:82",
+		`new TextEncoder().encodeInto("\u00e9x", new Uint8Array(2)).read`:                "1",
+		`(() => { try { new Request("http://u:p@h/") } catch (e) { return e.name } })()`: "TypeError",
+		`new URLSearchParams("a=b").get("a")`:                                            "b",
+	} {
+		isolate := startApp(t, unlimited, `export default { fetch() { return new Response(`+source+`) } }`)
+		if got := fetch(t, isolate, get); string(got.Body) != want {
+			t.Errorf("%s: got %q, want %q", source, got.Body, want)
+		}
+	}
+}
+
+func TestErrorsInTheLog(t *testing.T) {
+	for source, want := range map[string][]string{
+		`throw { code: 7 }`: {"code: 7"},
+		`throw Object.assign(new Error("disk"), { code: "ENOSPC" })`:                                  {"Error: disk", "app.js:1:", "ENOSPC"},
+		`throw new AggregateError([new Error("one"), new Error("two")], "all")`:                       {"all", "Error: one", "Error: two"},
+		`throw new Error("a", { cause: { why: 1 } })`:                                                 {"Error: a", "caused by: {", "why: 1"},
+		`const e = new Error("a"); Object.defineProperty(e, "cause", { get() { throw 1 } }); throw e`: {"Error: a"},
+		`Error.prepareStackTrace = () => 5; throw new Error("a")`:                                     {"Error: a"},
+		`throw new Proxy(new Error("a"), {})`:                                                         {"Error"},
+	} {
+		isolate := startApp(t, unlimited, `export default { fetch() { `+source+` } }`)
+		request(t, isolate, 7, get)
+		log := logsOf(turn(t, isolate))
+		for _, part := range want {
+			if !strings.Contains(log, part) {
+				t.Errorf("%s: log %q lacks %q", source, log, part)
+			}
+		}
+		if !strings.HasPrefix(log, "[4 7] ") || strings.Contains(log, "nano:") {
+			t.Errorf("%s: log %q", source, log)
+		}
+	}
+}

@@ -102,8 +102,9 @@
       const keys = ReflectOwnKeys(holders[i]);
       for (let j = 0; j < keys.length; j++) {
         const key = keys[j];
-        if (typeof key === "symbol" || key === "constructor" || key === "prototype" || key === "name" ||
-            key === "length") continue;
+        const builtIn = holders[i] === prototype ? key === "constructor"
+          : key === "prototype" || key === "name" || key === "length";
+        if (builtIn || typeof key === "symbol") continue;
         ObjectDefineProperty(holders[i], key, { __proto__: null, enumerable: true });
       }
     }

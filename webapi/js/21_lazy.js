@@ -17,8 +17,10 @@
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
-  lazy(["atob", "btoa", "structuredClone", "performance", "crypto", "navigator"], "58_globals", true);
-  lazy(["Performance", "Crypto", "Navigator"], "58_globals");
+  lazy(["atob", "btoa", "structuredClone", "crypto", "navigator"], "58_globals", true);
+  lazy(["Crypto", "Navigator"], "58_globals");
+  lazy(["performance"], "59_performance", true);
+  lazy(["Performance"], "59_performance");
 
   // Hooks that other scripts and the C++ side may call before their script was loaded.
   function lazyHooks(names, script) {

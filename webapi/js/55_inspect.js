@@ -239,7 +239,7 @@
       const name = className(value);
       let tag = dataProperty(value, SymbolToStringTag);
       // A tag that is listed among the properties need not be told twice.
-      if (typeof tag !== "string" || ObjectHasOwn(value, SymbolToStringTag)) tag = "";
+      if (typeof tag !== "string" || ObjectPrototypePropertyIsEnumerable(value, SymbolToStringTag)) tag = "";
       const shape = this.shape(value, name, tag);
       if (typeof shape === "string") return shape;
       const { keys, lists, open, close, base } = shape;
@@ -755,7 +755,7 @@
     const own = dataProperty(object, "toString");
     if (own === ObjectPrototype.toString || typeof own !== "function") return true;
     const kind = classify(object);
-    if (kind !== 0 || ArrayIsArray(object)) return kind !== ERROR && kind !== DATE && kind !== BOXED;
+    if (kind !== 0 || ArrayIsArray(object)) return kind !== ERROR && kind !== BOXED;
     return false;
   }
 

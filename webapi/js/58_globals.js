@@ -1,12 +1,12 @@
-// atob, btoa, structuredClone, performance, crypto and navigator.
+// atob, btoa, structuredClone, crypto and navigator.
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, DateNow, ObjectDefineProperty, StringPrototypeCharCodeAt, TypeError, TypedArrayPrototypeGetByteLength,
+    ArrayBufferIsView, ObjectDefineProperty, StringPrototypeCharCodeAt, TypeError, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetSymbolToStringTag,
   } = internals.primordials;
   const { configureInterface, requireStarted, webidl } = internals;
-  const { base64Decode, base64Encode, now, randomFill } = ops;
+  const { base64Decode, base64Encode, randomFill } = ops;
 
   const INTERNAL = { __proto__: null };
 
@@ -54,32 +54,6 @@
     const clone = internals.domException(exception.message, exception.name);
     clone.stack = exception.stack;
     return clone;
-  }
-
-  // ---- performance (High Resolution Time) ----
-
-  let timeOrigin; // milliseconds since 1970; not fixed before the app has started, or a snapshot would keep it
-
-  class Performance {
-    #brand = true;
-    constructor(token) {
-      if (token !== INTERNAL) throw webidl.illegalConstructor();
-    }
-    get timeOrigin() {
-      if (!(#brand in this)) throw webidl.illegalInvocation();
-      if (timeOrigin !== undefined) return timeOrigin;
-      const origin = DateNow() - now();
-      if (!internals.starting) timeOrigin = origin;
-      return origin;
-    }
-    now() {
-      if (!(#brand in this)) throw webidl.illegalInvocation();
-      return now();
-    }
-    toJSON() {
-      if (!(#brand in this)) throw webidl.illegalInvocation();
-      return { timeOrigin: this.timeOrigin };
-    }
   }
 
   // ---- crypto (Web Cryptography 10) ----
@@ -133,7 +107,7 @@
     }
   }
 
-  const interfaces = [Performance, Crypto, Navigator];
+  const interfaces = [Crypto, Navigator];
   for (let i = 0; i < interfaces.length; i++) {
     configureInterface(interfaces[i]);
     ObjectDefineProperty(interfaces[i], "length", { __proto__: null, value: 0 });
@@ -142,7 +116,6 @@
   internals.define("atob", atob, true);
   internals.define("btoa", btoa, true);
   internals.define("structuredClone", structuredClone, true);
-  internals.define("performance", new Performance(INTERNAL), true);
   internals.define("crypto", new Crypto(INTERNAL), true);
   internals.define("navigator", new Navigator(INTERNAL), true);
 })

@@ -6,9 +6,9 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, FunctionPrototypeCall, JSONParse, SafeMap, StringPrototypeIncludes, StringPrototypeIndexOf,
-    StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith, SymbolPrototypeToString, TypeError,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag,
+    Error, FunctionPrototypeCall, JSONParse, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys, SafeMap,
+    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith,
+    SymbolPrototypeToString, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag,
   } = internals.primordials;
   const {
     classify, constructorName, log, promiseResult, promiseState, remoteAddress, respond, respondChunk, respondEnd,
@@ -29,6 +29,7 @@
 
   const FLAG_PENDING = 2;
   const LEVEL_UNCAUGHT = 4;
+  const CLASS_ERROR = 1;
   const CLASS_PROMISE = 2;
   const CLASS_TYPED_ARRAY = 15;
   const PROMISE_PENDING = 0;
@@ -368,26 +369,37 @@
   function describeError(error) {
     let text = "";
     for (let depth = 0; depth < CAUSES_MAX; depth++) {
+      if (!isPlainError(error)) return text + describeThrown(error);
       text += stackOf(error);
-      let cause;
-      try {
-        if (!webidl.isObject(error)) return text;
-        cause = error.cause;
-      } catch {
-        return text;
-      }
-      if (cause === undefined || cause === error) return text;
-      error = cause;
+      const descriptor = ObjectGetOwnPropertyDescriptor(error, "cause");
+      if (descriptor === undefined || !ObjectHasOwn(descriptor, "value") || descriptor.value === error) return text;
+      error = descriptor.value;
       text += "\ncaused by: ";
     }
     return text + "...";
   }
   const CAUSES_MAX = 8;
 
+  // An Error of which stack and cause tell everything. Nothing of the app runs to find that out.
+  const isPlainError = (error) =>
+    classify(error) === CLASS_ERROR && ObjectKeys(error).length === 0 && !ObjectHasOwn(error, "errors");
+
+  // Whatever else was thrown. Objects are shown as the console shows them.
+  function describeThrown(value) {
+    if (!webidl.isObject(value)) return headline(value);
+    try {
+      internals.load(INSPECT_SCRIPT);
+      return internals.inspect(value);
+    } catch {
+      return headline(value); // a getter of the app threw
+    }
+  }
+  const INSPECT_SCRIPT = "55_inspect";
+
   function stackOf(error) {
     let stack;
     try {
-      if (webidl.isObject(error)) stack = error.stack;
+      stack = error.stack;
     } catch {
       // A getter of the app; its headline must do.
     }
