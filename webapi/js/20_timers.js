@@ -18,6 +18,13 @@
   const NESTED_MINIMUM_MS = 4;
 
   class Timer {
+    id;
+    callback;
+    args;
+    delay;
+    repeats;
+    nesting;
+    requestId;
     constructor(id, callback, args, delay, repeats, nesting, requestId) {
       this.id = id;
       this.callback = callback;

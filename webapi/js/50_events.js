@@ -292,6 +292,13 @@
   // ---- EventTarget ----
 
   class Listener {
+    type;
+    callback;
+    capture;
+    once;
+    passive;
+    removed;
+    handler;
     constructor(type, callback, capture, once, passive) {
       this.type = type;
       this.callback = callback; // function, object or null

@@ -559,6 +559,15 @@
   // ---- Readable streams: byte controller ----
 
   class PullInto {
+    buffer;
+    bufferByteLength;
+    byteOffset;
+    byteLength;
+    bytesFilled;
+    minimumFill;
+    elementSize;
+    viewConstructor;
+    readerType;
     constructor(buffer, byteOffset, byteLength, minimumFill, elementSize, viewConstructor, readerType) {
       this.buffer = buffer;
       this.bufferByteLength = ArrayBufferPrototypeGetByteLength(buffer);
@@ -1010,6 +1019,18 @@
 
   // ReadableStreamDefaultTee
   class DefaultTee {
+    stream;
+    cloneForBranch2;
+    reader;
+    reading;
+    readAgain;
+    canceled1;
+    canceled2;
+    reason1;
+    reason2;
+    cancelResult;
+    branch1;
+    branch2;
     constructor(stream, cloneForBranch2) {
       this.stream = stream;
       this.cloneForBranch2 = cloneForBranch2;
@@ -1092,6 +1113,14 @@
 
   // ReadableByteStreamTee
   class ByteTee {
+    stream;
+    reader;
+    reading;
+    canceled;
+    readAgain;
+    reasons;
+    cancelResult;
+    controllers;
     constructor(stream) {
       this.stream = stream;
       this.reader = acquireReader(stream, false);
@@ -1321,6 +1350,18 @@
 
   // ReadableStreamPipeTo. `signal` is an AbortSignal or undefined.
   class Pipe {
+    source;
+    dest;
+    preventClose;
+    preventAbort;
+    preventCancel;
+    signal;
+    reader;
+    writer;
+    shuttingDown;
+    currentWrite;
+    result;
+    abortAlgorithm;
     constructor(source, dest, preventClose, preventAbort, preventCancel, signal) {
       this.source = source;
       this.dest = dest;

@@ -183,6 +183,11 @@
   // ---- Inspection ----
 
   class Inspector {
+    depth;
+    seen;
+    circular;
+    indentation;
+    currentDepth;
     constructor(depth) {
       this.depth = depth;
       this.seen = []; // the objects around the present one

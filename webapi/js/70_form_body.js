@@ -185,6 +185,11 @@
   // Reads "--boundary CRLF headers CRLF CRLF content CRLF --boundary ... --". What comes before the first
   // boundary line, other than line breaks, or instead of a CRLF, makes the body malformed.
   class MultipartReader {
+    bytes;
+    text;
+    delimiter;
+    position;
+    context;
     constructor(bytes, boundary, context) {
       this.bytes = bytes;
       this.text = decodeLatin1(bytes); // one character for each byte
