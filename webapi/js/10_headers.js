@@ -12,9 +12,8 @@
     StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
     StringPrototypeToLowerCase, SymbolIterator, TypeError,
   } = internals.primordials;
-  const { classify, requestHeader, requestHeaders } = ops;
+  const { proxyDetails, requestHeader, requestHeaders } = ops;
   const { webidl } = internals;
-  const CLASS_PROXY = 3;
 
   // ---- Names and values ----
 
@@ -500,7 +499,7 @@
   // content-type; or null when the object asks for the general way, headersFromInit.
   internals.linesFromInit = function linesFromInit(init, typeLine, context) {
     if (typeof init !== "object" || init === null || isHeaders(init) ||
-        init[SymbolIterator] !== undefined || classify(init) === CLASS_PROXY ||
+        init[SymbolIterator] !== undefined || proxyDetails(init) !== undefined ||
         ObjectGetOwnPropertySymbols(init).length !== 0) {
       return null;
     }

@@ -93,8 +93,8 @@
       const href = source === null ? webidl.USVString(input, context) : "";
       const members = init === undefined || init === null ? null : readInit(init, context);
       if (source !== null) {
-        this.#url = source.url;
-        this.#method = source.method;
+        this.#url = source.#readURL();
+        this.#method = source.#readMethod();
         this.#options = source.#options;
         this.#signalSource = source;
       } else {
@@ -104,7 +104,7 @@
       if (members !== null) this.#applyInit(members, context);
       this.#headers = members !== null && members.headers !== undefined
         ? headersFromInit(members.headers, context)
-        : source !== null ? copyHeaders(source.headers, false) : headersFromInit({}, context);
+        : source !== null ? copyHeaders(source.#readHeaders(), false) : headersFromInit({}, context);
       this.#setBody(source, members, context);
     }
 
@@ -169,23 +169,17 @@
 
     get method() {
       if (!(#body in this)) throw webidl.illegalInvocation();
-      if (this.#method === null) {
-        const name = METHODS[this.#words[this.#offset + WORD_FLAGS] & METHOD_MASK];
-        this.#method = name !== undefined ? name : requestMethod(this.#words, this.#offset);
-      }
-      return this.#method;
+      return this.#readMethod();
     }
 
     get url() {
       if (!(#body in this)) throw webidl.illegalInvocation();
-      if (this.#url === null) this.#url = requestURL(this.#words, this.#offset);
-      return this.#url;
+      return this.#readURL();
     }
 
     get headers() {
       if (!(#body in this)) throw webidl.illegalInvocation();
-      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, false);
-      return this.#headers;
+      return this.#readHeaders();
     }
 
     get destination() {
@@ -238,23 +232,9 @@
       return "half";
     }
 
-    // The signal of a request follows what it was made from; an incoming one is aborted when its client
-    // has gone away.
     get signal() {
       if (!(#body in this)) throw webidl.illegalInvocation();
-      if (this.#signal === null) {
-        const source = this.#signalSource;
-        internals.load(EVENTS_SCRIPT);
-        if (source === null) {
-          this.#signal = internals.abort.createSignal();
-        } else if (source instanceof Gone) {
-          this.#signal = internals.abort.createSignal();
-          internals.abort.signalAbort(this.#signal, source.reason);
-        } else {
-          this.#signal = internals.abort.createDependentSignal([#body in source ? source.signal : source]);
-        }
-      }
-      return this.#signal;
+      return this.#readSignal();
     }
 
     get body() {
@@ -307,7 +287,7 @@
       clone.#offset = this.#offset;
       clone.#url = this.#url;
       clone.#method = this.#method;
-      clone.#headers = copyHeaders(this.headers, true);
+      clone.#headers = copyHeaders(this.#readHeaders(), true);
       clone.#options = this.#options;
       clone.#signalSource = this;
       const body = this.#body;
@@ -316,6 +296,43 @@
     }
 
     // ---- Inside ----
+    // The runtime reads requests by these, not by the getters above, which an app may replace.
+
+    #readMethod() {
+      if (this.#method === null) {
+        const name = METHODS[this.#words[this.#offset + WORD_FLAGS] & METHOD_MASK];
+        this.#method = name !== undefined ? name : requestMethod(this.#words, this.#offset);
+      }
+      return this.#method;
+    }
+
+    #readURL() {
+      if (this.#url === null) this.#url = requestURL(this.#words, this.#offset);
+      return this.#url;
+    }
+
+    #readHeaders() {
+      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, false);
+      return this.#headers;
+    }
+
+    // The signal of a request follows what it was made from; an incoming one is aborted when its client
+    // has gone away.
+    #readSignal() {
+      if (this.#signal !== null) return this.#signal;
+      const source = this.#signalSource;
+      internals.load(EVENTS_SCRIPT);
+      const { abort } = internals;
+      if (source === null) {
+        this.#signal = abort.createSignal();
+      } else if (source instanceof Gone) {
+        this.#signal = abort.createSignal();
+        abort.signalAbort(this.#signal, source.reason);
+      } else {
+        this.#signal = abort.createDependentSignal([#body in source ? source.#readSignal() : source]);
+      }
+      return this.#signal;
+    }
 
     #isUnusable() {
       const body = this.#body;
@@ -334,7 +351,7 @@
 
     // No promise is resolved with another one, which would call Promise.prototype.then of the app.
     async #consume(as, context) {
-      const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.headers, "content-type") : null;
+      const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.#readHeaders(), "content-type") : null;
       const body = this.#body;
       if (body === null) return convertBody("", as, mimeType, context);
       let data;

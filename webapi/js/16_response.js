@@ -156,8 +156,7 @@
 
     get headers() {
       if (!(#status in this)) throw webidl.illegalInvocation();
-      if (typeof this.#headers === "string") this.#headers = headersFromLines(this.#headers);
-      return this.#headers;
+      return this.#readHeaders();
     }
 
     get body() {
@@ -217,6 +216,11 @@
 
     // ---- Inside ----
 
+    #readHeaders() {
+      if (typeof this.#headers === "string") this.#headers = headersFromLines(this.#headers);
+      return this.#headers;
+    }
+
     #isUnusable() {
       const body = this.#body;
       if (body === null || typeof body === "string") return false;
@@ -230,7 +234,7 @@
 
     // No promise is resolved with another one, which would call Promise.prototype.then of the app.
     async #consume(as, context) {
-      const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.headers, "content-type") : null;
+      const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.#readHeaders(), "content-type") : null;
       const body = this.#body;
       if (body === null) return convertBody("", as, mimeType, context);
       if (typeof body === "string") {

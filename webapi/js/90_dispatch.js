@@ -172,8 +172,9 @@
     }
   }
 
+  // The loop may have given the id to another request meanwhile, if this one's client has gone away.
   function forget(exchange) {
-    active.delete(exchange.id);
+    if (active.get(exchange.id) === exchange) active.delete(exchange.id);
   }
 
   // Answers with what fetch() came to.
@@ -320,6 +321,7 @@
     const exchange = active.get(id);
     if (exchange === undefined) return;
     exchange.gone = true;
+    forget(exchange); // no more records come, and a promise that never settles must not keep it alive
     const reason = internals.domException("The client has disconnected.", "AbortError");
     if (exchange.pump !== null) exchange.pump.stop(reason, true);
     abortRequest(exchange.request, reason);
