@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -103,6 +105,24 @@ func TestExampleModules(t *testing.T) {
 	if body, ok := p.curl(p.url + "/celsius?f=32"); ok && body != `{"result":0}` {
 		t.Errorf("curl got %q", body)
 	}
+}
+
+// TestReadmeApp runs the first app of README.md, so that a newcomer's first app works.
+func TestReadmeApp(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "```js\n")
+	app, _, closed := strings.Cut(rest, "```\n")
+	if !found || !closed {
+		t.Fatal("README.md has no app")
+	}
+	folder := writeFiles(t, map[string]string{"greet.js": app})
+	p := startNano(t, 1, "run", filepath.Join(folder, "greet.js"), "--listen", "127.0.0.1:0")
+	p.expect("GET", "/you", "", "", 200, "Hello from /you\n")
+	p.waitForLog("greet: asked for /you")
+	p.expect("POST", "/echo", "", `{"a":1}`, 200, `{"a":1}`)
 }
 
 func TestExampleTwoTenants(t *testing.T) {

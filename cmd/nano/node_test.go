@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -176,6 +177,41 @@ func TestSecondSignal(t *testing.T) {
 	p.waitForLog("nano: ended by a second signal")
 	if err := <-failed; err == nil {
 		t.Error("the request was answered")
+	}
+}
+
+// TestSocketActivation hands a socket over as systemd does: descriptor 3, announced in the
+// environment to the process with the right id.
+func TestSocketActivation(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	socket, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	folder := writeFiles(t, map[string]string{
+		"good.js":   goodApp,
+		"nano.toml": "[server]\nlisten = [\"systemd\"]\n[[app]]\nname = \"good\"\nmain = \"good.js\"\n",
+	})
+	command := nanoCommand(t, "serve", "-c", filepath.Join(folder, "nano.toml"))
+	command.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, command.Args...)
+	if command.Path, err = exec.LookPath("sh"); err != nil {
+		t.Fatal(err)
+	}
+	command.Env = append(command.Env, "LISTEN_FDS=1")
+	command.ExtraFiles = []*os.File{socket}
+	p := startCommand(t, 1, command)
+	if want := "http://" + listener.Addr().String(); p.url != want {
+		t.Errorf("serves on %q, want %q", p.url, want)
+	}
+	p.expect("GET", "/", "", "", 200, "well")
+	p.signal(syscall.SIGTERM)
+	if exit := p.waitForExit(); exit != 0 {
+		t.Errorf("exit code %d", exit)
 	}
 }
 

@@ -91,7 +91,13 @@ type process struct {
 // at the end of the test.
 func startNano(t *testing.T, addresses int, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, command: nanoCommand(t, args...), ended: make(chan struct{}), logged: make(chan struct{})}
+	return startCommand(t, addresses, nanoCommand(t, args...))
+}
+
+// startCommand is startNano for a command that was prepared further.
+func startCommand(t *testing.T, addresses int, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, command: command, ended: make(chan struct{}), logged: make(chan struct{})}
 	out, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
