@@ -26,6 +26,9 @@ type accessLog struct {
 	full    chan []byte
 	empty   chan []byte
 	written chan struct{} // closed by the writer at its end
+
+	second     int64 // whose text secondText is
+	secondText []byte
 }
 
 const (
@@ -91,11 +94,10 @@ func (l *Loop) noteRequest(e *exchange, c *connection, app int32, head *http1.He
 	method := headBytes[head.MethodOffset:][:head.MethodLength]
 	host := headBytes[head.HostOffset:][:head.HostLength]
 	target := headBytes[head.TargetOffset:][:head.TargetLength]
-	arrived := time.Unix(0, l.wallClock).UTC()
 	line := e.line[:0]
 	if l.log.json {
 		line = append(line, `{"time":"`...)
-		line = arrived.AppendFormat(line, "2006-01-02T15:04:05.000Z")
+		line = l.log.appendTime(line, l.wallClock)
 		line = append(line, `","client":`...)
 		line = appendQuoted(line, l.remoteAddress(c))
 		line = append(line, `,"host":`...)
@@ -111,7 +113,7 @@ func (l *Loop) noteRequest(e *exchange, c *connection, app int32, head *http1.He
 		e.line = append(line, '"')
 		return
 	}
-	line = arrived.AppendFormat(line, "2006-01-02T15:04:05.000Z")
+	line = l.log.appendTime(line, l.wallClock)
 	line = append(line, ' ')
 	line = appendOrDash(line, l.remoteAddress(c))
 	line = append(line, ' ')
@@ -132,16 +134,16 @@ func (l *Loop) logAnswer(e *exchange) {
 		l.stats.LogDropped++
 		return
 	}
+	took := l.readClock() - e.started
 	status := e.status
 	if !e.complete {
 		status = clientGone
 	}
-	seconds := float64(l.now-e.started) / 1e9
 	line := log.buffer
 	if log.json {
 		if len(e.line) == 0 { // a request that could not be understood
 			line = append(line, `{"time":"`...)
-			line = time.Unix(0, l.wallClock).UTC().AppendFormat(line, "2006-01-02T15:04:05.000Z")
+			line = log.appendTime(line, l.wallClock)
 			line = append(line, '"')
 		}
 		line = append(line, e.line...)
@@ -150,13 +152,13 @@ func (l *Loop) logAnswer(e *exchange) {
 		line = append(line, `,"bytes":`...)
 		line = strconv.AppendInt(line, e.length, 10)
 		line = append(line, `,"seconds":`...)
-		line = strconv.AppendFloat(line, seconds, 'f', 6, 64)
+		line = appendSeconds(line, took)
 		log.buffer = append(line, "}\n"...)
 		return
 	}
 	known, app := e.line, []byte("-")
 	if len(known) == 0 {
-		line = time.Unix(0, l.wallClock).UTC().AppendFormat(line, "2006-01-02T15:04:05.000Z")
+		line = log.appendTime(line, l.wallClock)
 		line = append(line, " - - \"-\""...)
 	} else {
 		// The app's name comes last in the line; it has no blanks.
@@ -173,10 +175,33 @@ func (l *Loop) logAnswer(e *exchange) {
 	line = append(line, ' ')
 	line = strconv.AppendInt(line, e.length, 10)
 	line = append(line, ' ')
-	line = strconv.AppendFloat(line, seconds, 'f', 6, 64)
+	line = appendSeconds(line, took)
 	line = append(line, ' ')
 	line = append(line, app...)
 	log.buffer = append(line, '\n')
+}
+
+// appendTime appends a time, in nanoseconds since 1970, as RFC 3339 in UTC with milliseconds. What
+// changes once a second is formatted once a second.
+func (log *accessLog) appendTime(line []byte, nanoseconds int64) []byte {
+	second, milliseconds := nanoseconds/1e9, nanoseconds%1e9/1e6
+	if second != log.second || len(log.secondText) == 0 {
+		log.second = second
+		log.secondText = time.Unix(second, 0).UTC().AppendFormat(log.secondText[:0], "2006-01-02T15:04:05.")
+	}
+	line = append(line, log.secondText...)
+	return append(line, byte('0'+milliseconds/100), byte('0'+milliseconds/10%10), byte('0'+milliseconds%10), 'Z')
+}
+
+// appendSeconds appends a length of time in seconds, with six decimals.
+func appendSeconds(line []byte, nanoseconds int64) []byte {
+	microseconds := max(nanoseconds, 0) / 1e3
+	line = strconv.AppendInt(line, microseconds/1e6, 10)
+	line = append(line, '.')
+	for unit := int64(1e5); unit > 0; unit /= 10 {
+		line = append(line, byte('0'+microseconds/unit%10))
+	}
+	return line
 }
 
 func appendOrDash(line, text []byte) []byte {

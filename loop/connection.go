@@ -326,8 +326,10 @@ func (l *Loop) endOutput(c *connection) {
 	}
 	c.phase = phaseLingering
 	l.dropInput(c)
-	c.inFlight++
-	l.ring.Shutdown(c.userData(opShutdown), int(c.fd), unix.SHUT_WR)
+	if !l.options.sockets.shutdownWrite(int(c.fd)) {
+		c.inFlight++
+		l.ring.Shutdown(c.userData(opShutdown), int(c.fd), unix.SHUT_WR)
+	}
 	l.timeouts.linger.start(&c.inputTimeout, l.now)
 	if !c.receiving && !c.isStarved {
 		l.receive(c)

@@ -92,9 +92,15 @@ func (s *exchanges) lookup(id uint32, worker *appWorker) *exchange {
 	return e
 }
 
+// lineKeptMax is how many bytes for an access log line a free slot may keep.
+const lineKeptMax = 512
+
 // give frees a slot whose two sides have ended.
 func (s *exchanges) give(e *exchange) {
 	line := e.line[:0]
+	if cap(line) > lineKeptMax {
+		line = nil
+	}
 	*e = exchange{id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
 	e.wall.exchange = e
 	e.next, s.free = s.free, e

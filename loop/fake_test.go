@@ -22,18 +22,19 @@ type fakeWorker struct {
 	onTimer func(w *fakeWorker, id uint32)
 	onSent  func(w *fakeWorker, id uint32)
 
-	requests []fakeRequest
-	spare    []fakeRequest
-	timers   []uint32
-	sent     []uint32
-	gone     []uint32
-	allGone  []uint32
-	out      []isolates.Record
-	next     int
-	fail     error // of the next turn
-	tasks    atomic.Bool
-	turns    int
-	disposed bool
+	requests  []fakeRequest
+	spare     []fakeRequest
+	timers    []uint32
+	sent      []uint32
+	gone      []uint32
+	allGone   []uint32
+	out       []isolates.Record
+	next      int
+	fail      error // of the next turn
+	tasks     atomic.Bool
+	taskDelay time.Duration // 0: no delayed task
+	turns     int
+	disposed  bool
 
 	// What the isolate would keep in its heap.
 	live map[uint32]*fakeRequest
@@ -140,7 +141,7 @@ func (w *fakeWorker) Next() (*isolates.Record, bool) {
 }
 
 func (w *fakeWorker) HasTasks() bool                      { return w.tasks.Load() }
-func (w *fakeWorker) TaskDeadline() (time.Duration, bool) { return 0, false }
+func (w *fakeWorker) TaskDeadline() (time.Duration, bool) { return w.taskDelay, w.taskDelay != 0 }
 func (w *fakeWorker) Dispose()                            { w.mustLive(); w.disposed = true }
 
 func (w *fakeWorker) record(r isolates.Record) { w.out = append(w.out, r) }

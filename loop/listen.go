@@ -287,6 +287,9 @@ type sockets interface {
 	acceptPending(fd int) (int, bool)
 	// resetOnClose makes the later close a reset.
 	resetOnClose(fd int)
+	// shutdownWrite is shutdown(2). The ring gives that operation to a kernel thread, always,
+	// which costs several times as much. False: not done, so let the ring do it.
+	shutdownWrite(fd int) bool
 }
 
 type kernelSockets struct{}
@@ -324,6 +327,11 @@ func (kernelSockets) acceptPending(fd int) (int, bool) {
 func (kernelSockets) resetOnClose(fd int) {
 	// Failing, it leaves an orderly close: the best there is then.
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+func (kernelSockets) shutdownWrite(fd int) bool {
+	_, _, errno := syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)
+	return errno == 0 || errno == unix.ENOTCONN // reset meanwhile: the receive will say so
 }
 
 // appendAddress appends the text of a socket address.

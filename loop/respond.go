@@ -41,7 +41,8 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	e.streaming = record.Streaming && !bodiless
 	e.complete = !e.streaming
 	e.chunked = e.streaming && e.minor >= 1
-	l.decideClose(e, e.streaming && !e.chunked)
+	hasFraming := !record.Streaming || e.minor >= 1 || status == 204 || status == 304 || status == 205
+	l.decideClose(e, !hasFraming)
 
 	head := &l.responseHead
 	head.Status, head.Reason, head.Head, head.Date = status, record.Reason, record.Head, l.date()
@@ -50,7 +51,6 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	switch {
 	case record.Streaming && status != 205:
 		head.ContentLength = -1
-		head.Close = head.Close || e.headOnly && e.minor == 0
 	case status == 304 && record.NoBody, status == 304 && len(record.Body) == 0:
 		head.ContentLength = -1
 	case status == 205:

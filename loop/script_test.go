@@ -102,6 +102,7 @@ type noSockets struct{}
 func (noSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (noSockets) acceptPending(fd int) (int, bool) { return -1, false }
 func (noSockets) resetOnClose(fd int)              {}
+func (noSockets) shutdownWrite(fd int) bool        { return true }
 
 const plainRequest = "GET /plaintext HTTP/1.1\r\nHost: hello.localhost:8080\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
 

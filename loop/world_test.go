@@ -33,6 +33,7 @@ type fakeSockets struct {
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (*fakeSockets) acceptPending(fd int) (int, bool) { return -1, false }
+func (*fakeSockets) shutdownWrite(fd int) bool        { return false }
 func (s *fakeSockets) resetOnClose(fd int)            { s.reset = append(s.reset, fd) }
 
 // A recorder is a Logger that keeps what it is told.
@@ -241,6 +242,7 @@ var rows = []row{
 	{"streaming, http/1.0", "GET /stream/2 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", response("200 OK",
 		"content-type: text/plain;charset=UTF-8\r\nconnection: close\r\n", "chunk 1;chunk 0;"), true},
 	{"streaming, head", "HEAD /stream/2 HTTP/1.1\r\nHost: a\r\n\r\n", response("200 OK", "content-type: text/plain;charset=UTF-8\r\ntransfer-encoding: chunked\r\n", ""), false},
+	{"streaming, head, http/1.0", "HEAD /stream/2 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", response("200 OK", "content-type: text/plain;charset=UTF-8\r\nconnection: close\r\n", ""), true},
 	{"streaming, empty", "GET /stream/0 HTTP/1.1\r\nHost: a\r\n\r\n", response("200 OK", "content-type: text/plain;charset=UTF-8\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"), false},
 	{"streaming, breaks", "GET /broken/1 HTTP/1.1\r\nHost: a\r\n\r\n", response("200 OK", "content-type: text/plain;charset=UTF-8\r\ntransfer-encoding: chunked\r\n", "8\r\nchunk 0;\r\n"), true},
 	{"large", "GET /large/40 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", okText("0123456789abcdef0123456789abcdef01234567") + okText("GET / a "), false},
@@ -667,6 +669,41 @@ func TestDrainForced(t *testing.T) {
 	if !peer.Closed() || w.log.count("drain timed out") != 1 {
 		t.Errorf("closed: %v; log: %q", peer.Closed(), w.log.lines)
 	}
+}
+
+// TestTasks: an isolate for which V8 has posted a task, or has a delayed one, gets a turn.
+func TestTasks(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	peer, _ := w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	worker := w.workers[0]
+	turns := worker.turns
+	w.loop.waker.Signal()
+	w.settle()
+	if worker.turns != turns {
+		t.Error("a turn without a task")
+	}
+	worker.tasks.Store(true)
+	w.loop.waker.Signal()
+	w.settle()
+	if worker.turns != turns+1 {
+		t.Errorf("%d turns for a task", worker.turns-turns)
+	}
+	worker.taskDelay = time.Second
+	peer.WriteString("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.settle()
+	worker.taskDelay, turns = 0, worker.turns
+	w.run(900 * time.Millisecond)
+	if worker.turns != turns {
+		t.Error("a delayed task came early")
+	}
+	w.run(100 * time.Millisecond)
+	if worker.turns != turns+1 {
+		t.Errorf("%d turns for a delayed task", worker.turns-turns)
+	}
+	if len(w.loop.timers.heap) != 0 {
+		t.Error("a timer is left over")
+	}
+	peer.Close()
 }
 
 // TestIdleSleeps: a loop with an idle connection does not wake up.
