@@ -51,55 +51,46 @@
   }
 
   for (const constructor of [
-    Array, ArrayBuffer, BigInt, Boolean, DataView, Date, Error, EvalError, FinalizationRegistry, Float32Array,
-    Float64Array, Function, Map, Number, Object, Promise, Proxy, RangeError, ReferenceError, RegExp, Set, String,
-    Symbol, SyntaxError, TypeError, URIError, Uint16Array, Uint32Array, Uint8Array, WeakMap, WeakRef, WeakSet,
+    ArrayBuffer, DataView, Error, Number, RangeError, String, TypeError, Uint8Array, WeakRef,
   ]) {
     primordials[constructor.name] = constructor;
   }
 
-  statics("Array", Array, "from isArray");
+  statics("Array", Array, "isArray");
   statics("ArrayBuffer", ArrayBuffer, "isView");
   statics("Date", Date, "now");
   statics("JSON", JSON, "parse stringify");
-  statics("Math", Math, "abs floor max min pow round trunc sqrt");
-  statics("Number", Number, "isFinite isInteger isNaN isSafeInteger parseInt parseFloat");
-  statics("Object", Object, `assign create defineProperties defineProperty entries freeze getOwnPropertyDescriptor
-    getOwnPropertyNames getOwnPropertySymbols getPrototypeOf hasOwn is isFrozen keys setPrototypeOf values`);
-  statics("Promise", Promise, "all reject resolve withResolvers");
-  statics("Reflect", Reflect, "apply construct defineProperty get getOwnPropertyDescriptor has ownKeys");
-  statics("String", String, "fromCharCode fromCodePoint");
-  statics("Symbol", Symbol, "asyncIterator for hasInstance iterator species toPrimitive toStringTag");
+  statics("Math", Math, "floor max min round trunc sqrt");
+  statics("Number", Number, "isFinite parseInt parseFloat");
+  statics("Object", Object, `create defineProperties defineProperty getOwnPropertyDescriptor getOwnPropertySymbols
+    getPrototypeOf hasOwn is keys setPrototypeOf`);
+  statics("Promise", Promise, "reject resolve withResolvers");
+  statics("Reflect", Reflect, "apply construct getOwnPropertyDescriptor ownKeys");
+  statics("String", String, "fromCharCode");
+  statics("Symbol", Symbol, "asyncIterator iterator toStringTag");
 
-  methods("Array", Array.prototype, `concat fill includes indexOf join map pop push reverse shift slice sort splice
-    unshift`);
   methods("ArrayBuffer", ArrayBuffer.prototype, "slice transfer");
   methods("BigInt", BigInt.prototype, "toString valueOf");
   methods("Boolean", Boolean.prototype, "valueOf");
   methods("Date", Date.prototype, "getTime toISOString");
   methods("Error", Error.prototype, "toString");
-  methods("Function", Function.prototype, "bind call toString");
-  methods("Map", Map.prototype, "clear delete entries forEach get has set");
+  methods("Function", Function.prototype, "call toString");
+  methods("Map", Map.prototype, "forEach");
   methods("Number", Number.prototype, "toString valueOf toFixed");
-  methods("Object", Object.prototype, "hasOwnProperty isPrototypeOf propertyIsEnumerable toString");
+  methods("Object", Object.prototype, "hasOwnProperty isPrototypeOf propertyIsEnumerable");
   methods("Promise", Promise.prototype, "then");
-  methods("RegExp", RegExp.prototype, "exec toString");
-  methods("Set", Set.prototype, "add clear delete forEach has");
-  methods("String", String.prototype, `charCodeAt codePointAt endsWith includes indexOf isWellFormed lastIndexOf
-    padEnd padStart repeat replaceAll slice split startsWith substring toLowerCase toUpperCase toWellFormed trim
-    valueOf`);
+  methods("RegExp", RegExp.prototype, "toString");
+  methods("Set", Set.prototype, "forEach");
+  methods("String", String.prototype, `charCodeAt endsWith includes indexOf isWellFormed padEnd padStart repeat
+    replaceAll slice split startsWith toLowerCase toUpperCase toWellFormed trim valueOf`);
   methods("Symbol", Symbol.prototype, "toString valueOf");
-  methods("WeakMap", WeakMap.prototype, "delete get has set");
   methods("WeakRef", WeakRef.prototype, "deref");
-  methods("WeakSet", WeakSet.prototype, "add has");
   getters("ArrayBuffer", ArrayBuffer.prototype, "byteLength detached");
   getters("DataView", DataView.prototype, "buffer byteLength byteOffset");
   getters("Map", Map.prototype, "size");
-  getters("RegExp", RegExp.prototype, "flags source");
   getters("Set", Set.prototype, "size");
-  getters("Symbol", Symbol.prototype, "description");
   const TypedArray = getPrototypeOf(Uint8Array);
-  methods("TypedArray", TypedArray.prototype, "fill set slice subarray");
+  methods("TypedArray", TypedArray.prototype, "set");
   getters("TypedArray", TypedArray.prototype, "@@toStringTag buffer byteLength byteOffset length");
 
   // Constructors by what TypedArrayPrototypeGetSymbolToStringTag says.
@@ -108,11 +99,9 @@
     Int8Array, Uint16Array, Uint32Array, Uint8Array, Uint8ClampedArray,
   };
 
-  primordials.ArrayPrototypeSymbolIterator = uncurryThis(Array.prototype[Symbol.iterator]);
   primordials.IteratorPrototype = getPrototypeOf(getPrototypeOf([][Symbol.iterator]()));
   primordials.AsyncIteratorPrototype = getPrototypeOf(getPrototypeOf(async function* () {}.prototype));
   primordials.ObjectPrototype = Object.prototype;
-  primordials.FunctionPrototype = Function.prototype;
   primordials.ErrorPrototype = Error.prototype;
   primordials.globalThis = globalThis;
   primordials.uncurryThis = uncurryThis;
@@ -133,7 +122,6 @@
   primordials.SafeMap = makeSafe(Map, class SafeMap extends Map { constructor() { super(); } });
   primordials.SafeSet = makeSafe(Set, class SafeSet extends Set { constructor() { super(); } });
   primordials.SafeWeakMap = makeSafe(WeakMap, class SafeWeakMap extends WeakMap { constructor() { super(); } });
-  primordials.SafeWeakSet = makeSafe(WeakSet, class SafeWeakSet extends WeakSet { constructor() { super(); } });
 
   internals.primordials = freeze(primordials);
 })
