@@ -37,10 +37,10 @@ func TestResolveNamesEveryProblemWithItsPlace(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		`main.js:1:1: cannot import "./missing.js": no such file or directory`,
-		`main.js:2:1: cannot import "lodash": only relative imports`,
-		`broken.js:2:12: SyntaxError: `,
-		`main.js:4:1: cannot import "./c": no such file; did you mean "./c.js"?`,
+		`main.js:1:8: cannot import "./missing.js": no such file or directory`,
+		`main.js:2:15: cannot import "lodash": only relative imports`,
+		`broken.js:3:1: SyntaxError: `,
+		`main.js:4:8: cannot import "./c": no such file; did you mean "./c.js"?`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)
@@ -62,9 +62,9 @@ func TestResolveWithoutTheMainFile(t *testing.T) {
 }
 
 func TestStartErrorsNameThePlace(t *testing.T) {
-	lockThread(t)
+	watchThread(t)
 	for source, want := range map[string]string{
-		"\nthrow new TypeError('at the top')":     "app.js:2:1: TypeError: at the top",
+		"\nthrow new TypeError('at the top')":     "app.js:2:7: TypeError: at the top",
 		"import { a } from './app.js'":            "app.js:1:10: SyntaxError: ",
 		"export default {}":                       "fetch",
 		"export const x = 1":                      "default",
@@ -74,11 +74,6 @@ func TestStartErrorsNameThePlace(t *testing.T) {
 		"crypto.randomUUID()":                     "top level",
 		"for (;;);":                               "terminated",
 	} {
-		if source == "for (;;);" {
-			if err := WatchThread(); err != nil {
-				t.Fatal(err)
-			}
-		}
 		app, err := resolve(t, "{}", "app.js", source)
 		if err != nil {
 			t.Fatal(err)

@@ -35,6 +35,15 @@ func lockThread(t testing.TB) {
 	t.Cleanup(runtime.UnlockOSThread)
 }
 
+// watchThread puts the test's thread under CPU limits.
+func watchThread(t testing.TB) {
+	t.Helper()
+	lockThread(t)
+	if err := WatchThread(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // writeFiles makes a folder with files, given as name, content, name, content …
 func writeFiles(t testing.TB, files ...string) string {
 	folder := t.TempDir()

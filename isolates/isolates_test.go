@@ -282,20 +282,18 @@ func TestEnv(t *testing.T) {
 	}
 }
 
-func TestEndlessLoopEndsItsIsolateOnly(t *testing.T) {
-	lockThread(t)
-	if err := WatchThread(); err != nil {
-		t.Fatal(err)
-	}
+func TestLimitsEndEveryLoop(t *testing.T) {
 	limits := Options{Wake: -1, CPULimit: 50 * time.Millisecond}
 	for name, body := range map[string]string{
 		"loop":       `for (;;);`,
 		"microtasks": `const again = () => queueMicrotask(again); again();`,
 		"promises":   `return (async () => { for (;;) await null; })();`,
 		"regexp":     `/^(a+)+$/.test("a".repeat(64) + "b");`,
+		"allocation": `const all = []; for (;;) { all.push(new Array(100)); if (all.length > 9) all.length = 0; }`,
 		"caught":     `for (;;) try { for (;;); } catch {} finally { continue; }`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			watchThread(t)
 			bad := startApp(t, limits, `export default { fetch(r) { `+body+` } }`)
 			good := startApp(t, limits, `export default { fetch(r) { return new Response("fine") } }`)
 			request(t, bad, 1, get)

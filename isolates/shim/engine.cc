@@ -151,10 +151,9 @@ void OnImportMeta(v8::Local<v8::Context> context, v8::Local<v8::Module> module,
                   v8::Local<v8::Object> meta) {
   v8::Isolate* isolate = context->GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);
-  if (self->linking == nullptr) return;
-  for (size_t i = 0; i < self->linking->size(); i++) {
-    if ((*self->linking)[i] != module) continue;
-    std::string url = "file:///" + std::string(self->graph[i].name.data, self->graph[i].name.length);
+  for (size_t i = 0; i < self->modules.size(); i++) {
+    if (self->modules[i] != module) continue;
+    const std::string& url = self->urls[i];
     v8::Local<v8::String> value;
     if (v8::String::NewFromUtf8(isolate, url.data(), v8::NewStringType::kNormal,
                                 static_cast<int>(url.size()))
@@ -210,13 +209,13 @@ v8::MaybeLocal<v8::Module> ResolveImport(v8::Local<v8::Context> context,
   nano_isolate* self = nano_isolate::From(isolate);
   v8::String::Utf8Value wanted(isolate, specifier);
   std::string_view wanted_view(*wanted, wanted.length());
-  for (size_t i = 0; i < self->linking->size(); i++) {
-    if ((*self->linking)[i] != referrer) continue;
+  for (size_t i = 0; i < self->modules.size(); i++) {
+    if (self->modules[i] != referrer) continue;
     const nano_module& module = self->graph[i];
     for (size_t k = 0; k < module.import_count; k++) {
       const nano_bytes& name = module.import_names[k];
       if (std::string_view(name.data, name.length) == wanted_view)
-        return (*self->linking)[module.import_targets[k]].Get(isolate);
+        return self->modules[module.import_targets[k]].Get(isolate);
     }
   }
   isolate->ThrowException(v8::Exception::Error(v8::String::Concat(
@@ -247,9 +246,11 @@ bool LinkAndEvaluate(nano_isolate* self, v8::Local<v8::Context> context, size_t 
       *error = Describe(isolate, context, caught);
       return false;
     }
-    self->linking->emplace_back(isolate, module);
+    self->modules.emplace_back(isolate, module);
+    self->urls.push_back("file:///" +
+                         std::string(self->graph[i].name.data, self->graph[i].name.length));
   }
-  v8::Local<v8::Module> main = (*self->linking)[0].Get(isolate);
+  v8::Local<v8::Module> main = self->modules[0].Get(isolate);
   v8::Local<v8::Value> result;
   if (main->InstantiateModule(context, ResolveImport).IsNothing() ||
       !main->Evaluate(context).ToLocal(&result)) {
@@ -283,7 +284,7 @@ bool CallStart(nano_isolate* self, v8::Local<v8::Context> context, nano_bytes ap
     *error = "the runtime has no start hook";
     return false;
   }
-  v8::Local<v8::Value> arguments[] = {(*self->linking)[0].Get(isolate)->GetModuleNamespace(), env,
+  v8::Local<v8::Value> arguments[] = {self->modules[0].Get(isolate)->GetModuleNamespace(), env,
                                       name};
   if (start->Call(context, v8::Undefined(isolate), 3, arguments).IsEmpty()) {
     *error = Describe(isolate, context, caught);
@@ -505,6 +506,7 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
 void nano_isolate_dispose(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   self->rejections.clear();
+  self->modules.clear();
   self->url_components.Reset();
   self->arena.words.Reset();
   self->tick.Reset();
@@ -544,16 +546,13 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
 int nano_isolate_load(nano_isolate* self, const nano_module* modules, size_t count,
                       nano_bytes app_name, nano_bytes env_json, char** error) {
   Scope scope(self);
-  std::vector<v8::Global<v8::Module>> linking;
   std::string problem;
-  self->linking = &linking;
   self->graph = modules;
   WatchScope watch(self, kStartLimitMilliseconds);
   SetStarting(self, scope.context, true);
   bool loaded = LinkAndEvaluate(self, scope.context, count, &problem) &&
                 CallStart(self, scope.context, app_name, env_json, &problem);
   SetStarting(self, scope.context, false);
-  self->linking = nullptr;
   self->graph = nullptr;
   if (!loaded) *error = CopyOut(problem);
   return loaded ? 0 : -1;

@@ -70,9 +70,10 @@ struct nano_isolate {
   uint32_t* url_components_data = nullptr;
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections;
-  // While modules are linked: the modules, and the resolved graph that Go passed.
-  std::vector<v8::Global<v8::Module>>* linking = nullptr;
-  const nano_module* graph = nullptr;
+  // The app's modules in the order of the graph that Go passed, and their URLs for import.meta.
+  std::vector<v8::Global<v8::Module>> modules;
+  std::vector<std::string> urls;
+  const nano_module* graph = nullptr;  // while they are linked
 
   static nano_isolate* From(v8::Isolate* isolate) {
     return static_cast<nano_isolate*>(isolate->GetData(0));

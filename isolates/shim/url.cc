@@ -17,9 +17,20 @@ std::string Text(v8::Isolate* isolate, v8::Local<v8::Value> value) {
   return utf8;
 }
 
+// Components is the memory of the array that JavaScript gets by the op urlComponents.
+uint32_t* Components(v8::Isolate* isolate) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self->url_components_data == nullptr) {
+    v8::Local<v8::ArrayBuffer> buffer =
+        v8::ArrayBuffer::New(isolate, kComponents * sizeof(uint32_t));
+    self->url_components_data = static_cast<uint32_t*>(buffer->Data());
+    self->url_components.Reset(isolate, v8::Uint32Array::New(buffer, 0, kComponents));
+  }
+  return self->url_components_data;
+}
+
 void Publish(v8::Isolate* isolate, const ada::url_aggregator& url) {
-  uint32_t* to = nano_isolate::From(isolate)->url_components_data;
-  if (to == nullptr) return;
+  uint32_t* to = Components(isolate);
   const ada::url_components& parts = url.get_components();
   to[0] = parts.protocol_end;
   to[1] = parts.username_end;
@@ -81,15 +92,8 @@ void urlCanParse(Info info) {
 
 void urlComponents(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
-  nano_isolate* self = nano_isolate::From(isolate);
-  if (self == nullptr) return;
-  if (self->url_components.IsEmpty()) {
-    v8::Local<v8::ArrayBuffer> buffer =
-        v8::ArrayBuffer::New(isolate, kComponents * sizeof(uint32_t));
-    self->url_components_data = static_cast<uint32_t*>(buffer->Data());
-    self->url_components.Reset(isolate, v8::Uint32Array::New(buffer, 0, kComponents));
-  }
-  info.GetReturnValue().Set(self->url_components.Get(isolate));
+  Components(isolate);
+  info.GetReturnValue().Set(nano_isolate::From(isolate)->url_components.Get(isolate));
 }
 
 }  // namespace nano::ops
