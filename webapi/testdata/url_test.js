@@ -1,0 +1,176 @@
+import { equal, shape, suite, throws } from "./check.js";
+
+const PARTS = ["href", "origin", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search",
+  "hash"];
+
+export default suite({
+  "shapes"() {
+    shape(URL, 1, { toJSON: 0, toString: 0 }, [...PARTS, "searchParams"], { canParse: 1, parse: 1 });
+    shape(URLSearchParams, 0, {
+      append: 2, delete: 1, get: 1, getAll: 1, has: 1, set: 2, sort: 0, forEach: 1, entries: 0, keys: 0, values: 0,
+      toString: 0,
+    }, ["size"]);
+    equal(URLSearchParams.prototype[Symbol.iterator], URLSearchParams.prototype.entries);
+    const iterator = new URLSearchParams("a=1").keys();
+    equal(Object.prototype.toString.call(iterator), "[object URLSearchParams Iterator]");
+    equal(Object.prototype.toString.call(new URL("a:b")), "[object URL]");
+    throws(TypeError, () => iterator.next.call({}), "Illegal invocation");
+  },
+
+  "parts"() {
+    for (const [input, base, ...want] of [
+      ["http://u:p@example.com:81/a/../b?q=1#f", undefined, "http://u:p@example.com:81/b?q=1#f",
+        "http://example.com:81", "http:", "u", "p", "example.com:81", "example.com", "81", "/b", "?q=1", "#f"],
+      ["HTTPS://EXAMPLE.com:443", undefined, "https://example.com/", "https://example.com", "https:", "", "",
+        "example.com", "example.com", "", "/", "", ""],
+      ["../x?#", "http://h/a/b/c", "http://h/a/x?#", "http://h", "http:", "", "", "h", "h", "", "/a/x", "", ""],
+      ["//other/y", "ftp://h/a", "ftp://other/y", "ftp://other", "ftp:", "", "", "other", "other", "", "/y", "", ""],
+      ["mailto:a@b?c", undefined, "mailto:a@b?c", "null", "mailto:", "", "", "", "", "", "a@b", "?c", ""],
+      ["web+x:/.//p", undefined, "web+x:/.//p", "null", "web+x:", "", "", "", "", "", "//p", "", ""],
+      ["file:///C|/x", undefined, "file:///C:/x", "null", "file:", "", "", "", "", "", "/C:/x", "", ""],
+      ["blob:https://h:8/id", undefined, "blob:https://h:8/id", "https://h:8", "blob:", "", "", "", "", "",
+        "https://h:8/id", "", ""],
+      ["http://[::1]:80/%7Ea b\u00e9?\u00e9#\u00e9", undefined, "http://[::1]/%7Ea%20b%C3%A9?%C3%A9#%C3%A9",
+        "http://[::1]", "http:", "", "", "[::1]", "[::1]", "", "/%7Ea%20b%C3%A9", "?%C3%A9", "#%C3%A9"],
+      ["http://b\u00fccher.example", undefined, "http://xn--bcher-kva.example/", "http://xn--bcher-kva.example", "http:",
+        "", "", "xn--bcher-kva.example", "xn--bcher-kva.example", "", "/", "", ""],
+      ["http://only@h", undefined, "http://only@h/", "http://h", "http:", "only", "", "h", "h", "", "/", "", ""],
+      ["http://:pw@h", undefined, "http://:pw@h/", "http://h", "http:", "", "pw", "h", "h", "", "/", "", ""],
+      ["http://0x7f.1/", undefined, "http://127.0.0.1/", "http://127.0.0.1", "http:", "", "", "127.0.0.1", "127.0.0.1",
+        "", "/", "", ""],
+    ]) {
+      const url = new URL(input, base);
+      equal(PARTS.map((part) => url[part]), want, input);
+      equal([`${url}`, url.toJSON(), JSON.stringify({ url })], [want[0], want[0], JSON.stringify({ url: want[0] })]);
+    }
+  },
+
+  "what is no URL"() {
+    for (const [input, base] of [["/x"], ["http://"], ["http://a b"], ["http://h:99999"], [""], ["x", "mailto:a"],
+      ["http://[::1"], ["http://1.2.3.4.5.256"]]) {
+      throws(TypeError, () => new URL(input, base), "Invalid URL");
+      equal([URL.canParse(input, base), URL.parse(input, base)], [false, null], input);
+    }
+    throws(TypeError, () => new URL());
+    throws(TypeError, () => URL("http://h"));
+    throws(TypeError, () => new URL(Symbol()));
+    equal(URL.canParse("x", "http://h"), true);
+    equal(URL.parse("x", "http://h").href, "http://h/x");
+  },
+
+  "setters"() {
+    const start = "http://u:p@example.com:81/b?q=1#f";
+    for (const [part, value, want] of [
+      ["href", "https://h", "https://h/"], ["protocol", "https", "https://u:p@example.com:81/b?q=1#f"],
+      ["protocol", "mailto", start], ["username", "x y", "http://x%20y:p@example.com:81/b?q=1#f"],
+      ["username", "", "http://:p@example.com:81/b?q=1#f"], ["password", "", "http://u@example.com:81/b?q=1#f"],
+      ["host", "h:82", "http://u:p@h:82/b?q=1#f"], ["host", "", start], ["hostname", "h", "http://u:p@h:81/b?q=1#f"],
+      ["port", "80", "http://u:p@example.com/b?q=1#f"], ["port", "8x", "http://u:p@example.com:8/b?q=1#f"],
+      ["port", "x", start], ["port", "", "http://u:p@example.com/b?q=1#f"],
+      ["pathname", "a b/../c?", "http://u:p@example.com:81/c%3F?q=1#f"],
+      ["search", "?x=\u00e9", "http://u:p@example.com:81/b?x=%C3%A9#f"], ["search", "", "http://u:p@example.com:81/b#f"],
+      ["hash", "a b", "http://u:p@example.com:81/b?q=1#a%20b"], ["hash", "", "http://u:p@example.com:81/b?q=1"],
+    ]) {
+      const url = new URL(start);
+      url[part] = value;
+      equal(url.href, want, `${part} = ${value}`);
+      equal(new URL(url.href)[part], url[part], `${part} after ${value}`);
+    }
+    const url = new URL(start);
+    throws(TypeError, () => { url.href = "nonsense"; });
+    equal(url.href, start);
+  },
+
+  "searchParams and the URL follow each other"() {
+    const url = new URL("http://h/p?a=1&b=2#f");
+    const { searchParams } = url;
+    equal(url.searchParams === searchParams, true);
+    searchParams.append("c", "x y&");
+    equal(url.href, "http://h/p?a=1&b=2&c=x+y%26#f");
+    searchParams.delete("a");
+    searchParams.set("b", "3");
+    equal(url.search, "?b=3&c=x+y%26");
+    url.search = "?z=%41&y=+";
+    equal([...searchParams], [["z", "A"], ["y", " "]]);
+    searchParams.sort();
+    equal(url.search, "?y=+&z=A");
+    searchParams.delete("y");
+    searchParams.delete("z");
+    equal(url.href, "http://h/p#f");
+    url.href = "http://h/?n=1";
+    equal(searchParams.get("n"), "1");
+  },
+
+  "URLSearchParams of everything"() {
+    for (const [init, want] of [
+      [undefined, ""], ["", ""], ["?a=1&a=2&&b&=c&d=%zz%4", "a=1&a=2&b=&=c&d=%25zz%254"], ["a+b=%C3%A9%FF", "a+b=%C3%A9%EF%BF%BD"],
+      [[["a", "1"], ["a", "2"]], "a=1&a=2"], [{ a: 1, "b c": null }, "a=1&b+c=null"], [new Map([["m", "1"]]), "m=1"],
+      [new URLSearchParams("x=1&x=2"), "x=1&x=2"], [new FormData(), ""], [null, "null="], [5, "5="],
+      ["\ud800=\udc00x", "%EF%BF%BD=%EF%BF%BDx"], [{ "\ud800": "1", "\ufffd": "2" }, "%EF%BF%BD=2"],
+      ["~!'()*-._=\u{1F600}", "%7E%21%27%28%29*-._=%F0%9F%98%80"], ["\ufeffa=1", "%EF%BB%BFa=1"],
+    ]) equal(`${new URLSearchParams(init)}`, want, String(init));
+    throws(TypeError, () => new URLSearchParams([["a"]]));
+    throws(TypeError, () => new URLSearchParams([1]));
+    throws(TypeError, () => new URLSearchParams({ [Symbol.iterator]: 1 }));
+    throws(TypeError, () => new URLSearchParams(Symbol()));
+  },
+
+  "URLSearchParams methods"() {
+    const params = new URLSearchParams("a=1&b=2&a=3");
+    equal([params.size, params.get("a"), params.get("x"), params.getAll("a"), params.getAll("x")],
+      [3, "1", null, ["1", "3"], []]);
+    equal([params.has("a"), params.has("a", "3"), params.has("a", "4"), params.has("a", undefined)],
+      [true, true, false, true]);
+    params.delete("a", "1");
+    equal(`${params}`, "b=2&a=3");
+    params.set("a", "4");
+    params.set("c", "5");
+    equal(`${params}`, "b=2&a=4&c=5");
+    equal([[...params.keys()], [...params.values()], [...params.entries()][0]],
+      [["b", "a", "c"], ["2", "4", "5"], ["b", "2"]]);
+    const seen = [];
+    params.forEach(function (value, name, list) { seen.push([name, value, list === params, this.x]); }, { x: 1 });
+    equal(seen[2], ["c", "5", true, 1]);
+    throws(TypeError, () => params.append("a"), "2 arguments required");
+    throws(TypeError, () => params.forEach(1));
+  },
+
+  "sorting is stable and by code units"() {
+    const params = new URLSearchParams([["z", 1], ["\ufffd", 2], ["\ud83c\udf08", 3], ["a", 4], ["z", 0], ["", 5], ["aa", 6]]);
+    params.sort();
+    equal([...params], [["", "5"], ["a", "4"], ["aa", "6"], ["z", "1"], ["z", "0"], ["\ud83c\udf08", "3"], ["\ufffd", "2"]]);
+    const many = new URLSearchParams();
+    for (let i = 0; i < 500; i++) many.append(`k${(i * 7919) % 50}`, i);
+    const want = [...many].map(([name, value], index) => ({ name, value, index }))
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.index - b.index)).map(({ name, value }) => [name, value]);
+    many.sort();
+    equal([...many], want);
+  },
+
+  "iteration sees changes"() {
+    const params = new URLSearchParams("a=1&b=2&c=3");
+    const seen = [];
+    for (const [name] of params) {
+      seen.push(name);
+      if (name === "a") params.delete("a");
+      if (seen.length === 2) params.append("d", "4");
+    }
+    equal(seen, ["a", "c", "d"]);
+  },
+
+  "patched built-ins do not matter"() {
+    const { slice, indexOf } = String.prototype;
+    const iterator = Array.prototype[Symbol.iterator];
+    String.prototype.slice = String.prototype.indexOf = () => "patched";
+    Array.prototype[Symbol.iterator] = () => { throw new Error("called a patched method"); };
+    let got;
+    try {
+      const url = new URL("http://h/p?a=%41#f");
+      got = url.pathname + url.searchParams.get("a") + url.hash + new URLSearchParams({ b: "1" });
+    } finally {
+      Object.assign(String.prototype, { slice, indexOf });
+      Array.prototype[Symbol.iterator] = iterator;
+    }
+    equal(got, "/pA#fb=1");
+  },
+});
