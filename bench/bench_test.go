@@ -119,6 +119,13 @@ ok  	nano/http1	1.2s
 	}
 }
 
+func TestComplaint(t *testing.T) {
+	output := "BenchmarkA-2 1 5 ns/op\n\none\ntwo\nthree\nfour\n--- FAIL: BenchmarkB\nFAIL\n"
+	if got, want := complaint([]byte(output)), "two / three / four / --- FAIL: BenchmarkB / FAIL"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestSwitchesSince(t *testing.T) {
 	sum, threads := switchesSince(map[string]int64{"a/1": 5, "b/2": 7, "gone/3": 1}, map[string]int64{"a/1": 5, "b/2": 9, "new/4": 3})
 	if sum != 5 || len(threads) != 2 || threads["b/2"] != 2 || threads["new/4"] != 3 {

@@ -45,7 +45,7 @@ func (b *bench) runMicro(ctx context.Context) (results []microResult, failures [
 		command.Dir = b.root
 		output, err := command.CombinedOutput()
 		if err != nil {
-			failures = append(failures, fmt.Sprintf("%s %s: %v: %s", job.Package, job.Pattern, err, lastLine(output)))
+			failures = append(failures, fmt.Sprintf("%s %s: %v: %s", job.Package, job.Pattern, err, complaint(output)))
 		}
 		results = append(results, parseBenchmarks(job.Package, string(output))...)
 	}
@@ -84,8 +84,13 @@ func parseBenchmarks(packageName, output string) []microResult {
 	return results
 }
 
-// lastLine returns the last line that is not empty.
-func lastLine(output []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-	return lines[len(lines)-1]
+// complaint returns the lines of go test's output that are no results: at most the last five.
+func complaint(output []byte) string {
+	var lines []string
+	for line := range strings.Lines(string(output)) {
+		if text := strings.TrimSpace(line); text != "" && !benchmarkLine.MatchString(text) {
+			lines = append(lines, text)
+		}
+	}
+	return strings.Join(lines[max(len(lines)-5, 0):], " / ")
 }
