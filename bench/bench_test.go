@@ -243,6 +243,12 @@ func TestFormats(t *testing.T) {
 	if got := thousands(1000005); got != "1,000,005" {
 		t.Errorf("got %s", got)
 	}
+	if got := figure(10070.4); got != "10,070" {
+		t.Errorf("got %s", got)
+	}
+	if got := figure(0.78931); got != "0.7893" {
+		t.Errorf("got %s", got)
+	}
 	if got := milliseconds(1234 * time.Microsecond); got != "1.23 ms" {
 		t.Errorf("got %s", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -231,7 +232,7 @@ func (r *results) writeMicro(page *strings.Builder) {
 	for _, micro := range r.Micro {
 		var metrics []string
 		for _, unit := range micro.Units {
-			metrics = append(metrics, fmt.Sprintf("%.4g %s", micro.Metrics[unit], unit))
+			metrics = append(metrics, figure(micro.Metrics[unit])+" "+unit)
 		}
 		rows = append(rows, []string{strings.TrimPrefix(micro.Package, "./"), strings.TrimPrefix(micro.Name, "Benchmark"), strings.Join(metrics, ", ")})
 	}
@@ -285,6 +286,14 @@ func thousands(number int64) string {
 		return fmt.Sprint(number)
 	}
 	return thousands(number/1000) + fmt.Sprintf(",%03d", number%1000)
+}
+
+// figure writes a number with at least three significant figures.
+func figure(value float64) string {
+	if value >= 1000 {
+		return thousands(int64(math.Round(value)))
+	}
+	return fmt.Sprintf("%.4g", value)
 }
 
 // oneLine makes a failure fit into a list or a table.
