@@ -89,10 +89,8 @@ func (l *Loop) forceDrain() {
 // end frees what the loop owns, after it has drained.
 func (l *Loop) end() error {
 	l.mailbox.Close()
-	if l.wakeArmed {
-		l.operations++
-		l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
-	}
+	l.operations++
+	l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
 	for l.wakeArmed || l.operations != 0 {
 		if err := l.ring.Enter(true, -1); err != nil {
 			return fmt.Errorf("loop: %w", err)

@@ -261,11 +261,8 @@ func (l *Loop) handle(completion *uring.Completion) {
 	case opAccept:
 		l.accepted(&l.listeners[index], completion)
 	case opWake:
-		l.wakeArmed = false
 		l.pumpTasks()
-		if !l.isDrained() {
-			l.armWake()
-		}
+		l.armWake()
 	case opCancelAccept, opCloseListener, opCloseRefused:
 		l.operations--
 	default:

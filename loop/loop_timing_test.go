@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,16 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+	b.Run("pipelined", func(b *testing.B) { // 16 at a time
+		l, _ := newScripted(b, strings.Repeat(plainRequest, 16), 8, nil)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for target := l.stats.Requests + uint64(b.N); l.stats.Requests < target; {
+			if err := l.tick(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("accesslog", func(b *testing.B) {
 		l, ring := newScripted(b, plainRequest, 64, func(o *Options) { o.AccessLog = discard{} })
 		b.ReportAllocs()

@@ -2,11 +2,13 @@ package loop
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +78,58 @@ func TestServesRequests(t *testing.T) {
 	}
 	if sum.Requests != 400 {
 		t.Errorf("%d requests counted, want 400", sum.Requests)
+	}
+}
+
+// failingRing is a ring that fails when it is told to.
+type failingRing struct {
+	uring.Ring
+	failing *atomic.Bool
+}
+
+var errRing = errors.New("the ring broke")
+
+func (r failingRing) Enter(wait bool, timeout time.Duration) error {
+	if r.failing.Load() {
+		return errRing
+	}
+	return r.Ring.Enter(wait, timeout)
+}
+
+// TestLoopFails: when one loop fails, the others drain, and the node says why.
+func TestLoopFails(t *testing.T) {
+	var made atomic.Int32
+	var failing, never atomic.Bool
+	node, err := Start(NodeOptions{
+		Loops:  2,
+		Listen: []string{"127.0.0.1:0"},
+		NewRing: func() (uring.Ring, error) {
+			ring, err := uring.New(uring.Config{Entries: 64, Buffers: 16})
+			if made.Add(1) == 1 {
+				return failingRing{ring, &failing}, err
+			}
+			return failingRing{ring, &never}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing.Store(true)
+	for _, l := range node.loops {
+		l.waker.Signal()
+	}
+	if err := node.Wait(); !errors.Is(err, errRing) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOnThread: what a loop's thread must be prepared with runs on it, and its failure is Start's.
+func TestOnThread(t *testing.T) {
+	cause := errors.New("not on this thread")
+	calls := 0
+	_, err := Start(NodeOptions{Loops: 1, OnThread: func() error { calls++; return cause }})
+	if !errors.Is(err, cause) || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
 	}
 }
 
