@@ -4,8 +4,8 @@
   "use strict";
   const {
     Error, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
-    ReflectApply, ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator,
-    SymbolToStringTag, TypeError, globalThis,
+    ReflectApply, ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed,
+    SymbolIterator, SymbolToStringTag, TypeError, globalThis,
   } = internals.primordials;
   const { loadScript } = ops;
 

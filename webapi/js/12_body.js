@@ -97,7 +97,8 @@
   // Not by slicing views: their species could be the app's.
   function copyOfRange(buffer, offset, length) {
     const copy = new Uint8Array(length);
-    TypedArrayPrototypeSet(copy, new Uint8Array(buffer, offset, length));
+    // A detached buffer has length 0, and no view can be made of it.
+    if (length !== 0) TypedArrayPrototypeSet(copy, new Uint8Array(buffer, offset, length));
     return copy;
   }
 

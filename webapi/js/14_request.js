@@ -149,7 +149,7 @@
         if (typeof body !== "string" && body.stream !== null) {
           if (this.#options.keepalive) throw new TypeError(context + ": keepalive is not supported with a stream.");
           if (members.duplex === undefined) {
-            throw new TypeError(context + ": The `duplex` member must be specified for a request with a streaming body");
+            throw new TypeError(context + ": a body that is a stream needs the member duplex: 'half'.");
           }
           if (this.#options.mode === "no-cors") {
             throw new TypeError(context + ": a streaming body needs mode 'cors' or 'same-origin'.");

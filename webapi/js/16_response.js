@@ -4,7 +4,9 @@
 // body the string that was given, until the app asks for more.
 (function (ops, internals) {
   "use strict";
-  const { JSONStringify, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError } = internals.primordials;
+  const {
+    JSONStringify, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError,
+  } = internals.primordials;
   const { respond, urlParse } = ops;
   const {
     SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,

@@ -32,7 +32,6 @@
   const CLASS_ERROR = 1;
   const CLASS_PROMISE = 2;
   const CLASS_TYPED_ARRAY = 15;
-  const PROMISE_PENDING = 0;
   const PROMISE_FULFILLED = 1;
 
   const HEAD_TEXT = "content-type: text/plain;charset=UTF-8\r\n";
@@ -131,18 +130,11 @@
 
   // Goes on with what the handler returned, if that is no Response.
   function resolve(exchange, result) {
-    if (classify(result) === CLASS_PROMISE) {
-      const state = promiseState(result);
-      if (state === PROMISE_FULFILLED) {
-        deliver(exchange, promiseResult(result));
-      } else if (state === PROMISE_PENDING) {
-        active.set(exchange.id, exchange);
-        settle(exchange, result);
-      } else {
-        fail(exchange, promiseResult(result)); // which marks it as handled
-      }
+    if (classify(result) === CLASS_PROMISE && promiseState(result) === PROMISE_FULFILLED) {
+      deliver(exchange, promiseResult(result));
     } else if (webidl.isObject(result)) {
-      // It may be a promise of another make, with `then`; await finds out.
+      // A promise that is pending; or rejected: awaiting it tells V8 that it is handled. Or something with
+      // `then`, a promise of another make.
       active.set(exchange.id, exchange);
       settle(exchange, result);
     } else {

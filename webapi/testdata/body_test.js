@@ -141,6 +141,18 @@ export default suite({
     await rejects(TypeError, () => new Response("x", { headers: { "content-type": "multipart/form-data" } }).formData());
   },
 
+  async "detached buffers are empty"() {
+    const bytes = utf8("abc");
+    const { buffer } = bytes;
+    buffer.transfer();
+    equal(await new Response(bytes).text(), "");
+    equal(await new Response(buffer).text(), "");
+    const response = new Response("abc");
+    const read = await response.bytes();
+    read.buffer.transfer();
+    equal(response.bodyUsed, true);
+  },
+
   async "a body is what it was when it was given"() {
     const params = new URLSearchParams("a=1");
     const response = new Response(params);
