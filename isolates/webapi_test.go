@@ -382,13 +382,19 @@ func TestStreams(t *testing.T) {
 		"queued": {`new ReadableStream({ start(c) { for (const x of ["a", "", "b", "c"]) c.enqueue(encode(x)); c.close() } })`, "abc", false, ""},
 		"many empty chunks": {`new ReadableStream({ start(c) { for (let i = 0; i < 50000; i++) c.enqueue(encode("")); c.enqueue(encode("x")); c.close() } })`,
 			"x", false, ""},
-		"empty":      {`new ReadableStream({ start(c) { c.close() } })`, "", false, ""},
-		"pulled":     {`(() => { let n = 0; return new ReadableStream({ async pull(c) { await null; if (n++ < 5) c.enqueue(encode("p" + n)); else c.close() } }) })()`, "p1p2p3p4p5", false, ""},
-		"bytes":      {`new ReadableStream({ type: "bytes", start(c) { c.enqueue(encode("ab")); c.close() } })`, "ab", false, ""},
-		"string":     {`new ReadableStream({ start(c) { c.enqueue(encode("a")); c.enqueue("b") }, cancel(e) { console.log("cancelled", e.name) } })`, "a", true, "chunks must be Uint8Arrays"},
-		"number":     {`new ReadableStream({ start(c) { c.enqueue(1) } })`, "", true, "gave a number"},
-		"error":      {`new ReadableStream({ start(c) { c.enqueue(encode("a")) }, pull(c) { c.error(new RangeError("broke")) } })`, "a", true, "broke"},
-		"late error": {`(() => { let n = 0; return new ReadableStream({ pull(c) { if (n++ < 2) c.enqueue(encode("a")); else throw new RangeError("broke") } }, { highWaterMark: 0 }) })()`, "aa", true, "broke"},
+		"empty": {`new ReadableStream({ start(c) { c.close() } })`, "", false, ""},
+		"one buffer for all chunks": {`(() => { const b = new Uint8Array(1); let n = 0; return new ReadableStream({ pull(c) {
+			if (n === 5) return c.close(); b[0] = 97 + n++; c.enqueue(b) } }, { highWaterMark: 0 }) })()`, "abcde", false, ""},
+		"large chunks": {`new ReadableStream({ start(c) { for (const [i, n] of [20000, 1, 70000, 5, 16384, 300000].entries())
+			c.enqueue(encode(String(i).repeat(n))); c.close() } })`, strings.Repeat("0", 20000) + "1" + strings.Repeat("2", 70000) +
+			"33333" + strings.Repeat("4", 16384) + strings.Repeat("5", 300000), false, ""},
+		"error at once": {`new ReadableStream({ async start(c) { await null; c.error("reason") } })`, "", true, "reason"},
+		"pulled":        {`(() => { let n = 0; return new ReadableStream({ async pull(c) { await null; if (n++ < 5) c.enqueue(encode("p" + n)); else c.close() } }) })()`, "p1p2p3p4p5", false, ""},
+		"bytes":         {`new ReadableStream({ type: "bytes", start(c) { c.enqueue(encode("ab")); c.close() } })`, "ab", false, ""},
+		"string":        {`new ReadableStream({ start(c) { c.enqueue(encode("a")); c.enqueue("b") }, cancel(e) { console.log("cancelled", e.name) } })`, "a", true, "chunks must be Uint8Arrays"},
+		"number":        {`new ReadableStream({ start(c) { c.enqueue(1) } })`, "", true, "gave a number"},
+		"error":         {`new ReadableStream({ start(c) { c.enqueue(encode("a")) }, pull(c) { c.error(new RangeError("broke")) } })`, "a", true, "broke"},
+		"late error":    {`(() => { let n = 0; return new ReadableStream({ pull(c) { if (n++ < 2) c.enqueue(encode("a")); else throw new RangeError("broke") } }, { highWaterMark: 0 }) })()`, "aa", true, "broke"},
 		"transform": {`(() => { const { readable, writable } = new TransformStream(); const w = writable.getWriter();
 			(async () => { for (const x of ["t", "r"]) await w.write(encode(x)); await w.close() })(); return readable })()`, "tr", false, ""},
 	} {
@@ -396,7 +402,7 @@ func TestStreams(t *testing.T) {
 			isolate := startApp(t, unlimited, encode+`export default { fetch(request) { return new Response(`+c.stream+`) } }`)
 			body, failed, log := stream(t, isolate, 3, get)
 			if body != c.body || failed != c.failed || !strings.Contains(log, c.logged) {
-				t.Errorf("got %q, failed %v, log %q", body, failed, log)
+				t.Errorf("got %.100q, failed %v, log %q", body, failed, log)
 			}
 			if c.logged == "" && log != "" {
 				t.Errorf("log %q", log)
@@ -558,5 +564,30 @@ func TestErrorsInTheLog(t *testing.T) {
 		if !strings.HasPrefix(log, "[4 7] ") || strings.Contains(log, "nano:") {
 			t.Errorf("%s: log %q", source, log)
 		}
+	}
+}
+
+// Chunks that are ready together leave as one piece, but no endless stream is read without end.
+func TestStreamIsReadAheadWithinBounds(t *testing.T) {
+	isolate := startApp(t, unlimited, `let pulls = 0; export default { fetch(request) {
+		if (request.url.endsWith("/pulls")) return new Response(String(pulls));
+		return new Response(new ReadableStream({ pull(c) { pulls++; c.enqueue(new Uint8Array(1000)) } })) } }`)
+	request(t, isolate, 3, get)
+	sizes := []int{}
+	for range 3 {
+		for _, record := range turn(t, isolate) {
+			if record.Kind == KindChunk {
+				sizes = append(sizes, len(record.Body))
+			}
+		}
+		isolate.AddSent(3)
+	}
+	if len(sizes) != 3 || sizes[1] < 10_000 || sizes[2] < 10_000 {
+		t.Errorf("pieces of %v bytes", sizes)
+	}
+	got := fetch(t, isolate, "GET /pulls HTTP/1.1\nHost: h\n\n")
+	var pulls int
+	if _, err := fmt.Sscan(string(got.Body), &pulls); err != nil || pulls > 500 {
+		t.Errorf("%s pulls", got.Body)
 	}
 }

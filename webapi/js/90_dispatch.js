@@ -6,9 +6,10 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, FunctionPrototypeCall, JSONParse, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys, SafeMap,
-    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith,
-    SymbolPrototypeToString, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag,
+    Error, FunctionPrototypeCall, JSONParse, MathMax, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys,
+    SafeMap, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
+    StringPrototypeStartsWith, SymbolPrototypeToString, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const {
     classify, constructorName, log, promiseResult, promiseState, remoteAddress, respond, respondChunk, respondEnd,
@@ -232,66 +233,119 @@
     exchange.pump = pump;
     if (exchange.gone || (exchange.words[exchange.offset + WORD_METHOD] & METHOD_MASK) === METHOD_HEAD) {
       // Nobody wants the body: of HEAD only the head is sent.
-      pump.stop(internals.domException("The body is not wanted.", "AbortError"), exchange.gone);
+      pump.abandon(internals.domException("The body is not wanted.", "AbortError"), exchange.gone);
       return;
     }
     active.set(exchange.id, exchange);
-    pump.pull();
+    pump.fill();
   }
 
-  // The read request of a streaming body: one chunk goes out, the next is read when it has left.
+  // Sends a streaming body, as the read request of its stream. One piece is on its way at a time; meanwhile
+  // chunks are read ahead, up to READ_AHEAD_BYTES, and those that wait together leave as one piece. They are
+  // copied at once: many an app fills the same buffer again for its next chunk.
   class Pump {
     exchange;
     reader;
+    waiting = null; // Uint8Array that begins with the bytes that wait to be sent
+    length = 0; // how many these are
+    reading = false; // the stream owes a chunk
+    filling = false;
+    sending = false; // a piece is on its way
+    finished = false; // nothing more is to be read
+    failed = false;
     ended = false;
-    reading = false;
-    again = false;
     constructor(exchange, reader) {
       this.exchange = exchange;
       this.reader = reader;
     }
 
-    // Reads until there is a chunk with bytes in it. A loop: chunks that wait in the stream come
-    // synchronously, and any number of them may be empty.
-    pull() {
-      this.reading = true;
-      do {
-        this.again = false;
+    // Reads what the stream has ready. A loop: such chunks come synchronously, from within read.
+    fill() {
+      this.filling = true;
+      while (!this.reading && !this.finished && this.length < READ_AHEAD_BYTES) {
+        this.reading = true;
         internals.streams.read(this.reader, this);
-      } while (this.again);
-      this.reading = false;
+        if (!this.sending && this.length >= PIECE_BYTES) this.send();
+      }
+      this.filling = false;
+      if (!this.sending) this.send();
     }
 
     chunkSteps(chunk) {
-      if (this.ended) return;
+      this.reading = false;
+      if (this.finished) return;
       if (classify(chunk) !== CLASS_TYPED_ARRAY || TypedArrayPrototypeGetSymbolToStringTag(chunk) !== "Uint8Array") {
         const error = new TypeError("the stream of a response body gave " + describe(chunk) +
           "; chunks must be Uint8Arrays");
-        log(LEVEL_UNCAUGHT, this.exchange.id, describeError(error));
-        this.stop(error, true);
-      } else if (TypedArrayPrototypeGetByteLength(chunk) !== 0) {
-        respondChunk(this.exchange.id, chunk);
-      } else if (this.reading) {
-        this.again = true;
-      } else {
-        this.pull();
+        this.finish(error, true);
+        internals.streams.cancelReader(this.reader, error);
+        return;
       }
+      const length = TypedArrayPrototypeGetByteLength(chunk);
+      if (length >= PIECE_BYTES && this.length === 0 && !this.sending) {
+        this.sending = true;
+        respondChunk(this.exchange.id, chunk);
+      } else {
+        this.append(chunk, length);
+      }
+      if (!this.filling) this.fill();
     }
 
     closeSteps() {
-      this.end(false);
+      this.reading = false;
+      if (!this.finished) this.finish(undefined, false);
     }
 
     errorSteps(reason) {
-      if (this.ended) return;
-      log(LEVEL_UNCAUGHT, this.exchange.id, describeError(reason));
-      this.end(true);
+      this.reading = false;
+      if (!this.finished) this.finish(reason, true);
     }
 
-    // Ends the response and cancels the stream.
-    stop(reason, failed) {
+    // The stream is at its end: what was read is still sent.
+    finish(error, failed) {
+      this.finished = true;
+      this.failed = failed;
+      if (failed) log(LEVEL_UNCAUGHT, this.exchange.id, describeError(error));
+      if (!this.filling && !this.sending) this.send();
+    }
+
+    append(chunk, length) {
+      const end = this.length + length;
+      if (this.waiting === null || end > TypedArrayPrototypeGetByteLength(this.waiting)) {
+        const grown = new Uint8Array(MathMax(end, 2 * this.length));
+        if (this.waiting !== null) TypedArrayPrototypeSet(grown, this.waiting);
+        this.waiting = grown;
+      }
+      TypedArrayPrototypeSet(this.waiting, chunk, this.length);
+      this.length = end;
+    }
+
+    // Sends what waits, as one piece, or the end. Never an empty piece, which would say that the body ends.
+    send() {
+      if (this.ended) return;
+      if (this.length !== 0) {
+        const piece = new Uint8Array(TypedArrayPrototypeGetBuffer(this.waiting), 0, this.length);
+        this.length = 0;
+        this.sending = true;
+        respondChunk(this.exchange.id, piece);
+      } else if (this.finished) {
+        this.end(this.failed);
+      }
+    }
+
+    // The piece has left.
+    sent() {
+      this.sending = false;
+      if (this.length !== 0 || this.finished) this.send();
+      if (!this.reading && !this.finished) this.fill();
+    }
+
+    // Ends the response without the rest, and cancels the stream.
+    abandon(reason, failed) {
+      const cancel = !this.finished;
+      this.finished = true;
       this.end(failed);
-      internals.streams.cancelReader(this.reader, reason);
+      if (cancel) internals.streams.cancelReader(this.reader, reason);
     }
 
     end(failed) {
@@ -303,10 +357,12 @@
       settleIfDone(this.exchange);
     }
   }
+  const PIECE_BYTES = 16 * 1024;
+  const READ_AHEAD_BYTES = 64 * 1024;
 
   function sent(id) {
     const exchange = active.get(id);
-    if (exchange !== undefined && exchange.pump !== null) exchange.pump.pull();
+    if (exchange !== undefined && exchange.pump !== null) exchange.pump.sent();
   }
 
   function gone(id) {
@@ -315,7 +371,7 @@
     exchange.gone = true;
     forget(exchange); // no more records come, and a promise that never settles must not keep it alive
     const reason = internals.domException("The client has disconnected.", "AbortError");
-    if (exchange.pump !== null) exchange.pump.stop(reason, true);
+    if (exchange.pump !== null) exchange.pump.abandon(reason, true);
     abortRequest(exchange.request, reason);
   }
 
