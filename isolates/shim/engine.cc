@@ -236,6 +236,24 @@ struct Scope {
   v8::Context::Scope context_scope;
 };
 
+bool RestoreContext(nano_isolate* self) {
+  v8::Isolate* isolate = self->isolate;
+  v8::Isolate::Scope scope(isolate);
+  v8::HandleScope handles(isolate);
+  isolate->AddMessageListener(OnMessage);
+  v8::Local<v8::Context> context;
+  v8::Local<v8::Object> internals;
+  v8::Local<v8::Value> tick;
+  if (!v8::Context::FromSnapshot(isolate, 0).ToLocal(&context) ||
+      !context->GetDataFromSnapshotOnce<v8::Object>(0).ToLocal(&internals) ||
+      !internals->Get(context, OneByte(isolate, "tick")).ToLocal(&tick) || !tick->IsFunction())
+    return false;
+  self->context.Reset(isolate, context);
+  self->internals.Reset(isolate, internals);
+  self->tick.Reset(isolate, tick.As<v8::Function>());
+  return true;
+}
+
 bool LinkAndEvaluate(nano_isolate* self, v8::Local<v8::Context> context, size_t count,
                      std::string* error) {
   v8::Isolate* isolate = self->isolate;
@@ -463,17 +481,18 @@ int nano_snapshot(nano_bytes* blob, char** error) {
 
 nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int64_t cpu_limit_ms,
                                char** error) {
-  v8::StartupData data = {blob.data, static_cast<int>(blob.length)};
-  if (!data.IsValid()) {
+  auto* self = new nano_isolate;
+  self->snapshot = {blob.data, static_cast<int>(blob.length)};
+  if (!self->snapshot.IsValid()) {
     *error = CopyOut("the snapshot was built by another version of V8 or with other flags");
+    delete self;
     return nullptr;
   }
-  auto* self = new nano_isolate;
   self->cpu_limit_ms = cpu_limit_ms;
   v8::Isolate* isolate = self->isolate = v8::Isolate::Allocate();
   self->tasks = AttachTasks(isolate, &self->shared, wake);
   isolate->SetData(0, self);
-  v8::Isolate::CreateParams parameters = Parameters(&data);
+  v8::Isolate::CreateParams parameters = Parameters(&self->snapshot);
   if (heap_limit > 0) parameters.constraints.set_max_old_generation_size_in_bytes(heap_limit);
   v8::Isolate::Initialize(isolate, parameters);
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
@@ -482,24 +501,11 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
   isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
   isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);
 
-  v8::Isolate::Scope scope(isolate);
-  v8::HandleScope handles(isolate);
-  isolate->AddMessageListener(OnMessage);
-  v8::Local<v8::Context> context;
-  v8::Local<v8::Object> internals;
-  v8::Local<v8::Value> tick;
-  if (!v8::Context::FromSnapshot(isolate, 0).ToLocal(&context) ||
-      !context->GetDataFromSnapshotOnce<v8::Object>(0).ToLocal(&internals) ||
-      !internals->Get(context, OneByte(isolate, "tick")).ToLocal(&tick) || !tick->IsFunction()) {
+  if (!RestoreContext(self)) {
     *error = CopyOut("the snapshot has no runtime in it");
-    isolate->Exit();
     nano_isolate_dispose(self);
-    isolate = nullptr;
     return nullptr;
   }
-  self->context.Reset(isolate, context);
-  self->internals.Reset(isolate, internals);
-  self->tick.Reset(isolate, tick.As<v8::Function>());
   return self;
 }
 

@@ -57,6 +57,7 @@ class Tasks;  // foreground tasks of an isolate, see platform.cc
 
 struct nano_isolate {
   v8::Isolate* isolate = nullptr;
+  v8::StartupData snapshot = {};  // V8 refers to it for new contexts
   nano_shared shared = {};
   int64_t cpu_limit_ms = 0;
   std::shared_ptr<nano::Tasks> tasks;
