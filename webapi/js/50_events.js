@@ -70,7 +70,9 @@
       const context = "Failed to construct 'DOMException'";
       message = webidl.DOMString(message, context);
       name = webidl.DOMString(name, context);
-      return new ExceptionState(ReflectConstruct(Error, [], new.target), message, name);
+      const error = ReflectConstruct(Error, [message], new.target);
+      delete error.message; // the engine has noted it for the stack; here it is a getter of the prototype
+      return new ExceptionState(error, message, name);
     }
     get name() {
       return ExceptionState.nameOf(this);

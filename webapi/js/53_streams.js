@@ -429,11 +429,12 @@
     return controller.highWaterMark - controller.queueTotalSize;
   }
 
-  // The tail of SetUpReadableStreamDefaultController and SetUpReadableByteStreamController.
+  // The tail of SetUpReadableStreamDefaultController and SetUpReadableByteStreamController; the start
+  // algorithm returns a promise.
   function startReadable(controller, startAlgorithm) {
     const stream = controller.stream;
     stream.controller = controller;
-    PromisePrototypeThen(promiseResolvedWith(startAlgorithm()), () => {
+    PromisePrototypeThen(startAlgorithm(), () => {
       controller.started = true;
       callPullIfNeeded(controller);
     }, (reason) => controller.error(reason));
@@ -1047,8 +1048,8 @@
     }
     branches() {
       const pull = () => this.pull();
-      this.branch1 = createReadable(nothing, pull, (reason) => this.cancel1(reason), 1, one);
-      this.branch2 = createReadable(nothing, pull, (reason) => this.cancel2(reason), 1, one);
+      this.branch1 = createReadable(alwaysFulfilled, pull, (reason) => this.cancel1(reason), 1, one);
+      this.branch2 = createReadable(alwaysFulfilled, pull, (reason) => this.cancel2(reason), 1, one);
       PromisePrototypeThen(this.reader.closed.promise, undefined, (reason) => {
         this.branch1.controller.error(reason);
         this.branch2.controller.error(reason);
@@ -1134,7 +1135,7 @@
     branches() {
       const branches = [];
       for (let i = 0; i < 2; i++) {
-        const branch = createReadableByte(nothing, () => this.pull(i), (reason) => this.cancel(i, reason), 0);
+        const branch = createReadableByte(alwaysFulfilled, () => this.pull(i), (reason) => this.cancel(i, reason), 0);
         this.controllers[i] = branch.controller;
         branches[i] = branch.object;
       }
@@ -1288,7 +1289,8 @@
     let controller;
     const pullAlgorithm = pull === undefined ? alwaysFulfilled : () => invoke(pull, source, [controller.object]);
     const cancelAlgorithm = cancel === undefined ? alwaysFulfilled : (reason) => invoke(cancel, source, [reason]);
-    const startAlgorithm = start === undefined ? nothing : () => ReflectApply(start, source, [controller.object]);
+    const startAlgorithm = start === undefined ? alwaysFulfilled
+      : () => promiseResolvedWith(ReflectApply(start, source, [controller.object]));
     if (type === "bytes") {
       if (strategy.size !== undefined) throw new RangeError(context + ": A byte stream takes no size function");
       const highWaterMark = extractHighWaterMark(strategy, 0);
@@ -1342,7 +1344,7 @@
         if (!webidl.isObject(result)) throw new TypeError("The iterator's result is not an object");
       });
     };
-    const stream = createReadable(nothing, pull, cancel, 0, one);
+    const stream = createReadable(alwaysFulfilled, pull, cancel, 0, one);
     return stream.object;
   }
 
@@ -2091,12 +2093,12 @@
     return stream.controller.desiredSize();
   }
 
-  // SetUpWritableStreamDefaultController
+  // SetUpWritableStreamDefaultController; the start algorithm returns a promise.
   function startWritable(controller, startAlgorithm) {
     const stream = controller.stream;
     stream.controller = controller;
     writableUpdateBackpressure(stream, controller.hasBackpressure());
-    PromisePrototypeThen(promiseResolvedWith(startAlgorithm()), () => {
+    PromisePrototypeThen(startAlgorithm(), () => {
       controller.started = true;
       writableAdvance(controller);
     }, (reason) => {
@@ -2128,7 +2130,8 @@
       close === undefined ? alwaysFulfilled : () => invoke(close, sink, []),
       abort === undefined ? alwaysFulfilled : (reason) => invoke(abort, sink, [reason]),
       highWaterMark, size);
-    startWritable(controller, start === undefined ? nothing : () => ReflectApply(start, sink, [controller.object]));
+    startWritable(controller, start === undefined ? alwaysFulfilled
+      : () => promiseResolvedWith(ReflectApply(start, sink, [controller.object])));
   }
 
   // ---- Writable streams: public classes ----
@@ -2415,7 +2418,9 @@
       const state = new TransformState();
       this.#transform = state;
       const started = PromiseWithResolvers();
-      initializeTransform(state, started.promise, writableMark, writableSize, readableMark, readableSize);
+      // The two steps that promiseResolvedWith takes, without calling a `then` that an app may have patched.
+      const settled = PromisePrototypeThen(PromisePrototypeThen(started.promise, asIs), asIs);
+      initializeTransform(state, settled, writableMark, writableSize, readableMark, readableSize);
       const { cancel, flush, start, transform } = methods;
       state.transformAlgorithm = transform === undefined ? (chunk) => enqueueAsIs(state, chunk)
         : (chunk) => invoke(transform, transformer, [chunk, state.object]);
@@ -2470,7 +2475,7 @@
   // ---- For the rest of the runtime ----
 
   function createPull(pull, cancel, highWaterMark = 0) {
-    const stream = createReadableByte(nothing, () => invoke(pull, undefined, []),
+    const stream = createReadableByte(alwaysFulfilled, () => invoke(pull, undefined, []),
       (reason) => invoke(cancel, undefined, [reason]), highWaterMark);
     const controller = stream.controller;
     return {

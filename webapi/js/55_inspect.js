@@ -13,7 +13,7 @@
     ErrorPrototypeToString, FunctionPrototypeToString, JSONStringify, MapPrototypeForEach, MapPrototypeGetSize,
     MathFloor, MathMax, MathMin, MathRound, MathSqrt, Number, NumberParseFloat, NumberParseInt, NumberPrototypeToString,
     NumberPrototypeValueOf, ObjectGetOwnPropertyDescriptor, ObjectGetPrototypeOf, ObjectHasOwn, ObjectIs,
-    ObjectPrototype, ObjectPrototypeIsPrototypeOf, ObjectPrototypePropertyIsEnumerable,
+    ObjectPrototype, ObjectPrototypePropertyIsEnumerable,
     RangeError, ReflectApply, ReflectOwnKeys, RegExpPrototypeToString, SafeMap, SetPrototypeForEach, SetPrototypeGetSize, String, StringPrototypeCharCodeAt, StringPrototypeEndsWith,
     StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypePadEnd, StringPrototypePadStart, StringPrototypeRepeat,
     StringPrototypeReplaceAll, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith, StringPrototypeTrim,
@@ -121,6 +121,14 @@
     }
     return undefined;
   }
+  // Whether `prototype` is among the prototypes of the object, as far as no proxy stands in between.
+  function inherits(object, prototype) {
+    for (let holder = ObjectGetPrototypeOf(object); holder !== null; holder = ObjectGetPrototypeOf(holder)) {
+      if (holder === prototype) return true;
+      if (proxyDetails(holder) !== undefined) return false;
+    }
+    return false;
+  }
   function ownString(object, key) {
     const descriptor = ObjectGetOwnPropertyDescriptor(object, key);
     return descriptor !== undefined && typeof descriptor.value === "string" ? descriptor.value : "";
@@ -136,7 +144,7 @@
       const name = ownString(descriptor.value, "name");
       const prototype = ObjectGetOwnPropertyDescriptor(descriptor.value, "prototype");
       if (name !== "" && prototype !== undefined && isObject(prototype.value) &&
-          ObjectPrototypeIsPrototypeOf(prototype.value, object)) return name;
+          inherits(object, prototype.value)) return name;
     }
     return ObjectGetPrototypeOf(object) === null ? null : constructorName(object) + " <Complex prototype>";
   }
@@ -177,7 +185,7 @@
 
   function isInstance(name, value) {
     const constructor = ObjectGetOwnPropertyDescriptor(internals, name)?.value;
-    return constructor !== undefined && ObjectPrototypeIsPrototypeOf(constructor.prototype, value);
+    return constructor !== undefined && inherits(value, constructor.prototype);
   }
 
   // ---- Inspection ----
@@ -325,7 +333,7 @@
     }
 
     plainShape(value, name, tag) {
-      if (ObjectPrototypeIsPrototypeOf(ErrorPrototype, value)) return this.errorShape(value, name, tag);
+      if (inherits(value, ErrorPrototype)) return this.errorShape(value, name, tag);
       const keys = keysOf(value, false);
       const open = name === "Object" && tag === "" ? "{" : prefix(name, tag, "Object") + "{";
       return keys.length === 0 ? open + "}" : { open, close: "}", keys, lists: () => [], base: "", isList: false };
@@ -750,7 +758,7 @@
       throw error;
     }
   };
-  const isStackOverflow = (error) => ObjectPrototypeIsPrototypeOf(RangeErrorPrototype, error);
+  const isStackOverflow = (error) => inherits(error, RangeErrorPrototype);
 
   // ---- Formats ----
 
