@@ -159,8 +159,24 @@ export default suite({
     }
     same(thrown, true);
   },
-  async "a promise that is already fulfilled"() {},
-  async "a promise that is pending"() {
+  // The dispatcher runs after each of the next three, and before the one that looks.
+  async "an answer at once"() {
+    leaks = "";
+    watching = true;
+  },
+  async "an answer later"(request, env, ctx) {
+    ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 1)));
     await new Promise((resolve) => setTimeout(resolve, 1));
+  },
+  async "a rejected waitUntil"(request, env, ctx) {
+    ctx.waitUntil((async () => { throw new Error("expected in the log", { cause: new Error("cause") }); })());
+  },
+  async "what the dispatcher called"() {
+    watching = false;
+    // check.js itself calls one, which shows that someone was watching.
+    const calls = leaks.split("String.prototype.slice; ");
+    same(calls.length > 1, true);
+    const others = calls.join("");
+    same(others, "");
   },
 });
