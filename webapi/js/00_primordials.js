@@ -77,7 +77,7 @@
   methods("Function", Function.prototype, "call toString");
   methods("Map", Map.prototype, "forEach");
   methods("Number", Number.prototype, "toString valueOf toFixed");
-  methods("Object", Object.prototype, "hasOwnProperty isPrototypeOf propertyIsEnumerable");
+  methods("Object", Object.prototype, "hasOwnProperty propertyIsEnumerable");
   methods("Promise", Promise.prototype, "then");
   methods("RegExp", RegExp.prototype, "toString");
   methods("Set", Set.prototype, "forEach");
