@@ -21,6 +21,7 @@ func (l *Loop) startDrain() {
 	l.draining = true
 	l.drainDeadline = l.now + int64(l.options.DrainTimeout)
 	l.cancelAccepts()
+	l.accepting.paused = false // there will be no again
 	for i := range l.listeners {
 		// One with an accept in flight goes on when that has ended.
 		if from := &l.listeners[i]; !from.isArmed && from.isOpen {

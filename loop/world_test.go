@@ -671,6 +671,57 @@ func TestDrainForced(t *testing.T) {
 	}
 }
 
+// TestBlockedSleeps: requests that wait for earlier answers do not keep the loop busy.
+func TestBlockedSleeps(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.PipelineDepth = 2 })
+	get := "GET /never HTTP/1.1\r\nHost: a\r\n\r\n"
+	depth, _ := w.talk(get + get + get + "GET")
+	unsafe, _ := w.talk(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel")
+	full, _ := w.talk(strings.Repeat(get, 2000))
+	before := w.loop.stats.Ticks
+	w.run(20 * time.Second)
+	if n := w.loop.stats.Ticks - before; n > 6 {
+		t.Errorf("%d ticks while waiting", n)
+	}
+	for _, peer := range []*fakering.Peer{depth, unsafe, full} {
+		peer.Reset()
+	}
+	w.settle()
+	if w.ring.Connections() != 1 { // full is not read from; the first send will tell
+		t.Errorf("%d connections", w.ring.Connections())
+	}
+}
+
+// TestTwoApps: requests of one connection to two apps are answered in order, and when one app's
+// isolate dies, the other's requests, timers and streams go on.
+func TestTwoApps(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) {
+		o.Apps = []App{{Name: "demo", Hosts: []string{"a"}}, {Name: "other", Hosts: []string{"b"}}}
+	})
+	get := func(host, target string) string { return "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" }
+	mixed, _ := w.talk(get("b", "/late") + get("a", "/1") + get("b", "/2"))
+	stream := w.ring.Dial(w.listener)
+	stream.SetWindow(200)
+	stream.WriteString(get("b", "/stream/50"))
+	w.settle()
+	_, got := w.talk(get("a", "/die"))
+	if !strings.HasPrefix(got, "HTTP/1.1 503") {
+		t.Errorf("got %q", got)
+	}
+	stream.SetWindow(-1)
+	w.run(time.Second)
+	got = string(mixed.Take())
+	if late, one, two := strings.Index(got, "late"), strings.Index(got, "GET /1 a "), strings.Index(got, "GET /2 b "); late < 0 || one < late || two < one {
+		t.Errorf("got %q", got)
+	}
+	if got := string(stream.Take()); !strings.HasSuffix(got, "chunk 0;\r\n0\r\n\r\n") {
+		t.Errorf("the other app's stream got %q", got)
+	}
+	if w.workers[0].disposed == w.workers[1].disposed {
+		t.Error("not exactly one isolate was replaced")
+	}
+}
+
 // TestTasks: an isolate for which V8 has posted a task, or has a delayed one, gets a turn.
 func TestTasks(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
