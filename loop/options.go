@@ -19,8 +19,8 @@ type App struct {
 	Wall    time.Duration // per request, until response headers; 0: Options.Wall
 }
 
-// Options set up loops. Zero values take the defaults. The same Options may be given to several
-// loops, which then share Router, Logger and the count of open connections.
+// Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
+// Router, Logger and the count of open connections.
 type Options struct {
 	Apps   []App
 	Router *Router // of Apps; made if nil

@@ -250,11 +250,12 @@ func (l *Loop) answerNoApp(e *exchange, head *http1.Head, headBytes []byte) {
 			break
 		}
 	}
-	text := "nano: no app for " + string(headBytes[head.HostOffset:][:head.HostLength])
+	host := withoutPort(headBytes[head.HostOffset:][:head.HostLength])
+	text := "nano: no app for " + string(host)
 	if len(target) == 0 {
 		text += "/"
 	}
-	l.writeError(e, 404, nil, text+string(target)+"\n")
+	l.writeError(e, 404, nil, text+string(target))
 }
 
 // reject answers a request that cannot be served or understood, after the answers to the requests
@@ -272,13 +273,13 @@ func (l *Loop) reject(c *connection, status int, reason string) {
 		return
 	}
 	l.stats.Rejected++
-	l.answerError(e, status, "", "nano: "+reason+"\n")
+	l.answerError(e, status, "", "nano: "+reason)
 }
 
 // wallLimit answers for an app that has not done so in time. What it says later is dropped.
 func (l *Loop) wallLimit(e *exchange) {
 	l.gone(e)
-	l.answerError(e, 504, "wall-limit", "nano: "+e.worker.name+": wall limit exceeded\n")
+	l.answerError(e, 504, "wall-limit", "nano: "+e.worker.name+": wall limit exceeded")
 }
 
 // date is the value of the date header, formatted once a second.

@@ -176,9 +176,7 @@ const maxHost = 256
 // lowerHost puts host without its port and a dot at its end into buffer, in lower case. Longer
 // hosts than any that could be configured come out empty.
 func lowerHost(buffer *[maxHost]byte, host []byte) []byte {
-	if colon := bytes.LastIndexByte(host, ':'); colon >= 0 && bytes.IndexByte(host[colon:], ']') < 0 {
-		host = host[:colon]
-	}
+	host = withoutPort(host)
 	if n := len(host); n != 0 && host[n-1] == '.' {
 		host = host[:n-1]
 	}
@@ -192,6 +190,14 @@ func lowerHost(buffer *[maxHost]byte, host []byte) []byte {
 		buffer[i] = c
 	}
 	return buffer[:len(host)]
+}
+
+// withoutPort is host without ":port", if it has one.
+func withoutPort(host []byte) []byte {
+	if colon := bytes.LastIndexByte(host, ':'); colon >= 0 && bytes.IndexByte(host[colon:], ']') < 0 {
+		return host[:colon]
+	}
+	return host
 }
 
 // Hosts lists every host pattern that an app names, sorted: for logs and checks.

@@ -62,33 +62,7 @@ func simulate(t *testing.T, seed uint64) (whole int) {
 		c := newClient(random)
 		c.drained = seed%5 == 1
 		clients = append(clients, c)
-		w.ring.At(time.Duration(random.IntN(1000))*time.Microsecond, func() {
-			c.peer = w.ring.Dial(w.listener)
-			if c.slow {
-				c.peer.SetWindow(100)
-			}
-		})
-		for i := range 100 { // a slow client reads now and then, a slower one never catches up
-			w.ring.At(time.Duration(2+i)*50*time.Millisecond, func() {
-				if c.slow {
-					c.peer.SetWindow(1000)
-				}
-			})
-		}
-		for at := 1000; c.written < len(c.input); {
-			n := min(1+random.IntN(80), len(c.input)-c.written)
-			piece := c.input[c.written : c.written+n]
-			c.written += n
-			at += random.IntN(3000)
-			w.ring.At(time.Duration(at)*time.Microsecond, func() { c.peer.WriteString(piece) })
-		}
-		if c.leaves {
-			w.ring.At(time.Duration(random.IntN(100000))*time.Microsecond, func() {
-				if c.peer != nil {
-					c.peer.Reset()
-				}
-			})
-		}
+		c.act(w, random)
 	}
 	drains := seed%5 == 1
 	if drains {
@@ -114,6 +88,37 @@ func simulate(t *testing.T, seed uint64) (whole int) {
 		t.Errorf("%d records about requests that had ended", w.loop.stats.StrayRecords)
 	}
 	return whole
+}
+
+// act lays down what the client does, and when.
+func (c *client) act(w *world, random *rand.Rand) {
+	w.ring.At(time.Duration(random.IntN(1000))*time.Microsecond, func() {
+		c.peer = w.ring.Dial(w.listener)
+		if c.slow {
+			c.peer.SetWindow(100)
+		}
+	})
+	for i := range 100 { // a slow client reads now and then, a slower one never catches up
+		w.ring.At(time.Duration(2+i)*50*time.Millisecond, func() {
+			if c.slow {
+				c.peer.SetWindow(1000)
+			}
+		})
+	}
+	for at := 1000; c.written < len(c.input); {
+		n := min(1+random.IntN(80), len(c.input)-c.written)
+		piece := c.input[c.written : c.written+n]
+		c.written += n
+		at += random.IntN(3000)
+		w.ring.At(time.Duration(at)*time.Microsecond, func() { c.peer.WriteString(piece) })
+	}
+	if c.leaves {
+		w.ring.At(time.Duration(random.IntN(100000))*time.Microsecond, func() {
+			if c.peer != nil {
+				c.peer.Reset()
+			}
+		})
+	}
 }
 
 func newClient(random *rand.Rand) *client {

@@ -74,7 +74,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	isolate, err := l.options.NewWorker(w.app, l.waker.FD())
 	if err != nil {
 		w.failedAt = max(l.now, 1)
-		w.failure = "nano: " + w.name + ": failed to start\n"
+		w.failure = "nano: " + w.name + ": failed to start"
 		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
 		return false
 	}
@@ -188,9 +188,9 @@ func (l *Loop) replace(w *appWorker, cause error) {
 	}
 	l.options.Logger.App(w.name, isolates.LevelError, fmt.Appendf(nil, "isolate replaced: %v", cause))
 	l.stats.Replaced++
-	text := "nano: " + w.name + ": isolate failed\n"
+	text := "nano: " + w.name + ": isolate failed"
 	if nanoError != "" {
-		text = "nano: " + w.name + ": " + nanoError + "\n"
+		text = "nano: " + w.name + ": " + nanoError
 	}
 	dead := w.isolate
 	w.isolate = nil // nobody stages anything with it any more
