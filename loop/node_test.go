@@ -116,7 +116,7 @@ func TestLoopFails(t *testing.T) {
 	}
 	failing.Store(true)
 	for _, l := range node.loops {
-		l.waker.Signal()
+		l.waker.Wake() // does nothing to a loop that has ended
 	}
 	if err := node.Wait(); !errors.Is(err, errRing) {
 		t.Errorf("got %v", err)
