@@ -20,6 +20,9 @@ import (
 // reading costs lines then, never requests.
 const queuedBytesMax = 4 << 20
 
+// queuedBytesKept is the room that a buffer keeps after a burst.
+const queuedBytesKept = 64 << 10
+
 // asyncWriter hands lines to a slow writer without ever making its callers wait: what does not fit
 // in its queue is dropped, counted, and told once there is room again.
 type asyncWriter struct {
@@ -75,6 +78,9 @@ func (w *asyncWriter) drain() {
 			writing = append(writing, w.dropped(lost)...)
 		}
 		w.to.Write(writing) // there is nowhere left to report that this failed
+		if cap(writing) > queuedBytesKept {
+			writing = nil
+		}
 	}
 }
 
