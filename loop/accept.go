@@ -12,6 +12,7 @@ import (
 
 // A listener is a socket that a loop accepts connections from.
 type listener struct {
+	index   uint32 // in loop.listeners
 	fd      int
 	secure  bool // its scheme is https
 	isOpen  bool
@@ -46,21 +47,13 @@ const (
 	opCloseRefused
 )
 
-func (l *Loop) listenerData(kind uint8, from *listener) uring.UserData {
-	for i := range l.listeners {
-		if &l.listeners[i] == from {
-			return uring.Pack(kind, 0, uint32(i))
-		}
-	}
-	panic("loop: unknown listener")
-}
+func (from *listener) userData(kind uint8) uring.UserData { return uring.Pack(kind, 0, from.index) }
 
-// accept arms the multishot accept of listener i.
-func (l *Loop) accept(i int) {
-	from := &l.listeners[i]
+// accept arms the multishot accept of a listener, if there is no reason not to.
+func (l *Loop) accept(from *listener) {
 	if from.isOpen && !from.isArmed && !l.accepting.paused && !l.draining {
 		from.isArmed = true
-		l.ring.AcceptMultishot(uring.Pack(opAccept, 0, uint32(i)), from.fd)
+		l.ring.AcceptMultishot(from.userData(opAccept), from.fd)
 	}
 }
 
@@ -94,11 +87,7 @@ func (l *Loop) accepted(from *listener, completion *uring.Completion) {
 		l.takePending(from)
 		return
 	}
-	for i := range l.listeners {
-		if &l.listeners[i] == from {
-			l.accept(i)
-		}
-	}
+	l.accept(from)
 }
 
 // admit serves a new connection, if there may be one more.
@@ -110,7 +99,7 @@ func (l *Loop) admit(fd int32, from *listener) {
 			l.options.open.Add(-1)
 			l.stats.Refused++
 			l.operations++
-			l.ring.Close(l.listenerData(opCloseRefused, from), int(fd))
+			l.ring.Close(from.userData(opCloseRefused), int(fd))
 			return
 		}
 	}
@@ -129,9 +118,9 @@ func (l *Loop) pauseAccepting() {
 
 func (l *Loop) cancelAccepts() {
 	for i := range l.listeners {
-		if l.listeners[i].isArmed {
+		if from := &l.listeners[i]; from.isArmed {
 			l.operations++
-			l.ring.Cancel(uring.Pack(opCancelAccept, 0, uint32(i)), uring.Pack(opAccept, 0, uint32(i)))
+			l.ring.Cancel(from.userData(opCancelAccept), from.userData(opAccept))
 		}
 	}
 }
@@ -147,6 +136,6 @@ func (l *Loop) acceptAgain() {
 	}
 	l.accepting.paused = false
 	for i := range l.listeners {
-		l.accept(i)
+		l.accept(&l.listeners[i])
 	}
 }

@@ -22,9 +22,10 @@ func (l *Loop) startDrain() {
 	l.drainDeadline = l.now + int64(l.options.DrainTimeout)
 	l.cancelAccepts()
 	l.accepting.paused = false // there will be no again
-	for i := range l.listeners {
+	listeners := l.listeners   // which takePending empties in the end
+	for i := range listeners {
 		// One with an accept in flight goes on when that has ended.
-		if from := &l.listeners[i]; !from.isArmed && from.isOpen {
+		if from := &listeners[i]; !from.isArmed {
 			l.takePending(from)
 		}
 	}
@@ -56,19 +57,32 @@ func (l *Loop) takePending(from *listener) {
 		l.admit(int32(fd), from)
 	}
 	from.isOpen = false
-	l.operations++
-	l.ring.Close(l.listenerData(opCloseListener, from), from.fd)
+	// At once, not with the next Enter: who connects in between is reset.
+	if !l.options.sockets.closeListener(from.fd) {
+		l.operations++
+		l.ring.Close(from.userData(opCloseListener), from.fd)
+	}
+	for i := range l.listeners {
+		if l.listeners[i].isOpen {
+			return
+		}
+	}
+	l.listenersClosed()
+}
+
+// listenersClosed notes that this loop listens no more. When none does, answers begin to say
+// "connection: close".
+func (l *Loop) listenersClosed() {
+	if len(l.listeners) != 0 {
+		l.options.listening.Add(-1)
+		l.listeners = nil
+	}
 }
 
 // isDrained reports whether Run has nothing left to do.
 func (l *Loop) isDrained() bool {
-	if !l.draining || l.connections.open != 0 || l.operations != 0 {
+	if !l.draining || len(l.listeners) != 0 || l.connections.open != 0 || l.operations != 0 {
 		return false
-	}
-	for i := range l.listeners {
-		if l.listeners[i].isOpen {
-			return false
-		}
 	}
 	return l.forced || l.pendingWork == 0 && len(l.runnable) == 0
 }

@@ -285,6 +285,8 @@ type sockets interface {
 	peer(fd int, into []byte) []byte
 	// acceptPending accepts a connection if one is waiting.
 	acceptPending(fd int) (int, bool)
+	// closeListener closes a listening socket. False: not done, so let the ring do it.
+	closeListener(fd int) bool
 	// resetOnClose makes the later close a reset.
 	resetOnClose(fd int)
 	// shutdownWrite is shutdown(2). The ring gives that operation to a kernel thread, always,
@@ -322,6 +324,11 @@ func (kernelSockets) acceptPending(fd int) (int, bool) {
 			return -1, false
 		}
 	}
+}
+
+func (kernelSockets) closeListener(fd int) bool {
+	_ = unix.Close(fd) // whatever it says, the descriptor is gone
+	return true
 }
 
 func (kernelSockets) resetOnClose(fd int) {

@@ -115,7 +115,10 @@ func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 		})
 	}
 	for _, socket := range sockets {
-		l.listeners = append(l.listeners, listener{fd: socket.FD, secure: socket.Secure, isOpen: true})
+		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
+	}
+	if len(sockets) != 0 {
+		options.listening.Add(1)
 	}
 	if options.AccessLog != nil {
 		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
@@ -128,10 +131,11 @@ func (l *Loop) Run() error {
 	l.readTime()
 	l.armWake()
 	for i := range l.listeners {
-		l.accept(i)
+		l.accept(&l.listeners[i])
 	}
 	for !l.isDrained() {
 		if err := l.tick(); err != nil {
+			l.listenersClosed() // not quite, but others must not wait for it
 			return fmt.Errorf("loop: %w", err)
 		}
 	}

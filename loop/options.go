@@ -51,9 +51,10 @@ type Options struct {
 	// Clock is time.Now, whose readings carry the monotonic clock, or the virtual time of a test.
 	Clock func() time.Time
 
-	sockets  sockets
-	open     *atomic.Int64 // connections of all loops
-	prepared bool
+	sockets   sockets
+	open      *atomic.Int64 // connections of all loops
+	listening *atomic.Int64 // loops whose listeners are open
+	prepared  bool
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -128,7 +129,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	if filled.sockets == nil {
 		filled.sockets = kernelSockets{}
 	}
-	filled.open = new(atomic.Int64)
+	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
 	return &filled, nil
 }
 

@@ -101,6 +101,7 @@ type noSockets struct{}
 
 func (noSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (noSockets) acceptPending(fd int) (int, bool) { return -1, false }
+func (noSockets) closeListener(fd int) bool        { return true }
 func (noSockets) resetOnClose(fd int)              {}
 func (noSockets) shutdownWrite(fd int) bool        { return true }
 
@@ -127,7 +128,7 @@ func newScripted(t testing.TB, request string, connections int, change func(o *O
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.waker.Close() })
-	l.accept(0)
+	l.accept(&l.listeners[0])
 	for range 100 { // until all tables and pools have their size
 		if err := l.tick(); err != nil {
 			t.Fatal(err)

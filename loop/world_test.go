@@ -33,6 +33,7 @@ type fakeSockets struct {
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (*fakeSockets) acceptPending(fd int) (int, bool) { return -1, false }
+func (*fakeSockets) closeListener(fd int) bool        { return false }
 func (*fakeSockets) shutdownWrite(fd int) bool        { return false }
 func (s *fakeSockets) resetOnClose(fd int)            { s.reset = append(s.reset, fd) }
 
@@ -93,7 +94,7 @@ func newWorld(t testing.TB, config fakering.Config, change func(o *Options)) *wo
 	w.loop = l
 	l.readTime()
 	l.armWake()
-	l.accept(0)
+	l.accept(&l.listeners[0])
 	t.Cleanup(w.end)
 	return w
 }
