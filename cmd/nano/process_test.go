@@ -24,7 +24,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(actAsNano) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if cache, err := cacheFolder(); err == nil {
+		os.RemoveAll(cache)
+	}
+	os.Exit(code)
 }
 
 // patience is how long a test waits for what must come; it bounds failures, and measures nothing.
