@@ -165,7 +165,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 // drain. A request may only fail on a connection that had announced its end, or before it was sent.
 func TestDrainUnderLoad(t *testing.T) {
 	node, address := startNode(t, func(o *NodeOptions) { o.Loops = 2; o.Options.DrainGrace = 500 * time.Millisecond })
-	var answered, lost atomic.Int64
+	var answered, lost, lostAtFirst atomic.Int64
 	var running sync.WaitGroup
 	for range 32 {
 		running.Add(1)
@@ -177,22 +177,17 @@ func TestDrainUnderLoad(t *testing.T) {
 					return // nobody listens any more
 				}
 				reader := bufio.NewReader(connection)
-				for closing := false; !closing; {
-					if _, err := io.WriteString(connection, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+				for first, closing := true, false; !closing; first = false {
+					closing, err = askOnce(connection, reader)
+					switch {
+					case err == nil:
+						answered.Add(1)
+						continue
+					case first:
+						lostAtFirst.Add(1)
+					default:
 						lost.Add(1)
-						break
 					}
-					response, err := http.ReadResponse(reader, nil)
-					if err != nil {
-						lost.Add(1)
-						break
-					}
-					if _, err := io.ReadAll(response.Body); err != nil {
-						lost.Add(1)
-						break
-					}
-					answered.Add(1)
-					closing = response.Close
 				}
 				connection.Close()
 			}
@@ -204,14 +199,30 @@ func TestDrainUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	running.Wait()
-	// A handshake that the kernel completed between our last accept and the close is reset; that
-	// is the client's connect, not a request that we had.
-	if n := lost.Load(); n > 2 {
+	if n := lost.Load(); n > 0 {
 		t.Errorf("%d of %d requests were lost", n, answered.Load())
+	}
+	// A handshake that the kernel completes between our last accept and the close is reset: that
+	// window is a microsecond, but it is there.
+	if n := lostAtFirst.Load(); n > 2 {
+		t.Errorf("%d new connections were reset", n)
 	}
 	if stats := node.sum(); stats.Connections != 0 || stats.Accepted != stats.Closed {
 		t.Errorf("connections are left: %+v", stats)
 	}
+}
+
+// askOnce asks on a connection, and tells whether the answer said that it is the last.
+func askOnce(connection net.Conn, reader *bufio.Reader) (closing bool, err error) {
+	if _, err := io.WriteString(connection, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		return true, err
+	}
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return true, err
+	}
+	_, err = io.ReadAll(response.Body)
+	return response.Close, err
 }
 
 func TestUnixSocket(t *testing.T) {
