@@ -56,7 +56,7 @@
     primordials[constructor.name] = constructor;
   }
 
-  statics("Array", Array, "isArray");
+  statics("Array", Array, "from isArray");
   statics("ArrayBuffer", ArrayBuffer, "isView");
   statics("Date", Date, "now");
   statics("JSON", JSON, "parse stringify");
@@ -122,6 +122,12 @@
   primordials.SafeMap = makeSafe(Map, class SafeMap extends Map { constructor() { super(); } });
   primordials.SafeSet = makeSafe(Set, class SafeSet extends Set { constructor() { super(); } });
   primordials.SafeWeakMap = makeSafe(WeakMap, class SafeWeakMap extends WeakMap { constructor() { super(); } });
+
+  // An array without methods, for lists that grow: `list[list.length] = value` on a plain array would run a
+  // setter that an app may have put on Array.prototype.
+  primordials.List = class List extends Array { constructor() { super(); } };
+  setPrototypeOf(primordials.List.prototype, null);
+  freeze(primordials.List.prototype);
 
   internals.primordials = freeze(primordials);
 })

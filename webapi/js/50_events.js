@@ -11,8 +11,9 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, ErrorPrototype, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf, ReflectApply,
-    ReflectConstruct, SafeMap, SafeSet, SetPrototypeGetSize, TypeError, WeakRef, WeakRefPrototypeDeref,
+    Error, ErrorPrototype, List, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf,
+    ReflectApply, ReflectConstruct, SafeMap, SafeSet, SetPrototypeGetSize, TypeError, WeakRef,
+    WeakRefPrototypeDeref,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { now } = ops;
@@ -314,13 +315,13 @@
 
   // The listeners of one EventTarget. `changed` is called with the type after each change.
   class TargetState {
-    listeners = []; // replaced, never changed, so that a dispatch may go on over the array it began with
+    listeners = new List(); // replaced, never changed, so that a dispatch may go on over the array it began with
     handlers = null; // SafeMap: type -> { value, listener } of event handler attributes
     changed = null;
 
     add(listener) {
       const old = this.listeners;
-      const copy = [];
+      const copy = new List();
       for (let i = 0; i < old.length; i++) {
         const other = old[i];
         if (!listener.handler && !other.handler && other.type === listener.type &&
@@ -333,7 +334,7 @@
     }
     remove(listener) {
       const old = this.listeners;
-      const copy = [];
+      const copy = new List();
       for (let i = 0; i < old.length; i++) {
         if (old[i] !== listener) copy[copy.length] = old[i];
       }
@@ -591,7 +592,8 @@
     if (abort.aborted) return;
     abort.aborted = true;
     abort.reason = reason === undefined ? abortError() : reason;
-    const affected = [signal];
+    const affected = new List();
+    affected[0] = signal;
     const { dependents } = abort;
     if (dependents !== null) {
       for (let i = 0; i < dependents.length; i++) {
@@ -657,9 +659,9 @@
 
   function addDependent(source, signal) {
     const abort = abortOf(source);
-    abort.dependents ??= [];
+    abort.dependents ??= new List();
     if (abort.dependents.length >= abort.dependentsSweep) {
-      const live = [];
+      const live = new List();
       for (let i = 0; i < abort.dependents.length; i++) {
         if (WeakRefPrototypeDeref(abort.dependents[i]) !== undefined) live[live.length] = abort.dependents[i];
       }
@@ -688,7 +690,7 @@
       if (!source.dependent) sources.add(signals[i]);
       else for (let j = 0; j < source.sources.length; j++) sources.add(source.sources[j]);
     }
-    state.sources = [];
+    state.sources = new List();
     sources.forEach((source) => {
       state.sources[state.sources.length] = source;
       addDependent(source, result);

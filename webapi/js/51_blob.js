@@ -12,11 +12,12 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
-    DateNow, IteratorPrototype, ObjectDefineProperty, ObjectSetPrototypeOf, PromiseReject, PromiseResolve, ReflectApply,
-    StringPrototypeCharCodeAt, StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag,
-    TypedArrayPrototypeSet, Uint8Array,
+    ArrayBufferIsView, ArrayFrom, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+    DataViewPrototypeGetByteOffset, DateNow, IteratorPrototype, List, ObjectDefineProperty,
+    ObjectSetPrototypeOf, PromiseReject, PromiseResolve, ReflectApply, StringPrototypeCharCodeAt,
+    StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
+    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { classify, decodeUtf8, encodeUtf8 } = ops;
@@ -60,7 +61,7 @@
   // "Process blob parts": one Uint8Array.
   function concatenate(parts, endings) {
     let byteLength = 0;
-    const pieces = [];
+    const pieces = new List();
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i];
       let bytes;
@@ -70,6 +71,8 @@
       pieces[i] = bytes;
       byteLength += TypedArrayPrototypeGetByteLength(bytes);
     }
+    // Nobody else writes to the bytes of a string or of a blob.
+    if (parts.length === 1 && (typeof parts[0] === "string" || isBlob(parts[0]))) return pieces[0];
     const whole = new Uint8Array(byteLength);
     for (let i = 0, offset = 0; i < pieces.length; i++) {
       TypedArrayPrototypeSet(whole, pieces[i], offset);
@@ -239,7 +242,7 @@
   }
 
   class FormData {
-    #entries = [];
+    #entries = new List();
     static {
       entriesOf = (value) => (webidl.isObject(value) && #entries in value ? value.#entries : undefined);
       setEntries = (formData, entries) => {
@@ -282,9 +285,9 @@
       webidl.requiredArguments(arguments.length, 1, context);
       name = webidl.USVString(name, context);
       const entries = this.#entries;
-      const values = [];
+      const values = new List();
       for (let i = 0; i < entries.length; i++) if (entries[i].name === name) values[values.length] = entries[i].value;
-      return values;
+      return ArrayFrom(values);
     }
     has(name) {
       if (!(#entries in this)) throw webidl.illegalInvocation();

@@ -8,10 +8,10 @@
 (function (ops, internals) {
   "use strict";
   const {
-    IteratorPrototype, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf, ReflectApply,
-    ReflectOwnKeys, StringFromCharCode, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice,
-    SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
-    TypedArrayPrototypeGetLength, Uint8Array,
+    ArrayFrom, IteratorPrototype, List, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
+    ObjectSetPrototypeOf, ReflectApply, ReflectOwnKeys, StringFromCharCode, StringPrototypeCharCodeAt,
+    StringPrototypeIndexOf, StringPrototypeSlice, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetLength, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { decodeUtf8, encodeUtf8, urlCanParse, urlParse, urlSet } = ops;
@@ -67,7 +67,7 @@
   }
 
   function parseUrlencoded(input) {
-    const list = [];
+    const list = new List();
     const length = input.length;
     for (let start = 0; start < length;) {
       let end = StringPrototypeIndexOf(input, "&", start);
@@ -105,7 +105,7 @@
     }
     return result;
   }
-  const ASCII = [];
+  const ASCII = new List();
   for (let i = 0; i < 128; i++) ASCII[i] = StringFromCharCode(i);
 
   function serializeUrlencoded(list) {
@@ -127,7 +127,7 @@
         : string);
     }
     const method = init[SymbolIterator];
-    const list = [];
+    const list = new List();
     if (method !== undefined && method !== null) {
       const toUSVString = (value) => webidl.USVString(value, context);
       webidl.sequence(init, context, (pair) => {
@@ -232,9 +232,9 @@
       webidl.requiredArguments(arguments.length, 1, context);
       name = webidl.USVString(name, context);
       const list = this.#list;
-      const values = [];
+      const values = new List();
       for (let i = 0; i < list.length; i += 2) if (list[i] === name) values[values.length] = list[i + 1];
-      return values;
+      return ArrayFrom(values);
     }
     has(name, value = undefined) {
       if (!(#list in this)) throw webidl.illegalInvocation();
@@ -313,7 +313,7 @@
     const count = list.length / 2;
     let from = list;
     for (let width = 1; width < count; width *= 2) {
-      const to = [];
+      const to = new List();
       for (let start = 0; start < count; start += 2 * width) {
         const middle = start + width < count ? start + width : count;
         const end = start + 2 * width < count ? start + 2 * width : count;

@@ -27,7 +27,7 @@
     ArrayBuffer, ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeGetDetached,
     ArrayBufferPrototypeSlice, ArrayBufferPrototypeTransfer, AsyncIteratorPrototype, DataView,
     DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
-    ObjectCreate, ObjectDefineProperties, ObjectDefineProperty, PromisePrototypeThen,
+    ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
     PromiseReject, PromiseResolve, PromiseWithResolvers, RangeError, ReflectApply, SymbolAsyncIterator,
     SymbolIterator, TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag,
@@ -44,8 +44,21 @@
 
   // ---- Promises, buffers, queues ----
 
+  // "React to": as promise.then(onFulfilled, onRejected), in as many microtasks, but `then` would ask
+  // Promise[Symbol.species], which an app may have changed. The promise must be one of the engine's own.
+  async function react(promise, onFulfilled, onRejected) {
+    let value;
+    try {
+      value = await promise;
+    } catch (error) {
+      if (onRejected === undefined) throw error;
+      return onRejected(error);
+    }
+    return onFulfilled === undefined ? value : onFulfilled(value);
+  }
+
   function markHandled(promise) {
-    PromisePrototypeThen(promise, undefined, nothing);
+    react(promise, undefined, nothing);
   }
 
   // "A promise resolved with": unlike Promise.resolve always a new one, which for a promise takes two more
@@ -374,7 +387,7 @@
       reader.requests = new Queue();
       while (requests.length > 0) requests.shift().closeSteps(undefined);
     }
-    return PromisePrototypeThen(stream.controller.cancelSteps(reason), nothing);
+    return react(stream.controller.cancelSteps(reason), nothing);
   }
 
   function readableClose(stream) {
@@ -406,7 +419,7 @@
       return;
     }
     controller.pulling = true;
-    PromisePrototypeThen(controller.pullAlgorithm(), () => {
+    react(controller.pullAlgorithm(), () => {
       controller.pulling = false;
       if (controller.pullAgain) {
         controller.pullAgain = false;
@@ -434,7 +447,7 @@
   function startReadable(controller, startAlgorithm) {
     const stream = controller.stream;
     stream.controller = controller;
-    PromisePrototypeThen(startAlgorithm(), () => {
+    react(startAlgorithm(), () => {
       controller.started = true;
       callPullIfNeeded(controller);
     }, (reason) => controller.error(reason));
@@ -1050,7 +1063,7 @@
       const pull = () => this.pull();
       this.branch1 = createReadable(alwaysFulfilled, pull, (reason) => this.cancel1(reason), 1, one);
       this.branch2 = createReadable(alwaysFulfilled, pull, (reason) => this.cancel2(reason), 1, one);
-      PromisePrototypeThen(this.reader.closed.promise, undefined, (reason) => {
+      react(this.reader.closed.promise, undefined, (reason) => {
         this.branch1.controller.error(reason);
         this.branch2.controller.error(reason);
         if (!this.canceled1 || !this.canceled2) this.cancelResult.resolve(undefined);
@@ -1068,7 +1081,7 @@
     }
     chunkSteps(chunk) {
       // One microtask later, since the errors of a source can arrive before and must win.
-      PromisePrototypeThen(PromiseResolve(undefined), () => {
+      react(PromiseResolve(undefined), () => {
         this.readAgain = false;
         let chunk2 = chunk;
         if (!this.canceled2 && this.cloneForBranch2) {
@@ -1133,7 +1146,7 @@
       this.controllers = [null, null];
     }
     branches() {
-      const branches = [];
+      const branches = [null, null];
       for (let i = 0; i < 2; i++) {
         const branch = createReadableByte(alwaysFulfilled, () => this.pull(i), (reason) => this.cancel(i, reason), 0);
         this.controllers[i] = branch.controller;
@@ -1143,7 +1156,7 @@
       return branches;
     }
     forwardReaderError(reader) {
-      PromisePrototypeThen(reader.closed.promise, undefined, (reason) => {
+      react(reader.closed.promise, undefined, (reason) => {
         if (reader !== this.reader) return;
         this.controllers[0].error(reason);
         this.controllers[1].error(reason);
@@ -1170,7 +1183,7 @@
     pullWithDefaultReader() {
       this.useReader(false);
       readDefault(this.reader, {
-        chunkSteps: (chunk) => PromisePrototypeThen(PromiseResolve(undefined), () => {
+        chunkSteps: (chunk) => react(PromiseResolve(undefined), () => {
           this.readAgain[0] = this.readAgain[1] = false;
           let chunk2 = chunk;
           if (!this.canceled[0] && !this.canceled[1] && !(chunk2 = this.copy(chunk))) return;
@@ -1197,7 +1210,7 @@
       const byob = this.controllers[byobBranch];
       const other = this.controllers[otherBranch];
       readByob(this.reader, view, 1, {
-        chunkSteps: (chunk) => PromisePrototypeThen(PromiseResolve(undefined), () => {
+        chunkSteps: (chunk) => react(PromiseResolve(undefined), () => {
           this.readAgain[0] = this.readAgain[1] = false;
           if (!this.canceled[otherBranch]) {
             const copy = this.copy(chunk);
@@ -1320,11 +1333,11 @@
       if (!webidl.isObject(result)) throw new TypeError("The iterator's result is not an object");
       if (result.done) controllerOf().close();
       else if (isAsync) controllerOf().enqueue(result.value);
-      else return PromisePrototypeThen(PromiseResolve(result.value), (value) => controllerOf().enqueue(value));
+      else return react(PromiseResolve(result.value), (value) => controllerOf().enqueue(value));
       return undefined;
     };
     const pull = () => {
-      if (isAsync) return PromisePrototypeThen(invoke(next, iterator, []), settle);
+      if (isAsync) return react(invoke(next, iterator, []), settle);
       try {
         return PromiseResolve(settle(ReflectApply(next, iterator, [])));
       } catch (error) {
@@ -1340,7 +1353,7 @@
       } catch (error) {
         return PromiseReject(error);
       }
-      return PromisePrototypeThen(invoke(returnMethod, iterator, [reason]), (result) => {
+      return react(invoke(returnMethod, iterator, [reason]), (result) => {
         if (!webidl.isObject(result)) throw new TypeError("The iterator's result is not an object");
       });
     };
@@ -1404,7 +1417,7 @@
         else this.shutdownWithAction(() => writerCloseWithErrorPropagation(writer), false, undefined);
       };
       if (source.state === CLOSED) closed();
-      else PromisePrototypeThen(reader.closed.promise, closed, nothing);
+      else react(reader.closed.promise, closed, nothing);
       if (writableCloseQueuedOrInFlight(dest) || dest.state === W_CLOSED) {
         const reason = new TypeError("The destination writable stream closed before all data could be piped to it");
         if (this.preventCancel) this.shutdown(true, reason);
@@ -1416,13 +1429,13 @@
 
     #whenErrored(errored, stream, readerOrWriter, action) {
       if (errored) action(stream.storedError);
-      else PromisePrototypeThen(readerOrWriter.closed.promise, undefined, action);
+      else react(readerOrWriter.closed.promise, undefined, action);
     }
 
     // Reads one chunk when the writer is ready for one; its chunkSteps go on.
     #step() {
       if (this.shuttingDown) return;
-      PromisePrototypeThen(this.writer.ready.promise, () => {
+      react(this.writer.ready.promise, () => {
         if (this.shuttingDown) return;
         readDefault(this.reader, this);
       }, nothing);
@@ -1430,9 +1443,9 @@
     chunkSteps(chunk) {
       // The write comes a microtask later, so that an error of the destination in between is not lost and
       // a source that enqueues synchronously is not entered again.
-      const write = PromisePrototypeThen(PromiseResolve(undefined), () => writerWrite(this.writer, chunk));
-      this.currentWrite = PromisePrototypeThen(write, undefined, nothing);
-      PromisePrototypeThen(PromiseResolve(undefined), () => this.#step());
+      const write = react(PromiseResolve(undefined), () => writerWrite(this.writer, chunk));
+      this.currentWrite = react(write, undefined, nothing);
+      react(PromiseResolve(undefined), () => this.#step());
     }
     closeSteps() {}
     errorSteps() {}
@@ -1446,21 +1459,21 @@
         const canceled = !this.preventCancel && source.state === READABLE ? readableCancel(source, reason)
           : PromiseResolve(undefined);
         markHandled(canceled);
-        return PromisePrototypeThen(aborted, () => canceled);
+        return react(aborted, () => canceled);
       }, true, reason);
     }
 
     waitForWrites() {
       const write = this.currentWrite;
-      return PromisePrototypeThen(write, () => write === this.currentWrite ? undefined : this.waitForWrites());
+      return react(write, () => write === this.currentWrite ? undefined : this.waitForWrites());
     }
     shutdownWithAction(action, failed, reason) {
       if (this.shuttingDown) return;
       this.shuttingDown = true;
-      const act = () => PromisePrototypeThen(action(), () => this.finalize(failed, reason),
+      const act = () => react(action(), () => this.finalize(failed, reason),
         (error) => this.finalize(true, error));
       if (this.dest.state === W_WRITABLE && !writableCloseQueuedOrInFlight(this.dest)) {
-        PromisePrototypeThen(this.waitForWrites(), act);
+        react(this.waitForWrites(), act);
       } else {
         act();
       }
@@ -1469,7 +1482,7 @@
       if (this.shuttingDown) return;
       this.shuttingDown = true;
       if (this.dest.state === W_WRITABLE && !writableCloseQueuedOrInFlight(this.dest)) {
-        PromisePrototypeThen(this.waitForWrites(), () => this.finalize(failed, reason));
+        react(this.waitForWrites(), () => this.finalize(failed, reason));
       } else {
         this.finalize(failed, reason);
       }
@@ -1714,7 +1727,7 @@
     static enqueue(object, step) {
       if (!webidl.isObject(object) || !(#reader in object)) return PromiseReject(webidl.illegalInvocation());
       const ongoing = object.#ongoing;
-      const promise = ongoing === null ? step() : PromisePrototypeThen(ongoing, step, step);
+      const promise = ongoing === null ? step() : react(ongoing, step, step);
       object.#ongoing = promise;
       return promise;
     }
@@ -1726,7 +1739,7 @@
       });
       readDefault(reader, request);
       // Web IDL's steps follow those of the stream one microtask later.
-      return PromisePrototypeThen(request.promise, asIs);
+      return react(request.promise, asIs);
     }
     static return(object, value) {
       if (object.#finished) return PromiseResolve({ value, done: true });
@@ -1734,7 +1747,7 @@
       const reader = object.#reader;
       const result = object.#preventCancel ? PromiseResolve(undefined) : readableCancel(reader.stream, value);
       releaseReader(reader);
-      return PromisePrototypeThen(result, () => ({ value, done: true }));
+      return react(result, () => ({ value, done: true }));
     }
   }
   const iteratorPrototype = ObjectCreate(AsyncIteratorPrototype, {
@@ -1948,7 +1961,7 @@
       writableRejectCloseAndClosed(stream);
       return;
     }
-    PromisePrototypeThen(stream.controller.abortSteps(abort.reason), () => {
+    react(stream.controller.abortSteps(abort.reason), () => {
       abort.deferred.resolve(undefined);
       writableRejectCloseAndClosed(stream);
     }, (error) => {
@@ -2019,14 +2032,14 @@
     dequeueValue(controller);
     const closed = controller.closeAlgorithm();
     controller.clearAlgorithms();
-    PromisePrototypeThen(closed, () => writableFinishInFlightClose(stream),
+    react(closed, () => writableFinishInFlightClose(stream),
       (reason) => writableFinishInFlightCloseWithError(stream, reason));
   }
 
   function processWrite(controller, chunk) {
     const stream = controller.stream;
     stream.inFlightWriteRequest = stream.writeRequests.shift();
-    PromisePrototypeThen(controller.writeAlgorithm(chunk), () => {
+    react(controller.writeAlgorithm(chunk), () => {
       stream.inFlightWriteRequest.resolve(undefined);
       stream.inFlightWriteRequest = null;
       dequeueValue(controller);
@@ -2098,7 +2111,7 @@
     const stream = controller.stream;
     stream.controller = controller;
     writableUpdateBackpressure(stream, controller.hasBackpressure());
-    PromisePrototypeThen(startAlgorithm(), () => {
+    react(startAlgorithm(), () => {
       controller.started = true;
       writableAdvance(controller);
     }, (reason) => {
@@ -2297,7 +2310,7 @@
       this.errorWritableAndUnblock(new TypeError("The transform stream has been terminated"));
     }
     performTransform(chunk) {
-      return PromisePrototypeThen(this.transformAlgorithm(chunk), undefined, (reason) => {
+      return react(this.transformAlgorithm(chunk), undefined, (reason) => {
         this.error(reason);
         throw reason;
       });
@@ -2317,7 +2330,7 @@
 
   function sinkWrite(transform, chunk) {
     if (!transform.backpressure) return transform.performTransform(chunk);
-    return PromisePrototypeThen(transform.backpressureChange.promise, () => {
+    return react(transform.backpressureChange.promise, () => {
       if (transform.writable.state === W_ERRORING) throw transform.writable.storedError;
       return transform.performTransform(chunk);
     });
@@ -2329,7 +2342,7 @@
     const finish = transform.finish = PromiseWithResolvers();
     const canceled = transform.cancelAlgorithm(reason);
     transform.clearAlgorithms();
-    PromisePrototypeThen(canceled, () => {
+    react(canceled, () => {
       if (readable.state === ERRORED) {
         finish.reject(readable.storedError);
       } else {
@@ -2349,7 +2362,7 @@
     const finish = transform.finish = PromiseWithResolvers();
     const flushed = transform.flushAlgorithm();
     transform.clearAlgorithms();
-    PromisePrototypeThen(flushed, () => {
+    react(flushed, () => {
       if (readable.state === ERRORED) {
         finish.reject(readable.storedError);
       } else {
@@ -2373,7 +2386,7 @@
       writable.controller.errorIfNeeded(error);
       if (transform.backpressure) transform.setBackpressure(false);
     };
-    PromisePrototypeThen(canceled, () => {
+    react(canceled, () => {
       if (writable.state === W_ERRORED) {
         finish.reject(writable.storedError);
       } else {
@@ -2419,7 +2432,7 @@
       this.#transform = state;
       const started = PromiseWithResolvers();
       // The two steps that promiseResolvedWith takes, without calling a `then` that an app may have patched.
-      const settled = PromisePrototypeThen(PromisePrototypeThen(started.promise, asIs), asIs);
+      const settled = react(react(started.promise, asIs), asIs);
       initializeTransform(state, settled, writableMark, writableSize, readableMark, readableSize);
       const { cancel, flush, start, transform } = methods;
       state.transformAlgorithm = transform === undefined ? (chunk) => enqueueAsIs(state, chunk)
@@ -2531,7 +2544,7 @@
       this.#byteLength += TypedArrayPrototypeGetByteLength(chunk);
       // Not recursion: a stream with many queued chunks must not exhaust the stack.
       if (this.#chunks.length % 256 === 0) {
-        PromisePrototypeThen(PromiseResolve(undefined), () => readDefault(this.#reader, this));
+        react(PromiseResolve(undefined), () => readDefault(this.#reader, this));
       } else {
         readDefault(this.#reader, this);
       }

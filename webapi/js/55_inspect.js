@@ -7,18 +7,20 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayIsArray, ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeGetDetached, BigIntPrototypeToString,
-    BigIntPrototypeValueOf, BooleanPrototypeValueOf, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, DatePrototypeGetTime, DatePrototypeToISOString, ErrorPrototype,
-    ErrorPrototypeToString, FunctionPrototypeToString, JSONStringify, MapPrototypeForEach, MapPrototypeGetSize,
-    MathFloor, MathMax, MathMin, MathRound, MathSqrt, Number, NumberParseFloat, NumberParseInt, NumberPrototypeToString,
-    NumberPrototypeValueOf, ObjectGetOwnPropertyDescriptor, ObjectGetPrototypeOf, ObjectHasOwn, ObjectIs,
-    ObjectPrototype, ObjectPrototypePropertyIsEnumerable,
-    RangeError, ReflectApply, ReflectOwnKeys, RegExpPrototypeToString, SafeMap, SetPrototypeForEach, SetPrototypeGetSize, String, StringPrototypeCharCodeAt, StringPrototypeEndsWith,
-    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypePadEnd, StringPrototypePadStart, StringPrototypeRepeat,
-    StringPrototypeReplaceAll, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith, StringPrototypeTrim,
-    StringPrototypeValueOf, SymbolPrototypeToString, SymbolPrototypeValueOf, SymbolToStringTag,
-    TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
+    ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeGetDetached, ArrayIsArray, BigIntPrototypeToString,
+    BigIntPrototypeValueOf, BooleanPrototypeValueOf, DataViewPrototypeGetBuffer,
+    DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset, DatePrototypeGetTime,
+    DatePrototypeToISOString, ErrorPrototype, ErrorPrototypeToString, FunctionPrototypeToString,
+    JSONStringify, List, MapPrototypeForEach, MapPrototypeGetSize, MathFloor, MathMax, MathMin, MathRound,
+    MathSqrt, Number, NumberParseFloat, NumberParseInt, NumberPrototypeToString, NumberPrototypeValueOf,
+    ObjectGetOwnPropertyDescriptor, ObjectGetPrototypeOf, ObjectHasOwn, ObjectIs, ObjectPrototype,
+    ObjectPrototypePropertyIsEnumerable, RangeError, ReflectApply, ReflectOwnKeys, RegExpPrototypeToString,
+    SafeMap, SetPrototypeForEach, SetPrototypeGetSize, String, StringPrototypeCharCodeAt,
+    StringPrototypeEndsWith, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypePadEnd,
+    StringPrototypePadStart, StringPrototypeRepeat, StringPrototypeReplaceAll, StringPrototypeSlice,
+    StringPrototypeSplit, StringPrototypeStartsWith, StringPrototypeTrim, StringPrototypeValueOf,
+    SymbolPrototypeToString, SymbolPrototypeValueOf, SymbolToStringTag, TypedArrayPrototypeGetLength,
+    TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
   } = internals.primordials;
   const { classify, constructorName, previewEntries, promiseResult, promiseState, proxyDetails } = ops;
 
@@ -159,7 +161,7 @@
 
   // Own enumerable keys, symbols included; of arrays and the like without the indices.
   function keysOf(object, skipIndices) {
-    const keys = [];
+    const keys = new List();
     const all = ReflectOwnKeys(object);
     for (let i = 0; i < all.length; i++) {
       const key = all[i];
@@ -198,7 +200,7 @@
     currentDepth;
     constructor(depth) {
       this.depth = depth;
-      this.seen = []; // the objects around the present one
+      this.seen = new List(); // the objects around the present one
       this.circular = new SafeMap(); // object -> number of its <ref *n>
       this.indentation = 0;
       this.currentDepth = 0;
@@ -238,7 +240,7 @@
         trailer = "... " + plural(rest, "character");
       }
       if (string.length <= 16 || string.length <= COLUMNS - this.indentation - 4) return quote(string) + trailer;
-      const lines = [];
+      const lines = new List();
       for (let start = 0; start < string.length;) {
         const feed = StringPrototypeIndexOf(string, "\n", start);
         const end = feed < 0 ? string.length : feed + 1;
@@ -261,9 +263,10 @@
       }
       this.seen[this.seen.length] = value;
       this.currentDepth = level;
-      let output;
+      const output = new List();
       try {
-        output = lists(level + 1);
+        const first = lists(level + 1);
+        for (let i = 0; i < first.length; i++) output[i] = first[i];
         for (let i = 0; i < keys.length; i++) {
           output[output.length] = this.property(value, keys[i], level + 1);
         }
@@ -281,7 +284,7 @@
     // How an object is shown: its text if there is nothing more to it, else { open, close, keys, lists, base,
     // isList }. lists(level) gives what stands before the properties.
     shape(value, name, tag) {
-      const none = () => [];
+      const none = () => new List();
       const braces = (open, keys, lists = none) => ({ open, close: "}", keys, lists, base: "", isList: false });
       if (typeof value === "function") return this.withBase(functionBase(value, name, tag), keysOf(value, false));
       const kind = classify(value);
@@ -336,11 +339,11 @@
       if (inherits(value, ErrorPrototype)) return this.errorShape(value, name, tag);
       const keys = keysOf(value, false);
       const open = name === "Object" && tag === "" ? "{" : prefix(name, tag, "Object") + "{";
-      return keys.length === 0 ? open + "}" : { open, close: "}", keys, lists: () => [], base: "", isList: false };
+      return keys.length === 0 ? open + "}" : { open, close: "}", keys, lists: () => new List(), base: "", isList: false };
     }
 
     withBase(base, keys) {
-      return keys.length === 0 ? base : { open: "{", close: "}", keys, lists: () => [], base, isList: false };
+      return keys.length === 0 ? base : { open: "{", close: "}", keys, lists: () => new List(), base, isList: false };
     }
 
     arrayShape(value, name, tag) {
@@ -362,7 +365,7 @@
       return {
         open, close: "]", keys, base: "", isList: true,
         lists: () => {
-          const output = [];
+          const output = new List();
           const shown = MathMin(ITEMS_MAX, length);
           for (let i = 0; i < shown; i++) {
             output[i] = typeof value[i] === "bigint" ? formatBigInt(value[i]) : formatNumber(value[i]);
@@ -381,7 +384,7 @@
       return {
         open, close: "}", keys, base: "", isList: false,
         lists: (level) => {
-          const output = [];
+          const output = new List();
           this.indentation += 2;
           const add = kind === MAP
             ? (item, key) => this.value(key, level) + " => " + this.value(item, level)
@@ -441,7 +444,7 @@
         return {
           open: prefix(name, tag, fieldsOf[i][0]) + "{", close: "}", keys: keysOf(value, false), base: "", isList: false,
           lists: (level) => {
-            const output = [];
+            const output = new List();
             for (let j = 0; j < fields.length; j++) {
               try {
                 const field = value[fields[j]];
@@ -460,7 +463,7 @@
     listShape(value, interfaceName, name, tag) {
       const keys = keysOf(value, false);
       const open = prefix(name, tag, interfaceName) + "{";
-      const entries = [];
+      const entries = new List();
       try {
         const constructor = internals[interfaceName];
         ReflectApply(constructor.prototype.forEach, value, [(item, key) => {
@@ -473,7 +476,7 @@
       return {
         open, close: "}", keys, base: "", isList: false,
         lists: (level) => {
-          const output = [];
+          const output = new List();
           this.indentation += 2;
           for (let i = 0; i < entries.length; i++) {
             output[i] = this.value(entries[i][0], level) + " => " + this.value(entries[i][1], level);
@@ -492,7 +495,7 @@
     }
 
     arrayItems(array, length, level) {
-      const output = [];
+      const output = new List();
       const shown = MathMin(ITEMS_MAX, length);
       let index = 0;
       while (index < length && output.length < shown) {
@@ -517,7 +520,7 @@
       const preview = previewEntries(value);
       if (preview === undefined) return [];
       const { 0: items, 1: isKeyValue } = preview;
-      const output = [];
+      const output = new List();
       this.indentation += 2;
       for (let i = 0; i < items.length && output.length < ITEMS_MAX; i++) {
         if (isKeyValue) {
@@ -542,7 +545,7 @@
 
     namespace(value, level) {
       const keys = ReflectOwnKeys(value);
-      const output = [];
+      const output = new List();
       for (let i = 0; i < keys.length; i++) {
         if (typeof keys[i] === "symbol") continue;
         try {
@@ -599,7 +602,7 @@
       const columns = MathMin(MathRound(MathSqrt(2.5 * bias * count) / bias),
         MathFloor((COLUMNS - this.indentation) / width), LEVELS_ON_ONE_LINE * 4, 15);
       if (columns <= 1) return output;
-      const widths = [];
+      const widths = new List();
       for (let i = 0; i < columns; i++) {
         let widest = 0;
         for (let j = i; j < count; j += columns) if (output[j].length > widest) widest = output[j].length;
@@ -610,7 +613,7 @@
         const item = ObjectGetOwnPropertyDescriptor(value, i)?.value;
         numbers = typeof item === "number" || typeof item === "bigint";
       }
-      const lines = [];
+      const lines = new List();
       for (let i = 0; i < count; i += columns) {
         const last = MathMin(i + columns, count) - 1;
         let line = "";

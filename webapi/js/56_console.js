@@ -3,10 +3,11 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayIsArray, Error, MapPrototypeForEach, NumberPrototypeToFixed, ObjectCreate, ObjectDefineProperty,
-    ObjectGetOwnPropertyDescriptor, ObjectKeys, ObjectPrototype, SafeMap, SetPrototypeForEach, StringPrototypeIncludes,
-    StringPrototypeIndexOf, StringPrototypePadEnd, StringPrototypeRepeat, StringPrototypeReplaceAll,
-    StringPrototypeSlice, StringPrototypeSplit, SymbolToStringTag, TypedArrayPrototypeGetLength,
+    ArrayIsArray, Error, List, MapPrototypeForEach, NumberPrototypeToFixed, ObjectCreate,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectKeys, ObjectPrototype, SafeMap,
+    SetPrototypeForEach, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypePadEnd,
+    StringPrototypeRepeat, StringPrototypeReplaceAll, StringPrototypeSlice, StringPrototypeSplit,
+    SymbolToStringTag, TypedArrayPrototypeGetLength,
   } = internals.primordials;
   const { running, webidl } = internals;
   const { classify, log, now } = ops;
@@ -38,7 +39,7 @@
 
   // Rows of a table: [key, value] of what is iterable or has properties.
   function rowsOf(data) {
-    const rows = [];
+    const rows = new List();
     const kind = classify(data);
     if (kind === CLASS_MAP) {
       MapPrototypeForEach(data, (value, key) => {
@@ -61,7 +62,8 @@
   function tableOf(data, only) {
     const rows = rowsOf(data);
     const isMap = classify(data) === CLASS_MAP;
-    const columns = [isMap || classify(data) === CLASS_SET ? "(iteration index)" : INDEX];
+    const columns = new List();
+    columns[0] = isMap || classify(data) === CLASS_SET ? "(iteration index)" : INDEX;
     if (isMap) columns[1] = "Key";
     const places = new SafeMap(); // property -> column
     if (only !== undefined) {
@@ -70,11 +72,12 @@
         columns[columns.length] = only[i];
       }
     }
-    const lines = [];
+    const lines = new List();
     let withValues = false;
     for (let i = 0; i < rows.length; i++) {
       const { key, entryKey, value } = rows[i];
-      const cells = ["" + key];
+      const cells = new List();
+      cells[0] = "" + key;
       if (isMap) cells[1] = internals.inspect(entryKey, 0);
       const line = { cells, rest: undefined };
       if (isObject(value) && !isMap) {
@@ -96,9 +99,9 @@
       lines[i] = line;
     }
     if (withValues) columns[columns.length] = VALUES;
-    const cells = [];
+    const cells = new List();
     for (let i = 0; i < lines.length; i++) {
-      const row = [];
+      const row = new List();
       for (let j = 0; j < columns.length; j++) row[j] = lines[i].cells[j] ?? "";
       if (lines[i].rest !== undefined) row[columns.length - 1] = lines[i].rest;
       cells[i] = row;
@@ -107,7 +110,7 @@
   }
 
   function drawTable(columns, rows) {
-    const widths = [];
+    const widths = new List();
     for (let j = 0; j < columns.length; j++) {
       let width = columns[j].length;
       for (let i = 0; i < rows.length; i++) if (rows[i][j].length > width) width = rows[i][j].length;
@@ -218,7 +221,7 @@
   };
 
   function copyNames(properties) {
-    const names = [];
+    const names = new List();
     for (let i = 0; i < properties.length; i++) names[i] = webidl.DOMString(properties[i], "console.table");
     return names;
   }

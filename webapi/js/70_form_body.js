@@ -9,9 +9,10 @@
 (function (ops, internals) {
   "use strict";
   const {
-    SafeMap, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeReplaceAll, StringPrototypeSlice,
-    StringPrototypeStartsWith, StringPrototypeToLowerCase, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
+    List, SafeMap, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeReplaceAll,
+    StringPrototypeSlice, StringPrototypeStartsWith, StringPrototypeToLowerCase, TypeError,
+    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
+    TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { decodeLatin1, decodeUtf8, encodeUtf8, randomUUID } = ops;
 
@@ -127,7 +128,7 @@
 
   internals.encodeMultipart = function encodeMultipart(entries) {
     const boundary = "----formdata-nano-" + StringPrototypeReplaceAll(randomUUID(), "-", "");
-    const pieces = []; // of Uint8Array
+    const pieces = new List(); // of Uint8Array
     let text = ""; // not yet a piece
     const flush = () => {
       pieces[pieces.length] = encodeUtf8(text);
@@ -169,7 +170,7 @@
     const essence = type === null ? "" : type.essence;
     if (essence === "application/x-www-form-urlencoded") {
       const list = internals.parseUrlencoded(decodeUtf8(bytes, false, true));
-      const entries = [];
+      const entries = new List();
       for (let i = 0; i < list.length; i += 2) entries[i / 2] = { name: list[i], value: list[i + 1] };
       return internals.createFormData(entries);
     }
@@ -198,7 +199,7 @@
       this.context = context;
     }
     read() {
-      const entries = [];
+      const entries = new List();
       while (this.#skip("\r\n"));
       if (!this.#skip(this.delimiter)) throw this.#malformed("it does not begin with the boundary");
       while (!this.#skip("--")) {
