@@ -80,7 +80,7 @@ var Ops = []string{
 	"timerSet",         // (id, milliseconds): asks for one TIMER record
 	"timerClear",       // (id)
 	"log",              // (level, id or -1, text)
-	"promiseState",     // (promise): 0 pending, 1 fulfilled, 2 rejected
+	"promiseState",     // (value): 0 pending, 1 fulfilled, 2 rejected, -1 not a promise
 	"promiseResult",    // (promise): value or reason; a rejected promise counts as handled from then on
 	"enqueueMicrotask", // (function)
 	"now",              // (): monotonic milliseconds

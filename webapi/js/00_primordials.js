@@ -78,7 +78,6 @@
   methods("Map", Map.prototype, "forEach");
   methods("Number", Number.prototype, "toString valueOf toFixed");
   methods("Object", Object.prototype, "hasOwnProperty propertyIsEnumerable");
-  methods("Promise", Promise.prototype, "then");
   methods("RegExp", RegExp.prototype, "toString");
   methods("Set", Set.prototype, "forEach");
   methods("String", String.prototype, `charCodeAt endsWith includes indexOf isWellFormed padEnd padStart repeat

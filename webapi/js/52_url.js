@@ -3,8 +3,8 @@
 //
 // For other scripts:
 //   internals.isURLSearchParams(value)  internals.serializeURLSearchParams(value) -> string
-//   internals.parseUrlencoded(string) -> flat array [name, value, ...]
-//   internals.serializeUrlencoded(flat array) -> string
+//   internals.parseUrlencoded(string) -> Pairs: { slots: [name, value, ...], length }
+//   internals.serializeUrlencoded(pairs) -> string
 (function (ops, internals) {
   "use strict";
   const {
@@ -66,8 +66,32 @@
     return decodeUtf8(new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes), written), false, true);
   }
 
+  // Pairs of names and values that may grow. The slots exist from the start: storing into them runs no
+  // setter that an app may have put on Array.prototype.
+  class Pairs {
+    slots = [
+      undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined,
+      undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined,
+    ];
+    length = 0; // of the slots in use: name, value, name, value, ...
+    push(name, value) {
+      const { length } = this;
+      if (length === this.slots.length) this.#grow();
+      this.slots[length] = name;
+      this.slots[length + 1] = value;
+      this.length = length + 2;
+    }
+    #grow() {
+      const { slots } = this;
+      const larger = emptySlots(slots.length * 2);
+      for (let i = 0; i < slots.length; i++) larger[i] = slots[i];
+      this.slots = larger;
+    }
+  }
+  const emptySlots = (length) => ArrayFrom({ __proto__: null, length });
+
   function parseUrlencoded(input) {
-    const list = new List();
+    const list = new Pairs();
     const length = input.length;
     for (let start = 0; start < length;) {
       let end = StringPrototypeIndexOf(input, "&", start);
@@ -75,8 +99,8 @@
       if (end > start) {
         let equals = StringPrototypeIndexOf(input, "=", start);
         if (equals < 0 || equals > end) equals = end;
-        list[list.length] = decodeComponent(StringPrototypeSlice(input, start, equals));
-        list[list.length] = equals < end ? decodeComponent(StringPrototypeSlice(input, equals + 1, end)) : "";
+        list.push(decodeComponent(StringPrototypeSlice(input, start, equals)),
+          equals < end ? decodeComponent(StringPrototypeSlice(input, equals + 1, end)) : "");
       }
       start = end + 1;
     }
@@ -109,17 +133,18 @@
   for (let i = 0; i < 128; i++) ASCII[i] = StringFromCharCode(i);
 
   function serializeUrlencoded(list) {
+    const { slots } = list;
     let result = "";
     for (let i = 0; i < list.length; i += 2) {
       if (i !== 0) result += "&";
-      result += encodeComponent(list[i]) + "=" + encodeComponent(list[i + 1]);
+      result += encodeComponent(slots[i]) + "=" + encodeComponent(slots[i + 1]);
     }
     return result;
   }
 
   // ---- URLSearchParams (standard 6.2) ----
 
-  // A list [name, value, name, value, ...] of a sequence of pairs, a record or a string.
+  // Pairs of a sequence of pairs, a record or a string.
   function convertInit(init, context) {
     if (!webidl.isObject(init)) {
       const string = webidl.USVString(init, context);
@@ -127,14 +152,13 @@
         : string);
     }
     const method = init[SymbolIterator];
-    const list = new List();
+    const list = new Pairs();
     if (method !== undefined && method !== null) {
       const toUSVString = (value) => webidl.USVString(value, context);
       webidl.sequence(init, context, (pair) => {
         const items = webidl.sequence(pair, context, toUSVString);
         if (items.length !== 2) throw new TypeError(context + ": Each pair must be a name and a value.");
-        list[list.length] = items[0];
-        list[list.length] = items[1];
+        list.push(items[0], items[1]);
       }, method);
       return list;
     }
@@ -150,9 +174,9 @@
       const name = webidl.USVString(key, context);
       const value = webidl.USVString(record[key], context);
       let at = 0; // two keys may become one name when their lone surrogates are replaced
-      while (at < list.length && list[at] !== name) at += 2;
-      list[at] = name;
-      list[at + 1] = value;
+      while (at < list.length && list.slots[at] !== name) at += 2;
+      if (at === list.length) list.push(name, value);
+      else list.slots[at + 1] = value;
     }
     return list;
   }
@@ -179,7 +203,7 @@
     }
 
     constructor(init = undefined) {
-      this.#list = init === undefined ? [] : convertInit(init, "Failed to construct 'URLSearchParams'");
+      this.#list = init === undefined ? new Pairs() : convertInit(init, "Failed to construct 'URLSearchParams'");
     }
     // "Update" of the standard: writes the list back into the URL.
     #update() {
@@ -195,9 +219,7 @@
       webidl.requiredArguments(arguments.length, 2, context);
       name = webidl.USVString(name, context);
       value = webidl.USVString(value, context);
-      const list = this.#list;
-      list[list.length] = name;
-      list[list.length] = value;
+      this.#list.push(name, value);
       this.#update();
     }
     delete(name, value = undefined) {
@@ -207,11 +229,12 @@
       name = webidl.USVString(name, context);
       if (value !== undefined) value = webidl.USVString(value, context);
       const list = this.#list;
+      const { slots } = list;
       let kept = 0;
       for (let i = 0; i < list.length; i += 2) {
-        if (list[i] === name && (value === undefined || list[i + 1] === value)) continue;
-        list[kept] = list[i];
-        list[kept + 1] = list[i + 1];
+        if (slots[i] === name && (value === undefined || slots[i + 1] === value)) continue;
+        slots[kept] = slots[i];
+        slots[kept + 1] = slots[i + 1];
         kept += 2;
       }
       list.length = kept;
@@ -223,7 +246,8 @@
       webidl.requiredArguments(arguments.length, 1, context);
       name = webidl.USVString(name, context);
       const list = this.#list;
-      for (let i = 0; i < list.length; i += 2) if (list[i] === name) return list[i + 1];
+      const { slots } = list;
+      for (let i = 0; i < list.length; i += 2) if (slots[i] === name) return slots[i + 1];
       return null;
     }
     getAll(name) {
@@ -232,8 +256,9 @@
       webidl.requiredArguments(arguments.length, 1, context);
       name = webidl.USVString(name, context);
       const list = this.#list;
+      const { slots } = list;
       const values = new List();
-      for (let i = 0; i < list.length; i += 2) if (list[i] === name) values[values.length] = list[i + 1];
+      for (let i = 0; i < list.length; i += 2) if (slots[i] === name) values[values.length] = slots[i + 1];
       return ArrayFrom(values);
     }
     has(name, value = undefined) {
@@ -243,8 +268,9 @@
       name = webidl.USVString(name, context);
       if (value !== undefined) value = webidl.USVString(value, context);
       const list = this.#list;
+      const { slots } = list;
       for (let i = 0; i < list.length; i += 2) {
-        if (list[i] === name && (value === undefined || list[i + 1] === value)) return true;
+        if (slots[i] === name && (value === undefined || slots[i + 1] === value)) return true;
       }
       return false;
     }
@@ -255,21 +281,19 @@
       name = webidl.USVString(name, context);
       value = webidl.USVString(value, context);
       const list = this.#list;
+      const { slots } = list;
       let kept = 0;
       let found = false;
       for (let i = 0; i < list.length; i += 2) {
-        const matches = list[i] === name;
+        const matches = slots[i] === name;
         if (matches && found) continue;
-        list[kept] = list[i];
-        list[kept + 1] = matches ? value : list[i + 1];
+        slots[kept] = slots[i];
+        slots[kept + 1] = matches ? value : slots[i + 1];
         if (matches) found = true;
         kept += 2;
       }
       list.length = kept;
-      if (!found) {
-        list[kept] = name;
-        list[kept + 1] = value;
-      }
+      if (!found) list.push(name, value);
       this.#update();
     }
     sort() {
@@ -283,7 +307,7 @@
       webidl.requiredArguments(arguments.length, 1, context);
       if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
       for (let i = 0; i < this.#list.length; i += 2) {
-        ReflectApply(callback, thisArg, [this.#list[i + 1], this.#list[i], this]);
+        ReflectApply(callback, thisArg, [this.#list.slots[i + 1], this.#list.slots[i], this]);
       }
     }
     entries() {
@@ -311,9 +335,9 @@
   // A merge sort, stable, by the code units of the names ("<" compares strings just so).
   function sortPairs(list) {
     const count = list.length / 2;
-    let from = list;
+    let from = list.slots;
+    let to = emptySlots(list.length);
     for (let width = 1; width < count; width *= 2) {
-      const to = new List();
       for (let start = 0; start < count; start += 2 * width) {
         const middle = start + width < count ? start + width : count;
         const end = start + 2 * width < count ? start + 2 * width : count;
@@ -326,9 +350,13 @@
           to[2 * i + 1] = from[2 * pick + 1];
         }
       }
-      from = to;
+      const sorted = to;
+      to = width === 1 ? emptySlots(list.length) : from; // the first `from` may be in use
+      from = sorted;
     }
-    return from;
+    const sorted = new Pairs();
+    for (let i = 0; i < count; i++) sorted.push(from[2 * i], from[2 * i + 1]);
+    return sorted;
   }
 
   const KIND_ENTRIES = 0, KIND_KEYS = 1, KIND_VALUES = 2;
@@ -347,9 +375,9 @@
       const index = this.#index;
       if (index >= list.length) return { value: undefined, done: true };
       this.#index = index + 2;
-      if (this.#kind === KIND_KEYS) return { value: list[index], done: false };
-      if (this.#kind === KIND_VALUES) return { value: list[index + 1], done: false };
-      return { value: [list[index], list[index + 1]], done: false };
+      if (this.#kind === KIND_KEYS) return { value: list.slots[index], done: false };
+      if (this.#kind === KIND_VALUES) return { value: list.slots[index + 1], done: false };
+      return { value: [list.slots[index], list.slots[index + 1]], done: false };
     }
   }
   // Web IDL 3.7.10.2: the prototype has `next`, a toStringTag and no constructor.

@@ -171,7 +171,7 @@
     if (essence === "application/x-www-form-urlencoded") {
       const list = internals.parseUrlencoded(decodeUtf8(bytes, false, true));
       const entries = new List();
-      for (let i = 0; i < list.length; i += 2) entries[i / 2] = { name: list[i], value: list[i + 1] };
+      for (let i = 0; i < list.length; i += 2) entries[i / 2] = { name: list.slots[i], value: list.slots[i + 1] };
       return internals.createFormData(entries);
     }
     if (essence === "multipart/form-data") {

@@ -31,7 +31,6 @@
   const FLAG_PENDING = 2;
   const LEVEL_UNCAUGHT = 4;
   const CLASS_ERROR = 1;
-  const CLASS_PROMISE = 2;
   const CLASS_TYPED_ARRAY = 15;
   const PROMISE_FULFILLED = 1;
 
@@ -131,7 +130,7 @@
 
   // Goes on with what the handler returned, if that is no Response.
   function resolve(exchange, result) {
-    if (classify(result) === CLASS_PROMISE && promiseState(result) === PROMISE_FULFILLED) {
+    if (promiseState(result) === PROMISE_FULFILLED) {
       deliver(exchange, promiseResult(result));
     } else if (webidl.isObject(result)) {
       // A promise that is pending; or rejected: awaiting it tells V8 that it is handled. Or something with
