@@ -2,7 +2,6 @@ package loop
 
 import (
 	"nano/http1"
-	"nano/isolates"
 )
 
 // An exchange is one request and its answer. It has two sides that end in any order: the
@@ -325,6 +324,3 @@ func (l *Loop) remoteAddress(c *connection) []byte {
 	}
 	return c.remote[:c.remoteLength]
 }
-
-// Request is what AddRequest gets; named here for the fake workers of tests.
-type Request = isolates.Request

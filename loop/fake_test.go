@@ -58,7 +58,7 @@ func newFakeWorker(name string, handle func(w *fakeWorker, r *fakeRequest)) *fak
 	return &fakeWorker{name: name, handle: handle, live: map[uint32]*fakeRequest{}}
 }
 
-func (w *fakeWorker) AddRequest(r *Request) {
+func (w *fakeWorker) AddRequest(r *isolates.Request) {
 	if w.disposed {
 		panic("AddRequest after Dispose")
 	}

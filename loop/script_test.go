@@ -78,11 +78,11 @@ type plainWorker struct {
 	record isolates.Record
 }
 
-func (w *plainWorker) AddRequest(r *Request) { w.ids = append(w.ids, r.ID) }
-func (w *plainWorker) AddTimer(uint32)       {}
-func (w *plainWorker) AddSent(uint32)        {}
-func (w *plainWorker) AddGone(uint32)        {}
-func (w *plainWorker) Turn() error           { w.next = 0; return nil }
+func (w *plainWorker) AddRequest(r *isolates.Request) { w.ids = append(w.ids, r.ID) }
+func (w *plainWorker) AddTimer(uint32)                {}
+func (w *plainWorker) AddSent(uint32)                 {}
+func (w *plainWorker) AddGone(uint32)                 {}
+func (w *plainWorker) Turn() error                    { w.next = 0; return nil }
 func (w *plainWorker) Next() (*isolates.Record, bool) {
 	if w.next == len(w.ids) {
 		w.ids = w.ids[:0]
