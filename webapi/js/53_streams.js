@@ -34,6 +34,8 @@
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
+  const { classify } = ops;
+  const CLASS_PROMISE = 2; // what classify says of one
 
   // Passed to constructors that apps may not call, in place of arguments.
   const INTERNAL = { __proto__: null };
@@ -47,14 +49,21 @@
   // "React to": as promise.then(onFulfilled, onRejected), in as many microtasks, but `then` would ask
   // Promise[Symbol.species], which an app may have changed. The promise must be one of the engine's own.
   async function react(promise, onFulfilled, onRejected) {
+    let handler = onFulfilled;
     let value;
     try {
       value = await promise;
     } catch (error) {
       if (onRejected === undefined) throw error;
-      return onRejected(error);
+      handler = onRejected;
+      value = error;
     }
-    return onFulfilled === undefined ? value : onFulfilled(value);
+    if (handler === undefined) return value;
+    value = handler(value);
+    if (typeof value !== "object" || value === null || classify(value) !== CLASS_PROMISE) return value;
+    // Returning a promise would call its `then` a microtask later, and follow it from then on.
+    await undefined;
+    return await value;
   }
 
   function markHandled(promise) {

@@ -1,0 +1,143 @@
+// Everything but the fetch objects in an app that patches every built-in it can reach.
+import { suite } from "./check.js";
+import { same, watch } from "./hostile.js";
+
+const nothing = () => {};
+const bytes = new Uint8Array([0xe2, 0x82, 0xac]);
+const noParts = { get [Symbol.iterator]() { return () => ({ next: () => ({ done: true }) }); } };
+const settled = () => new Promise((resolve) => { setTimeout(resolve, 1); });
+
+// Watches a call and the microtasks that it leaves behind.
+const watchAll = (call) => watch(async () => {
+  call();
+  for (let i = 0; i < 50; i++) await undefined;
+});
+
+export default suite({
+  async "URL"() {
+    await watchAll(() => {
+      const url = new URL("http://u:p@h:81/p?a=%41&b=c+d#f");
+      url.searchParams.append("x", "y z");
+      url.searchParams.sort();
+      url.search = "?q=1";
+      url.hash = "x";
+      same(url.origin + url.host, "http://h:81h:81");
+      const params = new URLSearchParams({ a: 1, b: "c" });
+      params.set("a", "2");
+      params.delete("b");
+      for (let i = 0; i < 20; i++) params.append("many", i);
+      params.entries().next();
+      params.forEach(nothing);
+      same(params.get("a") + params.has("b") + params.size, "2false21");
+      same(new URLSearchParams("a=1&b=2&a=3").getAll("a").length, 2);
+      same(`${url}${URL.canParse("x")}`, "http://u:p@h:81/p?q=1#xfalse");
+    });
+  },
+  async "events"() {
+    await watchAll(() => {
+      const target = new EventTarget();
+      const controller = new AbortController();
+      target.addEventListener("x", nothing);
+      target.addEventListener("x", { handleEvent: nothing }, { once: true });
+      target.addEventListener("x", nothing, { capture: true, signal: controller.signal });
+      target.dispatchEvent(new Event("x"));
+      target.removeEventListener("x", nothing);
+      same(new CustomEvent("y", { detail: 1 }).detail, 1);
+      controller.signal.onabort = nothing;
+      controller.signal.addEventListener("abort", nothing);
+      controller.abort();
+      same(new DOMException("a", "AbortError").code, 20);
+    });
+  },
+  async "timers"() {
+    await watchAll(() => {
+      clearTimeout(setTimeout(nothing, 1, 2));
+      queueMicrotask(nothing);
+      setTimeout(nothing, 1, 2);
+    });
+  },
+  async "encoding"() {
+    await watchAll(() => {
+      for (let i = 0; i < 2; i++) {
+        const decoder = new TextDecoder(i === 0 ? "utf-16le" : "utf-8");
+        decoder.decode(bytes, { stream: true });
+        decoder.decode();
+      }
+      same(new TextDecoder("latin1").decode(bytes), "\u00e2\u201a\u00ac");
+      same(new TextEncoder().encodeInto("abc", new Uint8Array(2)).written, 2);
+      same(new TextDecoder().decode(new TextEncoder().encode("\u20ac")), "\u20ac");
+    });
+  },
+  async "blobs and forms"() {
+    const form = new FormData();
+    form.append("text", "a\nb");
+    form.append("file", new Blob(noParts));
+    const response = new Response(form);
+    await watchAll(() => {
+      const file = new File(noParts, "n", { type: "a/b" });
+      file.slice(0, 1, "a/b").text();
+      file.arrayBuffer();
+      file.stream();
+      const data = new FormData();
+      data.append("a", "1");
+      data.append("f", file);
+      data.set("a", "2");
+      data.entries().next();
+      data.forEach(nothing);
+      same(data.getAll("a").length, 1);
+      data.delete("a");
+      new Response(data).text();
+      response.formData();
+      new Response("a=1&b=2", { headers: { "content-type": "application/x-www-form-urlencoded" } }).formData();
+    });
+  },
+  async "streams"() {
+    await watchAll(() => {
+      const start = (controller) => {
+        controller.enqueue(bytes);
+        controller.close();
+      };
+      const reader = new ReadableStream({ start }).getReader();
+      reader.read();
+      reader.read();
+      reader.releaseLock();
+      const writer = new WritableStream({ write: nothing }).getWriter();
+      writer.write(1);
+      writer.close();
+      const pull = (controller) => controller.enqueue(new Uint8Array(1));
+      new ReadableStream({ type: "bytes", pull }).getReader({ mode: "byob" }).read(new Uint8Array(4));
+      new ReadableStream().cancel();
+      new Response(new ReadableStream({ start })).text();
+      const iterator = new ReadableStream({ start }).values();
+      iterator.next();
+      iterator.return();
+    });
+    await settled();
+  },
+  async "globals"() {
+    await watchAll(() => {
+      same(atob(btoa("abc")), "abc");
+      same(structuredClone(1), 1);
+      same(crypto.randomUUID().length, 36);
+      crypto.getRandomValues(new Uint8Array(2));
+      same(performance.now() > 0 && performance.timeOrigin > 0, true);
+    });
+  },
+  async "console"() {
+    const value = {
+      array: [1, , 2], map: new Map([[1, 2]]), set: new Set([1]), call: nothing, error: new Error("x"), date: new Date(0),
+      bytes, text: "it's", symbol: Symbol("q"), big: 1n, class: class A {}, promise: Promise.resolve(1),
+    };
+    await watchAll(() => {
+      console.log(value);
+      console.log("%s %d %j %o", 1, 2, 3, value);
+      console.group();
+      console.groupEnd();
+      console.count();
+      console.time("x");
+      console.timeEnd("x");
+      console.trace("x");
+      console.assert(false, "x");
+    });
+  },
+});
