@@ -54,8 +54,18 @@ const MaxHeaderLimit = 64<<10 - 1
 
 // Isolates is the [isolates] table: the limits of an app that sets none of its own.
 type Isolates struct {
+	Heap int64         // bytes of V8 heap of one isolate
+	CPU  time.Duration // processor time of a request in JavaScript; at least cpuMin
 	Wall time.Duration // from a request's arrival to the head of its response; above 0
 }
+
+// What can be configured: V8 itself needs some heap, and one cage of 4 GiB holds those of all
+// isolates; processor time is counted in ticks of 5 ms.
+const (
+	heapBytesMin = 8 << 20
+	heapBytesMax = 2 << 30
+	cpuMin       = 5 * time.Millisecond
+)
 
 // App is one [[app]].
 type App struct {
@@ -75,6 +85,8 @@ type App struct {
 
 // Limits are what one app may use: its own [app.limits], or else the node's.
 type Limits struct {
+	Heap    int64         // as Isolates.Heap
+	CPU     time.Duration // as Isolates.CPU
 	Wall    time.Duration // as Isolates.Wall
 	MaxBody int64         // as Server.MaxBody
 }
@@ -93,7 +105,7 @@ func Default(dir string) *Config {
 			MaxBody:       100 << 20,
 			Log:           LogText,
 		},
-		Isolates: Isolates{Wall: 30 * time.Second},
+		Isolates: Isolates{Heap: 128 << 20, CPU: 50 * time.Millisecond, Wall: 30 * time.Second},
 	}
 }
 
@@ -103,7 +115,7 @@ func defaultApp(c *Config) App {
 		Path:    "/",
 		Vars:    map[string]any{},
 		Secrets: map[string]Secret{},
-		Limits:  Limits{Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody},
+		Limits:  Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody},
 	}
 }
 

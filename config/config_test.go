@@ -95,6 +95,8 @@ ENV = { env = "TOKEN" }
 [app.limits]
 wall = "250ms"
 max_body = "2MiB"
+heap = "64MiB"
+cpu = "20ms"
 
 [[app]]
 name = "b"
@@ -122,13 +124,13 @@ func TestEveryKey(t *testing.T) {
 	if a.Name != "a-1" || a.Main != "/etc/nano/apps/a.js" || a.Path != "/api/" || !reflect.DeepEqual(a.Hosts, wantHosts) {
 		t.Errorf("first app: %+v", a)
 	}
-	if (a.Limits != Limits{250 * time.Millisecond, 2 << 20}) {
+	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20}) {
 		t.Errorf("limits of the first app: %+v", a.Limits)
 	}
 	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
 		t.Errorf("second app: %+v", b)
 	}
-	if (b.Limits != Limits{20 * time.Second, 1 << 30}) {
+	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
 	if a.At.Line != 18 || a.MainAt != (Position{20, 8}) {
@@ -280,7 +282,9 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + `isolation = "request"`, `4:13: [[app]] isolation: not available in this version`},
 	{minimalApp + `static = ""`, `4:1: [[app]] static: not available in this version`},
 	{minimalApp + "[app.egress]\nallow = [\"*\"]", `4:6: [[app]] egress: not available in this version`},
-	{minimalApp + "[app.limits]\ncpu = \"10ms\"", `5:1: [app.limits] cpu: not available in this version`},
+	{minimalApp + "[app.limits]\ncpu = \"1ms\"", `5:7: [app.limits] cpu: `},
+	{minimalApp + "[app.limits]\nheap = \"1MiB\"", `5:8: [app.limits] heap: `},
+	{minimalApp + "[app.limits]\nsubrequests = 1", `5:1: [app.limits] subrequests: not available in this version`},
 	{"[[app]]\nname = \"a\"\nmain = \"a.ts\"", `3:8: [[app]] main: .ts is not available in this version: it will strip types`},
 }
 
@@ -303,13 +307,12 @@ func TestProblems(t *testing.T) {
 func TestEveryUnavailableFeature(t *testing.T) {
 	for _, f := range unavailable {
 		document := map[string]string{
-			"admin":          "[admin]\nlisten = \"127.0.0.1:9090\"",
-			"app.egress":     "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
-			"app.isolation":  "[[app]]\nname = \"a\"\nmain = \"a.js\"\nisolation = \"" + f.value + "\"",
-			"app.main":       "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
-			"app.static":     "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
-			"isolates.cpu":   "[isolates]\ncpu = \"50ms\"",
-			"app.limits.cpu": "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.limits]\ncpu = \"10ms\"",
+			"admin":         "[admin]\nlisten = \"127.0.0.1:9090\"",
+			"app.egress":    "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
+			"app.isolation": "[[app]]\nname = \"a\"\nmain = \"a.js\"\nisolation = \"" + f.value + "\"",
+			"app.main":      "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
+			"app.static":    "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
+			"isolates.idle": "[isolates]\nidle = \"50s\"",
 		}[f.key]
 		if document == "" {
 			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]

@@ -96,9 +96,10 @@ func (r *documentReader) read(c *Config, document *table) {
 	}
 	r.rejectAdmin(document)
 	if t, ok := document.table("isolates"); ok {
-		for _, key := range []string{"memory", "idle", "heap", "cpu"} {
-			t.take(key)
-		}
+		t.take("memory")
+		t.take("idle")
+		t.size("heap", heapBytesMin, heapBytesMax, &c.Isolates.Heap)
+		t.duration("cpu", cpuMin, &c.Isolates.CPU)
 		t.duration("wall", time.Millisecond, &c.Isolates.Wall)
 		t.finish()
 	}
@@ -221,9 +222,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		r.readSecrets(&app, secrets, t)
 	}
 	if limits, ok := t.table("limits"); ok {
-		for _, key := range []string{"cpu", "heap", "subrequests"} {
-			limits.take(key)
-		}
+		limits.take("subrequests")
+		limits.size("heap", heapBytesMin, heapBytesMax, &app.Limits.Heap)
+		limits.duration("cpu", cpuMin, &app.Limits.CPU)
 		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
 		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
 		limits.finish()

@@ -90,6 +90,7 @@ func (r *Runtime) Size() int { return len(r.blob.Bytes()) }
 // Status and the header nano-error.
 type LimitError struct{ name string }
 
+// Error is the name of the limit.
 func (e *LimitError) Error() string { return e.name }
 
 // Status is 503, Service Unavailable.

@@ -76,6 +76,7 @@ var ErrDamaged = errors.New("damaged snapshot file")
 // A MismatchError says that a whole snapshot file is of another builder.
 type MismatchError struct{ What, Got, Want string }
 
+// Error names what differs.
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("snapshot was built with another %s: %q, not %q", e.What, e.Got, e.Want)
 }

@@ -17,10 +17,6 @@ import (
 	"nano/uring"
 )
 
-// heapLimit ends an isolate whose JavaScript heap grows beyond it: one app's heap must not take the
-// process down with all the others.
-const heapLimit = 128 << 20
-
 // node is a running node: loops, the runtime snapshot and the apps.
 type node struct {
 	configured *config.Config
@@ -71,11 +67,17 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		if errs[app] != nil {
 			return nil, errs[app]
 		}
-		isolate, err := image.NewIsolate(apps[app], isolates.Options{Wake: waker, HeapLimit: heapLimit})
+		if err := isolates.WatchThread(); err != nil { // once for each loop's thread
+			return nil, err
+		}
+		limits := &c.Apps[app].Limits
+		isolate, err := image.NewIsolate(apps[app], isolates.Options{
+			Wake: waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
+		})
 		if err != nil {
 			return nil, err
 		}
-		return worker{isolate}, nil
+		return isolate, nil
 	}
 	loops, err := loop.Start(loop.NodeOptions{
 		Options: options,
@@ -165,26 +167,3 @@ func describeAddress(address net.Addr) string {
 func (n *node) drain() { n.loops.Drain() }
 
 func (n *node) wait() error { return n.loops.Wait() }
-
-// worker is an isolate in the form in which loops use it.
-type worker struct{ *isolates.Isolate }
-
-// Turn is the isolate's, its error told in terms of HTTP.
-func (w worker) Turn() error {
-	if err := w.Isolate.Turn(); err != nil {
-		return limitError{err}
-	}
-	return nil
-}
-
-// limitError is the end of an isolate at one of its limits, whose name is the text of the error.
-type limitError struct{ error }
-
-// Status is 503: the app may well answer the next request.
-func (limitError) Status() int { return 503 }
-
-// NanoError is the value of the nano-error header.
-func (e limitError) NanoError() string { return e.Error() }
-
-// Unwrap gives the limit itself.
-func (e limitError) Unwrap() error { return e.error }

@@ -75,11 +75,11 @@ func TestCheckFindsNothing(t *testing.T) {
 }
 
 func TestCheckTellsAllOfAConfiguration(t *testing.T) {
-	folder := writeFiles(t, map[string]string{"nano.toml": "[server]\nlisen = []\n[isolates]\ncpu = \"1s\"\n"})
+	folder := writeFiles(t, map[string]string{"nano.toml": "[server]\nlisen = []\n[isolates]\nidle = \"1s\"\n"})
 	file := filepath.Join(folder, "nano.toml")
 	exit, _, stderr := runNano(t, "check", "-c", file)
 	want := fmt.Sprintf("nano: %s:2:1: [server] lisen: unknown key; did you mean listen?\n"+
-		"nano: %s:4:1: [isolates] cpu: not available in this version: it will bound the processor time of a request in JavaScript\n", file, file)
+		"nano: %s:4:1: [isolates] idle: not available in this version: it will put an app to sleep that was unused for this long\n", file, file)
 	if exit != 1 || stderr != want {
 		t.Errorf("exit code %d\ngot  %swant %s", exit, stderr, want)
 	}

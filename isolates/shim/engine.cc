@@ -2,6 +2,7 @@
 // isolates, loading apps, and the crossing.
 #include "engine.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,6 +142,7 @@ void ReportRejections(nano_isolate* self, v8::Local<v8::Context> context) {
   v8::Local<v8::Function> hook;
   if (!Hook(self, context, "onUnhandledRejection").ToLocal(&hook)) return;
   for (auto& [promise, reason] : pending) {
+    if (promise.Get(self->isolate)->HasHandler()) continue;  // an op has looked at it
     v8::Local<v8::Value> arguments[] = {promise.Get(self->isolate), reason.Get(self->isolate)};
     v8::TryCatch caught(self->isolate);
     (void)hook->Call(context, v8::Undefined(self->isolate), 2, arguments);
@@ -203,8 +205,8 @@ v8::MaybeLocal<v8::Module> CompileModule(v8::Isolate* isolate, nano_bytes name, 
 }
 
 v8::MaybeLocal<v8::Module> ResolveImport(v8::Local<v8::Context> context,
-                                         v8::Local<v8::String> specifier,
-                                         v8::Local<v8::FixedArray>, v8::Local<v8::Module> referrer) {
+                                         v8::Local<v8::String> specifier, v8::Local<v8::FixedArray>,
+                                         v8::Local<v8::Module> referrer) {
   v8::Isolate* isolate = context->GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);
   v8::String::Utf8Value wanted(isolate, specifier);
@@ -218,8 +220,8 @@ v8::MaybeLocal<v8::Module> ResolveImport(v8::Local<v8::Context> context,
         return self->modules[module.import_targets[k]].Get(isolate);
     }
   }
-  isolate->ThrowException(v8::Exception::Error(v8::String::Concat(
-      isolate, OneByte(isolate, "module was not resolved: "), specifier)));
+  isolate->ThrowException(v8::Exception::Error(
+      v8::String::Concat(isolate, OneByte(isolate, "module was not resolved: "), specifier)));
   return {};
 }
 
@@ -403,10 +405,9 @@ using namespace nano;
 
 const char* nano_start(const nano_script* list, size_t count, nano_bytes op_names,
                        nano_bytes flags) {
-  static const std::string header_version = std::to_string(V8_MAJOR_VERSION) + "." +
-                                            std::to_string(V8_MINOR_VERSION) + "." +
-                                            std::to_string(V8_BUILD_NUMBER) + "." +
-                                            std::to_string(V8_PATCH_LEVEL);
+  static const std::string header_version =
+      std::to_string(V8_MAJOR_VERSION) + "." + std::to_string(V8_MINOR_VERSION) + "." +
+      std::to_string(V8_BUILD_NUMBER) + "." + std::to_string(V8_PATCH_LEVEL);
   if (std::string_view(v8::V8::GetVersion()).substr(0, header_version.size()) != header_version)
     return "the V8 library is not of the version of its headers";
   if (const char* problem = Checked(op_names)) return problem;
@@ -422,6 +423,9 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   static std::unique_ptr<v8::Platform> platform = NewPlatform();
   v8::V8::InitializePlatform(platform.get());
   v8::V8::Initialize();
+  // Large bodies come and go: keep their memory instead of faulting it in again each time.
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
   array_buffers.reset(v8::ArrayBuffer::Allocator::NewDefaultAllocator());
 
   // All isolates of a process share the read-only heap that the first one brings. It must be V8's
@@ -584,6 +588,7 @@ uint8_t* nano_isolate_arena(nano_isolate* self, size_t need, size_t* capacity) {
 }
 
 int nano_isolate_turn(nano_isolate* self, size_t offset, size_t count, nano_output* out) {
+  if (self->owner != pthread_self()) Fatal("turn", "an isolate was used by another thread");
   self->out.Clear();
   {
     Scope scope(self);

@@ -2,6 +2,7 @@
 #ifndef NANO_ENGINE_H_
 #define NANO_ENGINE_H_
 
+#include <pthread.h>
 #include <v8.h>
 
 #include <cstdint>
@@ -57,6 +58,7 @@ class Tasks;  // foreground tasks of an isolate, see platform.cc
 
 struct nano_isolate {
   v8::Isolate* isolate = nullptr;
+  pthread_t owner = pthread_self();
   v8::StartupData snapshot = {};  // V8 refers to it for new contexts
   nano_shared shared = {};
   int64_t cpu_limit_ms = 0;

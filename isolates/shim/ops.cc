@@ -155,6 +155,7 @@ int Classify(v8::Local<v8::Value> value) {
 }  // namespace
 
 void promiseState(Info info) {
+  if (!info[0]->IsPromise()) return info.GetReturnValue().Set(-1);
   info.GetReturnValue().Set(static_cast<int32_t>(info[0].As<v8::Promise>()->State()));
 }
 
@@ -233,9 +234,9 @@ void decodeUtf16le(Info info) {
   if (!units.empty()) memcpy(units.data(), text.data(), units.size() * 2);
   if (units.size() > static_cast<size_t>(v8::String::kMaxLength))
     return ThrowRange(info.GetIsolate(), "Invalid string length");
-  ReturnText(info, v8::String::NewFromTwoByte(info.GetIsolate(), units.data(),
-                                              v8::NewStringType::kNormal,
-                                              static_cast<int>(units.size())));
+  ReturnText(info,
+             v8::String::NewFromTwoByte(info.GetIsolate(), units.data(), v8::NewStringType::kNormal,
+                                        static_cast<int>(units.size())));
 }
 
 void base64Encode(Info info) {
@@ -387,7 +388,8 @@ void previewEntries(Info info) {
 void classify(Info info) { info.GetReturnValue().Set(Classify(info[0])); }
 
 void constructorName(Info info) {
-  if (info[0]->IsObject()) info.GetReturnValue().Set(info[0].As<v8::Object>()->GetConstructorName());
+  if (info[0]->IsObject())
+    info.GetReturnValue().Set(info[0].As<v8::Object>()->GetConstructorName());
 }
 
 void loadScript(Info info) {

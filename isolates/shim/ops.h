@@ -2,43 +2,43 @@
 #ifndef NANO_OPS_H_
 #define NANO_OPS_H_
 
-#define NANO_OPS(X)       \
-  X(respond, 6)           \
-  X(respondChunk, 2)      \
-  X(respondEnd, 2)        \
-  X(settled, 1)           \
-  X(requestURL, 2)        \
-  X(requestMethod, 2)     \
-  X(requestHeader, 3)     \
-  X(requestHeaders, 2)    \
-  X(requestText, 2)       \
-  X(requestBytes, 2)      \
-  X(remoteAddress, 2)     \
-  X(timerSet, 2)          \
-  X(timerClear, 1)        \
-  X(log, 3)               \
-  X(promiseState, 1)      \
-  X(promiseResult, 1)     \
-  X(enqueueMicrotask, 1)  \
-  X(now, 0)               \
-  X(urlParse, 2)          \
-  X(urlSet, 3)            \
-  X(urlCanParse, 2)       \
-  X(urlComponents, 0)     \
-  X(encodeUtf8, 1)        \
-  X(encodeUtf8Into, 2)    \
-  X(decodeUtf8, 3)        \
-  X(decodeLatin1, 1)      \
-  X(decodeUtf16le, 1)     \
-  X(base64Encode, 1)      \
-  X(base64Decode, 1)      \
-  X(randomFill, 1)        \
-  X(randomUUID, 0)        \
-  X(structuredClone, 2)   \
-  X(proxyDetails, 1)      \
-  X(previewEntries, 1)    \
-  X(classify, 1)          \
-  X(constructorName, 1)   \
+#define NANO_OPS(X)      \
+  X(respond, 6)          \
+  X(respondChunk, 2)     \
+  X(respondEnd, 2)       \
+  X(settled, 1)          \
+  X(requestURL, 2)       \
+  X(requestMethod, 2)    \
+  X(requestHeader, 3)    \
+  X(requestHeaders, 2)   \
+  X(requestText, 2)      \
+  X(requestBytes, 2)     \
+  X(remoteAddress, 2)    \
+  X(timerSet, 2)         \
+  X(timerClear, 1)       \
+  X(log, 3)              \
+  X(promiseState, 1)     \
+  X(promiseResult, 1)    \
+  X(enqueueMicrotask, 1) \
+  X(now, 0)              \
+  X(urlParse, 2)         \
+  X(urlSet, 3)           \
+  X(urlCanParse, 2)      \
+  X(urlComponents, 0)    \
+  X(encodeUtf8, 1)       \
+  X(encodeUtf8Into, 2)   \
+  X(decodeUtf8, 3)       \
+  X(decodeLatin1, 1)     \
+  X(decodeUtf16le, 1)    \
+  X(base64Encode, 1)     \
+  X(base64Decode, 1)     \
+  X(randomFill, 1)       \
+  X(randomUUID, 0)       \
+  X(structuredClone, 2)  \
+  X(proxyDetails, 1)     \
+  X(previewEntries, 1)   \
+  X(classify, 1)         \
+  X(constructorName, 1)  \
   X(loadScript, 1)
 
 #include <v8.h>

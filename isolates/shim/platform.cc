@@ -84,8 +84,8 @@ class Tasks final : public v8::TaskRunner {
                            const v8::SourceLocation&) override {
     std::lock_guard<std::mutex> lock(mutex_);
     if (shared_ == nullptr) return;
-    delayed_.push_back({MonotonicNanoseconds() + static_cast<int64_t>(seconds * 1e9),
-                        std::move(task)});
+    delayed_.push_back(
+        {MonotonicNanoseconds() + static_cast<int64_t>(seconds * 1e9), std::move(task)});
     std::push_heap(delayed_.begin(), delayed_.end(), Later);
     PublishDeadline();
   }

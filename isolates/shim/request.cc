@@ -93,7 +93,6 @@ const std::string& Origin(std::string_view host, bool secure) {
   return last_origin;
 }
 
-
 bool IsAscii(const uint8_t* data, size_t length) {
   uint64_t seen = 0;
   size_t i = 0;
@@ -266,7 +265,8 @@ void requestURL(Info info) {
 void requestMethod(Info info) {
   Record record(info);
   std::string_view head(record.head, record.words[kHeadLength]);
-  if (head.starts_with("\r\n")) head.remove_prefix(2);  // one empty line before a request is ignored
+  if (head.starts_with("\r\n"))
+    head.remove_prefix(2);  // one empty line before a request is ignored
   info.GetReturnValue().Set(OneByte(info.GetIsolate(), head.substr(0, head.find(' '))));
 }
 
@@ -335,7 +335,8 @@ void requestText(Info info) {
                                     static_cast<int>(body.size()));
   v8::Local<v8::String> result;
   if (!text.ToLocal(&result)) {
-    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "body is too long for a string")));
+    isolate->ThrowException(
+        v8::Exception::RangeError(OneByte(isolate, "body is too long for a string")));
     return;
   }
   info.GetReturnValue().Set(result);
@@ -348,7 +349,8 @@ void requestBytes(Info info) {
   if (!v8::ArrayBuffer::MaybeNew(isolate, body.size(),
                                  v8::BackingStoreInitializationMode::kUninitialized)
            .ToLocal(&buffer)) {
-    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "out of memory for the body")));
+    isolate->ThrowException(
+        v8::Exception::RangeError(OneByte(isolate, "out of memory for the body")));
     return;
   }
   if (!body.empty()) memcpy(buffer->Data(), body.data(), body.size());

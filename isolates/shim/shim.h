@@ -92,7 +92,8 @@ const char* nano_watch_thread(void);
 const char* nano_version(void);
 uint32_t nano_version_tag(void);
 
-// nano_snapshot builds the runtime snapshot: the same bytes for the same scripts. 0, or -1 and *error.
+// nano_snapshot builds the runtime snapshot: the same bytes for the same scripts. 0, or -1 and
+// *error.
 int nano_snapshot(nano_bytes* blob, char** error);
 
 // nano_isolate_new restores an isolate from a runtime snapshot, which must outlive it. wake is an

@@ -45,16 +45,28 @@ void Publish(v8::Isolate* isolate, const ada::url_aggregator& url) {
 
 bool Set(ada::url_aggregator& url, uint32_t part, std::string_view value) {
   switch (part) {
-    case 0: return url.set_href(value);
-    case 1: return url.set_protocol(value);
-    case 2: return url.set_username(value);
-    case 3: return url.set_password(value);
-    case 4: return url.set_host(value);
-    case 5: return url.set_hostname(value);
-    case 6: return url.set_port(value);
-    case 7: return url.set_pathname(value);
-    case 8: url.set_search(value); return true;
-    case 9: url.set_hash(value); return true;
+    case 0:
+      return url.set_href(value);
+    case 1:
+      return url.set_protocol(value);
+    case 2:
+      return url.set_username(value);
+    case 3:
+      return url.set_password(value);
+    case 4:
+      return url.set_host(value);
+    case 5:
+      return url.set_hostname(value);
+    case 6:
+      return url.set_port(value);
+    case 7:
+      return url.set_pathname(value);
+    case 8:
+      url.set_search(value);
+      return true;
+    case 9:
+      url.set_hash(value);
+      return true;
   }
   return false;
 }
