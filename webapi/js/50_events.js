@@ -559,7 +559,7 @@
       const context = "Failed to execute 'any' on 'AbortSignal'";
       webidl.requiredArguments(arguments.length, 1, context);
       return createDependentSignal(webidl.sequence(signals, context, (signal) => {
-        if (!isAbortSignal(signal)) throw new TypeError(context + ": The sequence holds something else than AbortSignals");
+        if (!isAbortSignal(signal)) throw new TypeError(context + ": Only AbortSignals may be in it");
         return signal;
       }));
     }

@@ -235,10 +235,10 @@
       if (present >= 3) throw new TypeError(context + ": parameter 2 is not of type 'Blob'.");
       return { name, value: webidl.USVString(value, context) };
     }
-    const file = filename !== undefined ? newFile(blobBytes(value), webidl.USVString(filename, context), blobType(value),
-      isFile(value) ? fileLastModified(value) : DateNow())
-      : isFile(value) ? value : newFile(blobBytes(value), "blob", blobType(value), DateNow());
-    return { name, value: file };
+    if (filename === undefined && isFile(value)) return { name, value };
+    const newName = filename === undefined ? "blob" : webidl.USVString(filename, context);
+    const lastModified = isFile(value) ? fileLastModified(value) : DateNow();
+    return { name, value: newFile(blobBytes(value), newName, blobType(value), lastModified) };
   }
 
   class FormData {

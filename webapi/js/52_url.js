@@ -63,7 +63,9 @@
       }
       bytes[written++] = byte;
     }
-    return decodeUtf8(new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes), written), false, true);
+    const byteOffset = TypedArrayPrototypeGetByteOffset(bytes);
+    const decoded = new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), byteOffset, written);
+    return decodeUtf8(decoded, false, true);
   }
 
   // Pairs of names and values that may grow. The slots exist from the start: storing into them runs no
@@ -455,7 +457,8 @@
     // Where the host begins, behind the "@" of credentials.
     #hostBegin() {
       const start = this.#hostStart;
-      return this.#hostEnd > start && StringPrototypeCharCodeAt(this.#href, start) === COMMERCIAL_AT ? start + 1 : start;
+      if (this.#hostEnd === start) return start;
+      return StringPrototypeCharCodeAt(this.#href, start) === COMMERCIAL_AT ? start + 1 : start;
     }
     // The query without its "?".
     #query() {

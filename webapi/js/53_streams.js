@@ -1037,7 +1037,8 @@
   // ---- Readable streams: tee ----
 
   function readableTee(stream, cloneForBranch2) {
-    return stream.controller.isByte ? new ByteTee(stream).branches() : new DefaultTee(stream, cloneForBranch2).branches();
+    const tee = stream.controller.isByte ? new ByteTee(stream) : new DefaultTee(stream, cloneForBranch2);
+    return tee.branches();
   }
 
   // ReadableStreamDefaultTee
@@ -2304,7 +2305,7 @@
     }
     enqueue(chunk) {
       const controller = this.readable.controller;
-      if (!controller.canCloseOrEnqueue()) throw new TypeError("The readable side is not in a state that permits enqueue");
+      if (!controller.canCloseOrEnqueue()) throw new TypeError("The readable side does not permit enqueue");
       try {
         controller.enqueue(chunk);
       } catch (error) {
@@ -2523,7 +2524,8 @@
     if (byteLength === 0) {
       stream.state = CLOSED;
     } else {
-      enqueueBytes(controller, TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes), byteLength);
+      const byteOffset = TypedArrayPrototypeGetByteOffset(bytes);
+      enqueueBytes(controller, TypedArrayPrototypeGetBuffer(bytes), byteOffset, byteLength);
       controller.closeRequested = true;
     }
     return stream.object;

@@ -75,11 +75,12 @@
     }
     return start === 0 ? string : result + StringPrototypeSlice(string, start);
   }
+  const HEX_UPPER = "0123456789ABCDEF";
   const hex = (code, digits) => {
     let text = NumberPrototypeToString(code, 16);
     while (text.length < digits) text = "0" + text;
     let upper = "";
-    for (let i = 0; i < text.length; i++) upper += text[i] >= "a" ? "ABCDEF"[StringPrototypeCharCodeAt(text, i) - 97] : text[i];
+    for (let i = 0; i < text.length; i++) upper += HEX_UPPER[NumberParseInt(text[i], 16)];
     return upper;
   };
 
@@ -276,9 +277,9 @@
       const index = this.circular.get(value);
       const reference = index === undefined ? "" : "<ref *" + index + "> ";
       // An error's text stands where others have their brace.
-      const head = base === "" || reference === "" ? { base, open: reference + open } : { base: reference + base, open };
-      if (base !== "" && output.length === 0) return head.base;
-      return this.arrange(output, head.base, head.open, close, shape.isList, level, value);
+      if (base === "") return this.arrange(output, "", reference + open, close, shape.isList, level, value);
+      if (output.length === 0) return reference + base;
+      return this.arrange(output, reference + base, open, close, shape.isList, level, value);
     }
 
     // How an object is shown: its text if there is nothing more to it, else { open, close, keys, lists, base,
@@ -302,7 +303,8 @@
           };
         case REGEXP: {
           const start = prefix(name, tag, "RegExp");
-          return this.withBase((start === "RegExp " ? "" : start) + RegExpPrototypeToString(value), keysOf(value, false));
+          return this.withBase((start === "RegExp " ? "" : start) + RegExpPrototypeToString(value),
+            keysOf(value, false));
         }
         case DATE: {
           const time = DatePrototypeGetTime(value);
@@ -321,7 +323,8 @@
             "buffer: " + this.indented(() => this.value(DataViewPrototypeGetBuffer(value), level)),
           ]);
         case PROMISE:
-          return braces(prefix(name, tag, "Promise") + "{", keysOf(value, false), (level) => this.promise(value, level));
+          return braces(prefix(name, tag, "Promise") + "{", keysOf(value, false),
+            (level) => this.promise(value, level));
         case WEAK_MAP: case WEAK_SET:
           return braces(prefix(name, tag, kind === WEAK_MAP ? "WeakMap" : "WeakSet") + "{", keysOf(value, false),
             () => ["<items unknown>"]);
@@ -339,7 +342,8 @@
       if (inherits(value, ErrorPrototype)) return this.errorShape(value, name, tag);
       const keys = keysOf(value, false);
       const open = name === "Object" && tag === "" ? "{" : prefix(name, tag, "Object") + "{";
-      return keys.length === 0 ? open + "}" : { open, close: "}", keys, lists: () => new List(), base: "", isList: false };
+      if (keys.length === 0) return open + "}";
+      return { open, close: "}", keys, lists: () => new List(), base: "", isList: false };
     }
 
     withBase(base, keys) {
@@ -442,7 +446,8 @@
         const fields = fieldsOf[i][1];
         if (!isInstance(fieldsOf[i][0], value)) continue;
         return {
-          open: prefix(name, tag, fieldsOf[i][0]) + "{", close: "}", keys: keysOf(value, false), base: "", isList: false,
+          open: prefix(name, tag, fieldsOf[i][0]) + "{", close: "}", base: "", isList: false,
+          keys: keysOf(value, false),
           lists: (level) => {
             const output = new List();
             for (let j = 0; j < fields.length; j++) {
@@ -575,7 +580,7 @@
       if (output.length === 0) return head + close;
       if (this.currentDepth - level < LEVELS_ON_ONE_LINE && count === output.length) {
         let length = 2 * output.length + this.indentation + open.length + base.length + 10;
-        for (let i = 0; i < output.length && length + output.length <= COLUMNS + output.length; i++) length += output[i].length;
+        for (let i = 0; i < output.length && length <= COLUMNS; i++) length += output[i].length;
         if (length <= COLUMNS && !StringPrototypeIncludes(base, "\n")) {
           const line = join(output, ", ");
           if (!StringPrototypeIncludes(line, "\n")) return head + " " + line + " " + close;
@@ -613,13 +618,14 @@
         const item = ObjectGetOwnPropertyDescriptor(value, i)?.value;
         numbers = typeof item === "number" || typeof item === "bigint";
       }
+      const pad = numbers ? StringPrototypePadStart : StringPrototypePadEnd;
       const lines = new List();
       for (let i = 0; i < count; i += columns) {
         const last = MathMin(i + columns, count) - 1;
         let line = "";
         for (let j = i; j < last; j++) {
           const cell = output[j] + ", ";
-          line += numbers ? StringPrototypePadStart(cell, widths[j - i], " ") : StringPrototypePadEnd(cell, widths[j - i], " ");
+          line += pad(cell, widths[j - i], " ");
         }
         line += numbers ? StringPrototypePadStart(output[last], widths[last - i] - 2, " ") : output[last];
         lines[lines.length] = line;
@@ -780,8 +786,8 @@
       case "s":
         if (typeof value === "number") return formatNumber(value);
         if (typeof value === "bigint") return formatBigInt(value);
-        if (typeof value === "object" && value !== null && hasBuiltInToString(value)) return internals.inspect(value, 0);
-        return String(value);
+        if (typeof value !== "object" || value === null || !hasBuiltInToString(value)) return String(value);
+        return internals.inspect(value, 0);
       case "d":
         if (typeof value === "bigint") return formatBigInt(value);
         return typeof value === "symbol" ? "NaN" : formatNumber(isObject(value) ? NaN : Number(value));

@@ -128,7 +128,8 @@
       for (let j = 0; j < widths.length; j++) line += StringPrototypePadEnd(" " + cells[j], widths[j], " ") + "\u2502";
       return line;
     };
-    let text = rule("\u250c", "\u252c", "\u2510") + "\n" + draw(columns) + "\n" + rule("\u251c", "\u253c", "\u2524") + "\n";
+    let text = rule("\u250c", "\u252c", "\u2510") + "\n" + draw(columns) + "\n" +
+      rule("\u251c", "\u253c", "\u2524") + "\n";
     for (let i = 0; i < rows.length; i++) text += draw(rows[i]) + "\n";
     return text + rule("\u2514", "\u2534", "\u2518");
   }
