@@ -67,9 +67,6 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		if errs[app] != nil {
 			return nil, errs[app]
 		}
-		if err := isolates.WatchThread(); err != nil { // once for each loop's thread
-			return nil, err
-		}
 		limits := &c.Apps[app].Limits
 		isolate, err := image.NewIsolate(apps[app], isolates.Options{
 			Wake: waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
@@ -80,9 +77,10 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		return isolate, nil
 	}
 	loops, err := loop.Start(loop.NodeOptions{
-		Options: options,
-		Loops:   countLoops(c.Server.Loops),
-		Listen:  c.Server.Listen,
+		Options:  options,
+		OnThread: isolates.WatchThread,
+		Loops:    countLoops(c.Server.Loops),
+		Listen:   c.Server.Listen,
 	})
 	if err != nil {
 		return nil, err
