@@ -79,7 +79,7 @@ func queuesOf(ring *giouring.Ring) *queues {
 type getEventsArgument struct {
 	signalMask     uint64
 	signalMaskSize uint32
-	_              uint32
+	minimumWait    uint32 // µs, from Linux 6.12 on (featureMinimumWait); 0 before
 	timeout        uint64
 }
 

@@ -90,6 +90,11 @@ type KernelRing struct {
 
 	buffers bufferRing
 
+	// reaped counts completions since the last enter, and gathers says that the kernel can wait
+	// for several; see gathering.
+	reaped  uint32
+	gathers bool
+
 	// What a waiting enter points to. Fields, because a stack may move under the kernel.
 	argument getEventsArgument
 	timeout  unix.Timespec
@@ -128,6 +133,7 @@ func newRing(config Config, from *system) (*KernelRing, error) {
 		completion: *shared.completion,
 		sqes:       unsafe.Slice(shared.submission.sqes, wordsOf(params)[paramsSQEntries]),
 		cqes:       unsafe.Slice(shared.completion.cqes, wordsOf(params)[paramsCQEntries]),
+		gathers:    wordsOf(params)[paramsFeatures]&featureMinimumWait != 0,
 		enter:      enterKernel,
 	}
 	r.submissionMask = uint32(len(r.sqes) - 1)
