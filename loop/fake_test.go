@@ -3,7 +3,6 @@ package loop
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -252,15 +251,4 @@ func streamOn(w *fakeWorker, id uint32) {
 	}
 	state.wantsMoreTurns--
 	w.record(isolates.Record{Kind: isolates.KindChunk, ID: id, Body: fmt.Appendf(nil, "chunk %d;", state.wantsMoreTurns)})
-}
-
-// lockedThread runs f on a thread of its own, as a loop must.
-func lockedThread(f func()) (done chan struct{}) {
-	done = make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		f()
-	}()
-	return done
 }

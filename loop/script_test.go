@@ -16,7 +16,6 @@ type scriptRing struct {
 	fds      int // connections to be accepted at the start
 	next     []uring.Completion
 	accepted bool
-	receives map[int]uring.UserData
 	byIndex  []uring.UserData // receives by index of connection
 	sends    int
 	quiet    bool // complete sends, but send no further requests

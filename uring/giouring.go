@@ -23,7 +23,8 @@ type paramWords [30]uint32
 
 // submissionQueue mirrors giouring.SubmissionQueue.
 type submissionQueue struct {
-	head, tail, mask, entries, flags, dropped, array *uint32
+	head, tail *uint32
+	_          [5]*uint32 // mask, entries, flags, dropped, array
 
 	sqes     *giouring.SubmissionQueueEntry
 	ringSize uint
@@ -33,7 +34,8 @@ type submissionQueue struct {
 
 // completionQueue mirrors giouring.CompletionQueue.
 type completionQueue struct {
-	head, tail, mask, entries, flags, overflow *uint32
+	head, tail *uint32
+	_          [4]*uint32 // mask, entries, flags, overflow
 
 	cqes     *giouring.CompletionQueueEvent
 	ringSize uint
