@@ -1,5 +1,7 @@
 package uring
 
+//lint:file-ignore U1000 the mirrors have the fields of what they mirror, used or not
+
 import (
 	"unsafe"
 
@@ -23,8 +25,7 @@ type paramWords [30]uint32
 
 // submissionQueue mirrors giouring.SubmissionQueue.
 type submissionQueue struct {
-	head, tail *uint32
-	_          [5]*uint32 // mask, entries, flags, dropped, array
+	head, tail, mask, entries, flags, dropped, array *uint32
 
 	sqes     *giouring.SubmissionQueueEntry
 	ringSize uint
@@ -34,8 +35,7 @@ type submissionQueue struct {
 
 // completionQueue mirrors giouring.CompletionQueue.
 type completionQueue struct {
-	head, tail *uint32
-	_          [4]*uint32 // mask, entries, flags, overflow
+	head, tail, mask, entries, flags, overflow *uint32
 
 	cqes     *giouring.CompletionQueueEvent
 	ringSize uint
