@@ -196,7 +196,7 @@ func (f *fakeBlocks) Free(block Block) {
 //	/null      200 with a null body
 //	/stream/N  N chunks, each after the one before was sent
 //	/broken/N  the same, but it breaks
-//	/large/N   N bytes in a block
+//	/large/N   N bytes in a block, which are logged, too
 //	/pending   an answer, and waitUntil work for a second
 //	/die       the isolate dies
 func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
@@ -224,6 +224,8 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 		case "large":
 			block, body := blocks.make(bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n])
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: body, Block: block})
+			block, body = blocks.make(body)
+			w.record(isolates.Record{Kind: isolates.KindLog, Body: body, Block: block})
 		case "pending":
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("pending"), Pending: true})
 			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})

@@ -128,6 +128,7 @@ func (l *Loop) act(w *appWorker, record *isolates.Record) {
 		return
 	case isolates.KindLog:
 		l.options.Logger.App(w.name, record.Level, record.Body)
+		l.freeBlock(record.Block) // of a long text
 		return
 	}
 	e := l.exchanges.lookup(record.ID, w)

@@ -347,11 +347,12 @@ uint8_t* Output::Reserve(size_t n) {
   return data_ + length_;
 }
 
-void Output::Shrink() {
+void Output::Clear() {
+  length_ = 0;
   if (capacity_ <= size_t{1} << 20) return;
   free(data_);
   data_ = nullptr;
-  capacity_ = length_ = 0;
+  capacity_ = 0;
 }
 
 const std::vector<std::unique_ptr<Script>>& Scripts() { return scripts; }
@@ -603,7 +604,7 @@ int nano_isolate_turn(nano_isolate* self, size_t offset, size_t count, nano_outp
     }
     isolate->PerformMicrotaskCheckpoint();
     if (__atomic_load_n(&self->shared.tasks, __ATOMIC_ACQUIRE) != 0 ||
-        self->shared.task_time_ns != 0) {
+        __atomic_load_n(&self->shared.task_time_ns, __ATOMIC_ACQUIRE) != 0) {
       if (RunTasks(*self->tasks)) isolate->PerformMicrotaskCheckpoint();
     }
     while (!self->rejections.empty() && !isolate->IsExecutionTerminating()) {

@@ -20,8 +20,7 @@ namespace nano {
 class Output {
  public:
   ~Output();
-  void Clear() { length_ = 0; }
-  void Shrink();  // gives memory back after an unusually large turn
+  void Clear();  // also gives memory back after an unusually large turn
   const uint8_t* data() const { return data_; }
   size_t length() const { return length_; }
   // Reserve makes room for n more bytes and returns where they go.
