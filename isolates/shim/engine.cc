@@ -180,8 +180,9 @@ size_t OnNearHeapLimit(void* data, size_t current, size_t) {
   auto* self = static_cast<nano_isolate*>(data);
   __atomic_store_n(&self->shared.dead, NANO_DEAD_MEMORY, __ATOMIC_RELEASE);
   self->isolate->TerminateExecution();
-  // Room to unwind in: the isolate is disposed of right after the turn.
-  return current + (size_t{64} << 20);
+  // Room for whatever allocation was under way, which V8 would otherwise abort the process for. It
+  // is address space; the isolate is disposed of as soon as its code has unwound.
+  return current + (size_t{1} << 30);
 }
 
 // CPU time that an app's top level may take.
