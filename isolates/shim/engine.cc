@@ -115,6 +115,7 @@ v8::MaybeLocal<v8::Function> Hook(nano_isolate* self, v8::Local<v8::Context> con
 void OnMessage(v8::Local<v8::Message>, v8::Local<v8::Value> error) {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
   nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr) return;  // the snapshot is being built
   v8::HandleScope handles(isolate);
   v8::Local<v8::Context> context = self->context.Get(isolate);
   v8::TryCatch caught(isolate);
@@ -239,20 +240,30 @@ struct Scope {
   v8::Context::Scope context_scope;
 };
 
+// What the context of the snapshot carries, by index of its data.
+constexpr size_t kInternals = 0, kFirstArena = 1;
+
+// The first arena is small, for isolates that are hardly used; later ones are for those that fill it
+// again and again.
+constexpr size_t kFirstArenaBytes = 4 << 10, kArenaBytes = 32 << 10;
+
 bool RestoreContext(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   v8::Isolate::Scope scope(isolate);
   v8::HandleScope handles(isolate);
-  isolate->AddMessageListener(OnMessage);
   v8::Local<v8::Context> context;
   v8::Local<v8::Object> internals;
+  v8::Local<v8::Int32Array> words;
   v8::Local<v8::Value> tick;
   if (!v8::Context::FromSnapshot(isolate, 0).ToLocal(&context) ||
-      !context->GetDataFromSnapshotOnce<v8::Object>(0).ToLocal(&internals) ||
+      !context->GetDataFromSnapshotOnce<v8::Object>(kInternals).ToLocal(&internals) ||
+      !context->GetDataFromSnapshotOnce<v8::Int32Array>(kFirstArena).ToLocal(&words) ||
       !internals->Get(context, OneByte(isolate, "tick")).ToLocal(&tick) || !tick->IsFunction())
     return false;
   self->context.Reset(isolate, context);
   self->internals.Reset(isolate, internals);
+  self->arena.Use(isolate, words);
+  self->arena.fresh = true;
   self->tick.Reset(isolate, tick.As<v8::Function>());
   return true;
 }
@@ -416,6 +427,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   for (size_t i = 0; i < count; i++) scripts.push_back(std::make_unique<Script>(list[i]));
   for (size_t i = 0; i < kOpCount; i++)
     external_references.push_back(reinterpret_cast<intptr_t>(kOps[i].callback));
+  external_references.push_back(reinterpret_cast<intptr_t>(OnMessage));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);
@@ -455,6 +467,9 @@ int nano_snapshot(nano_bytes* blob, char** error) {
     bool booted = false;
     {
       v8::HandleScope handles(isolate);
+      // Isolates get the listener and the first arena from the snapshot. Made after it was restored,
+      // they would be young objects, for whose external pointers V8 makes a table segment of 64 KB.
+      isolate->AddMessageListener(OnMessage);
       creator.SetDefaultContext(v8::Context::New(isolate));
       v8::Local<v8::Context> context = v8::Context::New(isolate);
       v8::Context::Scope context_scope(context);
@@ -465,6 +480,8 @@ int nano_snapshot(nano_bytes* blob, char** error) {
       isolate->PerformMicrotaskCheckpoint();  // queued microtasks are lost in a snapshot
       creator.AddContext(context);
       creator.AddData(context, internals);
+      auto memory = v8::ArrayBuffer::New(isolate, kFirstArenaBytes);
+      creator.AddData(context, v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4));
     }
     data = creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
     DetachTasks(isolate);
@@ -571,10 +588,12 @@ int nano_isolate_load(nano_isolate* self, const nano_module* modules, size_t cou
 }
 
 uint8_t* nano_isolate_arena(nano_isolate* self, size_t need, size_t* capacity) {
-  // Small while the isolate is hardly used, larger when it is filled again and again.
-  constexpr size_t kFirst = 4 << 10, kNext = 32 << 10;
-  size_t size = self->arena.capacity == 0 ? kFirst : kNext;
-  if (need > size) size = (need + 4095) & ~size_t{4095};
+  if (self->arena.fresh) {
+    self->arena.fresh = false;
+    *capacity = self->arena.capacity;
+    if (need <= *capacity) return self->arena.data;
+  }
+  size_t size = need <= kArenaBytes ? kArenaBytes : (need + 4095) & ~size_t{4095};
   v8::Isolate::Scope isolate_scope(self->isolate);
   v8::HandleScope handles(self->isolate);
   v8::Context::Scope context_scope(self->context.Get(self->isolate));
@@ -583,9 +602,8 @@ uint8_t* nano_isolate_arena(nano_isolate* self, size_t need, size_t* capacity) {
                                  v8::BackingStoreInitializationMode::kUninitialized)
            .ToLocal(&buffer))
     return nullptr;
-  self->arena.data = static_cast<uint8_t*>(buffer->Data());
-  self->arena.capacity = *capacity = size;
-  self->arena.words.Reset(self->isolate, v8::Int32Array::New(buffer, 0, size / 4));
+  self->arena.Use(self->isolate, v8::Int32Array::New(buffer, 0, size / 4));
+  *capacity = size;
   return self->arena.data;
 }
 

@@ -38,6 +38,13 @@ struct Arena {
   v8::Global<v8::Int32Array> words;
   uint8_t* data = nullptr;
   size_t capacity = 0;
+  bool fresh = false;  // the one of the snapshot, not used so far
+
+  void Use(v8::Isolate* isolate, v8::Local<v8::Int32Array> memory) {
+    words.Reset(isolate, memory);
+    data = static_cast<uint8_t*>(memory->Buffer()->Data());
+    capacity = memory->ByteLength();
+  }
 };
 
 // WatchScope puts a turn under the CPU limit of the watchdog, if its thread is watched.
