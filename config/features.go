@@ -11,7 +11,7 @@ type feature struct {
 // unavailable is the one list of what is documented but missing. Delete a line when its feature
 // arrives, and read the key in read.go.
 var unavailable = []feature{
-	{"admin", "", "health, readiness and metrics on an address of their own"},
+	{"admin", "", "answer for health, readiness and metrics on an address of its own"},
 	{"isolates.memory", "", "bound the memory of warm isolates; the least recently used sleep first"},
 	{"isolates.idle", "", "put an app to sleep that was unused for this long"},
 	{"app.isolation", "request", "give every request a fresh context; isolation = \"app\" works"},

@@ -59,26 +59,33 @@ type appWorker struct {
 
 	taskDeadline int64 // of V8's next delayed task, or never
 
-	failedAt int64  // when the last attempt to make an isolate failed; 0: it did not
-	failure  string // what clients are told
+	retryAt int64  // no isolate is made before, since the last attempt failed; 0: it did not
+	failure string // what clients are told
 }
 
-// startRetry is how long after a failed attempt to make an isolate the next one is made.
-const startRetry = int64(time.Second)
+// An attempt to make an isolate that failed is repeated after startRetry, or after startRetryFactor
+// times what it took: an app that does nothing but compute while it starts must not hold up the
+// other apps of the loop again and again.
+const (
+	startRetry       = int64(time.Second)
+	startRetryFactor = 64
+)
 
 // startIsolate makes the isolate of an app at its first request, or after the last one died.
 func (l *Loop) startIsolate(w *appWorker) bool {
-	if w.failedAt != 0 && l.now-w.failedAt < startRetry {
+	begun := l.readClock()
+	if begun < w.retryAt {
 		return false
 	}
 	isolate, err := l.options.NewWorker(w.app, l.waker.FD())
 	if err != nil {
-		w.failedAt = max(l.now, 1)
+		ended := l.readClock()
+		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
 		w.failure = "nano: " + w.name + ": failed to start"
 		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
 		return false
 	}
-	w.isolate, w.failedAt = isolate, 0
+	w.isolate, w.retryAt = isolate, 0
 	w.taskDeadline = never
 	l.lives++
 	w.life = l.lives

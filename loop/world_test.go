@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -577,6 +578,33 @@ func TestFactoryFails(t *testing.T) {
 	w.settle()
 	if attempts != 2 {
 		t.Errorf("%d attempts after a second, want 2", attempts)
+	}
+}
+
+// TestFactoryFailsSlowly: an app that takes long to fail is tried rarely.
+func TestFactoryFailsSlowly(t *testing.T) {
+	attempts := 0
+	var took time.Duration
+	w := newWorld(t, fakering.Config{}, func(o *Options) {
+		clock := o.Clock
+		o.Clock = func() time.Time { return clock().Add(took) }
+		o.NewWorker = func(app, waker int) (Worker, error) {
+			attempts++
+			took += time.Second
+			return nil, errors.New("demo: too slow to start")
+		}
+	})
+	get := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	for _, step := range []struct {
+		after    time.Duration
+		attempts int
+	}{{0, 1}, {2 * time.Second, 1}, {60 * time.Second, 1}, {2 * time.Second, 2}, {60 * time.Second, 2}} {
+		w.run(step.after)
+		peer, got := w.talk(get)
+		peer.Close()
+		if !strings.HasPrefix(got, "HTTP/1.1 500") || attempts != step.attempts {
+			t.Errorf("%v later: %d attempts, want %d; got %q", step.after, attempts, step.attempts, got)
+		}
 	}
 }
 

@@ -192,7 +192,7 @@ func runServe(s *streams, args []string) error {
 	flags := newFlags(s, "serve", `Runs the node that the configuration describes, in the foreground.
 
 SIGTERM or SIGINT drains it: connections are closed after their answer, and what is not
-answered within [server] drain_timeout is cut off. A second signal ends it at once.
+answered within [server] drain_timeout is cut off. A second signal, a moment later, ends it at once.
 `)
 	file := flags.String("c", "nano.toml", configFlagHelp)
 	if _, err := parseFlags(flags, args); err != nil {

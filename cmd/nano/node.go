@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"nano/config"
 	"nano/isolates"
@@ -88,17 +89,15 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	return &node{configured: c, loops: loops}, nil
 }
 
-// reportBroken logs the apps that cannot be started, and gives their errors if there are no others.
+// reportBroken logs the apps that cannot be started, or gives their errors if there are no others.
 func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {
-	broken := 0
+	if len(errs) > 0 && !slices.Contains(errs, nil) {
+		return errors.Join(errs...)
+	}
 	for i, err := range errs {
 		if err != nil {
-			broken++
 			logger.Error(err.Error(), "app", c.Apps[i].Name)
 		}
-	}
-	if broken > 0 && broken == len(errs) {
-		return errors.Join(errs...)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const (
@@ -110,7 +111,8 @@ func TestBrokenAppsAreAlone(t *testing.T) {
 func TestNothingToServe(t *testing.T) {
 	folder := brokenNode(t, "odd", "lost")
 	exit, out, stderr := runNano(t, "serve", "-c", filepath.Join(folder, "nano.toml"))
-	if exit != 1 || out != "" || !strings.Contains(stderr, "\nnano: ") || !strings.Contains(stderr, "odd.js:2:") {
+	if exit != 1 || out != "" || strings.Count(stderr, "nano: ") != 2 || strings.Count(stderr, "\n") != 2 ||
+		strings.Count(stderr, "odd.js:2:") != 1 || strings.Count(stderr, "lost.js:2:") != 1 {
 		t.Errorf("exit code %d: %s%s", exit, out, stderr)
 	}
 }
@@ -170,6 +172,7 @@ func TestSecondSignal(t *testing.T) {
 	p.waitForLog("stuck: begun")
 	p.signal(syscall.SIGINT)
 	p.waitForLog("draining")
+	time.Sleep(sameWish) // sooner, it would be taken for the first one
 	p.signal(syscall.SIGINT)
 	if exit := p.waitForExit(); exit != 1 {
 		t.Errorf("exit code %d", exit)

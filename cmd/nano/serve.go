@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"nano/config"
 	"nano/isolates"
@@ -42,12 +43,16 @@ type drainer interface {
 	drain()
 }
 
+// sameWish is for how long after the first signal to end further ones say nothing new: timeout(1)
+// and make(1) signal their child and then, or with it, its whole process group.
+const sameWish = 200 * time.Millisecond
+
 // errSignal ends a node that was told twice to end.
 var errSignal = errors.New("ended by a second signal: requests may be lost")
 
 // supervise turns signals into what the node is to do, until it has ended.
 func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logger *slog.Logger) error {
-	draining := false
+	var draining time.Time // since when, if at all
 	for {
 		select {
 		case err := <-ended:
@@ -57,12 +62,12 @@ func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logge
 			switch {
 			case received == syscall.SIGHUP:
 				logger.Warn("SIGHUP: reload is not available in this version; restart the node instead")
-			case draining:
-				return errSignal
-			default:
-				draining = true
+			case draining.IsZero():
+				draining = time.Now()
 				logger.Info("draining", "signal", received.String())
 				node.drain()
+			case time.Since(draining) >= sameWish:
+				return errSignal
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"nano/config"
 )
@@ -19,34 +21,40 @@ type fakeNode struct{ drains int }
 
 func (n *fakeNode) drain() { n.drains++ }
 
+// TestSupervise gives the signals, in the virtual time of its bubble.
 func TestSupervise(t *testing.T) {
 	failure := errors.New("a loop failed")
 	for _, test := range []struct {
 		name    string
 		signals []os.Signal
+		apart   time.Duration
 		ends    bool
 		err     error
 		drains  int
 		log     string
 	}{
-		{"ends by itself", nil, true, failure, 0, "ended"},
-		{"a signal drains", []os.Signal{syscall.SIGTERM}, true, nil, 1, "draining signal=\"terminated\""},
-		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, false, errSignal, 1, "draining"},
-		{"reload is not there", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, true, nil, 1, "reload is not available"},
+		{"ends by itself", nil, 0, true, failure, 0, "ended"},
+		{"a signal drains", []os.Signal{syscall.SIGTERM}, time.Second, true, nil, 1, "draining signal=\"terminated\""},
+		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, time.Second, false, errSignal, 1, "draining"},
+		{"child and group are signalled", []os.Signal{syscall.SIGTERM, syscall.SIGTERM}, 0, true, nil, 1, "draining"},
+		{"reload is not there", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, time.Second, true, nil, 1, "reload is not available"},
 	} {
-		var log bytes.Buffer
-		node := &fakeNode{}
-		signals, ended, result := make(chan os.Signal), make(chan error), make(chan error)
-		go func() { result <- supervise(node, signals, ended, slog.New(newTextHandler(&log))) }()
-		for _, signal := range test.signals {
-			signals <- signal
-		}
-		if test.ends {
-			ended <- test.err
-		}
-		if err := <-result; err != test.err || node.drains != test.drains || !strings.Contains(log.String(), test.log) {
-			t.Errorf("%s: %v, %d drains, log %s", test.name, err, node.drains, log.String())
-		}
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			node := &fakeNode{}
+			signals, ended, result := make(chan os.Signal), make(chan error), make(chan error)
+			go func() { result <- supervise(node, signals, ended, slog.New(newTextHandler(&log))) }()
+			for _, signal := range test.signals {
+				time.Sleep(test.apart)
+				signals <- signal
+			}
+			if test.ends {
+				ended <- test.err
+			}
+			if err := <-result; err != test.err || node.drains != test.drains || !strings.Contains(log.String(), test.log) {
+				t.Errorf("%s: %v, %d drains, log %s", test.name, err, node.drains, log.String())
+			}
+		})
 	}
 }
 
