@@ -103,6 +103,7 @@ var Ops = []string{
 	"classify",         // (value): kind of object, 0 to 21
 	"constructorName",  // (value): string
 	"loadScript",       // (name): the function of a lazy script
+	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read
 }
 
 // OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table

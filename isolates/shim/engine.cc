@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "ops.h"
+
 namespace nano {
 
 // Script is a boot script whose text all isolates share as an external string. Its resource is
@@ -428,6 +430,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   for (size_t i = 0; i < kOpCount; i++)
     external_references.push_back(reinterpret_cast<intptr_t>(kOps[i].callback));
   external_references.push_back(reinterpret_cast<intptr_t>(OnMessage));
+  external_references.push_back(reinterpret_cast<intptr_t>(ops::ReadLazyGlobal));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);

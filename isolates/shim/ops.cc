@@ -402,5 +402,28 @@ void loadScript(Info info) {
     info.GetReturnValue().Set(function);
 }
 
+void lazyGlobal(Info info) {
+  v8::Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+  auto attributes =
+      info[1]->IsTrue() ? v8::PropertyAttribute::None : v8::PropertyAttribute::DontEnum;
+  // Without data: V8 keeps it outside the context in a snapshot, where a function would bring along
+  // a second copy of everything that it refers to.
+  (void)context->Global()->SetLazyDataProperty(context, info[0].As<v8::Name>(), ReadLazyGlobal, {},
+                                               attributes);
+}
+
+void ReadLazyGlobal(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>& info) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  v8::Local<v8::Context> context = isolate->GetCurrentContext();
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr) return ThrowRange(isolate, "a boot script reads a lazy global");
+  v8::Local<v8::Value> hook, value, argument = name;
+  if (self->internals.Get(isolate)->Get(context, OneByte(isolate, "readLazyGlobal")).ToLocal(&hook) &&
+      hook.As<v8::Function>()
+          ->Call(context, v8::Undefined(isolate), 1, &argument)
+          .ToLocal(&value))
+    info.GetReturnValue().Set(value);
+}
+
 }  // namespace ops
 }  // namespace nano

@@ -39,7 +39,8 @@
   X(previewEntries, 1)   \
   X(classify, 1)         \
   X(constructorName, 1)  \
-  X(loadScript, 1)
+  X(loadScript, 1)       \
+  X(lazyGlobal, 2)
 
 #include <v8.h>
 
@@ -50,6 +51,9 @@ using Info = const v8::FunctionCallbackInfo<v8::Value>&;
 #define NANO_DECLARE(name, length) void name(Info info);
 NANO_OPS(NANO_DECLARE)
 #undef NANO_DECLARE
+
+// What V8 calls for the value of a global that lazyGlobal has announced.
+void ReadLazyGlobal(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>& info);
 
 }  // namespace nano::ops
 

@@ -3,25 +3,25 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
-    ReflectApply, ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed,
-    SymbolIterator, SymbolToStringTag, TypeError, globalThis,
+    Error, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, ReflectApply, ReflectOwnKeys, SafeMap,
+    String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
+    globalThis,
   } = internals.primordials;
-  const { loadScript } = ops;
+  const { lazyGlobal, loadScript } = ops;
 
   // ---- The global object ----
 
-  // Scripts that ran already, by name; and for each lazy global its accessor and its script.
+  // Scripts that ran already, by name; the script of each lazy global; and what the global is, once that ran.
   const loadedScripts = new SafeMap();
-  const lazyGlobals = new SafeMap();
+  const lazyScripts = new SafeMap();
+  const lazyValues = new SafeMap();
 
-  // Defines a global. Interfaces are not enumerable, functions such as fetch are (Web IDL 3.7.1, 3.8). A
-  // lazy global that the app has assigned meanwhile keeps the app's value.
+  // Defines a global. Interfaces are not enumerable, functions such as fetch are (Web IDL 3.7.1, 3.8). Of a
+  // lazy global, V8 asks for the value when it is read; one that the app has assigned keeps the app's value.
   internals.define = function define(name, value, enumerable = false) {
-    const lazy = lazyGlobals.get(name);
-    if (lazy !== undefined) {
-      const current = ObjectGetOwnPropertyDescriptor(globalThis, name);
-      if (current === undefined || current.get !== lazy.get) return;
+    if (lazyScripts.has(name)) {
+      lazyValues.set(name, value);
+      return;
     }
     ObjectDefineProperty(globalThis, name, {
       __proto__: null, value, writable: true, enumerable, configurable: true,
@@ -36,29 +36,19 @@
     loadScript(script)(ops, internals);
   };
 
-  // Announces globals that `script` defines when one of them is first read.
+  // Announces globals that `script` defines when one of them is first read. To apps they are data
+  // properties from the start.
   internals.lazy = function lazy(names, script, enumerable = false) {
     for (let i = 0; i < names.length; i++) {
-      const name = names[i];
-      const accessor = {
-        __proto__: null,
-        get() {
-          // An isolate that is sealed or an object that inherits from globalThis may come here twice.
-          internals.load(script);
-          const descriptor = ObjectGetOwnPropertyDescriptor(globalThis, name);
-          return descriptor !== undefined && descriptor.get !== accessor.get ? globalThis[name] : undefined;
-        },
-        set(value) {
-          ObjectDefineProperty(globalThis, name, {
-            __proto__: null, value, writable: true, enumerable, configurable: true,
-          });
-        },
-        enumerable,
-        configurable: true,
-      };
-      lazyGlobals.set(name, accessor);
-      ObjectDefineProperty(globalThis, name, accessor);
+      lazyScripts.set(names[i], script);
+      lazyGlobal(names[i], enumerable);
     }
+  };
+
+  // The value of a lazy global; C++ asks for it.
+  internals.readLazyGlobal = function readLazyGlobal(name) {
+    internals.load(lazyScripts.get(name));
+    return lazyValues.get(name);
   };
 
   // ---- Start of an app ----

@@ -64,7 +64,7 @@ export default suite({
       const keys = ownKeys(value);
       for (let i = 0; i < keys.length; i++) {
         const where = `${path}.${String(keys[i])}`;
-        if (keys[i] === "respond" || keys[i] === "primordials" || keys[i] === "loadScript") throw new Error(where);
+        if (keys[i] === "respondChunk" || keys[i] === "primordials" || keys[i] === "loadScript") throw new Error(where);
         const descriptor = getOwnPropertyDescriptor(value, keys[i]);
         visit(descriptor.value, where);
         visit(descriptor.get, `get ${where}`);
