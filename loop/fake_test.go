@@ -197,6 +197,7 @@ func (f *fakeBlocks) Free(block Block) {
 //	/stream/N  N chunks, each after the one before was sent
 //	/broken/N  the same, but it breaks
 //	/large/N   N bytes in a block, which are logged, too
+//	/chunk/N   a stream of one chunk of N bytes in a block, and its end, in one turn
 //	/pending   an answer, and waitUntil work for a second
 //	/die       the isolate dies
 func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
@@ -226,6 +227,11 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: body, Block: block})
 			block, body = blocks.make(body)
 			w.record(isolates.Record{Kind: isolates.KindLog, Body: body, Block: block})
+		case "chunk":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Streaming: true})
+			block, body := blocks.make(bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n])
+			w.record(isolates.Record{Kind: isolates.KindChunk, ID: r.id, Body: body, Block: block})
+			w.record(isolates.Record{Kind: isolates.KindEnd, ID: r.id})
 		case "pending":
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("pending"), Pending: true})
 			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})

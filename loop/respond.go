@@ -156,21 +156,10 @@ func (l *Loop) respondChunk(e *exchange, record *isolates.Record) {
 	}
 	e.length += int64(n)
 	e.hasChunk = true
-	out := l.outputOf(e)
-	if record.Block != noBlock && c.first == e && !c.isSending && len(c.out) == 0 {
-		memory := l.options.Blocks.Memory(record.Block, n)
-		start := isolates.HeadRoom
-		if e.chunked {
-			l.scratch = http1.AppendChunkHead(l.scratch[:0], n)
-			start -= len(l.scratch)
-			copy(memory[start:], l.scratch)
-		}
-		l.startBlock(c, record.Block, memory[start:])
-		if e.chunked {
-			c.out = append(l.buffers.grow(c.out, len(http1.ChunkEnd)), http1.ChunkEnd...)
-		}
+	if record.Block != noBlock && l.sendChunkBlock(c, e, record) {
 		return
 	}
+	out := l.outputOf(e)
 	*out = l.buffers.grow(*out, http1.MaxChunkHead+n+len(http1.ChunkEnd))
 	if e.chunked {
 		*out = http1.AppendChunkHead(*out, n)
@@ -183,6 +172,27 @@ func (l *Loop) respondChunk(e *exchange, record *isolates.Record) {
 	if c.first == e {
 		l.wantSend(c)
 	}
+}
+
+// sendChunkBlock sends a large chunk from where it lies, without copying it. What the connection has
+// as output, such as the response head, goes into the room before it. If that cannot be, false.
+func (l *Loop) sendChunkBlock(c *connection, e *exchange, record *isolates.Record) bool {
+	if c.first != e || c.isSending || len(c.out)+http1.MaxChunkHead > isolates.HeadRoom {
+		return false
+	}
+	n := len(record.Body)
+	l.scratch = append(l.scratch[:0], c.out...)
+	if e.chunked {
+		l.scratch = http1.AppendChunkHead(l.scratch, n)
+	}
+	memory := l.options.Blocks.Memory(record.Block, n)
+	start := isolates.HeadRoom - len(l.scratch)
+	copy(memory[start:], l.scratch)
+	l.startBlock(c, record.Block, memory[start:])
+	if e.chunked {
+		c.out = append(l.buffers.grow(c.out, len(http1.ChunkEnd)), http1.ChunkEnd...)
+	}
+	return true
 }
 
 // respondEnd ends a streaming answer, from a KindEnd record.

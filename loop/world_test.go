@@ -608,6 +608,35 @@ func TestFactoryFailsSlowly(t *testing.T) {
 	}
 }
 
+// TestLargeFirstChunk: a large chunk that comes in one turn with the head of its answer is sent from
+// where it lies. A copy in Go's memory would double what a slow client costs.
+func TestLargeFirstChunk(t *testing.T) {
+	const size = 300000
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/1.0"} {
+		w := newWorld(t, fakering.Config{}, nil)
+		peer := w.ring.Dial(w.listener)
+		peer.SetWindow(100)
+		peer.WriteString(fmt.Sprintf("GET /chunk/%d %s\r\nHost: a\r\n\r\n", size, protocol))
+		w.settle()
+		if w.blocks.freed != 0 || len(w.blocks.memory) != 1 {
+			t.Errorf("%s: %d blocks freed before the client took them", protocol, w.blocks.freed)
+		}
+		peer.SetWindow(-1)
+		w.settle()
+		want := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+		if protocol == "HTTP/1.1" {
+			want = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, want)
+		}
+		if head, body, _ := strings.Cut(string(peer.Take()), "\r\n\r\n"); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || body != want {
+			t.Errorf("%s: got %q and %d bytes, want %d", protocol, head, len(body), len(want))
+		}
+		if w.blocks.freed != 1 {
+			t.Errorf("%s: %d blocks freed", protocol, w.blocks.freed)
+		}
+		peer.Close()
+	}
+}
+
 // TestReplace: an isolate that dies takes only its own requests with it.
 func TestReplace(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
