@@ -245,8 +245,8 @@ struct Scope {
 // What the context of the snapshot carries, by index of its data.
 constexpr size_t kInternals = 0, kFirstArena = 1;
 
-// The first arena is small, for isolates that are hardly used; later ones are for those that fill it
-// again and again.
+// The first arena is small, for isolates that are hardly used; later ones are for those that fill
+// it again and again.
 constexpr size_t kFirstArenaBytes = 4 << 10, kArenaBytes = 32 << 10;
 
 bool RestoreContext(nano_isolate* self) {
@@ -470,8 +470,9 @@ int nano_snapshot(nano_bytes* blob, char** error) {
     bool booted = false;
     {
       v8::HandleScope handles(isolate);
-      // Isolates get the listener and the first arena from the snapshot. Made after it was restored,
-      // they would be young objects, for whose external pointers V8 makes a table segment of 64 KB.
+      // Isolates get the listener and the first arena from the snapshot. Made after it was
+      // restored, they would be young objects, for whose external pointers V8 makes a table segment
+      // of 64 KB.
       isolate->AddMessageListener(OnMessage);
       creator.SetDefaultContext(v8::Context::New(isolate));
       v8::Local<v8::Context> context = v8::Context::New(isolate);

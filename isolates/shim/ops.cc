@@ -418,10 +418,10 @@ void ReadLazyGlobal(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8:
   nano_isolate* self = nano_isolate::From(isolate);
   if (self == nullptr) return ThrowRange(isolate, "a boot script reads a lazy global");
   v8::Local<v8::Value> hook, value, argument = name;
-  if (self->internals.Get(isolate)->Get(context, OneByte(isolate, "readLazyGlobal")).ToLocal(&hook) &&
-      hook.As<v8::Function>()
-          ->Call(context, v8::Undefined(isolate), 1, &argument)
-          .ToLocal(&value))
+  if (self->internals.Get(isolate)
+          ->Get(context, OneByte(isolate, "readLazyGlobal"))
+          .ToLocal(&hook) &&
+      hook.As<v8::Function>()->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&value))
     info.GetReturnValue().Set(value);
 }
 
