@@ -373,3 +373,27 @@ func TestTurnDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for each request", allocations)
 	}
 }
+
+// The first arena comes with the snapshot: a request that does not fit goes to a new one, and requests
+// in either stay readable, each isolate's for itself.
+func TestFirstArena(t *testing.T) {
+	const app = `const kept = [];
+		export default { async fetch(r) { kept.push(r); return new Response(kept.length + (await kept[0].clone().text()) + r.url) } }`
+	first, second := startApp(t, unlimited, app), startApp(t, unlimited, app)
+	const small = "POST /s HTTP/1.1\nHost: a\n\nsmall"
+	large := strings.Repeat("large ", 2000)
+	for _, step := range []struct {
+		isolate    *Isolate
+		text, want string
+	}{
+		{first, small, "1smallhttp://a/s"},
+		{second, "POST /l HTTP/1.1\nHost: b\n\n" + large, "1" + large + "http://b/l"},
+		{first, "POST /l HTTP/1.1\nHost: b\n\n" + large, "2smallhttp://b/l"},
+		{second, small, "2" + large + "http://a/s"},
+		{first, small, "3smallhttp://a/s"},
+	} {
+		if got := string(fetch(t, step.isolate, step.text).Body); got != step.want {
+			t.Errorf("got %.40q, want %.40q", got, step.want)
+		}
+	}
+}
