@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ func Listen(addresses []string, loops int) (sockets [][]Socket, bound []net.Addr
 		path, isUnix := strings.CutPrefix(address, "unix:")
 		switch {
 		case isUnix:
-			fd, err := listenUnix(path)
+			fd, err := whenFree(func() (int, error) { return listenUnix(path) })
 			if err != nil {
 				return fail(fmt.Errorf("listen %s: %w", address, err))
 			}
@@ -83,6 +84,24 @@ func Listen(addresses []string, loops int) (sockets [][]Socket, bound []net.Addr
 	return sockets, bound, cleanup, nil
 }
 
+// When a node is killed, the kernel takes its ring apart after the process has gone, and only then
+// closes the listeners that accepts were armed on. Nothing tells when that is done, so whoever
+// restarts it at once has to look again.
+const (
+	inUsePatience = time.Second
+	inUsePause    = 50 * time.Millisecond
+)
+
+// whenFree opens a socket, again and again for a while if its address is in use.
+func whenFree(open func() (int, error)) (fd int, err error) {
+	for begun := time.Now(); ; time.Sleep(inUsePause) {
+		fd, err = open()
+		if !errors.Is(err, unix.EADDRINUSE) || time.Since(begun) >= inUsePatience {
+			return fd, err
+		}
+	}
+}
+
 // share gives each loop a descriptor for the same socket.
 func share(sockets [][]Socket, fd int) error {
 	for i := range sockets {
@@ -106,7 +125,7 @@ func listenTCP(sockets [][]Socket, address string) (net.Addr, error) {
 	}
 	// With SO_REUSEPORT, a second server of the same user would bind the same port without an
 	// error. So see first whether it can be had without.
-	probe, err := bindTCP(resolved, false)
+	probe, err := whenFree(func() (int, error) { return bindTCP(resolved, false) })
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -264,6 +265,39 @@ func TestAddressInUse(t *testing.T) {
 	_, address := startNode(t, nil)
 	if _, err := Start(NodeOptions{Loops: 2, Listen: []string{address}}); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("a second server on the same port: %v", err)
+	}
+}
+
+// TestWhenFree: an address that a killed node still holds for a moment is waited for, one that stays
+// in use is not waited for long, and other errors are told at once.
+func TestWhenFree(t *testing.T) {
+	inUse := os.NewSyscallError("bind", unix.EADDRINUSE)
+	for _, test := range []struct {
+		name    string
+		free    time.Duration // when the address is
+		other   error
+		want    error
+		atLeast time.Duration
+		atMost  time.Duration
+	}{
+		{"free", 0, nil, nil, 0, 0},
+		{"free in a moment", 100 * time.Millisecond, nil, nil, 100 * time.Millisecond, 100*time.Millisecond + inUsePause},
+		{"stays in use", time.Hour, nil, inUse, inUsePatience, inUsePatience + inUsePause},
+		{"not allowed", 0, unix.EACCES, unix.EACCES, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) { // in virtual time
+			begun := time.Now()
+			fd, err := whenFree(func() (int, error) {
+				if time.Since(begun) < test.free {
+					return -1, inUse
+				}
+				return 7, test.other
+			})
+			took := time.Since(begun)
+			if err != test.want || err == nil && fd != 7 || took < test.atLeast || took > test.atMost {
+				t.Errorf("%s: %d, %v after %v", test.name, fd, err, took)
+			}
+		})
 	}
 }
 
