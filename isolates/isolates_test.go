@@ -190,6 +190,26 @@ func TestTimersGoThroughTheLoop(t *testing.T) {
 	}
 }
 
+// Timers of one turn are tasks of their own: what one leaves for later runs before the next.
+func TestMicrotasksRunBetweenTimers(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(r) {
+		const order = [];
+		await Promise.all([1, 2, 3].map((n) => new Promise((done) => setTimeout(() => {
+			order.push("timer" + n);
+			Promise.resolve().then(() => order.push("micro" + n)).then(done);
+		}, 5))));
+		return new Response(order.join()) } }`)
+	request(t, isolate, 1, get)
+	for _, record := range turn(t, isolate) {
+		if record.Kind == KindTimerSet {
+			isolate.AddTimer(record.ID)
+		}
+	}
+	if got := respondOf(t, turn(t, isolate)); string(got.Body) != "timer1,micro1,timer2,micro2,timer3,micro3" {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
 func TestWaitUntilOutlivesTheAnswer(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { fetch(r, env, ctx) {
 		ctx.waitUntil(new Promise(done => setTimeout(done, 10))); return new Response("now") } }`)

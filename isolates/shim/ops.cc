@@ -169,6 +169,8 @@ void enqueueMicrotask(Info info) {
   info.GetIsolate()->EnqueueMicrotask(info[0].As<v8::Function>());
 }
 
+void drainMicrotasks(Info info) { info.GetIsolate()->PerformMicrotaskCheckpoint(); }
+
 void now(Info info) {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);

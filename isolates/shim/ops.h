@@ -40,7 +40,8 @@
   X(classify, 1)         \
   X(constructorName, 1)  \
   X(loadScript, 1)       \
-  X(lazyGlobal, 2)
+  X(lazyGlobal, 2)       \
+  X(drainMicrotasks, 0)
 
 #include <v8.h>
 

@@ -12,8 +12,8 @@
     TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const {
-    classify, constructorName, log, promiseResult, promiseState, remoteAddress, respond, respondChunk, respondEnd,
-    settled,
+    classify, constructorName, drainMicrotasks, log, promiseResult, promiseState, remoteAddress, respond,
+    respondChunk, respondEnd, settled,
   } = ops;
   const { abortRequest, isResponse, requestFromRecord, running, sendResponse, webidl, whyUnsendable } = internals;
 
@@ -509,8 +509,11 @@
       } else {
         try {
           const id = words[offset + WORD_ID];
-          if (kind === KIND_TIMER) internals.fireTimer(id);
-          else if (kind === KIND_SENT) sent(id);
+          if (kind === KIND_TIMER) {
+            internals.fireTimer(id);
+            // HTML: what a callback leaves behind runs before the next one.
+            if (i + 1 < count) drainMicrotasks();
+          } else if (kind === KIND_SENT) sent(id);
           else if (kind === KIND_GONE) gone(id);
         } catch (error) {
           internals.onError(error);
