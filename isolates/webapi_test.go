@@ -382,7 +382,8 @@ func TestStreams(t *testing.T) {
 		"queued": {`new ReadableStream({ start(c) { for (const x of ["a", "", "b", "c"]) c.enqueue(encode(x)); c.close() } })`, "abc", false, ""},
 		"many empty chunks": {`new ReadableStream({ start(c) { for (let i = 0; i < 50000; i++) c.enqueue(encode("")); c.enqueue(encode("x")); c.close() } })`,
 			"x", false, ""},
-		"empty": {`new ReadableStream({ start(c) { c.close() } })`, "", false, ""},
+		"empty":                    {`new ReadableStream({ start(c) { c.close() } })`, "", false, ""},
+		"chunk without its memory": {`new ReadableStream({ start(c) { const x = encode("gone"); c.enqueue(x); x.buffer.transfer(0); c.enqueue(encode("left")); c.close() } })`, "left", false, ""},
 		"one buffer for all chunks": {`(() => { const b = new Uint8Array(1); let n = 0; return new ReadableStream({ pull(c) {
 			if (n === 5) return c.close(); b[0] = 97 + n++; c.enqueue(b) } }, { highWaterMark: 0 }) })()`, "abcde", false, ""},
 		"large chunks": {`new ReadableStream({ start(c) { for (const [i, n] of [20000, 1, 70000, 5, 16384, 300000].entries())

@@ -33,6 +33,7 @@ type connection struct {
 	hasOutput     bool // on loop.outgoing
 	isSending     bool // a send is in flight
 	isRemoteKnown bool
+	isLocal       bool // the client is on this machine
 
 	// Requests being answered, in order of arrival.
 	first, last *exchange

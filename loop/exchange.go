@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"bytes"
+
 	"nano/http1"
 )
 
@@ -55,13 +57,21 @@ const (
 type exchanges struct {
 	chunks []*[exchangeChunk]exchange
 	free   *exchange
+	inUse  int
 }
+
+// exchangesMax is how many slots a loop has. Of those that are free, an app may hold as many as a
+// 1/appShare of them: however many apps never end their requests, some slots are left for others.
+const (
+	exchangesMax = exchangeIndexMask &^ (exchangeChunk - 1)
+	appShare     = 4
+)
 
 // take returns a free slot; nil: a million requests are in the isolates.
 func (s *exchanges) take() *exchange {
 	if s.free == nil {
 		base := uint32(len(s.chunks) * exchangeChunk)
-		if base+exchangeChunk > exchangeIndexMask {
+		if base >= exchangesMax {
 			return nil
 		}
 		chunk := new([exchangeChunk]exchange)
@@ -75,6 +85,7 @@ func (s *exchanges) take() *exchange {
 	}
 	e := s.free
 	s.free, e.next = e.next, nil
+	s.inUse++
 	return e
 }
 
@@ -103,6 +114,7 @@ func (s *exchanges) give(e *exchange) {
 	*e = exchange{id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
 	e.wall.exchange = e
 	e.next, s.free = s.free, e
+	s.inUse--
 }
 
 // open makes an exchange for a request of c, last in order.
@@ -149,6 +161,10 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 		return
 	}
 	w := l.apps[app]
+	if w.inHand >= (exchangesMax-l.exchanges.inUse)/appShare {
+		l.answerError(e, 503, "", "nano: "+w.name+": too many requests in hand")
+		return
+	}
 	if w.isolate == nil && !l.startIsolate(w) {
 		l.answerError(e, 500, "", w.failure)
 		return
@@ -158,6 +174,9 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 	r.Secure = c.listener.secure
 	r.Head, r.Parsed, r.Body = headBytes, head, body
 	r.RemoteAddress = l.remoteAddress(c)
+	if !c.isLocal {
+		head.Fields = withoutRealIP(head.Fields, headBytes)
+	}
 	w.isolate.AddRequest(r)
 	l.attach(e, w)
 	w.wall.start(&e.wall, l.now)
@@ -167,6 +186,7 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 // attach puts an exchange on the list of those that an isolate has in hand.
 func (l *Loop) attach(e *exchange, w *appWorker) {
 	e.worker = w
+	w.inHand++
 	e.nextOfWorker = w.exchanges
 	if w.exchanges != nil {
 		w.exchanges.previousOfWorker = e
@@ -179,6 +199,8 @@ func (l *Loop) workerDone(e *exchange) {
 	if !e.ended || e.pending {
 		return
 	}
+	e.wall.stop()
+	e.worker.inHand--
 	if e.previousOfWorker != nil {
 		e.previousOfWorker.nextOfWorker = e.nextOfWorker
 	} else {
@@ -210,7 +232,9 @@ func (l *Loop) connectionDone(e *exchange) {
 func (l *Loop) orphan(e *exchange) {
 	c := e.connection
 	l.unqueue(c, e)
-	e.wall.stop()
+	if !e.answered {
+		e.wall.stop()
+	}
 	if e.worker != nil && !e.ended {
 		l.gone(e)
 	}
@@ -320,7 +344,31 @@ func (l *Loop) outputLeft(c *connection) {
 func (l *Loop) remoteAddress(c *connection) []byte {
 	if !c.isRemoteKnown {
 		c.isRemoteKnown = true
-		c.remoteLength = uint8(len(l.options.sockets.peer(int(c.fd), c.remote[:0])))
+		remote := l.options.sockets.peer(int(c.fd), c.remote[:0])
+		c.remoteLength = uint8(len(remote))
+		c.isLocal = isLocal(remote)
 	}
 	return c.remote[:c.remoteLength]
+}
+
+// isLocal tells a client on this machine, by its address as text ("" on a unix socket). Only a proxy
+// there is trusted to say for whom it asks.
+func isLocal(remote []byte) bool {
+	return len(remote) == 0 || bytes.HasPrefix(remote, []byte("127.")) || bytes.HasPrefix(remote, []byte("[::1]")) ||
+		bytes.HasPrefix(remote, []byte("[::ffff:127."))
+}
+
+var realIP = []byte("x-real-ip")
+
+// withoutRealIP takes the fields out that only a trusted proxy may set.
+func withoutRealIP(fields []http1.Field, head []byte) []http1.Field {
+	for i := 0; i < len(fields); {
+		name := head[fields[i].NameOffset:][:fields[i].NameLength]
+		if len(name) == len(realIP) && bytes.EqualFold(name, realIP) {
+			fields = append(fields[:i], fields[i+1:]...)
+		} else {
+			i++
+		}
+	}
+	return fields
 }

@@ -45,6 +45,7 @@ type fakeRequest struct {
 	method         string
 	target, host   string
 	head           []byte
+	fields         []http1.Field
 	body           []byte
 	hasBody        bool
 	remote         string
@@ -71,6 +72,7 @@ func (w *fakeWorker) AddRequest(r *isolates.Request) {
 	p := r.Parsed
 	f.id = r.ID
 	f.head = append(f.head[:0], r.Head...)
+	f.fields = append(f.fields[:0], p.Fields...)
 	f.body = append(f.body[:0], r.Body...)
 	f.hasBody = r.Body != nil
 	f.secure = r.Secure
@@ -199,6 +201,8 @@ func (f *fakeBlocks) Free(block Block) {
 //	/large/N   N bytes in a block, which are logged, too
 //	/chunk/N   a stream of one chunk of N bytes in a block, and its end, in one turn
 //	/pending   an answer, and waitUntil work for a second
+//	/forever   an answer, and waitUntil work that never ends
+//	/fields    the names of the request's fields
 //	/die       the isolate dies
 func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 	return func(w *fakeWorker, r *fakeRequest) {
@@ -238,6 +242,14 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.onTimer = func(w *fakeWorker, id uint32) {
 				w.record(isolates.Record{Kind: isolates.KindSettled, ID: id})
 			}
+		case "forever":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("forever"), Pending: true})
+		case "fields":
+			var names []string
+			for _, field := range r.fields {
+				names = append(names, string(r.head[field.NameOffset:][:field.NameLength]))
+			}
+			w.text(r.id, []byte(strings.Join(names, " ")))
 		case "die":
 			w.fail = isolates.ErrMemoryLimit
 		default:

@@ -41,6 +41,7 @@ type Options struct {
 	SendTimeout   time.Duration // for a client to take 256 KiB of an answer; default 60 s
 	LingerTimeout time.Duration // for a client to close after our last answer; default 2 s
 	Wall          time.Duration // see App; default 30 s
+	Background    time.Duration // for waitUntil work after the answer; default 30 s
 	DrainTimeout  time.Duration // for the whole of Drain; default 10 s
 	DrainGrace    time.Duration // for idle connections after Drain; default 500 ms
 
@@ -102,6 +103,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	orDefault(&filled.SendTimeout, 60*time.Second)
 	orDefault(&filled.LingerTimeout, 2*time.Second)
 	orDefault(&filled.Wall, 30*time.Second)
+	orDefault(&filled.Background, 30*time.Second)
 	orDefault(&filled.DrainTimeout, 10*time.Second)
 	orDefault(&filled.DrainGrace, 500*time.Millisecond)
 	filled.Apps = make([]App, len(o.Apps))

@@ -28,6 +28,22 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 		e.wall.stop()
 		l.writeResponse(e, record)
 	}
+	l.watchBackground(e)
+	l.workerDone(e)
+}
+
+// watchBackground bounds the waitUntil work that goes on after an answer is complete: it keeps a
+// slot, and a drain waits for it.
+func (l *Loop) watchBackground(e *exchange) {
+	if e.ended && e.pending {
+		l.timeouts.background.start(&e.wall, l.now)
+	}
+}
+
+// backgroundLimit gives up waiting for waitUntil work. The app may go on with it, unwatched.
+func (l *Loop) backgroundLimit(e *exchange) {
+	e.pending = false
+	l.pendingWork--
 	l.workerDone(e)
 }
 
@@ -208,6 +224,7 @@ func (l *Loop) respondEnd(e *exchange, record *isolates.Record) {
 		}
 		l.pump(c)
 	}
+	l.watchBackground(e)
 	l.workerDone(e)
 }
 

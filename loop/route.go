@@ -157,6 +157,10 @@ func (h *hostRoutes) path(target []byte) int32 {
 	if end < 0 {
 		end = len(target)
 	}
+	if mayHaveDots(target[:end]) {
+		target = withoutDots(target[:end])
+		end = len(target)
+	}
 	if end > h.longest {
 		// A prefix must end at a slash: go back to the last one that is not too far.
 		end = bytes.LastIndexByte(target[:min(h.longest+1, end)], '/')
@@ -168,6 +172,66 @@ func (h *hostRoutes) path(target []byte) int32 {
 		end = bytes.LastIndexByte(target[:end], '/')
 	}
 	return h.root
+}
+
+// mayHaveDots tells whether a path could have segments that the URL standard resolves, such as "..".
+// Routing must see the path that the app will see.
+func mayHaveDots(path []byte) bool {
+	for i, b := range path {
+		if b == '\\' || b == '/' && i+1 < len(path) && (path[i+1] == '.' || path[i+1] == '%') {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutDots resolves the dot segments of an absolute path, as the path state of the URL standard does:
+// "%2e" is a dot, and a backslash is a slash.
+func withoutDots(path []byte) []byte {
+	if len(path) == 0 || path[0] != '/' && path[0] != '\\' {
+		return path
+	}
+	out := make([]byte, 0, len(path))
+	for rest, last := path[1:], false; !last; {
+		end := bytes.IndexAny(rest, "/\\")
+		if last = end < 0; last {
+			end = len(rest)
+		}
+		segment := rest[:end]
+		switch dots := dotsOf(segment); {
+		case dots == 2:
+			out = out[:max(bytes.LastIndexByte(out, '/'), 0)]
+		case dots == 0:
+			out = append(append(out, '/'), segment...)
+		}
+		if last {
+			if dotsOf(segment) != 0 {
+				out = append(out, '/')
+			}
+			break
+		}
+		rest = rest[end+1:]
+	}
+	return out
+}
+
+// dotsOf is 1 or 2 for a segment of that many dots and nothing else, plain or encoded, and otherwise 0.
+func dotsOf(segment []byte) int {
+	dots := 0
+	for len(segment) != 0 {
+		switch {
+		case segment[0] == '.':
+			segment = segment[1:]
+		case len(segment) >= 3 && segment[0] == '%' && segment[1] == '2' && segment[2]|0x20 == 'e':
+			segment = segment[3:]
+		default:
+			return 0
+		}
+		if dots++; dots > 2 {
+			return 0
+		}
+	}
+	return dots
 }
 
 // maxHost bounds the host names that can be routed: DNS allows 253 bytes.

@@ -74,7 +74,9 @@ type timeouts struct {
 	send   timeoutList // since the last progress of a send
 	linger timeoutList // for the client to close after our last answer
 	grace  timeoutList // idle connections while draining
-	walls  []*timeoutList
+	// An exchange whose answer is complete lies here while its waitUntil work goes on.
+	background timeoutList
+	walls      []*timeoutList
 }
 
 func newTimeouts(options *Options) timeouts {
@@ -85,6 +87,8 @@ func newTimeouts(options *Options) timeouts {
 		send:   timeoutList{duration: int64(options.SendTimeout)},
 		linger: timeoutList{duration: int64(options.LingerTimeout)},
 		grace:  timeoutList{duration: int64(options.DrainGrace)},
+
+		background: timeoutList{duration: int64(options.Background)},
 	}
 }
 
@@ -104,7 +108,7 @@ func (t *timeouts) wall(limit time.Duration) *timeoutList {
 // next is the earliest deadline of all lists, or never.
 func (t *timeouts) next() int64 {
 	deadline := int64(never)
-	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace} {
+	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace, &t.background} {
 		if list.first != nil && list.first.deadline < deadline {
 			deadline = list.first.deadline
 		}
@@ -137,6 +141,9 @@ func (l *Loop) expireTimeouts() {
 	}
 	for node := t.grace.expired(l.now); node != nil; node = t.grace.expired(l.now) {
 		l.shut(node.connection)
+	}
+	for node := t.background.expired(l.now); node != nil; node = t.background.expired(l.now) {
+		l.backgroundLimit(node.exchange)
 	}
 	for _, list := range t.walls {
 		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {

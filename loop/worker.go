@@ -56,6 +56,7 @@ type appWorker struct {
 	life       uint32 // of the isolate: numbered through for all isolates of the loop
 	isRunnable bool   // on loop.runnable
 	exchanges  *exchange
+	inHand     int // of exchanges
 
 	taskDeadline int64 // of V8's next delayed task, or never
 

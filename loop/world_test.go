@@ -826,3 +826,51 @@ func TestIdleSleeps(t *testing.T) {
 	}
 	peer.Close()
 }
+
+// TestBackgroundLimit: waitUntil work that does not end keeps nothing of the loop for ever.
+func TestBackgroundLimit(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.Background = 10 * time.Second })
+	w.talk(strings.Repeat("GET /forever HTTP/1.1\r\nhost: a\r\n\r\n", 3))
+	if w.loop.pendingWork != 3 || w.loop.exchanges.inUse != 3 {
+		t.Fatalf("%d pending, %d in use", w.loop.pendingWork, w.loop.exchanges.inUse)
+	}
+	w.run(11 * time.Second)
+	if w.loop.pendingWork != 0 || w.loop.exchanges.inUse != 0 || w.loop.apps[0].inHand != 0 {
+		t.Fatalf("%d pending, %d in use, %d in hand", w.loop.pendingWork, w.loop.exchanges.inUse, w.loop.apps[0].inHand)
+	}
+}
+
+// TestAppShare: an app that never ends its requests leaves slots to the others.
+func TestAppShare(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) {
+		o.Apps = append(o.Apps, App{Name: "other", Hosts: []string{"b"}})
+	})
+	const taken = exchangesMax - 2*appShare // as if other apps held them
+	w.loop.exchanges.inUse += taken
+	defer func() { w.loop.exchanges.inUse -= taken }()
+	_, answers := w.talk(strings.Repeat("GET /forever HTTP/1.1\r\nhost: a\r\n\r\n", 3))
+	if strings.Count(answers, "200 OK") != 1 || strings.Count(answers, "nano: demo: too many requests in hand") != 2 {
+		t.Errorf("got %q", answers)
+	}
+	if _, answer := w.talk("GET /x HTTP/1.1\r\nhost: b\r\n\r\n"); !strings.Contains(answer, "200 OK") {
+		t.Errorf("the other app: %q", answer)
+	}
+	w.run(time.Minute)
+}
+
+// TestRealIPIsOfProxiesOnly: an app believes x-real-ip, so a client must not be able to set it.
+func TestRealIPIsOfProxiesOnly(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	const input = "GET /fields HTTP/1.1\r\nX-Real-IP: 1.2.3.4\r\nhost: a\r\nx-real-ip: 5.6.7.8\r\nx-real-ipx: 1\r\n\r\n"
+	if _, answer := w.talk(input); !strings.HasSuffix(answer, "\r\n\r\nhost x-real-ipx") {
+		t.Errorf("got %q", answer)
+	}
+	for remote, local := range map[string]bool{
+		"": true, "127.0.0.1:1": true, "127.8.9.1:1": true, "[::1]:80": true, "[::ffff:127.0.0.1]:1": true,
+		"192.0.2.1:1": false, "10.0.0.1:1": false, "[::1234]:1": false, "12.7.0.1:1": false,
+	} {
+		if isLocal([]byte(remote)) != local {
+			t.Errorf("%q: local is %v", remote, !local)
+		}
+	}
+}

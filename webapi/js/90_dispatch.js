@@ -202,6 +202,8 @@
     if (!exchange.answered) {
       exchange.answered = true;
       respond(exchange.id, 500, "", HEAD_TEXT, "nano: " + appName + ": internal error", 0);
+    } else if (exchange.pump !== null) {
+      exchange.pump.break(error);
     }
     log(LEVEL_UNCAUGHT, exchange.id, "internal error: " + describeError(error));
   }
@@ -281,7 +283,9 @@
         return;
       }
       const length = TypedArrayPrototypeGetByteLength(chunk);
-      if (length >= PIECE_BYTES && this.length === 0 && !this.sending) {
+      if (length === 0) {
+        // Empty, or the app has taken its memory away meanwhile: there is nothing to send.
+      } else if (length >= PIECE_BYTES && this.length === 0 && !this.sending) {
         this.sending = true;
         respondChunk(this.exchange.id, chunk);
       } else {
@@ -298,6 +302,12 @@
     errorSteps(reason) {
       this.reading = false;
       if (!this.finished) this.finish(reason, true);
+    }
+
+    // Something of ours went wrong in the middle: the client must see that the body is not whole.
+    break(error) {
+      this.filling = false;
+      if (!this.finished) this.finish(error, true);
     }
 
     // The stream is at its end: what was read is still sent.
