@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"nano/uring"
 )
 
@@ -14,6 +16,7 @@ import (
 // own.
 type Node struct {
 	addresses []net.Addr
+	cores     []int // to pin the loops to; nil: none
 	cleanup   func()
 	running   sync.WaitGroup
 
@@ -55,7 +58,7 @@ func Start(o NodeOptions) (*Node, error) {
 	if want := o.Loops + 2; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	n := &Node{addresses: addresses, cleanup: cleanup, loops: make([]*Loop, o.Loops)}
+	n := &Node{addresses: addresses, cores: coresOf(o.Loops), cleanup: cleanup, loops: make([]*Loop, o.Loops)}
 	started := make(chan error, o.Loops)
 	for i := range n.loops {
 		n.running.Add(1)
@@ -77,6 +80,9 @@ func Start(o NodeOptions) (*Node, error) {
 func (n *Node) run(i int, o *NodeOptions, options *Options, sockets []Socket, started chan<- error) {
 	defer n.running.Done()
 	runtime.LockOSThread()
+	if n.cores != nil {
+		pinThread(n.cores[i])
+	}
 	if o.OnThread != nil {
 		if err := o.OnThread(); err != nil {
 			started <- err
@@ -135,4 +141,28 @@ func (n *Node) Stats() []Stats {
 		stats[i] = l.Stats()
 	}
 	return stats
+}
+
+// coresOf are the cores to pin loops to: one for each, if the process may use as many as there are
+// loops, and otherwise none. A pinned loop keeps its caches, and two never share a core while another
+// one rests; with more or fewer loops than cores the kernel knows better.
+func coresOf(loops int) []int {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil || allowed.Count() != loops {
+		return nil
+	}
+	var cores []int
+	for cpu := 0; len(cores) < loops; cpu++ {
+		if allowed.IsSet(cpu) {
+			cores = append(cores, cpu)
+		}
+	}
+	return cores
+}
+
+// pinThread keeps the calling thread on one core. Where that is not allowed, it works all the same.
+func pinThread(core int) {
+	var own unix.CPUSet
+	own.Set(core)
+	_ = unix.SchedSetaffinity(0, &own)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/uring"
 )
 
@@ -148,5 +150,26 @@ func TestStreams(t *testing.T) {
 	body, err := io.ReadAll(response.Body)
 	if err != nil || string(body) != "chunk 2;chunk 1;chunk 0;" {
 		t.Errorf("got %q, %v", body, err)
+	}
+}
+
+// Loops are pinned only if each can have a core of its own.
+func TestCoresOf(t *testing.T) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	all := allowed.Count()
+	cores := coresOf(all)
+	if len(cores) != all {
+		t.Fatalf("%d cores for %d loops", len(cores), all)
+	}
+	for i, core := range cores {
+		if !allowed.IsSet(core) || i > 0 && core <= cores[i-1] {
+			t.Errorf("cores %v", cores)
+		}
+	}
+	if coresOf(all+1) != nil || coresOf(all-1) != nil {
+		t.Error("pinned although loops and cores differ in number")
 	}
 }
