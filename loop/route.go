@@ -3,7 +3,6 @@ package loop
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -262,17 +261,4 @@ func withoutPort(host []byte) []byte {
 		return host[:colon]
 	}
 	return host
-}
-
-// Hosts lists every host pattern that an app names, sorted: for logs and checks.
-func (r *Router) Hosts() []string {
-	var hosts []string
-	for host := range r.exact {
-		hosts = append(hosts, host)
-	}
-	for suffix := range r.wildcards {
-		hosts = append(hosts, "*."+suffix)
-	}
-	slices.Sort(hosts)
-	return hosts
 }
