@@ -26,15 +26,22 @@ func NewMailbox[T any](waker *Waker) *Mailbox[T] { return &Mailbox[T]{waker: wak
 // Post appends value and wakes the loop, from any goroutine. False: the mailbox is closed, and
 // the value remains the caller's.
 func (m *Mailbox[T]) Post(value T) bool {
+	if !m.Put(value) {
+		return false
+	}
+	m.waker.Wake()
+	return true
+}
+
+// Put is Post without the waking, which the caller sees to: Waker.Claim tells whether it is needed.
+func (m *Mailbox[T]) Put(value T) bool {
 	m.mutex.Lock()
+	defer m.mutex.Unlock()
 	if m.closed {
-		m.mutex.Unlock()
 		return false
 	}
 	m.incoming = append(m.incoming, value)
 	m.waiting.Store(true)
-	m.mutex.Unlock()
-	m.waker.Wake()
 	return true
 }
 

@@ -60,11 +60,19 @@ func (w *Waker) Awake() { w.asleep.Store(false) }
 
 // Wake makes a sleeping loop's Enter return, from any thread. Among several callers one writes.
 func (w *Waker) Wake() {
-	if !w.asleep.Load() || !w.asleep.CompareAndSwap(true, false) {
-		return
+	if w.Claim() {
+		w.Signal()
 	}
-	w.Signal()
 }
+
+// Claim tells whether the loop sleeps and nobody else is about to wake it. If so the caller has to,
+// soon: by Ring.Message from its own ring, which costs no system call of its own, or by Signal.
+func (w *Waker) Claim() bool {
+	return w.asleep.Load() && w.asleep.CompareAndSwap(true, false)
+}
+
+// IsAsleep tells whether the loop waits, or is about to.
+func (w *Waker) IsAsleep() bool { return w.asleep.Load() }
 
 // one is what a signal writes; nobody changes it.
 var one = binary.NativeEndian.AppendUint64(nil, 1)

@@ -187,3 +187,48 @@ func TestNoPostIsLostBetweenLookAndSleep(t *testing.T) {
 	all.Wait()
 	disarm(t, r, w)
 }
+
+// TestClaimedWakeIsTheClaimers: who has claimed a sleeping loop wakes it, and nobody else does.
+func TestClaimedWakeIsTheClaimers(t *testing.T) {
+	w := testWaker(t)
+	m := NewMailbox[int](w)
+	if w.Claim() || w.IsAsleep() {
+		t.Error("claimed a loop that is awake")
+	}
+	w.Sleep()
+	if !m.Put(1) || m.Empty() || !w.IsAsleep() || signalled(t, w) {
+		t.Error("Put woke the loop, or put nothing")
+	}
+	if !w.Claim() || w.Claim() || w.IsAsleep() {
+		t.Error("not claimed exactly once")
+	}
+	if m.Post(2); signalled(t, w) {
+		t.Error("a second one woke the loop")
+	}
+}
+
+// TestMessageToFullRingIsNotLost: a message to a ring whose completion queue is full waits there.
+func TestMessageToFullRingIsNotLost(t *testing.T) {
+	from, to := smallRing(t), smallRing(t)
+	messages := 2 * len(to.cqes)
+	for i := range messages {
+		from.Message(1, to.FD(), UserData(i), 0)
+		expectResult(t, from, 1, 0)
+	}
+	into, seen := make([]Completion, 4), 0
+	for seen < messages {
+		if err := to.Enter(true, patience); err != nil {
+			t.Fatal(err)
+		}
+		n := to.Reap(into)
+		if n == 0 {
+			t.Fatalf("%d messages of %d", seen, messages)
+		}
+		for _, c := range into[:n] {
+			if c.UserData != UserData(seen) {
+				t.Fatalf("message %d: %+v", seen, c)
+			}
+			seen++
+		}
+	}
+}

@@ -330,7 +330,16 @@ func (r *Ring) message(op *operation) {
 		r.complete(op, failure(unix.EBADF), 0)
 		return
 	}
+	if r.chance(r.config.Faults.MessageFails) {
+		r.complete(op, failure(unix.EOVERFLOW), 0)
+		return
+	}
 	to.postMutex.Lock()
+	if to.nudge.fd < 0 { // stopped
+		to.postMutex.Unlock()
+		r.complete(op, failure(unix.EBADFD), 0)
+		return
+	}
 	to.inbox = append(to.inbox, uring.Completion{UserData: op.target, Result: op.result})
 	to.nudge.signal()
 	to.postMutex.Unlock()

@@ -522,3 +522,63 @@ func echoPeer(address string, text []byte) error {
 	}
 	return err
 }
+
+// TestConnectionGoesOverToAnotherRing: what a peer writes and gets goes on, and its descriptor is known
+// where it went to.
+func TestConnectionGoesOverToAnotherRing(t *testing.T) {
+	var violations []string
+	fail := func(v string) { violations = append(violations, v) }
+	a, b := New(Config{Fail: fail}), New(Config{Fail: fail})
+	Join(a, b)
+	listener := a.Listen()
+	a.AcceptMultishot(1, listener)
+	peer := a.Dial(listener)
+	into := make([]uring.Completion, 4)
+	a.Enter(true, -1)
+	a.Reap(into)
+	fd := int(into[0].Result)
+	a.RecvMultishot(2, fd)
+	a.Cancel(3, 2)
+	a.Enter(true, -1)
+	if n := a.Reap(into); n != 2 {
+		t.Fatalf("%d completions", n)
+	}
+	peer.WriteString("ping")
+	b.RecvMultishot(4, fd)
+	b.Send(5, fd, sentMemory)
+	b.Enter(true, -1)
+	if n := b.Reap(into); n != 2 || into[0].Result != 4 || into[1].Result != int32(len(sentMemory)) {
+		t.Errorf("completions %+v", into[:n])
+	}
+	if got := string(peer.Take()); got != string(sentMemory) || len(violations) != 0 {
+		t.Errorf("peer has %q; %q", got, violations)
+	}
+	a.Send(6, fd, sentMemory)
+	if len(violations) != 1 || !strings.Contains(violations[0], "on another ring, with receive") {
+		t.Errorf("used by both rings: %q", violations)
+	}
+}
+
+func TestMessageFails(t *testing.T) {
+	a, b := New(Config{Faults: Faults{MessageFails: 1}}), New(Config{})
+	Join(a, b)
+	a.Message(1, b.FD(), 77, 5)
+	a.Enter(false, 0)
+	into := make([]uring.Completion, 1)
+	if n := a.Reap(into); n != 1 || into[0].Result != failure(unix.EOVERFLOW) {
+		t.Errorf("sender: %+v", into[:n])
+	}
+	b.Enter(false, 0)
+	if b.Reap(into) != 0 {
+		t.Error("a message that failed arrived")
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	a.config.Faults.MessageFails = 0
+	a.Message(1, b.FD(), 77, 5)
+	a.Enter(false, 0)
+	if n := a.Reap(into); n != 1 || into[0].Result != failure(unix.EBADFD) {
+		t.Errorf("to a stopped ring: %+v", into[:n])
+	}
+}

@@ -1,6 +1,8 @@
 package fakering
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +21,7 @@ type descriptor struct {
 // Peer is the other end of a connection to a listener of the ring. Its methods may be called from
 // any goroutine.
 type Peer struct {
-	ring     *Ring
+	ring     atomic.Pointer[Ring]
 	byteWise bool
 
 	toLoop    []byte
@@ -59,7 +61,8 @@ func (r *Ring) newDescriptor(d *descriptor) int {
 func (r *Ring) Dial(listener int) *Peer {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	p := &Peer{ring: r, window: -1, byteWise: r.chance(r.config.Faults.ByteAtATime)}
+	p := &Peer{window: -1, byteWise: r.chance(r.config.Faults.ByteAtATime)}
+	p.ring.Store(r)
 	d := r.descriptors[listener]
 	if d == nil || !d.listening || d.closing {
 		p.refused = true
@@ -72,10 +75,22 @@ func (r *Ring) Dial(listener int) *Peer {
 
 // change runs f under the ring's lock and has a waiting Enter look again.
 func (p *Peer) change(f func()) {
-	p.ring.mutex.Lock()
-	defer p.ring.mutex.Unlock()
+	ring := p.lock()
+	defer ring.mutex.Unlock()
 	f()
-	p.ring.touch()
+	ring.touch()
+}
+
+// lock locks the ring that the connection is with; it may go over to another one until then.
+func (p *Peer) lock() *Ring {
+	for {
+		ring := p.ring.Load()
+		ring.mutex.Lock()
+		if p.ring.Load() == ring {
+			return ring
+		}
+		ring.mutex.Unlock()
+	}
 }
 
 // touch has an Enter that waits, or is about to, look again.
@@ -93,7 +108,7 @@ func (p *Peer) Write(b []byte) {
 			return // what a real peer writes now is lost
 		}
 		if p.ended {
-			p.ring.fail("a peer writes after CloseWrite or Close")
+			p.ring.Load().fail("a peer writes after CloseWrite or Close")
 			return
 		}
 		p.toLoop = append(p.toLoop, b...)
@@ -144,8 +159,7 @@ func (p *Peer) Broken() bool { return p.look(func() bool { return p.reset || p.r
 func (p *Peer) Accepted() bool { return p.look(func() bool { return p.accepted }) }
 
 func (p *Peer) look(f func() bool) bool {
-	p.ring.mutex.Lock()
-	defer p.ring.mutex.Unlock()
+	defer p.lock().mutex.Unlock()
 	return f()
 }
 

@@ -17,6 +17,7 @@ package fakering
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type Faults struct {
 	Reset           float64 // of a receive or send: the peer resets the connection
 	CancelAlready   float64 // a cancel that succeeds says EALREADY
 	ReuseDescriptor float64 // a new connection gets a descriptor that was closed before
+	MessageFails    float64 // a message to another ring is not posted (EOVERFLOW)
 }
 
 // Harsh has every fault.
@@ -58,6 +60,7 @@ func Harsh() Faults {
 		Reset:           0.01,
 		CancelAlready:   0.1,
 		ReuseDescriptor: 0.5,
+		MessageFails:    0.2,
 	}
 }
 
@@ -96,6 +99,8 @@ const (
 
 	// Virtual descriptors lie beyond every real one.
 	descriptorFirst = 1 << 24
+	// Joined rings number theirs from different starts.
+	descriptorsJoined = 1 << 20
 )
 
 // ringFDs numbers the rings of the process; no behaviour depends on the numbers.
@@ -118,6 +123,7 @@ type Ring struct {
 
 	descriptors    map[int]*descriptor
 	order          []*descriptor // those not closed, oldest first: maps have no order
+	descriptorLow  int           // where this ring's own numbers begin
 	descriptorNext int
 	closed         []int // numbers that can come again
 
@@ -169,6 +175,7 @@ func New(config Config) *Ring {
 		random:         rand.New(rand.NewPCG(config.Seed, 0)),
 		now:            config.Start,
 		descriptors:    map[int]*descriptor{},
+		descriptorLow:  descriptorFirst,
 		descriptorNext: descriptorFirst,
 		buffers:        newBuffers(config.Buffers, config.BufferSize),
 		nudge:          newNudge(),
@@ -176,9 +183,17 @@ func New(config Config) *Ring {
 	}
 }
 
-// Join lets rings send messages to each other.
+// Join lets rings send messages to each other and use each other's connections: descriptors are the
+// process's, and a connection goes over to the ring that queues an operation on it. That is a
+// violation while the ring before it has one in flight. Join rings before they have descriptors; those
+// that hand connections over must run on one thread.
 func Join(rings ...*Ring) {
-	for _, from := range rings {
+	for i, from := range rings {
+		if len(from.descriptors) != 0 {
+			from.fail("Join after Listen")
+		}
+		from.descriptorNext = descriptorFirst + i*descriptorsJoined
+		from.descriptorLow = from.descriptorNext
 		from.postMutex.Lock()
 		for _, to := range rings {
 			from.neighbours[to.fd] = to
@@ -330,7 +345,10 @@ func (r *Ring) queue(op *operation) *operation {
 func (r *Ring) open(op *operation) *descriptor {
 	d := r.descriptors[op.fd]
 	if d == nil {
-		if op.fd >= descriptorFirst && op.fd < r.descriptorNext {
+		d = r.takeOver(op)
+	}
+	if d == nil {
+		if op.fd >= r.descriptorLow && op.fd < r.descriptorNext {
 			r.fail("%v: after Close", op)
 		} else {
 			r.fail("%v: not a descriptor of this ring", op)
@@ -341,6 +359,43 @@ func (r *Ring) open(op *operation) *descriptor {
 		r.fail("%v: after Close", op)
 		return nil
 	}
+	return d
+}
+
+// takeOver moves a connection of a joined ring to this one, or returns nil if there is none.
+func (r *Ring) takeOver(op *operation) *descriptor {
+	r.postMutex.Lock()
+	defer r.postMutex.Unlock()
+	for _, other := range r.neighbours {
+		if other == r {
+			continue
+		}
+		other.mutex.Lock()
+		d := other.giveUp(r, op)
+		other.mutex.Unlock()
+		if d != nil {
+			r.descriptors[d.fd] = d
+			r.order = append(r.order, d)
+			return d
+		}
+	}
+	return nil
+}
+
+// giveUp takes the connection that op of ring to names out of this one.
+func (r *Ring) giveUp(to *Ring, op *operation) *descriptor {
+	d := r.descriptors[op.fd]
+	if d == nil || d.listening || d.closing {
+		return nil
+	}
+	for _, flying := range []*operation{d.receive, d.send} {
+		if flying != nil {
+			r.fail("%v on another ring, with %v in flight", op, flying)
+		}
+	}
+	delete(r.descriptors, d.fd)
+	r.order = slices.DeleteFunc(r.order, func(o *descriptor) bool { return o == d })
+	d.peer.ring.Store(to)
 	return d
 }
 
