@@ -57,12 +57,19 @@ func LoadRuntime(store snapshot.Store) (loaded *Runtime, note, err error) {
 	if err := start(); err != nil {
 		return nil, nil, err
 	}
-	payload, note, err := store.LoadOrBuild(runtimeKey(), BuildRuntime)
+	file, note, err := store.LoadOrBuild(runtimeKey(), func() ([]snapshot.Section, error) {
+		blob, err := BuildRuntime()
+		return []snapshot.Section{{Name: blobSection, Data: blob}}, err
+	})
 	if err != nil {
 		return nil, note, err
 	}
-	return &Runtime{shim.NewBlob(payload)}, note, nil
+	blob := shim.NewBlob(file.Section(blobSection))
+	return &Runtime{blob}, note, file.Close()
 }
+
+// blobSection is the section of a snapshot file that V8 reads.
+const blobSection = "snapshot"
 
 // BuildRuntime builds the runtime snapshot: the same bytes each time.
 func BuildRuntime() ([]byte, error) {

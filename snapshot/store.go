@@ -1,0 +1,165 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Store is a folder of snapshot files, each named by the hash of its key. Several processes may
+// share it: they write the same files, whole ones, over each other.
+type Store struct{ Folder string }
+
+const (
+	fileSuffix      = ".snapshot"
+	temporaryPrefix = ".new-" // of files that are being written
+)
+
+// Path is where the file of key lies, if there is one.
+func (s Store) Path(key Key) string { return filepath.Join(s.Folder, key.Hash()+fileSuffix) }
+
+// Has tells whether there is a file for key, without looking into it.
+func (s Store) Has(key Key) bool {
+	info, err := os.Stat(s.Path(key))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Load opens the file of key. fs.ErrNotExist: there is none. Any other error: it is not to be used;
+// build the snapshot again and Save it.
+func (s Store) Load(key Key) (*File, error) {
+	file, err := Open(s.Path(key))
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Check(key); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.Path(key), err), file.Close())
+	}
+	return file, nil
+}
+
+// Save writes the file of key, making the folder if need be.
+func (s Store) Save(key Key, sections []Section) error {
+	if err := os.MkdirAll(s.Folder, 0o700); err != nil {
+		return err
+	}
+	return write(s.Path(key), Encode(key, sections), 0o600)
+}
+
+// Write writes a snapshot file anywhere, with the permissions that the user's umask leaves. A reader
+// sees the whole file or what was there before, also after a crash.
+func Write(path string, key Key, sections []Section) error {
+	return write(path, Encode(key, sections), 0o666)
+}
+
+// LoadOrBuild gives the file of key, building and saving it when there is no usable one. note is what
+// an operator may want to know: why a file was rejected, or why the new one was not saved; the file
+// lies in memory then.
+func (s Store) LoadOrBuild(key Key, build func() ([]Section, error)) (file *File, note, err error) {
+	file, loadErr := s.Load(key)
+	if loadErr == nil {
+		return file, nil, nil
+	}
+	if !errors.Is(loadErr, fs.ErrNotExist) {
+		note = loadErr
+	}
+	sections, err := build()
+	if err != nil {
+		return nil, note, err
+	}
+	saveErr := s.Save(key, sections)
+	if saveErr == nil {
+		if file, saveErr = s.Load(key); saveErr == nil {
+			return file, note, nil
+		}
+	}
+	file, err = Decode(Encode(key, sections))
+	return file, errors.Join(note, saveErr), err
+}
+
+// Touch says that the file of key is in use, to a Sweep of other processes too.
+func (s Store) Touch(key Key) error {
+	now := time.Now()
+	return os.Chtimes(s.Path(key), time.Time{}, now)
+}
+
+// Sweep removes what nobody needs any more, if it is older than age: files whose key keep does not
+// know (it is asked for Key.Hash), and what writers left that were ended half-way. Their age counts
+// from when they were written or touched last, since other nodes that share the folder may use them.
+// The error joins those of all files that could not be removed.
+func (s Store) Sweep(keep func(hash string) bool, age time.Duration) (removed int, err error) {
+	entries, err := os.ReadDir(s.Folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	for _, entry := range entries {
+		hash, isSnapshot := strings.CutSuffix(entry.Name(), fileSuffix)
+		isLeft := strings.HasPrefix(entry.Name(), temporaryPrefix)
+		if !entry.Type().IsRegular() || !isLeft && (!isSnapshot || keep(hash)) {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < age {
+			continue // gone by now, or young
+		}
+		if err := os.Remove(filepath.Join(s.Folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		removed++
+	}
+	return removed, failed
+}
+
+// write replaces the file at path: a new file beside it is written, forced to the disk and renamed,
+// and then the folder forced to the disk, so that the name outlives a crash too.
+func write(path string, data []byte, permissions fs.FileMode) error {
+	folder := filepath.Dir(path)
+	file, err := createTemporary(folder, permissions)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return syncFolder(folder)
+}
+
+// createTemporary is os.CreateTemp with permissions, which that would narrow to the owner.
+func createTemporary(folder string, permissions fs.FileMode) (*os.File, error) {
+	for {
+		name := fmt.Sprintf("%s%d-%d", temporaryPrefix, os.Getpid(), time.Now().UnixNano())
+		file, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, permissions)
+		if !errors.Is(err, fs.ErrExist) {
+			return file, err
+		}
+	}
+}
+
+func syncFolder(folder string) error {
+	directory, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	err = directory.Sync()
+	if errors.Is(err, syscall.EINVAL) {
+		err = nil // the file system knows no such thing
+	}
+	return errors.Join(err, directory.Close())
+}
