@@ -24,6 +24,7 @@ const (
 // alive for as long as a Request refers to it; when it is full, the next records go to a new one.
 type arena struct {
 	isolate shim.Isolate
+	realm   uint32
 	memory  []byte
 	start   int // of the records that the next turn takes
 	used    int
@@ -48,13 +49,18 @@ func (a *arena) take(size int) ([]byte, error) {
 // renew goes on in a new arena, and takes along what no turn has seen yet.
 func (a *arena) renew(size int) error {
 	staged := a.memory[a.start:a.used]
-	memory := a.isolate.Arena(len(staged) + size)
+	memory := a.isolate.Arena(a.realm, len(staged)+size)
 	if memory == nil {
 		return errArena
 	}
 	a.used = copy(memory, staged)
 	a.memory, a.start = memory, 0
 	return nil
+}
+
+// staged are the records that the next turn takes.
+func (a *arena) staged() shim.Input {
+	return shim.Input{Realm: a.realm, Offset: uint32(a.start), Count: uint32(a.count)}
 }
 
 func (a *arena) taken() {

@@ -26,6 +26,7 @@ type Options struct {
 type Isolate struct {
 	isolate shim.Isolate
 	arena   arena
+	inputs  [1]shim.Input
 	out     []byte // records of the last turn not yet given by Next
 	record  Record
 	failed  error // staging failed: the next turn ends the isolate
@@ -75,7 +76,11 @@ func (i *Isolate) Turn() error {
 		i.out = nil
 		return i.failed
 	}
-	records, alive := i.isolate.Turn(i.arena.start, i.arena.count)
+	inputs := i.inputs[:0]
+	if i.arena.count > 0 {
+		inputs = append(inputs, i.arena.staged())
+	}
+	records, alive := i.isolate.Turn(inputs)
 	i.arena.taken()
 	i.out = records
 	if alive {

@@ -59,8 +59,34 @@ class WatchScope {
 };
 
 class Tasks;  // foreground tasks of an isolate, see platform.cc
+struct Linking;
 
 }  // namespace nano
+
+// A realm is one context with what belongs to it: its runtime, its app, its records in. Most
+// isolates have one; with a fresh context for each request they have several.
+struct nano_realm {
+  nano_realm(nano_isolate* owner, uint32_t id) : owner(owner), id(id) {}
+
+  nano_isolate* const owner;
+  const uint32_t id;  // its index in nano_isolate::realms
+  v8::Global<v8::Context> context;
+  v8::Global<v8::Object> internals;
+  v8::Global<v8::Function> tick;
+  nano::Arena arena;
+  // Components of the URL parsed last, the memory of internals.urlComponents.
+  v8::Global<v8::Uint32Array> url_components;
+  uint32_t* url_components_data = nullptr;
+  nano::Linking* linking = nullptr;  // while the app's modules are linked
+
+  // Of is the realm of a context of ours.
+  static nano_realm* Of(v8::Local<v8::Context> context) {
+    return static_cast<nano_realm*>(context->GetAlignedPointerFromEmbedderData(kSlot));
+  }
+  // The embedder slot of a context that holds its realm. A snapshot cannot hold the pointer, but
+  // must have made room for it: see ReserveRealmSlot.
+  static constexpr int kSlot = 1;
+};
 
 struct nano_isolate {
   v8::Isolate* isolate = nullptr;
@@ -69,23 +95,23 @@ struct nano_isolate {
   nano_shared shared = {};
   int64_t cpu_limit_ms = 0;
   std::shared_ptr<nano::Tasks> tasks;
-  v8::Global<v8::Context> context;
-  v8::Global<v8::Object> internals;
-  v8::Global<v8::Function> tick;
-  nano::Arena arena;
   nano::Output out;
-  // Components of the URL parsed last, the memory of internals.urlComponents.
-  v8::Global<v8::Uint32Array> url_components;
-  uint32_t* url_components_data = nullptr;
+  // The realms by id, the main one first; null where an id is free.
+  std::vector<std::unique_ptr<nano_realm>> realms;
+  bool has_realms = false;  // more than the main one: code of any may run
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections;
-  // The app's modules in the order of the graph that Go passed, and their URLs for import.meta.
-  std::vector<v8::Global<v8::Module>> modules;
-  std::vector<std::string> urls;
-  const nano_module* graph = nullptr;  // while they are linked
 
+  // From is the isolate's own, or null while the runtime snapshot is built.
   static nano_isolate* From(v8::Isolate* isolate) {
     return static_cast<nano_isolate*>(isolate->GetData(0));
+  }
+  nano_realm* main() const { return realms[0].get(); }
+  // current is the realm of the code that runs, also during microtasks: V8 enters a microtask's
+  // context.
+  nano_realm* current() const {
+    if (!has_realms) return main();
+    return isolate->InContext() ? nano_realm::Of(isolate->GetCurrentContext()) : main();
   }
 };
 
@@ -100,8 +126,28 @@ struct Op {
 extern const Op kOps[];
 extern const size_t kOpCount;
 
+// Script is a boot script whose text all isolates share as an external string. Its resource is
+// part of the external references, so that snapshots hold a reference instead of the text.
+class Script final : public v8::String::ExternalOneByteStringResource {
+ public:
+  Script(const nano_script& script)
+      : name(script.name.data, script.name.length),
+        lazy(script.lazy != 0),
+        text_(script.source.data, script.source.length) {}
+  const char* data() const override { return text_.data(); }
+  size_t length() const override { return text_.size(); }
+
+  const std::string name;
+  const bool lazy;
+
+ protected:
+  void Dispose() override {}  // lives as long as the process
+
+ private:
+  const std::string text_;
+};
+
 // The boot scripts of this process.
-class Script;
 const std::vector<std::unique_ptr<Script>>& Scripts();
 v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const Script& script);
 const Script* FindScript(std::string_view name);
@@ -119,10 +165,71 @@ inline v8::Local<v8::String> OneByte(v8::Isolate* isolate, std::string_view text
       .ToLocalChecked();
 }
 
+inline v8::MaybeLocal<v8::String> Utf8(v8::Isolate* isolate, nano_bytes text) {
+  return v8::String::NewFromUtf8(isolate, text.data, v8::NewStringType::kNormal,
+                                 static_cast<int>(text.length));
+}
+
 // Describe formats a caught exception as "name:line:column: text" (or just the text).
 std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::TryCatch& caught);
 
 char* CopyOut(std::string_view text);
+
+[[noreturn]] void Fatal(const char* location, const char* message);
+
+// Parameters are what all isolates of the process are made with.
+v8::Isolate::CreateParams Parameters(const v8::StartupData* blob);
+
+// Deterministic makes this thread's randomness constant while a snapshot is built: the same scripts
+// give the same bytes, and V8 rehashes with a fresh seed when an isolate is restored.
+class Deterministic {
+ public:
+  Deterministic();
+  ~Deterministic();
+};
+
+// ---- realm.cc ----
+
+// What the context of a snapshot carries, by index of its data. kUrlComponents is absent if nothing
+// has parsed a URL.
+constexpr size_t kInternals = 0, kFirstArena = 1, kUrlComponents = 2;
+
+// The first arena is small, for isolates that are hardly used; later ones are for those that fill
+// it again and again.
+constexpr size_t kFirstArenaBytes = 4 << 10, kArenaBytes = 32 << 10;
+
+// RealmScope enters an isolate and the context of one of its realms, for a call from Go.
+struct RealmScope {
+  explicit RealmScope(nano_realm* realm)
+      : isolate_scope(realm->owner->isolate),
+        handles(realm->owner->isolate),
+        context(realm->context.Get(realm->owner->isolate)),
+        context_scope(context) {}
+  v8::Isolate::Scope isolate_scope;
+  v8::HandleScope handles;
+  v8::Local<v8::Context> context;
+  v8::Context::Scope context_scope;
+};
+
+// ReserveRealmSlot makes room in a context that goes into a snapshot for the pointer to its realm.
+void ReserveRealmSlot(v8::Isolate* isolate, v8::Local<v8::Context> context);
+
+// RestoreRealm makes a realm of a context of the isolate's snapshot; null: there is none in it.
+nano_realm* RestoreRealm(nano_isolate* self);
+void DropRealm(nano_isolate* self, uint32_t id);
+
+// UrlComponents makes the array that the op urlComponents gives, once for each realm.
+uint32_t* UrlComponents(nano_realm* realm);
+
+// Hook is a function that the runtime's scripts have put on internals.
+v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> context,
+                                  std::string_view name);
+
+// ---- turn.cc ----
+
+void OnMessage(v8::Local<v8::Message> message, v8::Local<v8::Value> error);
+void OnPromiseReject(v8::PromiseRejectMessage message);
+size_t OnNearHeapLimit(void* isolate, size_t current, size_t initial);
 
 }  // namespace nano
 

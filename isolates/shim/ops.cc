@@ -108,14 +108,12 @@ class CloneDelegate final : public v8::ValueSerializer::Delegate {
  public:
   explicit CloneDelegate(v8::Isolate* isolate) : isolate_(isolate) {}
   void ThrowDataCloneError(v8::Local<v8::String> message) override {
-    nano_isolate* self = nano_isolate::From(isolate_);
     v8::Local<v8::Context> context = isolate_->GetCurrentContext();
-    v8::Local<v8::Value> hook, argument = message;
-    if (self->internals.Get(isolate_)
-            ->Get(context, OneByte(isolate_, "throwDataCloneError"))
-            .ToLocal(&hook) &&
-        hook->IsFunction()) {
-      (void)hook.As<v8::Function>()->Call(context, v8::Undefined(isolate_), 1, &argument);
+    v8::Local<v8::Function> hook;
+    v8::Local<v8::Value> argument = message;
+    if (Hook(nano_isolate::From(isolate_)->current(), context, "throwDataCloneError")
+            .ToLocal(&hook)) {
+      (void)hook->Call(context, v8::Undefined(isolate_), 1, &argument);
     } else {
       isolate_->ThrowException(v8::Exception::Error(message));
     }
@@ -198,9 +196,9 @@ void encodeUtf8Into(Info info) {
   size_t read = 0;
   size_t written = text->WriteUtf8V2(isolate, data, view->ByteLength(),
                                      v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
-  nano_isolate* self = nano_isolate::From(isolate);
-  if (self->url_components_data != nullptr)
-    self->url_components_data[0] = static_cast<uint32_t>(read);
+  nano_realm* realm = nano_isolate::From(isolate)->current();
+  if (realm->url_components_data != nullptr)
+    realm->url_components_data[0] = static_cast<uint32_t>(read);
   info.GetReturnValue().Set(static_cast<uint32_t>(written));
 }
 
@@ -419,11 +417,10 @@ void ReadLazyGlobal(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8:
   v8::Local<v8::Context> context = isolate->GetCurrentContext();
   nano_isolate* self = nano_isolate::From(isolate);
   if (self == nullptr) return ThrowRange(isolate, "a boot script reads a lazy global");
-  v8::Local<v8::Value> hook, value, argument = name;
-  if (self->internals.Get(isolate)
-          ->Get(context, OneByte(isolate, "readLazyGlobal"))
-          .ToLocal(&hook) &&
-      hook.As<v8::Function>()->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&value))
+  v8::Local<v8::Function> hook;
+  v8::Local<v8::Value> value, argument = name;
+  if (Hook(self->current(), context, "readLazyGlobal").ToLocal(&hook) &&
+      hook->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&value))
     info.GetReturnValue().Set(value);
 }
 

@@ -31,10 +31,9 @@ enum Word {
 struct Record {
   explicit Record(Info info) {
     auto array = info[0].As<v8::Int32Array>();
-    nano_isolate* self = nano_isolate::From(info.GetIsolate());
-    const uint8_t* data = self->arena.words == array
-                              ? self->arena.data
-                              : static_cast<const uint8_t*>(array->Buffer()->Data());
+    const Arena& arena = nano_isolate::From(info.GetIsolate())->current()->arena;
+    const uint8_t* data =
+        arena.words == array ? arena.data : static_cast<const uint8_t*>(array->Buffer()->Data());
     words = reinterpret_cast<const uint32_t*>(data) + info[1].As<v8::Uint32>()->Value();
     head = reinterpret_cast<const char*>(words) + words[kHeadOffset];
   }
@@ -115,6 +114,7 @@ class Writer {
     self->out.Commit(sizeof(nano_record));
     record()->kind = kind;
     record()->id = id;
+    if (self->has_realms) record()->realm = self->current()->id;
   }
   ~Writer() {
     size_t size = self_->out.length() - start_;

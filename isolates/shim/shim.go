@@ -84,13 +84,20 @@ type Header struct {
 	ReasonLength uint32
 	HeadLength   uint32
 	BodyLength   uint32
+	Realm        uint32
+	_            uint32
 	Block        unsafe.Pointer
 	DelayMS      float64
 }
 
+// Input are the records of one realm that go in with a turn: Count of them, from byte Offset of its
+// arena.
+type Input struct{ Realm, Offset, Count uint32 }
+
 // The Go mirrors of C structs have their sizes.
 var (
 	_ [unsafe.Sizeof(Header{})]byte = [unsafe.Sizeof(C.nano_record{})]byte{}
+	_ [unsafe.Sizeof(Input{})]byte  = [unsafe.Sizeof(C.nano_input{})]byte{}
 	_ [unsafe.Sizeof(Shared{})]byte = [unsafe.Sizeof(C.nano_shared{})]byte{}
 )
 
@@ -234,10 +241,10 @@ func (i Isolate) Load(modules []Module, appName, envJSON string) error {
 	return nil
 }
 
-// Arena gives memory for at least need bytes of records in; nil when there is none.
-func (i Isolate) Arena(need int) []byte {
+// Arena gives memory for at least need bytes of records into a realm; nil when there is none.
+func (i Isolate) Arena(realm uint32, need int) []byte {
 	var capacity C.size_t
-	data := C.nano_isolate_arena(i.pointer, C.size_t(need), &capacity)
+	data := C.nano_isolate_arena(i.pointer, C.uint32_t(realm), C.size_t(need), &capacity)
 	if data == nil {
 		return nil
 	}
@@ -245,9 +252,9 @@ func (i Isolate) Arena(need int) []byte {
 }
 
 // Turn is the crossing. The records are valid until the next one. False: the isolate is dead.
-func (i Isolate) Turn(offset, count int) (records []byte, alive bool) {
+func (i Isolate) Turn(inputs []Input) (records []byte, alive bool) {
 	var out C.nano_output
-	status := C.nano_isolate_turn(i.pointer, C.size_t(offset), C.size_t(count), &out)
+	status := C.nano_isolate_turn(i.pointer, (*C.nano_input)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)), &out)
 	return unsafe.Slice((*byte)(unsafe.Pointer(out.records)), out.length), status == 0
 }
 

@@ -46,6 +46,14 @@ typedef struct {
 
 enum nano_death { NANO_ALIVE = 0, NANO_DEAD_MEMORY = 1, NANO_DEAD_CPU = 2 };
 
+// The records of one realm that go in with a turn: `count` of them, from byte `offset` of its
+// arena.
+typedef struct {
+  uint32_t realm;  // 0: the main one
+  uint32_t offset;
+  uint32_t count;
+} nano_input;
+
 // A turn's result: `length` bytes of records (nano_record, each followed by its bytes).
 typedef struct {
   const uint8_t* records;
@@ -72,7 +80,9 @@ typedef struct {
   uint32_t reason_length;
   uint32_t head_length;
   uint32_t body_length;
-  uint8_t* block;  // large body: NANO_HEAD_ROOM bytes, then the body; owned by the receiver
+  uint32_t realm;     // whose code wrote it
+  uint32_t reserved;  // 0
+  uint8_t* block;     // large body: NANO_HEAD_ROOM bytes, then the body; owned by the receiver
   double delay_ms;
 } nano_record;
 
@@ -113,13 +123,13 @@ int nano_isolate_imports(nano_isolate*, nano_bytes name, nano_bytes source, char
 int nano_isolate_load(nano_isolate*, const nano_module* modules, size_t count, nano_bytes app_name,
                       nano_bytes env_json, char** error);
 
-// nano_isolate_arena gives memory for at least `need` bytes of records in; capacity is its size.
-// A record that lies in it stays readable for as long as JavaScript refers to it; what lay in an
-// earlier arena must have been handed over by a turn before.
-uint8_t* nano_isolate_arena(nano_isolate*, size_t need, size_t* capacity);
-// nano_isolate_turn is the crossing: `count` records from byte `offset` of the arena go in,
-// microtasks and due V8 tasks run, *out describes what came out. -1: the isolate is dead.
-int nano_isolate_turn(nano_isolate*, size_t offset, size_t count, nano_output* out);
+// nano_isolate_arena gives memory for at least `need` bytes of records into a realm; capacity is
+// its size. A record that lies in it stays readable for as long as JavaScript refers to it; what
+// lay in an earlier arena must have been handed over by a turn before.
+uint8_t* nano_isolate_arena(nano_isolate*, uint32_t realm, size_t need, size_t* capacity);
+// nano_isolate_turn is the crossing: the records of `count` inputs go in, microtasks and due V8
+// tasks run, *out describes what came out. -1: the isolate is dead.
+int nano_isolate_turn(nano_isolate*, const nano_input* inputs, size_t count, nano_output* out);
 
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
 void nano_isolate_collect(nano_isolate*);

@@ -8,8 +8,6 @@ namespace nano::ops {
 
 namespace {
 
-constexpr size_t kComponents = 9;
-
 std::string Text(v8::Isolate* isolate, v8::Local<v8::Value> value) {
   auto text = value.As<v8::String>();
   std::string utf8(text->Utf8LengthV2(isolate), '\0');
@@ -17,20 +15,8 @@ std::string Text(v8::Isolate* isolate, v8::Local<v8::Value> value) {
   return utf8;
 }
 
-// Components is the memory of the array that JavaScript gets by the op urlComponents.
-uint32_t* Components(v8::Isolate* isolate) {
-  nano_isolate* self = nano_isolate::From(isolate);
-  if (self->url_components_data == nullptr) {
-    v8::Local<v8::ArrayBuffer> buffer =
-        v8::ArrayBuffer::New(isolate, kComponents * sizeof(uint32_t));
-    self->url_components_data = static_cast<uint32_t*>(buffer->Data());
-    self->url_components.Reset(isolate, v8::Uint32Array::New(buffer, 0, kComponents));
-  }
-  return self->url_components_data;
-}
-
 void Publish(v8::Isolate* isolate, const ada::url_aggregator& url) {
-  uint32_t* to = Components(isolate);
+  uint32_t* to = UrlComponents(nano_isolate::From(isolate)->current());
   const ada::url_components& parts = url.get_components();
   to[0] = parts.protocol_end;
   to[1] = parts.username_end;
@@ -104,8 +90,9 @@ void urlCanParse(Info info) {
 
 void urlComponents(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
-  Components(isolate);
-  info.GetReturnValue().Set(nano_isolate::From(isolate)->url_components.Get(isolate));
+  nano_realm* realm = nano_isolate::From(isolate)->current();
+  UrlComponents(realm);
+  info.GetReturnValue().Set(realm->url_components.Get(isolate));
 }
 
 }  // namespace nano::ops
