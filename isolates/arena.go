@@ -16,6 +16,9 @@ const (
 	recordSent    = 3
 	recordGone    = 4
 
+	// cellBytes at the start of an arena are not records but cells, see ArenaCell in shim/engine.h.
+	cellBytes = 16
+
 	requestWords = 12 // words before the field table, see AddRequest
 	shortWords   = 3
 )
@@ -49,12 +52,12 @@ func (a *arena) take(size int) ([]byte, error) {
 // renew goes on in a new arena, and takes along what no turn has seen yet.
 func (a *arena) renew(size int) error {
 	staged := a.memory[a.start:a.used]
-	memory := a.isolate.Arena(a.realm, len(staged)+size)
+	memory := a.isolate.Arena(a.realm, cellBytes+len(staged)+size)
 	if memory == nil {
 		return errArena
 	}
-	a.used = copy(memory, staged)
-	a.memory, a.start = memory, 0
+	a.used = cellBytes + copy(memory[cellBytes:], staged)
+	a.memory, a.start = memory, cellBytes
 	return nil
 }
 
@@ -63,8 +66,14 @@ func (a *arena) staged() shim.Input {
 	return shim.Input{Realm: a.realm, Offset: uint32(a.start), Count: uint32(a.count)}
 }
 
-func (a *arena) taken() {
-	a.start, a.count = a.used, 0
+// taken notes what the turn has left of the records that it was given.
+func (a *arena) taken(left shim.Input) {
+	a.count = int(left.Count)
+	if a.count == 0 {
+		a.start = a.used
+	} else {
+		a.start = int(left.Offset)
+	}
 }
 
 func (a *arena) short(kind, id uint32) error {

@@ -81,7 +81,9 @@ func (i *Isolate) Turn() error {
 		inputs = append(inputs, i.arena.staged())
 	}
 	records, alive := i.isolate.Turn(inputs)
-	i.arena.taken()
+	if len(inputs) > 0 {
+		i.arena.taken(inputs[0])
+	}
 	i.out = records
 	if alive {
 		return nil
@@ -91,6 +93,10 @@ func (i *Isolate) Turn() error {
 	}
 	return ErrMemoryLimit
 }
+
+// Unfinished reports that the last Turn stopped after its share of time: staged records are left,
+// for which the isolate wants another turn in the next tick.
+func (i *Isolate) Unfinished() bool { return i.arena.count > 0 }
 
 // Next gives the records of the last turn, one after the other. The record is reused; its slices
 // are valid until the next turn.

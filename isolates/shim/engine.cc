@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,12 +28,6 @@ bool Entropy(unsigned char* buffer, size_t length) {
     return true;
   }
   return getrandom(buffer, length, 0) == static_cast<ssize_t>(length);
-}
-
-void OutOfMemory(const char* location, const v8::OOMDetails& details) {
-  fprintf(stderr, "nano: V8: out of memory: %s: %s\n", location,
-          details.detail ? details.detail : "");
-  abort();
 }
 
 const char* Checked(nano_bytes op_names) {
@@ -62,8 +57,8 @@ v8::Isolate::CreateParams Parameters(const v8::StartupData* blob) {
   parameters.external_references = external_references.data();
   parameters.snapshot_blob = blob;
   parameters.allow_atomics_wait = false;  // it would block the loop
-  parameters.oom_error_callback = OutOfMemory;
-  parameters.fatal_error_callback = Fatal;
+  parameters.oom_error_callback = OnOutOfMemory;
+  parameters.fatal_error_callback = OnFatal;
   return parameters;
 }
 
@@ -73,15 +68,40 @@ uint8_t* Output::Reserve(size_t n) {
   if (capacity_ - length_ < n) {
     size_t wanted = capacity_ ? capacity_ * 2 : 2048;
     while (wanted - length_ < n) wanted *= 2;
-    data_ = static_cast<uint8_t*>(realloc(data_, wanted));
-    if (data_ == nullptr) Fatal("Output::Reserve", "out of memory");
+    if (limit_ != 0 && n > 2 * limit_ - std::min(2 * limit_, total())) OutOfMemory("a turn's output");
+    auto* grown = static_cast<uint8_t*>(realloc(data_, wanted));
+    if (grown == nullptr) OutOfMemory("a turn's output");
+    data_ = grown;
     capacity_ = wanted;
   }
   return data_ + length_;
 }
 
+uint8_t* Output::Block(size_t n) {
+  bool fits = limit_ == 0 || n <= 2 * limit_ - std::min(2 * limit_, total());
+  block_ = fits ? static_cast<uint8_t*>(malloc(n)) : nullptr;
+  if (block_ == nullptr) OutOfMemory("a large body");
+  return block_;
+}
+
+void Output::DropBlock() {
+  free(block_);
+  block_ = nullptr;
+}
+
+void Output::Finish(size_t block_bytes) {
+  finished_ = length_;
+  blocks_ += block_bytes;
+  block_ = nullptr;
+}
+
+void Output::Truncate() {
+  length_ = finished_;
+  DropBlock();
+}
+
 void Output::Clear() {
-  length_ = 0;
+  length_ = finished_ = blocks_ = logged = 0;
   if (capacity_ <= size_t{1} << 20) return;
   free(data_);
   data_ = nullptr;
@@ -159,6 +179,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   static std::unique_ptr<v8::Platform> platform = NewPlatform();
   v8::V8::InitializePlatform(platform.get());
   v8::V8::Initialize();
+  InstallFatalHandler();
   // Large bodies come and go: keep their memory instead of faulting it in again each time.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 16 << 20);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "guard.h"
 #include "shim.h"
 
 namespace nano {
@@ -26,11 +27,33 @@ class Output {
   // Reserve makes room for n more bytes and returns where they go.
   uint8_t* Reserve(size_t n);
   void Commit(size_t n) { length_ += n; }
+  // Block is memory for a body that is not copied; the record that is being written owns it.
+  uint8_t* Block(size_t n);
+  void DropBlock();
+  // Finish ends a record: all that was committed is whole. Truncate drops what was not finished.
+  void Finish(size_t block_bytes);
+  void Limit(size_t heap_limit) { limit_ = heap_limit; }
+  void Truncate();
+  // Bytes of this turn so far.
+  size_t total() const { return length_ + blocks_; }
+  size_t logged = 0;  // of them, lines of the log
 
  private:
   uint8_t* data_ = nullptr;
   size_t length_ = 0;
   size_t capacity_ = 0;
+  size_t limit_ = 0;           // 0: none
+  size_t finished_ = 0;        // bytes of whole records
+  size_t blocks_ = 0;          // bytes of the blocks of this turn
+  uint8_t* block_ = nullptr;   // of the record that is not finished
+};
+
+// The first words of an arena are cells for C++ and the function tick of 90_dispatch.js.
+enum ArenaCell {
+  kCellEnd,    // not 0: the turn's share of time is over, take no more records
+  kCellDrain,  // not 0: drain microtasks after each record, since they may be long
+  kCellNext,   // by tick: the word where the records begin that it left
+  kCells = 4,
 };
 
 // Arena is the ArrayBuffer that records in are written to. Requests of JavaScript keep it alive.
@@ -45,17 +68,6 @@ struct Arena {
     data = static_cast<uint8_t*>(memory->Buffer()->Data());
     capacity = memory->ByteLength();
   }
-};
-
-// WatchScope puts a turn under the CPU limit of the watchdog, if its thread is watched.
-class Watch;
-class WatchScope {
- public:
-  WatchScope(nano_isolate* isolate, int64_t limit_ms);
-  ~WatchScope();
-
- private:
-  Watch* watch_;
 };
 
 class Tasks;  // foreground tasks of an isolate, see platform.cc
@@ -93,14 +105,27 @@ struct nano_isolate {
   pthread_t owner = pthread_self();
   v8::StartupData snapshot = {};  // V8 refers to it for new contexts
   nano_shared shared = {};
-  int64_t cpu_limit_ms = 0;
+  std::string name = "?";  // of the app, for messages
+  size_t heap_limit = 0;   // in bytes, off-heap memory included; 0: none
+  nano::Meter meter;
+  nano::IdleState idle;
+  std::shared_ptr<nano::Allocator> allocator;
+  struct {
+    uintptr_t start = 0;
+    size_t length = 0;
+  } builtins, code;        // where V8's built-ins and compiled JavaScript lie
+  nano::Scratch scratch;
+  bool unsound = false;    // abandoned in the middle of a collection
+  bool drains = false;     // the last turn was long, see kCellDrain
+  nano_input* inputs = nullptr;  // of this turn, as far as they were not taken
+  size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;  // more than the main one: code of any may run
   // Promises rejected in this turn and not handled so far, with their reasons.
-  std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections;
+  std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
 
   // From is the isolate's own, or null while the runtime snapshot is built.
   static nano_isolate* From(v8::Isolate* isolate) {
@@ -230,6 +255,8 @@ v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> cont
 void OnMessage(v8::Local<v8::Message> message, v8::Local<v8::Value> error);
 void OnPromiseReject(v8::PromiseRejectMessage message);
 size_t OnNearHeapLimit(void* isolate, size_t current, size_t initial);
+// EndTurn makes the turn that runs take no more records.
+void EndTurn(nano_isolate* self);
 
 }  // namespace nano
 

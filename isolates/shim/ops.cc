@@ -106,7 +106,15 @@ constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 // CloneDelegate turns V8's complaints into DataCloneError, by the hook that makes DOMExceptions.
 class CloneDelegate final : public v8::ValueSerializer::Delegate {
  public:
-  explicit CloneDelegate(v8::Isolate* isolate) : isolate_(isolate) {}
+  explicit CloneDelegate(v8::Isolate* isolate)
+      : isolate_(isolate), self_(nano_isolate::From(isolate)) {}
+  // Values are small, what they clone to need not be: a string is written wherever it occurs.
+  void* ReallocateBufferMemory(void* old, size_t size, size_t* actual_size) override {
+    void* grown = self_->scratch.Grow(old, size, self_->heap_limit);
+    *actual_size = grown != nullptr ? size : 0;
+    return grown;
+  }
+  void FreeBufferMemory(void* buffer) override { self_->scratch.Free(buffer); }
   void ThrowDataCloneError(v8::Local<v8::String> message) override {
     v8::Local<v8::Context> context = isolate_->GetCurrentContext();
     v8::Local<v8::Function> hook;
@@ -120,7 +128,8 @@ class CloneDelegate final : public v8::ValueSerializer::Delegate {
   }
 
  private:
-  v8::Isolate* isolate_;
+  v8::Isolate* const isolate_;
+  nano_isolate* const self_;
 };
 
 int Classify(v8::Local<v8::Value> value) {
@@ -354,7 +363,8 @@ void structuredClone(Info info) {
   serializer.WriteHeader();
   if (serializer.WriteValue(context, info[0]).IsNothing()) return;
   auto [data, size] = serializer.Release();
-  std::unique_ptr<uint8_t, decltype(&free)> owned(data, &free);
+  auto drop = [&](uint8_t* memory) { delegate.FreeBufferMemory(memory); };
+  std::unique_ptr<uint8_t, decltype(drop)> owned(data, drop);
   v8::ValueDeserializer deserializer(isolate, data, size);
   for (uint32_t i = 0; i < transferred.size(); i++) {
     auto store = transferred[i]->GetBackingStore();

@@ -2,7 +2,6 @@
 // for foreground tasks, which the loop that owns the isolate runs during a turn. Posting from
 // another thread wakes that loop by its eventfd; nothing here calls into Go.
 #include <libplatform/libplatform.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,16 +12,6 @@
 #include "engine.h"
 
 namespace nano {
-
-namespace {
-
-int64_t MonotonicNanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
-}
-
-}  // namespace
 
 class Tasks final : public v8::TaskRunner {
  public:

@@ -212,11 +212,15 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
     delete self;
     return nullptr;
   }
-  self->cpu_limit_ms = cpu_limit_ms;
+  self->heap_limit = heap_limit;
+  self->out.Limit(heap_limit);
+  self->meter.limit = cpu_limit_ms * 1000000;
+  self->allocator = std::make_shared<Allocator>(self, heap_limit);
   v8::Isolate* isolate = self->isolate = v8::Isolate::Allocate();
   self->tasks = AttachTasks(isolate, &self->shared, wake);
   isolate->SetData(0, self);
   v8::Isolate::CreateParams parameters = Parameters(&self->snapshot);
+  parameters.array_buffer_allocator_shared = self->allocator;
   if (heap_limit > 0) parameters.constraints.set_max_old_generation_size_in_bytes(heap_limit);
   v8::Isolate::Initialize(isolate, parameters);
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
@@ -224,6 +228,7 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
   isolate->SetHostInitializeImportMetaObjectCallback(OnImportMeta);
   isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
   isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);
+  WatchLimits(self);
 
   if (RestoreRealm(self) == nullptr) {
     *error = CopyOut("the snapshot has no runtime in it");
@@ -234,9 +239,12 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
 }
 
 void nano_isolate_dispose(nano_isolate* self) {
+  if (self->unsound) return Leak(self);
   v8::Isolate* isolate = self->isolate;
   self->rejections.clear();
+  self->reporting.clear();
   self->realms.clear();
+  self->allocator->Detach();
   isolate->Dispose();
   DetachTasks(isolate);
   delete self;
@@ -271,16 +279,21 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
 int nano_isolate_load(nano_isolate* self, const nano_module* modules, size_t count,
                       nano_bytes app_name, nano_bytes env_json, char** error) {
   nano_realm* realm = self->main();
-  RealmScope scope(realm);
-  std::string problem;
-  Linking linking{modules, v8::LocalVector<v8::Module>(self->isolate)};
-  realm->linking = &linking;
-  WatchScope watch(self, kStartLimitMilliseconds);
-  SetStarting(realm, scope.context, true);
-  bool loaded = LinkAndEvaluate(realm, scope.context, linking, count, &problem) &&
-                CallStart(realm, scope.context, linking.modules[0], app_name, env_json, &problem);
-  SetStarting(realm, scope.context, false);
+  self->name.assign(app_name.data, app_name.length);
+  std::string problem = "terminated: a limit was reached while the app started";
+  bool loaded = false;
+  WatchScope watch(self, kStartLimitMilliseconds * 1000000);
+  Survive(self, [&] {
+    RealmScope scope(realm);
+    Linking linking{modules, v8::LocalVector<v8::Module>(self->isolate)};
+    realm->linking = &linking;
+    SetStarting(realm, scope.context, true);
+    loaded = LinkAndEvaluate(realm, scope.context, linking, count, &problem) &&
+             CallStart(realm, scope.context, linking.modules[0], app_name, env_json, &problem);
+    SetStarting(realm, scope.context, false);
+  });
   realm->linking = nullptr;
+  loaded = loaded && !IsDead(self);
   if (!loaded) *error = CopyOut(problem);
   return loaded ? 0 : -1;
 }
@@ -293,13 +306,17 @@ uint8_t* nano_isolate_arena(nano_isolate* self, uint32_t id, size_t need, size_t
     if (need <= *capacity) return realm->arena.data;
   }
   size_t size = need <= kArenaBytes ? kArenaBytes : (need + 4095) & ~size_t{4095};
-  RealmScope scope(realm);
-  v8::Local<v8::ArrayBuffer> buffer;
-  if (!v8::ArrayBuffer::MaybeNew(self->isolate, size,
-                                 v8::BackingStoreInitializationMode::kUninitialized)
-           .ToLocal(&buffer))
-    return nullptr;
-  realm->arena.Use(self->isolate, v8::Int32Array::New(buffer, 0, size / 4));
+  bool made = false;
+  Survive(self, [&] {
+    RealmScope scope(realm);
+    v8::Local<v8::ArrayBuffer> buffer;
+    made = v8::ArrayBuffer::MaybeNew(self->isolate, size,
+                                     v8::BackingStoreInitializationMode::kUninitialized)
+               .ToLocal(&buffer);
+    if (made) realm->arena.Use(self->isolate, v8::Int32Array::New(buffer, 0, size / 4));
+  });
+  if (!made || IsDead(self)) return nullptr;
+  memset(realm->arena.data, 0, kCells * sizeof(uint32_t));
   *capacity = size;
   return realm->arena.data;
 }
@@ -315,8 +332,10 @@ void nano_isolate_memory(nano_isolate* self, nano_memory* out) {
 }
 
 void nano_isolate_collect(nano_isolate* self) {
-  v8::Isolate::Scope scope(self->isolate);
-  self->isolate->LowMemoryNotification();
+  Survive(self, [=] {
+    v8::Isolate::Scope scope(self->isolate);
+    self->isolate->LowMemoryNotification();
+  });
 }
 
 int nano_context_new(nano_isolate* self) {

@@ -122,6 +122,7 @@ class Writer {
     self_->out.Reserve(padding);
     self_->out.Commit(padding);
     record()->size = static_cast<uint32_t>(size + padding);
+    self_->out.Finish(block_ != nullptr ? record()->body_length : 0);
   }
   // Valid until more is appended.
   nano_record* record() {
@@ -162,8 +163,7 @@ class Writer {
 
   uint8_t* Take(size_t capacity) {
     if (capacity <= kInline) return self_->out.Reserve(capacity);
-    block_ = static_cast<uint8_t*>(malloc(NANO_HEAD_ROOM + capacity));
-    if (block_ == nullptr) abort();
+    block_ = self_->out.Block(NANO_HEAD_ROOM + capacity);
     return block_ + NANO_HEAD_ROOM;
   }
   void Done(size_t length) {
@@ -177,7 +177,7 @@ class Writer {
       uint8_t* at = Take(length);
       text->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(length), at);
       if (IsAscii(at, length)) return Done(length);
-      free(block_);
+      self_->out.DropBlock();
       block_ = nullptr;
     }
     // A Latin-1 character becomes at most two bytes, a UTF-16 unit at most three.
@@ -234,14 +234,24 @@ void timerClear(Info info) {
   Writer writer(nano_isolate::From(info.GetIsolate()), NANO_TIMER_CLEAR, Unsigned(info[0]));
 }
 
+// Beyond this many bytes a turn's log ends, with a note.
+constexpr size_t kLogBytes = 16 << 20;
+
 void log(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
+  nano_isolate* self = nano_isolate::From(isolate);
+  v8::Local<v8::Value> text = info[2];
+  size_t length = text->IsString() ? static_cast<size_t>(text.As<v8::String>()->Length()) : 0;
+  if (self->out.logged > kLogBytes) return;
+  self->out.logged += length + sizeof(nano_record);
+  if (self->out.logged > kLogBytes)
+    text = OneByte(isolate, "too much for the log at once: this line and the next ones are lost");
   int32_t request = info[1].As<v8::Int32>()->Value();
-  Writer writer(nano_isolate::From(isolate), NANO_LOG,
+  Writer writer(self, NANO_LOG,
                 request < 0 ? 0 : static_cast<uint32_t>(request));
   writer.record()->status = request < 0 ? 0 : 1;
   writer.record()->flags = static_cast<uint8_t>(Unsigned(info[0]));
-  writer.Body(isolate, info[2]);
+  writer.Body(isolate, text);
 }
 
 void requestURL(Info info) {

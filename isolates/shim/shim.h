@@ -129,7 +129,8 @@ int nano_isolate_load(nano_isolate*, const nano_module* modules, size_t count, n
 uint8_t* nano_isolate_arena(nano_isolate*, uint32_t realm, size_t need, size_t* capacity);
 // nano_isolate_turn is the crossing: the records of `count` inputs go in, microtasks and due V8
 // tasks run, *out describes what came out. -1: the isolate is dead.
-int nano_isolate_turn(nano_isolate*, const nano_input* inputs, size_t count, nano_output* out);
+// It stops taking records after its share of time: the inputs say then which are left.
+int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count, nano_output* out);
 
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
 void nano_isolate_collect(nano_isolate*);

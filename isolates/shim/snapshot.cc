@@ -24,6 +24,10 @@ bool Boot(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::Local<v8::Ob
     function->SetName(name);
     if (ops->Set(context, name, function).IsNothing()) return false;
   }
+  // V8's functions for continuation-preserved embedder data, see 01_infra.js.
+  if (internals->Set(context, OneByte(isolate, "extras"), context->GetExtrasBindingObject())
+          .IsNothing())
+    return false;
   for (const auto& script : Scripts()) {
     if (script->lazy) continue;
     v8::Local<v8::Function> function;

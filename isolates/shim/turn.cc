@@ -7,9 +7,9 @@ namespace {
 
 void ReportRejections(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
-  auto pending = std::move(self->rejections);
-  self->rejections.clear();
-  for (auto& [promise, reason] : pending) {
+  self->reporting.swap(self->rejections);
+  for (auto& [promise, reason] : self->reporting) {
+    if (IsDead(self)) break;
     v8::HandleScope handles(isolate);
     v8::Local<v8::Promise> rejected = promise.Get(isolate);
     if (rejected->HasHandler()) continue;  // an op has looked at it
@@ -22,20 +22,54 @@ void ReportRejections(nano_isolate* self) {
     if (Hook(nano_realm::Of(context), context, "onUnhandledRejection").ToLocal(&hook))
       (void)hook->Call(context, v8::Undefined(isolate), 2, arguments);
   }
+  self->reporting.clear();
 }
 
-// TakeRecords calls the tick of each realm that has records.
-void TakeRecords(nano_isolate* self, const nano_input* inputs, size_t count) {
+uint32_t* Cells(const nano_realm* realm) { return reinterpret_cast<uint32_t*>(realm->arena.data); }
+
+// TakeRecords calls the tick of each realm that has records, until the turn's share of time is over.
+// What was taken is subtracted from the inputs.
+void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
   v8::Isolate* isolate = self->isolate;
-  for (size_t i = 0; i < count && !isolate->IsExecutionTerminating(); i++) {
-    nano_realm* realm = self->realms[inputs[i].realm].get();
+  for (size_t i = 0; i < count && !IsDead(self); i++) {
+    nano_input& input = inputs[i];
+    nano_realm* realm = self->realms[input.realm].get();
+    uint32_t* cells = Cells(realm);
+    if (cells[kCellEnd] != 0) break;
+    cells[kCellDrain] = self->drains;
     v8::Local<v8::Value> arguments[] = {realm->arena.words.Get(isolate),
-                                        v8::Integer::NewFromUnsigned(isolate, inputs[i].offset / 4),
-                                        v8::Integer::NewFromUnsigned(isolate, inputs[i].count)};
+                                        v8::Integer::NewFromUnsigned(isolate, input.offset / 4),
+                                        v8::Integer::NewFromUnsigned(isolate, input.count)};
     v8::Local<v8::Context> context = realm->context.Get(isolate);
     v8::Context::Scope scope(context);
-    (void)realm->tick.Get(isolate)->Call(context, v8::Undefined(isolate), 3, arguments);
+    v8::Local<v8::Value> end;
+    if (!realm->tick.Get(isolate)
+             ->Call(context, v8::Undefined(isolate), 3, arguments)
+             .ToLocal(&end))
+      break;  // ended by a limit
+    if (end->IsUint32()) {
+      // tick gives the number of records left, and the word where they begin in kCellNext.
+      input.count = end.As<v8::Uint32>()->Value();
+      input.offset = input.count == 0 ? 0 : cells[kCellNext] * 4;
+    }
   }
+}
+
+void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
+  RealmScope scope(self->main());
+  v8::Isolate* isolate = self->isolate;
+  TakeRecords(self, inputs, count);
+  if (IsDead(self)) return;
+  isolate->PerformMicrotaskCheckpoint();
+  if (__atomic_load_n(&self->shared.tasks, __ATOMIC_ACQUIRE) != 0 ||
+      __atomic_load_n(&self->shared.task_time_ns, __ATOMIC_ACQUIRE) != 0) {
+    if (!IsDead(self) && RunTasks(*self->tasks)) isolate->PerformMicrotaskCheckpoint();
+  }
+  while (!self->rejections.empty() && !IsDead(self)) {
+    ReportRejections(self);
+    isolate->PerformMicrotaskCheckpoint();
+  }
+  if (!IsDead(self)) CheckMemory(self);
 }
 
 }  // namespace
@@ -65,46 +99,41 @@ void OnPromiseReject(v8::PromiseRejectMessage message) {
   }
 }
 
-size_t OnNearHeapLimit(void* data, size_t current, size_t) {
+size_t OnNearHeapLimit(void* data, size_t current, size_t initial) {
   auto* self = static_cast<nano_isolate*>(data);
-  __atomic_store_n(&self->shared.dead, NANO_DEAD_MEMORY, __ATOMIC_RELEASE);
-  self->isolate->TerminateExecution();
-  // Room for whatever allocation was under way, which V8 would otherwise abort the process for. It
-  // is address space; the isolate is disposed of as soon as its code has unwound.
-  return current + (size_t{1} << 30);
+  Kill(self, NANO_DEAD_MEMORY);
+  // Room for the code to unwind in, and for the young generation to move to. What asks for more
+  // than that is abandoned by OnOutOfMemory.
+  constexpr size_t kStep = 64 << 20, kSteps = 4;
+  return current < initial + kStep * kSteps ? current + kStep : current;
+}
+
+void EndTurn(nano_isolate* self) {
+  for (size_t i = 0; i < self->input_count; i++)
+    Cells(self->realms[self->inputs[i].realm].get())[kCellEnd] = 1;
 }
 
 }  // namespace nano
 
 using namespace nano;
 
-int nano_isolate_turn(nano_isolate* self, const nano_input* inputs, size_t count,
-                      nano_output* out) {
+int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano_output* out) {
   if (self->owner != pthread_self()) Fatal("turn", "an isolate was used by another thread");
   self->out.Clear();
-  {
-    RealmScope scope(self->main());
-    v8::Isolate* isolate = self->isolate;
-    size_t records = 0;
-    for (size_t i = 0; i < count; i++) records += inputs[i].count;
-    WatchScope watch(self, self->cpu_limit_ms * static_cast<int64_t>(records > 0 ? records : 1));
-    TakeRecords(self, inputs, count);
-    isolate->PerformMicrotaskCheckpoint();
-    if (__atomic_load_n(&self->shared.tasks, __ATOMIC_ACQUIRE) != 0 ||
-        __atomic_load_n(&self->shared.task_time_ns, __ATOMIC_ACQUIRE) != 0) {
-      if (RunTasks(*self->tasks)) isolate->PerformMicrotaskCheckpoint();
-    }
-    while (!self->rejections.empty() && !isolate->IsExecutionTerminating()) {
-      ReportRejections(self);
-      isolate->PerformMicrotaskCheckpoint();
-    }
+  if (!IsDead(self)) {
+    self->inputs = inputs;
+    self->input_count = count;
+    for (size_t i = 0; i < count; i++)
+      Cells(self->realms[inputs[i].realm].get())[kCellEnd] = 0;
+    WatchScope watch(self, self->meter.limit);
+    Survive(self, [=] { RunTurn(self, inputs, count); });
+    self->input_count = 0;
   }
   out->records = self->out.data();
   out->length = self->out.length();
-  return __atomic_load_n(&self->shared.dead, __ATOMIC_ACQUIRE) == NANO_ALIVE ? 0 : -1;
+  return IsDead(self) ? -1 : 0;
 }
 
 void nano_isolate_terminate(nano_isolate* self, int death) {
-  __atomic_store_n(&self->shared.dead, static_cast<uint32_t>(death), __ATOMIC_RELEASE);
-  self->isolate->TerminateExecution();
+  Kill(self, static_cast<uint32_t>(death));
 }

@@ -282,6 +282,12 @@
         respond(id, response.#status, response.#statusText, head, null, flags | FLAG_STREAMING | FLAG_PENDING);
         return body.stream;
       };
+
+      // The stream of a sendable response's body, or null.
+      internals.streamOf = function streamOf(response) {
+        const body = response.#body;
+        return body === null || typeof body === "string" || takeForSending(body) !== null ? null : body.stream;
+      };
     }
   }
 

@@ -5,14 +5,13 @@
 //       `what` names the API in the error thrown while a module's top level runs
 //   internals.clearTimer(id)
 //   internals.fireTimer(id)           called for a TIMER record
-// A timer runs under the request that set it: its log lines carry that request's id.
+// A timer runs under the request that set it, which pays for it and whose id its log lines carry.
 (function (ops, internals) {
   "use strict";
   const { ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
-  const { requireStarted, running, webidl } = internals;
+  const { currentExchange, enterExchange, requireStarted, webidl } = internals;
   const { enqueueMicrotask, timerClear, timerSet } = ops;
 
-  const NO_REQUEST = -1;
   // HTML: a timer that is set by a timer's callback, and so on more than 5 times, waits 4 ms at least.
   const NESTING_FREE = 5;
   const NESTED_MINIMUM_MS = 4;
@@ -24,19 +23,21 @@
     delay;
     repeats;
     nesting;
-    requestId;
-    constructor(id, callback, args, delay, repeats, nesting, requestId) {
+    exchange;
+    constructor(id, callback, args, delay, repeats, nesting, exchange) {
       this.id = id;
       this.callback = callback;
       this.args = args; // array or null
       this.delay = delay; // milliseconds
       this.repeats = repeats;
       this.nesting = nesting;
-      this.requestId = requestId;
+      this.exchange = exchange;
     }
   }
 
   const timers = new SafeMap(); // id -> Timer
+  let alive = 0; // size of timers
+  const ALIVE_MAX = 10_000;
   let lastId = 0;
   let currentNesting = 0; // of the timer whose callback runs
 
@@ -50,8 +51,12 @@
   function start(callback, args, delay, repeats) {
     const nesting = currentNesting + 1;
     if (nesting > NESTING_FREE && delay < NESTED_MINIMUM_MS) delay = NESTED_MINIMUM_MS;
+    if (alive === ALIVE_MAX) {
+      throw internals.domException("There are " + ALIVE_MAX + " timers already.", "QuotaExceededError");
+    }
     const id = nextId();
-    timers.set(id, new Timer(id, callback, args, delay, repeats, nesting, running.request));
+    alive++;
+    timers.set(id, new Timer(id, callback, args, delay, repeats, nesting, currentExchange()));
     timerSet(id, delay);
     return id;
   }
@@ -68,7 +73,9 @@
   }
 
   function clear(id) {
-    if (timers.delete(id)) timerClear(id);
+    if (!timers.delete(id)) return;
+    alive--;
+    timerClear(id);
   }
 
   internals.setTimer = function setTimer(what, callback, milliseconds) {
@@ -80,9 +87,12 @@
   internals.fireTimer = function fireTimer(id) {
     const timer = timers.get(id);
     if (timer === undefined) return; // cleared while the record was on its way
-    if (!timer.repeats) timers.delete(id);
+    if (!timer.repeats) {
+      timers.delete(id);
+      alive--;
+    }
     currentNesting = timer.nesting;
-    running.request = timer.requestId;
+    enterExchange(timer.exchange);
     try {
       if (timer.args === null) ReflectApply(timer.callback, globalThis, []);
       else ReflectApply(timer.callback, globalThis, timer.args);
@@ -95,7 +105,7 @@
       timerSet(id, timer.delay);
     }
     currentNesting = 0;
-    running.request = NO_REQUEST;
+    enterExchange(undefined);
   };
 
   // ---- Globals ----
@@ -119,8 +129,10 @@
       const context = "Failed to execute 'queueMicrotask'";
       webidl.requiredArguments(arguments.length, 1, context);
       if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
+      const exchange = currentExchange();
       // An exception in it comes back through internals.onError.
       enqueueMicrotask(() => {
+        enterExchange(exchange);
         ReflectApply(callback, undefined, []);
       });
     },

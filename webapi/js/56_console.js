@@ -9,7 +9,7 @@
     StringPrototypeRepeat, StringPrototypeReplaceAll, StringPrototypeSlice, StringPrototypeSplit,
     SymbolToStringTag, TypedArrayPrototypeGetLength,
   } = internals.primordials;
-  const { running, webidl } = internals;
+  const { currentRequestId, webidl } = internals;
   const { classify, log, now } = ops;
 
   const DEBUG = 0, INFO = 1, WARN = 2, ERROR = 3;
@@ -21,7 +21,7 @@
 
   function write(level, text) {
     if (indentation !== "") text = indentation + StringPrototypeReplaceAll(text, "\n", "\n" + indentation);
-    log(level, running.request, text);
+    log(level, currentRequestId(), text);
   }
   const print = (level, args) => write(level, internals.formatLog(args));
   const labelOf = (label) => label === undefined ? "default" : webidl.DOMString(label, "console");

@@ -15,7 +15,10 @@
     classify, constructorName, drainMicrotasks, log, promiseResult, promiseState, remoteAddress, respond,
     respondChunk, respondEnd, settled,
   } = ops;
-  const { abortRequest, isResponse, requestFromRecord, running, sendResponse, webidl, whyUnsendable } = internals;
+  const {
+    abortRequest, currentRequestId, enterExchange, isResponse, requestFromRecord, sendResponse, streamOf, webidl,
+    whyUnsendable,
+  } = internals;
 
   // Kinds of records, and the word of a record that holds an id.
   const KIND_REQUEST = 1;
@@ -28,7 +31,13 @@
   const METHOD_MASK = 0xff;
   const METHOD_HEAD = 1;
 
+  // The first words of an arena, ArenaCell in engine.h.
+  const CELL_END = 0;
+  const CELL_DRAIN = 1;
+  const CELL_NEXT = 2;
+
   const FLAG_PENDING = 2;
+  const FLAG_NULL_BODY = 4;
   const LEVEL_UNCAUGHT = 4;
   const CLASS_ERROR = 1;
   const CLASS_TYPED_ARRAY = 15;
@@ -47,9 +56,12 @@
 
   // ---- One request ----
 
-  // A request and its answer, as far as the dispatcher must know.
+  // A request and its answer, as far as the dispatcher must know. C++ reads `ended`, and counts in `cpu` the
+  // CPU time that the request has used.
   class Exchange {
     id;
+    cpu = 0; // microseconds
+    ended = false; // the loop has heard the last of it
     words;
     offset;
     request = null;
@@ -105,18 +117,16 @@
   function run(words, offset) {
     const id = words[offset + WORD_ID];
     const exchange = new Exchange(id, words, offset);
+    enterExchange(exchange);
     try {
       const request = requestFromRecord(words, offset);
       exchange.request = request;
       let result;
-      running.request = id;
       try {
         result = FunctionPrototypeCall(handler, target, request, env, new ExecutionContext(exchange));
       } catch (error) {
         fail(exchange, error);
         return;
-      } finally {
-        running.request = -1;
       }
       if (isResponse(result)) {
         deliver(exchange, result);
@@ -125,6 +135,8 @@
       }
     } catch (error) {
       internalError(exchange, error);
+    } finally {
+      enterExchange(undefined);
     }
   }
 
@@ -171,6 +183,10 @@
 
   // Answers with what fetch() came to.
   function deliver(exchange, value) {
+    if (exchange.answered) { // its client has gone meanwhile
+      discard(value);
+      return;
+    }
     const why = isResponse(value) ? whyUnsendable(value) : describe(value) + " instead of a Response";
     if (why !== "") {
       const text = "fetch() returned " + why;
@@ -182,10 +198,26 @@
     if (exchange.waits !== 0) exchange.pending = true;
     const stream = sendResponse(value, exchange.id, exchange.pending ? FLAG_PENDING : 0);
     if (stream !== null) startStream(exchange, stream);
+    else if (!exchange.pending) end(exchange);
+  }
+
+  // Cancels the stream of a response that nobody wants.
+  function discard(value) {
+    const stream = isResponse(value) && whyUnsendable(value) === "" ? streamOf(value) : null;
+    if (stream === null) return;
+    const reason = internals.domException("The body is not wanted.", "AbortError");
+    internals.streams.cancelReader(internals.streams.acquireReader(stream), reason);
+  }
+
+  // The loop expects nothing more of the request. Code that it has left behind runs on the app's account.
+  function end(exchange) {
+    exchange.ended = true;
+    exchange.request = null;
   }
 
   // Answers with status 500 for an error that the handler threw or rejected with.
   function fail(exchange, error) {
+    if (exchange.answered) return;
     log(LEVEL_UNCAUGHT, exchange.id, describeError(error));
     refuse(exchange, "uncaught " + headline(error));
   }
@@ -194,6 +226,7 @@
     exchange.answered = true;
     if (exchange.waits !== 0) exchange.pending = true;
     respond(exchange.id, 500, "", HEAD_TEXT, "nano: " + appName + ": " + text, exchange.pending ? FLAG_PENDING : 0);
+    if (!exchange.pending) end(exchange);
   }
 
   // Something of ours went wrong, such as a stack overflow at the worst place: the request must end
@@ -202,6 +235,7 @@
     if (!exchange.answered) {
       exchange.answered = true;
       respond(exchange.id, 500, "", HEAD_TEXT, "nano: " + appName + ": internal error", 0);
+      end(exchange);
     } else if (exchange.pump !== null) {
       exchange.pump.break(error);
     }
@@ -224,6 +258,7 @@
     if (!exchange.pending || exchange.waits !== 0 || exchange.pump !== null) return;
     exchange.pending = false;
     settled(exchange.id);
+    end(exchange);
   }
 
   // ---- Streaming bodies ----
@@ -371,7 +406,9 @@
 
   function sent(id) {
     const exchange = active.get(id);
-    if (exchange !== undefined && exchange.pump !== null) exchange.pump.sent();
+    if (exchange === undefined || exchange.pump === null) return;
+    enterExchange(exchange);
+    exchange.pump.sent();
   }
 
   function gone(id) {
@@ -379,9 +416,17 @@
     if (exchange === undefined) return;
     exchange.gone = true;
     forget(exchange); // no more records come, and a promise that never settles must not keep it alive
+    enterExchange(exchange);
+    const { request } = exchange;
     const reason = internals.domException("The client has disconnected.", "AbortError");
     if (exchange.pump !== null) exchange.pump.abandon(reason, true);
-    abortRequest(exchange.request, reason);
+    abortRequest(request, reason);
+    if (exchange.answered) return;
+    // Whatever the handler comes to now, and it may never: the loop need not wait for it.
+    exchange.answered = true;
+    if (exchange.waits !== 0) exchange.pending = true;
+    respond(id, 503, "", "", undefined, FLAG_NULL_BODY | (exchange.pending ? FLAG_PENDING : 0));
+    if (!exchange.pending) end(exchange);
   }
 
   // ---- Words for values ----
@@ -478,7 +523,7 @@
 
   internals.describeError = describeError;
   internals.reportException = internals.onError = function onError(error) {
-    log(LEVEL_UNCAUGHT, running.request, describeError(error));
+    log(LEVEL_UNCAUGHT, currentRequestId(), describeError(error));
   };
   internals.onUnhandledRejection = function onUnhandledRejection(promise, reason) {
     log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
@@ -509,29 +554,40 @@
     appName = name;
   };
 
-  // Handles the records of a turn. An error in one stays there.
+  // Handles the records of a turn. An error in one stays there. Gives how many it has left, since the turn's
+  // share of time is over.
   internals.tick = function tick(words, offset, count) {
-    for (let i = 0; i < count; i++) {
+    for (let left = count; left !== 0; left--) {
+      if (words[CELL_END] !== 0 && left !== count) {
+        words[CELL_NEXT] = offset;
+        return left;
+      }
       const size = words[offset];
       const kind = words[offset + WORD_KIND];
       if (kind === KIND_REQUEST) {
         run(words, offset);
+        if (words[CELL_DRAIN] !== 0) drainMicrotasks();
       } else {
-        try {
-          const id = words[offset + WORD_ID];
-          if (kind === KIND_TIMER) {
-            internals.fireTimer(id);
-            // HTML: what a callback leaves behind runs before the next one.
-            if (i + 1 < count) drainMicrotasks();
-          } else if (kind === KIND_SENT) sent(id);
-          else if (kind === KIND_GONE) gone(id);
-        } catch (error) {
-          internals.onError(error);
-        }
+        handle(kind, words[offset + WORD_ID]);
+        // HTML: what a timer's callback leaves behind runs before the next one.
+        if (left !== 1 && (kind === KIND_TIMER || words[CELL_DRAIN] !== 0)) drainMicrotasks();
       }
       offset += size;
     }
+    return 0;
   };
+
+  function handle(kind, id) {
+    try {
+      if (kind === KIND_TIMER) internals.fireTimer(id);
+      else if (kind === KIND_SENT) sent(id);
+      else if (kind === KIND_GONE) gone(id);
+    } catch (error) {
+      internals.onError(error);
+    } finally {
+      enterExchange(undefined);
+    }
+  }
 
   internals.configureInterface(ExecutionContext);
 })

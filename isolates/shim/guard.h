@@ -1,0 +1,180 @@
+// What keeps an app within its limits, and the process alive when V8 gives up: see limits.cc for
+// memory, watchdog.cc for CPU time, and docs/RATIONALE.md for what is guaranteed.
+#ifndef NANO_GUARD_H_
+#define NANO_GUARD_H_
+
+#include <setjmp.h>
+#include <v8.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+struct nano_isolate;
+
+namespace nano {
+
+// ---- Surviving ----
+
+// A Rescue is the point that a thread goes back to when what runs in an isolate must be abandoned.
+// What lies between is skipped: no destructor runs there. The isolate is good for nothing but
+// nano_isolate_dispose afterwards.
+struct Rescue {
+  explicit Rescue(nano_isolate* self);
+  ~Rescue();
+  void Abandoned();  // the thread came back by Abandon
+
+  jmp_buf point;
+  nano_isolate* const self;
+  Rescue* const outer;
+};
+
+// IdleState is what V8 keeps of the stack of the thread that an isolate runs on, at a time when it
+// runs nothing. An isolate that was abandoned gets it back: its frames are gone, and disposal may
+// look for references in them. The place is part of V8's headers, since inlined functions use it.
+struct IdleState {
+  static constexpr int kBegin = v8::internal::Internals::kIsolateFastCCallCallerPcOffset;
+  static constexpr int kEnd = v8::internal::Internals::kIsolateThreadLocalTopOffset +
+                              v8::internal::Internals::kThreadLocalTopSize;
+  uint8_t bytes[kEnd - kBegin];
+
+  void Save(v8::Isolate* isolate);
+  void Restore(v8::Isolate* isolate) const;
+};
+
+// Survive calls body, which enters the isolate. False: it was abandoned.
+template <typename Body>
+bool Survive(nano_isolate* self, Body&& body) {
+  Rescue rescue(self);
+  if (_setjmp(rescue.point) == 0) {
+    body();
+    return true;
+  }
+  rescue.Abandoned();
+  return false;
+}
+
+// Kill marks the isolate as dead and ends its JavaScript at the next stack check. From any thread
+// while the isolate lives; the first cause stays.
+void Kill(nano_isolate* self, uint32_t death);
+bool IsDead(const nano_isolate* self);
+
+// Leak notes that an isolate is too broken to be disposed of.
+void Leak(nano_isolate* self);
+
+// Abandon goes back to the innermost Rescue.
+[[noreturn]] void Abandon();
+
+// RescuedHere is the innermost Rescue of this thread, or null.
+Rescue* RescuedHere();
+
+// AbandonIfForced abandons what runs if the watchdog has waited for a stack check in vain. Called
+// where V8 calls us from C++ code that holds no lock.
+void AbandonIfForced(nano_isolate* self);
+
+// OutOfMemory ends the isolate that this thread runs, or the process if it runs none.
+[[noreturn]] void OutOfMemory(const char* where);
+
+// What V8 calls before it would abort the process.
+void OnOutOfMemory(const char* location, const v8::OOMDetails& details);
+void OnFatal(const char* location, const char* message);
+// InstallFatalHandler takes over failed checks of V8, which know no isolate.
+void InstallFatalHandler();
+
+// WatchLimits readies a new isolate for all this.
+void WatchLimits(nano_isolate* self);
+
+// ---- Memory ----
+
+// An Allocator gives the memory of an isolate's ArrayBuffers and WebAssembly memories, and counts
+// it. It may outlive the isolate, as long as a backing store does.
+class Allocator final : public v8::ArrayBuffer::Allocator {
+ public:
+  Allocator(nano_isolate* self, size_t limit);
+  ~Allocator() override;
+  void* Allocate(size_t length) override { return Take(length, true); }
+  void* AllocateUninitialized(size_t length) override { return Take(length, false); }
+  void Free(void* data, size_t length) override;
+  v8::PageAllocator* GetPageAllocator() override;
+
+  void Detach() { self_ = nullptr; }  // the isolate goes away
+  size_t used() const { return used_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class Pages;
+  void* Take(size_t length, bool zeroed);
+  bool Charge(size_t length);
+  void Refuse(size_t length);
+  void Refund(size_t length) { used_.fetch_sub(length, std::memory_order_relaxed); }
+
+  nano_isolate* self_;
+  const size_t limit_;  // 0: none
+  std::atomic<size_t> used_{0};
+  size_t refused_ = 0;  // the length asked for last, if it was refused
+  uint32_t refused_at_ = 0;
+  std::unique_ptr<v8::PageAllocator> pages_;
+};
+
+// Scratch is memory that an op uses while it runs, up to the limit of the isolate, and that is freed
+// with the isolate if the op is abandoned.
+class Scratch {
+ public:
+  ~Scratch();
+  // Grow gives memory with the bytes of old, which may be null. Null: that would be too much.
+  void* Grow(void* old, size_t length, size_t limit);
+  void Free(void* memory);
+
+ private:
+  struct Piece {
+    void* memory;
+    size_t length;
+  };
+  std::vector<Piece> pieces_;  // very few
+};
+
+// CheckMemory ends the isolate if heap and off-heap memory together are beyond its limit, even
+// after a collection.
+void CheckMemory(nano_isolate* self);
+
+// ---- CPU time ----
+
+// A Meter counts an isolate's CPU time and knows what it may use. Times are in nanoseconds.
+struct Meter {
+  int64_t limit = 0;        // of a request, 0: none
+  int64_t scope_limit = 0;  // of what a WatchScope covers
+  int64_t began = 0;        // CLOCK_MONOTONIC when the scope began
+  int64_t total = 0;        // CPU time of all scopes
+  std::atomic<int64_t> pending{0};    // CPU time that no request was charged for so far
+  std::atomic<bool> asked{false};     // V8 was asked to call OnTick
+  std::atomic<uint32_t> force{0};     // what the watchdog may do, see watchdog.cc
+  std::atomic<bool> collecting{false};
+  uint32_t collections = 0;  // full ones
+  int64_t background = 0;    // CPU time that belongs to no request, a bucket that drains
+  int64_t background_at = 0;
+};
+
+class Watch;
+
+// A WatchScope puts what it covers under the watchdog, if its thread is watched, and measures it.
+class WatchScope {
+ public:
+  WatchScope(nano_isolate* self, int64_t limit_ns);
+  ~WatchScope();
+  WatchScope(const WatchScope&) = delete;
+
+ private:
+  nano_isolate* const self_;
+  Watch* const watch_;
+};
+
+int64_t MonotonicNanoseconds();
+
+// HeldLocks is the number of mutexes that this thread holds; see locks.cc.
+int HeldLocks();
+
+}  // namespace nano
+
+#endif  // NANO_GUARD_H_
