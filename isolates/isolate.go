@@ -30,11 +30,54 @@ type Isolate struct {
 	out     []byte // records of the last turn not yet given by Next
 	record  Record
 	failed  error // staging failed: the next turn ends the isolate
+
+	cpu      time.Duration
+	resident int64
+	turns    uint
+	started  Start
+}
+
+// Start tells how an isolate was started.
+type Start struct {
+	How      string // "snapshot", "cache" or "source"
+	Duration time.Duration
+}
+
+// HeapSpaces is the number of V8's heap spaces.
+const HeapSpaces = 13
+
+// HeapSpaceNames are V8's heap spaces, in the order of HeapStats.Spaces.
+var HeapSpaceNames = [HeapSpaces]string{"read_only", "new", "old", "code", "shared", "trusted", "shared_trusted",
+	"new_large_object", "large_object", "code_large_object", "shared_large_object", "shared_trusted_large_object",
+	"trusted_large_object"}
+
+// HeapStats are what isolates hold, in bytes.
+type HeapStats struct {
+	Spaces   [HeapSpaces]HeapSpace
+	External int64 // ArrayBuffers and other memory outside the heap that objects of it own
+	Malloced int64 // V8's own structures
+}
+
+// HeapSpace is one of V8's heap spaces.
+type HeapSpace struct {
+	Used      int64 // by objects
+	Committed int64 // of memory
+}
+
+// Add adds up the heaps of several isolates.
+func (h *HeapStats) Add(other *HeapStats) {
+	for i := range h.Spaces {
+		h.Spaces[i].Used += other.Spaces[i].Used
+		h.Spaces[i].Committed += other.Spaces[i].Committed
+	}
+	h.External += other.External
+	h.Malloced += other.Malloced
 }
 
 // NewIsolate restores an isolate and starts the app in it. An error names the place in the app's
 // source, if that is where the fault lies.
 func (r *Runtime) NewIsolate(app *App, options Options) (*Isolate, error) {
+	begun := time.Now()
 	bare, err := shim.NewIsolate(r.blob, options.Wake, options.HeapLimit, options.CPULimit)
 	if err != nil {
 		return nil, err
@@ -43,7 +86,10 @@ func (r *Runtime) NewIsolate(app *App, options Options) (*Isolate, error) {
 		bare.Dispose()
 		return nil, err
 	}
-	return &Isolate{isolate: bare, arena: arena{isolate: bare}}, nil
+	i := &Isolate{isolate: bare, arena: arena{isolate: bare}}
+	i.measure()
+	i.started = Start{How: "source", Duration: time.Since(begun)}
+	return i, nil
 }
 
 // Dispose ends the isolate and frees its memory. Blocks given out stay valid.
@@ -80,7 +126,12 @@ func (i *Isolate) Turn() error {
 	if i.arena.count > 0 {
 		inputs = append(inputs, i.arena.staged())
 	}
+	begun := threadTime()
 	records, alive := i.isolate.Turn(inputs)
+	i.cpu += threadTime() - begun
+	if i.turns++; i.turns%measureTurns == 0 {
+		i.measure()
+	}
 	i.arena.taken()
 	i.out = records
 	if alive {
@@ -91,6 +142,49 @@ func (i *Isolate) Turn() error {
 	}
 	return ErrMemoryLimit
 }
+
+// threadTime is the CPU time of the calling thread.
+func threadTime() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		panic(fmt.Sprintf("the thread's clock cannot be read: %v", err))
+	}
+	return time.Duration(now.Nano())
+}
+
+// measureTurns is after how many turns Resident is refreshed.
+const measureTurns = 64
+
+// isolateCost is what an isolate costs outside of what V8 reports; see docs/RATIONALE.md.
+const isolateCost = 700 << 10
+
+func (i *Isolate) measure() {
+	m := i.isolate.Memory()
+	i.resident = isolateCost + int64(m.HeapPhysical+m.External)
+}
+
+// Unfinished reports that the last turn stopped after its share of time: staged records are left.
+func (i *Isolate) Unfinished() bool { return false }
+
+// CPU is the CPU time of all turns so far.
+func (i *Isolate) CPU() time.Duration { return i.cpu }
+
+// Resident estimates the resident bytes of the isolate, as of some turns ago.
+func (i *Isolate) Resident() int64 { return i.resident }
+
+// Heap measures what the isolate holds.
+func (i *Isolate) Heap() (stats HeapStats) {
+	m := i.isolate.Memory()
+	stats.Spaces[2] = HeapSpace{int64(m.HeapUsed), int64(m.HeapTotal)}
+	stats.External, stats.Malloced = int64(m.External), int64(m.Malloced)
+	return stats
+}
+
+// Prepare does a small piece of idle work. False: nothing is left to do.
+func (i *Isolate) Prepare() bool { return false }
+
+// Started tells what the isolate was started from.
+func (i *Isolate) Started() Start { return i.started }
 
 // Next gives the records of the last turn, one after the other. The record is reused; its slices
 // are valid until the next turn.

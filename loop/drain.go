@@ -12,7 +12,7 @@ import (
 // connections after a grace (a request may be on its way on them), waits for waitUntil work, and
 // lets Run return. After drain_timeout it gives up what is left. Any goroutine may call it, more
 // than once.
-func (l *Loop) Drain() { l.mailbox.Post(messageDrain) }
+func (l *Loop) Drain() { l.mailbox.Post(message{kind: messageDrain}) }
 
 func (l *Loop) startDrain() {
 	if l.draining {
@@ -125,6 +125,9 @@ func (l *Loop) end() error {
 			w.isolate.Dispose()
 			w.isolate = nil
 		}
+	}
+	if l.shard != nil {
+		l.shard.Close()
 	}
 	l.published.publish(&l.stats)
 	if l.log != nil {

@@ -10,6 +10,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -26,7 +27,9 @@ const never = math.MaxInt64
 // A Loop serves connections from one locked OS thread. Only Drain and Stats may be called from
 // elsewhere.
 type Loop struct {
+	seat    int // among the node's loops
 	options *Options
+	shard   Shard // nil: there are no apps
 	ring    uring.Ring
 	waker   *uring.Waker
 	mailbox *uring.Mailbox[message]
@@ -81,18 +84,22 @@ type Loop struct {
 	published published
 }
 
-// message is what other goroutines say to a loop.
-type message uint8
+// message is what other goroutines and loops say to a loop.
+type message struct {
+	kind messageKind
+}
 
-const messageDrain message = 1
+type messageKind uint8
+
+const messageDrain messageKind = 1
 
 // completionsPerReap is how many completions are copied out of the ring at once.
 const completionsPerReap = 256
 
 // New makes a loop over ring, which serves the sockets. It must be called on the thread that will
 // call Run, and that made the ring. The loop owns the sockets from here on, and the ring until Run
-// returns, which stops it.
-func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
+// returns, which stops it. seat counts the loops that share options.
+func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
@@ -102,6 +109,7 @@ func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 		return nil, err
 	}
 	l := &Loop{
+		seat:        seat,
 		options:     options,
 		ring:        ring,
 		waker:       waker,
@@ -117,6 +125,11 @@ func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 			app: i, name: app.Name, maxBody: app.MaxBody,
 			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
 		})
+	}
+	if len(options.Apps) != 0 {
+		if l.shard, err = options.NewShard(seat, waker.FD()); err != nil {
+			return nil, errors.Join(err, waker.Close())
+		}
 	}
 	for _, socket := range sockets {
 		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
@@ -322,7 +335,8 @@ func (l *Loop) readMail() {
 		return
 	}
 	for _, m := range l.mailbox.Take() {
-		if m == messageDrain {
+		switch m.kind {
+		case messageDrain:
 			l.startDrain()
 		}
 	}

@@ -94,7 +94,7 @@ func (n *Node) run(i int, o *NodeOptions, options *Options, sockets []Socket, st
 		started <- err
 		return
 	}
-	l, err := New(options, ring, sockets)
+	l, err := New(i, options, ring, sockets)
 	if err != nil {
 		started <- errors.Join(err, ring.Stop())
 		return

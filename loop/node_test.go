@@ -26,9 +26,9 @@ func startNode(t testing.TB, change func(o *NodeOptions)) (node *Node, address s
 		Ring:   uring.Config{Entries: 256, Buffers: 64},
 	}
 	o.Options.Apps = []App{{Name: "demo"}}
-	o.Options.NewWorker = func(app, waker int) (Worker, error) {
+	o.Options.NewShard = shardOf(func(app int) (Worker, error) {
 		return newFakeWorker("demo", demo(nil)), nil
-	}
+	})
 	o.Options.DrainGrace = 20 * time.Millisecond
 	if change != nil {
 		change(&o)

@@ -17,6 +17,9 @@ type App struct {
 	Path    string        // prefix, "" is "/"
 	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody
 	Wall    time.Duration // per request, until response headers; 0: Options.Wall
+	// ConcurrentRequests is how many requests the app may have in hand, on all loops together,
+	// waitUntil work included; 0: no limit of its own.
+	ConcurrentRequests int
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
@@ -25,10 +28,16 @@ type Options struct {
 	Apps   []App
 	Router *Router // of Apps; made if nil
 
-	// NewWorker makes the isolate of Apps[app], on the loop's thread. waker is the loop's
-	// eventfd, for V8's threads to write to when they have posted a task.
-	NewWorker func(app int, waker int) (Worker, error)
-	Blocks    Blocks // nil: those of package isolates
+	// NewShard makes what starts the isolates of a loop, on the loop's thread. loop counts the
+	// node's loops; waker is the loop's eventfd, for V8's threads to write to when they have posted
+	// a task.
+	NewShard func(loop int, waker int) (Shard, error)
+	Blocks   Blocks // nil: those of package isolates
+
+	// Memory is the budget of the warm isolates of all loops together, in bytes of Worker.Resident;
+	// default 1 GiB. Those that were idle for longest sleep first.
+	Memory int64
+	Idle   time.Duration // without a request, after which an app sleeps; default 60 s
 
 	MaxHeader      int   // bytes of a request head; default 32 KiB
 	MaxBody        int64 // bytes of a request body; default 100 MiB
@@ -91,9 +100,11 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	filled := *o
 	filled.prepared = true
-	if filled.NewWorker == nil && len(filled.Apps) != 0 {
-		return nil, errors.New("loop: no NewWorker")
+	if filled.NewShard == nil && len(filled.Apps) != 0 {
+		return nil, errors.New("loop: no NewShard")
 	}
+	orDefault(&filled.Memory, 1<<30)
+	orDefault(&filled.Idle, 60*time.Second)
 	orDefault(&filled.MaxHeader, 32<<10)
 	orDefault(&filled.MaxBody, 100<<20)
 	orDefault(&filled.PipelineDepth, 32)

@@ -8,6 +8,17 @@ import (
 	"nano/isolates"
 )
 
+// Shard makes the isolates of one loop. All calls come from the loop's thread.
+type Shard interface {
+	// Start makes the isolate of Options.Apps[app] and runs the app's top level in it.
+	Start(app int) (Worker, error)
+	// Prepare does a small piece of work that makes later starts faster, when the loop has nothing
+	// else to do. False: nothing is left to do, until the next Start or Dispose.
+	Prepare() bool
+	// Close frees what the shard holds, after the last of its isolates was disposed of.
+	Close()
+}
+
 // Worker is one app's isolate on a loop. All calls come from the loop's thread.
 type Worker interface {
 	// AddRequest stages a request for the next Turn. It copies what it needs.
@@ -24,6 +35,9 @@ type Worker interface {
 	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
 	// of and replaced at the next request. The error may be a Failure.
 	Turn() error
+	// Unfinished reports that the last turn stopped after its share of time: what it did not get
+	// to is still staged, and the worker wants another turn in the next tick.
+	Unfinished() bool
 	// Next gives the records of the last turn, one by one, in views valid until the next turn.
 	Next() (*isolates.Record, bool)
 	// HasTasks reports that V8 posted foreground tasks, to be run by a turn. Their poster
@@ -31,6 +45,19 @@ type Worker interface {
 	HasTasks() bool
 	// TaskDeadline is how long it is until V8's next delayed task.
 	TaskDeadline() (time.Duration, bool)
+	// CPU is the CPU time of all turns so far.
+	CPU() time.Duration
+	// Resident estimates how many bytes of memory the isolate costs, heap and off-heap, as of
+	// some turn ago. Cheap: it is asked after every turn.
+	Resident() int64
+	// Heap measures what the isolate holds, for reports.
+	Heap() isolates.HeapStats
+	// Prepare does a small piece of work that has no hurry, when the loop has nothing else to do:
+	// it makes contexts for later requests, disposes of old ones, collects garbage. False: nothing
+	// is left to do, until the next turn.
+	Prepare() bool
+	// Started tells what the isolate was started from, and how long it took.
+	Started() isolates.Start
 	// Dispose frees the isolate.
 	Dispose()
 }
@@ -78,7 +105,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	if begun < w.retryAt {
 		return false
 	}
-	isolate, err := l.options.NewWorker(w.app, l.waker.FD())
+	isolate, err := l.shard.Start(w.app)
 	if err != nil {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))

@@ -64,18 +64,8 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		return nil, err
 	}
 	options := loopOptions(c, logger, accessLog)
-	options.NewWorker = func(app int, waker int) (loop.Worker, error) {
-		if errs[app] != nil {
-			return nil, errs[app]
-		}
-		limits := &c.Apps[app].Limits
-		isolate, err := image.NewIsolate(apps[app], isolates.Options{
-			Wake: waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
-		})
-		if err != nil {
-			return nil, err
-		}
-		return isolate, nil
+	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
+		return &shard{configured: c, image: image, apps: apps, errs: errs, waker: waker}, nil
 	}
 	loops, err := loop.Start(loop.NodeOptions{
 		Options:  options,
@@ -88,6 +78,36 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	}
 	return &node{configured: c, loops: loops}, nil
 }
+
+// shard starts the isolates of a loop.
+type shard struct {
+	configured *config.Config
+	image      *isolates.Runtime
+	apps       []*isolates.App
+	errs       []error // of apps that cannot be started
+	waker      int
+}
+
+// Start starts an app.
+func (s *shard) Start(app int) (loop.Worker, error) {
+	if s.errs[app] != nil {
+		return nil, s.errs[app]
+	}
+	limits := &s.configured.Apps[app].Limits
+	isolate, err := s.image.NewIsolate(s.apps[app], isolates.Options{
+		Wake: s.waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return isolate, nil
+}
+
+// Prepare has nothing to do.
+func (s *shard) Prepare() bool { return false }
+
+// Close has nothing to free.
+func (s *shard) Close() {}
 
 // reportBroken logs the apps that cannot be started, or gives their errors if there are no others.
 func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {
