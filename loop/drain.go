@@ -101,6 +101,22 @@ func (l *Loop) forceDrain() {
 	}
 }
 
+// closeMailbox has a drained loop take nothing more. It reports whether there was something left:
+// connections that another loop handed over at the last moment, which are served.
+func (l *Loop) closeMailbox() (hasMore bool) {
+	rest := l.mailbox.Close()
+	for i := range rest {
+		if m := &rest[i]; m.kind == messageConnection {
+			hasMore = true
+			l.adopt(&m.connection)
+		}
+	}
+	return hasMore
+}
+
+// Close frees what others may use until they have ended, too: after Run, and that of all other loops.
+func (l *Loop) Close() error { return l.waker.Close() }
+
 // end frees what the loop owns, after it has drained.
 func (l *Loop) end() error {
 	l.mailbox.Close()
@@ -112,9 +128,11 @@ func (l *Loop) end() error {
 		}
 		l.reap()
 		for i := range l.completions {
-			if kind, _, _ := l.completions[i].UserData.Unpack(); kind == opWake {
+			switch kind, _, _ := l.completions[i].UserData.Unpack(); kind {
+			case opWake:
 				l.wakeArmed = false
-			} else {
+			case opMail:
+			default:
 				l.operations--
 			}
 		}
@@ -136,5 +154,6 @@ func (l *Loop) end() error {
 	if err := l.ring.Stop(); err != nil {
 		return fmt.Errorf("loop: %w", err)
 	}
-	return l.waker.Close()
+	l.usage.close()
+	return nil
 }

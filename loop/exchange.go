@@ -171,13 +171,14 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 	}
 	r := &l.request
 	r.ID = e.id
-	r.Secure = c.listener.secure
+	r.Secure = c.secure
 	r.Head, r.Parsed, r.Body = headBytes, head, body
 	r.RemoteAddress = l.remoteAddress(c)
 	if !c.isLocal {
 		head.Fields = withoutRealIP(head.Fields, headBytes)
 	}
 	w.isolate.AddRequest(r)
+	w.load.count++
 	l.attach(e, w)
 	w.wall.start(&e.wall, l.now)
 	l.wantTurn(w)

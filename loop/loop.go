@@ -79,6 +79,8 @@ type Loop struct {
 	dateText     []byte
 	dateSecond   int64
 
+	place
+
 	log       *accessLog // nil: off
 	stats     Stats
 	published published
@@ -86,12 +88,17 @@ type Loop struct {
 
 // message is what other goroutines and loops say to a loop.
 type message struct {
-	kind messageKind
+	kind       messageKind
+	connection moved // of messageConnection
 }
 
 type messageKind uint8
 
-const messageDrain messageKind = 1
+const (
+	messageDrain      messageKind = iota + 1
+	messageConnection             // another loop hands a connection over
+	messageSlowReady              // the slow loop beside this one has begun
+)
 
 // completionsPerReap is how many completions are copied out of the ring at once.
 const completionsPerReap = 256
@@ -137,20 +144,22 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 	if len(sockets) != 0 {
 		options.listening.Add(1)
 	}
+	l.takePlace()
 	if options.AccessLog != nil {
 		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
 	}
 	return l, nil
 }
 
-// Run serves until the loop has drained (see Drain), or the ring fails.
+// Run serves until the loop has drained (see Drain), or the ring fails. Its waker stays open, for others
+// may still be about to wake it: Close follows when they have ended, too.
 func (l *Loop) Run() error {
 	l.readTime()
 	l.armWake()
 	for i := range l.listeners {
 		l.accept(&l.listeners[i])
 	}
-	for !l.isDrained() {
+	for !l.isDrained() || l.closeMailbox() {
 		if err := l.tick(); err != nil {
 			l.listenersClosed() // not quite, but others must not wait for it
 			return fmt.Errorf("loop: %w", err)
@@ -192,7 +201,7 @@ const (
 //  5. Turns: each isolate with work takes one; the records that come out become responses, timers
 //     and log lines at once, since they are views of the isolate's memory.
 //  6. Sends: each connection with output and no send in flight queues one.
-//  7. Notes: counters and the access log are shown to other goroutines.
+//  7. Notes: counters, the access log and ten times a second the load are shown to others.
 //
 // What a phase queues on the ring goes to the kernel with the wait of the next tick, in one call.
 func (l *Loop) tick() error {
@@ -219,6 +228,11 @@ func (l *Loop) tick() error {
 	l.expireLoopDeadlines()
 
 	// 5. Turns
+	if l.hasMessages {
+		if err := l.sendMessages(); err != nil {
+			return err
+		}
+	}
 	if len(l.runnable) != 0 {
 		l.takeTurns()
 	}
@@ -231,6 +245,9 @@ func (l *Loop) tick() error {
 	l.outgoing = l.outgoing[:0]
 
 	// 7. Notes
+	if l.now >= l.meter.end {
+		l.takeStock()
+	}
 	l.stats.Ticks++
 	l.stats.Connections = uint64(l.connections.open)
 	l.published.publish(&l.stats)
@@ -272,7 +289,7 @@ const nearDeadline = int64(100 * time.Millisecond)
 
 // nextDeadline is when the loop has to be awake again, or never.
 func (l *Loop) nextDeadline() int64 {
-	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil())
+	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil(), l.nextReview())
 	if l.draining && !l.forced {
 		deadline = min(deadline, l.drainDeadline)
 	}
@@ -307,6 +324,9 @@ func (l *Loop) handle(completion *uring.Completion) {
 		l.armWake()
 	case opCancelAccept, opCloseListener, opCloseRefused:
 		l.operations--
+	case opMail: // it only wakes
+	case opMessage:
+		l.messageSent(index, completion.Result)
 	default:
 		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
 	}
@@ -334,10 +354,16 @@ func (l *Loop) readMail() {
 	if l.mailbox.Empty() {
 		return
 	}
-	for _, m := range l.mailbox.Take() {
+	mail := l.mailbox.Take()
+	for i := range mail {
+		m := &mail[i]
 		switch m.kind {
 		case messageDrain:
 			l.startDrain()
+		case messageConnection:
+			l.adopt(&m.connection)
+		case messageSlowReady:
+			l.slowReady()
 		}
 	}
 }
@@ -346,6 +372,9 @@ func (l *Loop) readMail() {
 func (l *Loop) expireLoopDeadlines() {
 	if l.accepting.pausedUntil() <= l.now {
 		l.acceptAgain()
+	}
+	if l.reviewSlowedAt <= l.now {
+		l.reviewSlowed()
 	}
 	if l.draining && !l.forced && l.drainDeadline <= l.now {
 		l.forceDrain()

@@ -64,6 +64,8 @@ type Options struct {
 	sockets   sockets
 	open      *atomic.Int64 // connections of all loops
 	listening *atomic.Int64 // loops whose listeners are open
+	placement *placement
+	usage     func() int64 // see threadUsage; nil: the thread's
 	prepared  bool
 }
 
@@ -143,6 +145,7 @@ func (o *Options) withDefaults() (*Options, error) {
 		filled.sockets = kernelSockets{}
 	}
 	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
+	filled.placement = newPlacement(len(filled.Apps), 1, filled.Clock())
 	return &filled, nil
 }
 

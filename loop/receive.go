@@ -21,7 +21,7 @@ type collector struct {
 func (l *Loop) consume(c *connection, data []byte) {
 	if c.in == nil {
 		used := l.advance(c, data)
-		if used < len(data) && !c.stopReading && c.phase == phaseOpen {
+		if used < len(data) && !c.stopReading && (c.phase == phaseOpen || c.phase == phaseMoving) {
 			c.in = l.buffers.append(nil, data[used:])
 		}
 	} else {
@@ -44,6 +44,9 @@ func (l *Loop) consumeBuffered(c *connection) {
 	}
 	l.afterInput(c)
 	if c.phase != phaseOpen {
+		if c.phase == phaseMoving {
+			l.endPhase(c)
+		}
 		return
 	}
 	if !c.receiving && !c.isStarved && c.wantsInput() {
@@ -166,6 +169,15 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
 	app, routes := l.options.Router.route(host, target, c.routes)
 	c.routes = routes
+	if app != noApp {
+		if head.ContentLength >= bodyLarge {
+			l.longWork(l.apps[app], bodyCost(head.ContentLength))
+		}
+		if !l.staysHere(app) && l.leaves(c, app) {
+			return 0
+		}
+	}
+	c.hops = 0
 	if !hasBody {
 		l.dispatch(c, app, head, input[:head.Length], nil)
 		return head.Length

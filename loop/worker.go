@@ -87,6 +87,8 @@ type appWorker struct {
 
 	taskDeadline int64 // of V8's next delayed task, or never
 
+	load appLoad
+
 	retryAt int64  // no isolate is made before, since the last attempt failed; 0: it did not
 	failure string // what clients are told
 }
@@ -114,6 +116,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 		return false
 	}
 	w.isolate, w.retryAt = isolate, 0
+	w.load.cpuSeen = 0
 	w.taskDeadline = never
 	l.lives++
 	w.life = l.lives
@@ -144,8 +147,10 @@ func (l *Loop) takeTurns() {
 		}
 		if err != nil {
 			l.replace(w, err)
+			l.diedLong(w, err)
 			continue
 		}
+		l.noteTurn(w)
 		l.noteTaskDeadline(w)
 	}
 	l.running = l.running[:0]

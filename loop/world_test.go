@@ -139,7 +139,7 @@ func (w *world) end() {
 		}
 	}
 	w.checkEmpty()
-	if err := l.end(); err != nil {
+	if err := errors.Join(l.end(), l.Close()); err != nil {
 		w.t.Error(err)
 	}
 	for _, worker := range w.workers {
