@@ -21,11 +21,12 @@ func startFile(t *testing.T, name string) *Isolate {
 		t.Fatal(err)
 	}
 	defer resolver.Close()
-	app, err := resolver.Resolve("test", filepath.Join(folder, name), folder, `{"NAME":"value"}`)
+	bundle, err := resolver.Resolve(filepath.Join(folder, name), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	isolate, err := testRuntime.NewIsolate(app, unlimited)
+	app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: `{"NAME":"value"}`}, bundle)
+	isolate, err := startOn(app, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,10 +281,10 @@ func TestDefaultExport(t *testing.T) {
 	} {
 		t.Run(source, func(t *testing.T) {
 			lockThread(t)
-			app, err := resolve(t, "{}", "app.js", source)
+			app, err := resolve(t, AppOptions{}, "app.js", source)
 			if err == nil {
 				var isolate *Isolate
-				if isolate, err = testRuntime.NewIsolate(app, unlimited); err == nil {
+				if isolate, err = startOn(app, -1); err == nil {
 					isolate.Dispose()
 				}
 			}

@@ -65,7 +65,8 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	}
 	options := loopOptions(c, logger, accessLog)
 	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
-		return &shard{configured: c, image: image, apps: apps, errs: errs, waker: waker}, nil
+		pool := image.NewPool(isolates.PoolOptions{Wake: waker})
+		return &shard{pool: pool, apps: apps, errs: errs}, nil
 	}
 	loops, err := loop.Start(loop.NodeOptions{
 		Options:  options,
@@ -81,11 +82,9 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 
 // shard starts the isolates of a loop.
 type shard struct {
-	configured *config.Config
-	image      *isolates.Runtime
-	apps       []*isolates.App
-	errs       []error // of apps that cannot be started
-	waker      int
+	pool *isolates.Pool
+	apps []*isolates.App
+	errs []error // of apps that cannot be started
 }
 
 // Start starts an app.
@@ -93,21 +92,18 @@ func (s *shard) Start(app int) (loop.Worker, error) {
 	if s.errs[app] != nil {
 		return nil, s.errs[app]
 	}
-	limits := &s.configured.Apps[app].Limits
-	isolate, err := s.image.NewIsolate(s.apps[app], isolates.Options{
-		Wake: s.waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
-	})
+	isolate, err := s.pool.Start(s.apps[app])
 	if err != nil {
 		return nil, err
 	}
 	return isolate, nil
 }
 
-// Prepare has nothing to do.
-func (s *shard) Prepare() bool { return false }
+// Prepare makes isolates ready for later starts.
+func (s *shard) Prepare() bool { return s.pool.Prepare() }
 
-// Close has nothing to free.
-func (s *shard) Close() {}
+// Close disposes of them.
+func (s *shard) Close() { s.pool.Close() }
 
 // reportBroken logs the apps that cannot be started, or gives their errors if there are no others.
 func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {

@@ -56,6 +56,8 @@ void Fatal(const char* location, const char* message) {
   abort();
 }
 
+const std::vector<intptr_t>& ExternalReferences() { return external_references; }
+
 v8::Isolate::CreateParams Parameters(const v8::StartupData* blob) {
   v8::Isolate::CreateParams parameters;
   parameters.array_buffer_allocator_shared = array_buffers;
@@ -150,6 +152,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
     external_references.push_back(reinterpret_cast<intptr_t>(kOps[i].callback));
   external_references.push_back(reinterpret_cast<intptr_t>(OnMessage));
   external_references.push_back(reinterpret_cast<intptr_t>(ops::ReadLazyGlobal));
+  external_references.push_back(reinterpret_cast<intptr_t>(ReadTrap));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);

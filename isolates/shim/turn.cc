@@ -46,6 +46,7 @@ void OnMessage(v8::Local<v8::Message>, v8::Local<v8::Value> error) {
   if (self == nullptr) return;  // the runtime snapshot is being built
   v8::HandleScope handles(isolate);
   nano_realm* realm = self->current();
+  if (realm->context.IsEmpty()) return;  // it was dropped
   v8::Local<v8::Context> context = realm->context.Get(isolate);
   v8::TryCatch caught(isolate);
   v8::Local<v8::Function> hook;
