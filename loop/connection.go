@@ -172,7 +172,8 @@ func (l *Loop) stopReceiving(c *connection) {
 func (c *connection) wantsInput() bool {
 	switch c.phase {
 	case phaseOpen, phaseFlushing:
-		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax)
+		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax) &&
+			!(c.collecting != nil && c.collecting.isHeldBack)
 	case phaseLingering:
 		return !c.inputEnded
 	}
@@ -316,6 +317,8 @@ func (l *Loop) waitForInput(c *connection) {
 	t := &l.timeouts
 	list := c.inputTimeout.list
 	switch {
+	case c.collecting != nil && c.collecting.isHeldBack:
+		c.inputTimeout.stop() // not the client's turn
 	case c.collecting != nil:
 		t.body.start(&c.inputTimeout, l.now)
 	case len(c.in) != c.inStart:

@@ -84,7 +84,7 @@ func (l *Loop) isDrained() bool {
 	if !l.draining || len(l.listeners) != 0 || l.connections.open != 0 || l.operations != 0 {
 		return false
 	}
-	return l.forced || l.pendingWork == 0 && len(l.runnable) == 0
+	return l.forced || l.pendingWork == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.
@@ -119,7 +119,12 @@ func (l *Loop) Close() error { return l.waker.Close() }
 
 // end frees what the loop owns, after it has drained.
 func (l *Loop) end() error {
-	l.mailbox.Close()
+	for _, m := range l.mailbox.Close() {
+		if m.kind == messageReport {
+			l.reports = append(l.reports, m.report)
+		}
+	}
+	l.endReports()
 	l.operations++
 	l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
 	for l.wakeArmed || l.operations != 0 {
@@ -139,11 +144,13 @@ func (l *Loop) end() error {
 		l.completions = l.completions[:0]
 	}
 	for _, w := range l.apps {
-		if w.isolate != nil {
-			w.isolate.Dispose()
-			w.isolate = nil
+		if isolate := w.isolate; isolate != nil {
+			l.forgetIsolate(w)
+			isolate.Dispose()
 		}
 	}
+	l.publishPortion()
+	l.options.memory.leave(l.portion)
 	if l.shard != nil {
 		l.shard.Close()
 	}

@@ -61,6 +61,10 @@ type Loop struct {
 	outgoing []*connection // they have output
 	runnable []*appWorker  // they have work for their isolate
 	running  []*appWorker  // the same, while turns are taken
+	shardState
+	portion *portion  // of the budget of memory
+	bodies  bodies    // that are coming in
+	reports []*report // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	draining      bool
@@ -89,7 +93,8 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	connection moved // of messageConnection
+	connection moved   // of messageConnection
+	report     *report // of messageReport
 }
 
 type messageKind uint8
@@ -98,6 +103,8 @@ const (
 	messageDrain      messageKind = iota + 1
 	messageConnection             // another loop hands a connection over
 	messageSlowReady              // the slow loop beside this one has begun
+	messageRoom                   // look at the budget of memory
+	messageReport                 // fill a report
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -121,7 +128,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		ring:        ring,
 		waker:       waker,
 		mailbox:     uring.NewMailbox[message](waker),
-		epoch:       options.Clock(),
+		epoch:       options.epoch,
 		completions: make([]uring.Completion, 0, completionsPerReap),
 		timeouts:    newTimeouts(options),
 		timers:      newTimers(),
@@ -131,13 +138,17 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		l.apps = append(l.apps, &appWorker{
 			app: i, name: app.Name, maxBody: app.MaxBody,
 			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
+			concurrency: &options.concurrency[i],
 		})
+		l.apps[i].sleep.worker = l.apps[i]
 	}
 	if len(options.Apps) != 0 {
 		if l.shard, err = options.NewShard(seat, waker.FD()); err != nil {
 			return nil, errors.Join(err, waker.Close())
 		}
+		l.wantsPrepare = true
 	}
+	l.portion = options.memory.join(l)
 	for _, socket := range sockets {
 		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
 	}
@@ -202,6 +213,9 @@ const (
 //     and log lines at once, since they are views of the isolate's memory.
 //  6. Sends: each connection with output and no send in flight queues one.
 //  7. Notes: counters, the access log and ten times a second the load are shown to others.
+//  8. Shard: apps are evicted for the budget of memory; one app is started for which requests wait, after
+//     what has been queued was submitted; and if the tick had nothing to do, one piece of the work is
+//     done that has no hurry (shard.go).
 //
 // What a phase queues on the ring goes to the kernel with the wait of the next tick, in one call.
 func (l *Loop) tick() error {
@@ -214,6 +228,7 @@ func (l *Loop) tick() error {
 	l.reap()
 
 	// 3. Connections and HTTP
+	isResting := len(l.completions) == 0 && l.mailbox.Empty()
 	for i := range l.completions {
 		l.handle(&l.completions[i])
 	}
@@ -233,7 +248,8 @@ func (l *Loop) tick() error {
 			return err
 		}
 	}
-	if len(l.runnable) != 0 {
+	if len(l.runnable)+len(l.unfinished) != 0 {
+		isResting = false
 		l.takeTurns()
 	}
 
@@ -254,13 +270,16 @@ func (l *Loop) tick() error {
 	if l.log != nil {
 		l.log.handOver()
 	}
-	return nil
+
+	// 8. Shard
+	l.isResting = isResting
+	return l.tendShard()
 }
 
 // wait submits, and sleeps if nothing is left to do. Waking up costs other threads a system call
 // only while the loop says that it sleeps.
 func (l *Loop) wait() error {
-	if len(l.runnable)+len(l.ready)+len(l.outgoing) != 0 {
+	if l.isBusy() || l.isResting && l.hasIdleWork() {
 		err := l.ring.Enter(false, 0)
 		l.readTime()
 		return err
@@ -274,6 +293,9 @@ func (l *Loop) wait() error {
 		}
 		timeout = time.Duration(max(deadline-now, 0))
 	}
+	if l.hasIdleWork() && (timeout < 0 || timeout > idlePause) {
+		timeout = idlePause
+	}
 	l.waker.Sleep()
 	if !l.mailbox.Empty() {
 		timeout = 0
@@ -282,6 +304,11 @@ func (l *Loop) wait() error {
 	l.waker.Awake()
 	l.readTime()
 	return err
+}
+
+// isBusy reports whether there is more to do at once.
+func (l *Loop) isBusy() bool {
+	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
 }
 
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
@@ -364,6 +391,10 @@ func (l *Loop) readMail() {
 			l.adopt(&m.connection)
 		case messageSlowReady:
 			l.slowReady()
+		case messageRoom:
+			l.portion.isAsked.Store(false) // keepBudget comes in every tick
+		case messageReport:
+			l.reports = append(l.reports, m.report)
 		}
 	}
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// default 1 GiB. Those that were idle for longest sleep first.
 	Memory int64
 	Idle   time.Duration // without a request, after which an app sleeps; default 60 s
+	// Bodies is how many bytes of large request bodies all loops together keep while they come in;
+	// default 256 MiB. An app may use up a quarter. What is beyond waits in the kernel, or at the
+	// client; one body at a time may always come in.
+	Bodies int64
 
 	MaxHeader      int   // bytes of a request head; default 32 KiB
 	MaxBody        int64 // bytes of a request body; default 100 MiB
@@ -67,6 +71,10 @@ type Options struct {
 	placement *placement
 	usage     func() int64 // see threadUsage; nil: the thread's
 	prepared  bool
+
+	epoch       time.Time // of the loops' clocks
+	memory      *memory
+	concurrency []concurrency // by app
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -107,6 +115,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	orDefault(&filled.Memory, 1<<30)
 	orDefault(&filled.Idle, 60*time.Second)
+	orDefault(&filled.Bodies, 256<<20)
 	orDefault(&filled.MaxHeader, 32<<10)
 	orDefault(&filled.MaxBody, 100<<20)
 	orDefault(&filled.PipelineDepth, 32)
@@ -144,6 +153,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	if filled.sockets == nil {
 		filled.sockets = kernelSockets{}
 	}
+	filled.epoch = filled.Clock()
+	filled.memory = newMemory(filled.Memory)
+	filled.concurrency = newConcurrency(filled.Apps)
 	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
 	filled.placement = newPlacement(len(filled.Apps), 1, filled.Clock())
 	return &filled, nil

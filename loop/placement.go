@@ -191,10 +191,6 @@ func (p *placement) change(app int32, from, to uint64) bool {
 	return true
 }
 
-// retire has the isolate of an app go that is served elsewhere from now on, once it has nothing in hand.
-func (l *Loop) retire(w *appWorker) {
-}
-
 // publishLoad shows other loops how busy this one is.
 func (l *Loop) publishLoad(busy int64) {
 	l.placement.seats[l.seat].load.Store(uint64(l.since()/int64(time.Millisecond))<<loadShift | uint64(busy))

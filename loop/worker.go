@@ -79,11 +79,29 @@ type appWorker struct {
 	maxBody int64
 	wall    *timeoutList
 
-	isolate    Worker // nil: none yet, or it died
+	isolate    Worker // nil: none yet, or it sleeps, or it died
 	life       uint32 // of the isolate: numbered through for all isolates of the loop
-	isRunnable bool   // on loop.runnable
+	isRunnable bool   // on loop.runnable or loop.unfinished
 	exchanges  *exchange
 	inHand     int // of exchanges
+	timers     int // of the isolate
+
+	// See shard.go and budget.go.
+	isWaking     bool     // on loop.waking
+	waiting      []uint32 // exchanges whose requests wait for the start
+	isUnprepared bool     // on loop.unprepared
+	isRetired    bool     // to sleep when it is idle
+	sleep        timeoutNode
+	cost         int64 // of the isolate, in bytes
+	costBefore   int64 // of the one before it; 0: there was none
+
+	// See bodies.go.
+	gathering   int   // large bodies that are coming in and not held back
+	bytesInHand int64 // of large bodies
+
+	counts      AppCounts // but for Requests: load.count
+	cpuBefore   time.Duration
+	concurrency *concurrency
 
 	taskDeadline int64 // of V8's next delayed task, or never
 
@@ -91,36 +109,6 @@ type appWorker struct {
 
 	retryAt int64  // no isolate is made before, since the last attempt failed; 0: it did not
 	failure string // what clients are told
-}
-
-// An attempt to make an isolate that failed is repeated after startRetry, or after startRetryFactor
-// times what it took: an app that does nothing but compute while it starts must not hold up the
-// other apps of the loop again and again.
-const (
-	startRetry       = int64(time.Second)
-	startRetryFactor = 64
-)
-
-// startIsolate makes the isolate of an app at its first request, or after the last one died.
-func (l *Loop) startIsolate(w *appWorker) bool {
-	begun := l.readClock()
-	if begun < w.retryAt {
-		return false
-	}
-	isolate, err := l.shard.Start(w.app)
-	if err != nil {
-		ended := l.readClock()
-		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
-		w.failure = "nano: " + w.name + ": failed to start"
-		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
-		return false
-	}
-	w.isolate, w.retryAt = isolate, 0
-	w.load.cpuSeen = 0
-	w.taskDeadline = never
-	l.lives++
-	w.life = l.lives
-	return true
 }
 
 // wantTurn gives w's isolate a turn in this tick, or the next one if the turns have begun.
@@ -131,9 +119,17 @@ func (l *Loop) wantTurn(w *appWorker) {
 	}
 }
 
-// takeTurns gives one turn to every isolate that has work, and acts on what comes out.
+// takeTurns gives one turn to every isolate that has work, and acts on what comes out. Of those whose
+// last turn was cut short one gets the next, after all others: an app with much to do costs each other
+// app no more than one share of time per tick.
 func (l *Loop) takeTurns() {
 	l.running, l.runnable = l.runnable, l.running[:0]
+	if len(l.unfinished) != 0 {
+		l.running = append(l.running, l.unfinished[0])
+		last := copy(l.unfinished, l.unfinished[1:])
+		l.unfinished[last] = nil
+		l.unfinished = l.unfinished[:last]
+	}
 	for i, w := range l.running {
 		l.running[i] = nil
 		w.isRunnable = false
@@ -151,7 +147,13 @@ func (l *Loop) takeTurns() {
 			continue
 		}
 		l.noteTurn(w)
+		if w.isolate.Unfinished() {
+			w.isRunnable = true
+			l.unfinished = append(l.unfinished, w)
+		}
 		l.noteTaskDeadline(w)
+		l.noteResident(w)
+		l.noteUnprepared(w)
 	}
 	l.running = l.running[:0]
 }
@@ -167,6 +169,9 @@ func (l *Loop) act(w *appWorker, record *isolates.Record) {
 		l.timers.clear(timerKey{life: w.life, id: record.ID})
 		return
 	case isolates.KindLog:
+		if record.Level == isolates.LevelUncaught {
+			w.counts.Uncaught++
+		}
 		l.options.Logger.App(w.name, record.Level, record.Body)
 		l.freeBlock(record.Block) // of a long text
 		return
@@ -234,13 +239,15 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		text = "nano: " + w.name + ": " + nanoError
 	}
 	dead := w.isolate
-	w.isolate = nil // nobody stages anything with it any more
+	w.counts.Deaths++
+	l.forgetIsolate(w)
 	for e := w.exchanges; e != nil; e = w.exchanges {
 		if e.pending {
 			l.pendingWork--
 		}
 		e.ended, e.pending = true, false
 		if c := e.connection; c != nil && !e.answered {
+			w.counts.died(nanoError)
 			l.answerError(e, status, nanoError, text)
 		} else if c != nil && e.streaming && !e.complete {
 			l.breakStream(e)
@@ -248,6 +255,5 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		}
 		l.workerDone(e)
 	}
-	l.timers.clearWorker(w.life)
 	dead.Dispose()
 }
