@@ -13,7 +13,7 @@ import (
 // who waits, too.
 //
 // Only bodies that do not fit into a buffer of the pool are counted and held back.
-type bodies struct {
+type bodiesInHand struct {
 	inHand      int64      // bytes
 	gathering   int        // large bodies that are coming in and not held back
 	first, last *collector // held back, in the order in which they were

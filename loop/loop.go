@@ -62,9 +62,9 @@ type Loop struct {
 	runnable []*appWorker  // they have work for their isolate
 	running  []*appWorker  // the same, while turns are taken
 	shardState
-	portion *portion  // of the budget of memory
-	bodies  bodies    // that are coming in
-	reports []*report // to be filled
+	portion *portion     // of the budget of memory
+	bodies  bodiesInHand // that are coming in
+	reports []*report    // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	draining      bool

@@ -20,7 +20,7 @@ type collector struct {
 	isHeldBack bool  // nothing is received until others have made room, see bodies.go
 	counted    int64 // bytes
 
-	previous, next *collector // among those that are held back
+	previous, next *collector // those that are held back
 }
 
 // consume takes bytes that were received. They lie in a provided buffer and are parsed there, unless
