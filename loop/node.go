@@ -21,6 +21,7 @@ type Node struct {
 	options   *Options
 	cores     []int // to pin the loops to; nil: none
 	cleanup   func()
+	endWatch  func() // of memory pressure; nil: not begun
 	running   sync.WaitGroup
 
 	mutex    sync.Mutex
@@ -90,6 +91,12 @@ func Start(o NodeOptions) (*Node, error) {
 		n.Drain()
 		return nil, errors.Join(err, n.Wait())
 	}
+	gauge, err := options.newGauge()
+	if err != nil {
+		n.Drain()
+		return nil, errors.Join(err, n.Wait())
+	}
+	n.endWatch = watchPressure(options, gauge)
 	return n, nil
 }
 
@@ -223,6 +230,9 @@ func (n *Node) Drain() {
 func (n *Node) Wait() error {
 	n.running.Wait()
 	n.cleanup()
+	if n.endWatch != nil {
+		n.endWatch()
+	}
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	for _, l := range n.loops {

@@ -74,6 +74,7 @@ type Options struct {
 
 	epoch       time.Time // of the loops' clocks
 	memory      *memory
+	newGauge    func() (pressureGauge, error)
 	concurrency []concurrency // by app
 }
 
@@ -154,6 +155,9 @@ func (o *Options) withDefaults() (*Options, error) {
 		filled.sockets = kernelSockets{}
 	}
 	filled.epoch = filled.Clock()
+	if filled.newGauge == nil {
+		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
+	}
 	filled.memory = newMemory(filled.Memory)
 	filled.concurrency = newConcurrency(filled.Apps)
 	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
