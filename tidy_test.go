@@ -18,7 +18,8 @@ import (
 // layers are the packages of the runtime, and what each may import of ours. Whatever is not listed
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
-	"cmd/nano":   {"config", "isolates", "loop", "snapshot", "uring"},
+	"apps":       {"config", "isolates", "snapshot"},
+	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "uring"},
 	"config":     {},
 	"http1":      {},
 	"isolates":   {"http1", "isolates/shim", "snapshot", "webapi"},

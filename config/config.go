@@ -52,29 +52,40 @@ const (
 // have 16 bits.
 const MaxHeaderLimit = 64<<10 - 1
 
-// Isolates is the [isolates] table: the limits of an app that sets none of its own.
+// Isolates is the [isolates] table: the memory that warm apps share, and the limits of an app that
+// sets none of its own.
 type Isolates struct {
-	Heap int64         // bytes of V8 heap of one isolate
-	CPU  time.Duration // processor time of a request in JavaScript; at least cpuMin
-	Wall time.Duration // from a request's arrival to the head of its response; above 0
+	Memory int64         // bytes that the warm isolates of all loops may hold together
+	Idle   time.Duration // an app that was unused for this long sleeps
+	Heap   int64         // bytes of V8 heap of one isolate
+	CPU    time.Duration // processor time of a request in JavaScript; at least cpuMin
+	Wall   time.Duration // from a request's arrival to the head of its response; above 0
 }
 
 // What can be configured: V8 itself needs some heap, and one cage of 4 GiB holds those of all
 // isolates; processor time is counted in ticks of 5 ms.
 const (
-	heapBytesMin = 8 << 20
-	heapBytesMax = 2 << 30
-	cpuMin       = 5 * time.Millisecond
+	heapBytesMin   = 8 << 20
+	heapBytesMax   = 2 << 30
+	memoryBytesMin = 16 << 20
+	memoryBytesMax = 1 << 40
+	cpuMin         = 5 * time.Millisecond
+	idleMin        = 10 * time.Millisecond
 )
 
 // App is one [[app]].
 type App struct {
 	Name string // [a-z0-9-]{1,63}, unique in the node
-	Main string // absolute path of the main module
+	Main string // absolute path of the main module, or of a file that `nano build` wrote
 	// Hosts are exact names or "*.name", in lower case, without port; IPv6 addresses in brackets.
 	// Empty: every host that no other app names.
-	Hosts   []string
-	Path    string // prefix, begins with "/"
+	Hosts []string
+	Path  string // prefix, begins with "/"
+	// IsolatePerRequest: isolation = "request", a fresh context for each request.
+	IsolatePerRequest bool
+	// Warmup is the path and query of a request that warms the app up while its snapshot is built;
+	// "": none. It begins with "/".
+	Warmup  string
 	Vars    map[string]any
 	Secrets map[string]Secret
 	Limits  Limits
@@ -85,10 +96,11 @@ type App struct {
 
 // Limits are what one app may use: its own [app.limits], or else the node's.
 type Limits struct {
-	Heap    int64         // as Isolates.Heap
-	CPU     time.Duration // as Isolates.CPU
-	Wall    time.Duration // as Isolates.Wall
-	MaxBody int64         // as Server.MaxBody
+	Heap               int64         // as Isolates.Heap
+	CPU                time.Duration // as Isolates.CPU
+	Wall               time.Duration // as Isolates.Wall
+	MaxBody            int64         // as Server.MaxBody
+	ConcurrentRequests int           // in hand at once; 0: no limit of its own
 }
 
 // Default is the configuration of an empty nano.toml in the folder dir, which should be absolute.
@@ -105,7 +117,13 @@ func Default(dir string) *Config {
 			MaxBody:       100 << 20,
 			Log:           LogText,
 		},
-		Isolates: Isolates{Heap: 128 << 20, CPU: 50 * time.Millisecond, Wall: 30 * time.Second},
+		Isolates: Isolates{
+			Memory: 1 << 30,
+			Idle:   60 * time.Second,
+			Heap:   128 << 20,
+			CPU:    50 * time.Millisecond,
+			Wall:   30 * time.Second,
+		},
 	}
 }
 

@@ -69,6 +69,8 @@ log = "json"
 access_log = true
 
 [isolates]
+memory = "512MiB"
+idle = "5m"
 wall = "20s"
 
 [[app]]
@@ -76,7 +78,8 @@ name = "a-1"
 main = "apps/a.js"
 hosts = ["Example.COM", "*.example.com", "[2001:DB8:0::1]", "192.0.2.7", "under_score.test"]
 path = "/api/"
-isolation = "app"
+isolation = "request"
+warmup = "/books?page=1"
 [app.vars]
 TEXT = "<a> & \"b\""
 NUMBER = 7
@@ -97,10 +100,18 @@ wall = "250ms"
 max_body = "2MiB"
 heap = "64MiB"
 cpu = "20ms"
+concurrent_requests = 10
 
 [[app]]
 name = "b"
 main = "/srv/b.mjs"
+isolation = "app"
+warmup = ""
+
+[[app]]
+name = "c"
+main = "c.nano"
+path = "/c"
 `
 
 func TestEveryKey(t *testing.T) {
@@ -116,24 +127,33 @@ func TestEveryKey(t *testing.T) {
 	if !reflect.DeepEqual(c.Server, wantServer) {
 		t.Errorf("server\ngot  %+v\nwant %+v", c.Server, wantServer)
 	}
-	if len(c.Apps) != 2 {
-		t.Fatalf("%d apps", len(c.Apps))
+	wantIsolates := Isolates{
+		Memory: 512 << 20, Idle: 5 * time.Minute, Heap: 128 << 20, CPU: 50 * time.Millisecond, Wall: 20 * time.Second,
+	}
+	if c.Isolates != wantIsolates {
+		t.Errorf("isolates\ngot  %+v\nwant %+v", c.Isolates, wantIsolates)
+	}
+	if len(c.Apps) != 3 || c.Apps[2].Main != "/etc/nano/c.nano" {
+		t.Fatalf("apps: %+v", c.Apps)
 	}
 	a, b := c.Apps[0], c.Apps[1]
 	wantHosts := []string{"example.com", "*.example.com", "[2001:db8::1]", "192.0.2.7", "under_score.test"}
 	if a.Name != "a-1" || a.Main != "/etc/nano/apps/a.js" || a.Path != "/api/" || !reflect.DeepEqual(a.Hosts, wantHosts) {
 		t.Errorf("first app: %+v", a)
 	}
-	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20}) {
+	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || b.IsolatePerRequest || b.Warmup != "" {
+		t.Errorf("isolation and warm-up: %+v, %+v", a, b)
+	}
+	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10}) {
 		t.Errorf("limits of the first app: %+v", a.Limits)
 	}
 	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
 		t.Errorf("second app: %+v", b)
 	}
-	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30}) {
+	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
-	if a.At.Line != 18 || a.MainAt != (Position{20, 8}) {
+	if a.At.Line != 20 || a.MainAt != (Position{22, 8}) {
 		t.Errorf("the first app stands at %v, its main at %v", a.At, a.MainAt)
 	}
 	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,` +
@@ -230,13 +250,26 @@ var problemTests = []struct{ text, want string }{
 	{"[[app]]\nname = \"A\"\nmain = \"a.js\"", `2:8: [[app]] name: "A" is not a name; write 1 to 63`},
 	{"[[app]]\nname = \"\"\nmain = \"a.js\"", `2:8: [[app]] name: "" is not a name`},
 	{"[[app]]\nname = \"" + strings.Repeat("a", 64) + "\"\nmain = \"a.js\"", `is not a name`},
-	{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a JavaScript file; name a .js or .mjs file`},
+	{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a JavaScript file; name a .js or .mjs file, or a .nano file`},
 	{"[[app]]\nname = \"a\"\nmain = \"\"", `3:8: [[app]] main: "" is not a JavaScript file`},
 	{minimalApp + `path = "api"`, `4:8: [[app]] path: "api" does not begin with "/"; write "/api"`},
 	{minimalApp + `path = "/a?b"`, `holds '?'`},
 	{minimalApp + `path = "/a b"`, `holds ' '`},
 	{minimalApp + `path = "/a/../b"`, `has a ".." segment`},
-	{minimalApp + `isolation = "none"`, `4:13: [[app]] isolation: is "none"; write "app"`},
+	{minimalApp + `isolation = "none"`, `4:13: [[app]] isolation: is "none"; write "app" or "request"`},
+	{minimalApp + `isolation = true`, `4:13: [[app]] isolation: must be a string`},
+	{minimalApp + `warmup = "books"`, `4:10: [[app]] warmup: "books" does not begin with "/"; write "/books"`},
+	{minimalApp + `warmup = "/a b"`, `4:10: [[app]] warmup: "/a b" holds ' '`},
+	{minimalApp + `warmup = "/#top"`, `holds '#'`},
+	{minimalApp + "warmup = \"/a\\r\\nhost: b\"", `holds '\r'`},
+	{minimalApp + `warmup = "/bücher"`, `percent-encoded`},
+	{minimalApp + "[app.limits]\nconcurrent_requests = -1", `5:23: [app.limits] concurrent_requests: is -1, out of its range`},
+	{minimalApp + "[app.limits]\nconcurrent_requests = \"10\"", `5:23: [app.limits] concurrent_requests: must be a whole number`},
+	{"[isolates]\nmemory = \"1MiB\"", `2:10: [isolates] memory: "1MiB" is too small; the least is "16MiB"`},
+	{"[isolates]\nmemory = \"2TiB\"", `2:10: [isolates] memory: "2TiB" is too large; the most is "1TiB"`},
+	{"[isolates]\nmemory = 1024", `2:10: [isolates] memory: must be a string with a size, not a whole number; write memory = "1GiB"`},
+	{"[isolates]\nidle = \"0s\"", `2:8: [isolates] idle: "0s" is too short; the least is "10ms"`},
+	{"[isolates]\nidle = 60", `2:8: [isolates] idle: must be a string with a duration`},
 	{minimalApp + `hosts = ["*"]`, `4:10: [[app]] hosts: "*" is not a host; leave hosts out`},
 	{minimalApp + `hosts = ["a.*.b"]`, `has a * that is not its whole first label`},
 	{minimalApp + `hosts = ["a:80"]`, `has a port`},
@@ -277,9 +310,7 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.secrets]\nA = { env = \"NO\" }", `environment variable NO is not set`},
 	{minimalApp + "[app.vars]\nA = 1\n[app.secrets]\nA = { env = \"TOKEN\" }", `7:1: [app.secrets] A: is also a variable in line 5`},
 	// Documented, and not there yet.
-	{"[isolates]\nmemory = \"1GiB\"", `2:1: [isolates] memory: not available in this version: it will bound the memory`},
 	{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
-	{minimalApp + `isolation = "request"`, `4:13: [[app]] isolation: not available in this version`},
 	{minimalApp + `static = ""`, `4:1: [[app]] static: not available in this version`},
 	{minimalApp + "[app.egress]\nallow = [\"*\"]", `4:6: [[app]] egress: not available in this version`},
 	{minimalApp + "[app.limits]\ncpu = \"1ms\"", `5:7: [app.limits] cpu: `},
@@ -307,12 +338,10 @@ func TestProblems(t *testing.T) {
 func TestEveryUnavailableFeature(t *testing.T) {
 	for _, f := range unavailable {
 		document := map[string]string{
-			"admin":         "[admin]\nlisten = \"127.0.0.1:9090\"",
-			"app.egress":    "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
-			"app.isolation": "[[app]]\nname = \"a\"\nmain = \"a.js\"\nisolation = \"" + f.value + "\"",
-			"app.main":      "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
-			"app.static":    "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
-			"isolates.idle": "[isolates]\nidle = \"50s\"",
+			"admin":      "[admin]\nlisten = \"127.0.0.1:9090\"",
+			"app.egress": "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
+			"app.main":   "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
+			"app.static": "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
 		}[f.key]
 		if document == "" {
 			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]
@@ -394,7 +423,7 @@ func TestSingle(t *testing.T) {
 	}
 	for _, test := range []struct{ main, listen, want string }{
 		{"a.ts", "127.0.0.1:0", ".ts is not available in this version"},
-		{"a.txt", "127.0.0.1:0", `"a.txt" is not a JavaScript file; name a .js or .mjs file`},
+		{"a.txt", "127.0.0.1:0", `"a.txt" is not a JavaScript file; name a .js or .mjs file, or a .nano file`},
 		{"a.js", "8080", `--listen: "8080" is not an address; write host:port`},
 	} {
 		if _, err := Single(test.main, test.listen); err == nil || !strings.Contains(err.Error(), test.want) {

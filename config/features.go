@@ -12,16 +12,12 @@ type feature struct {
 // arrives, and read the key in read.go.
 var unavailable = []feature{
 	{"admin", "", "answer for health, readiness and metrics on an address of its own"},
-	{"isolates.memory", "", "bound the memory of warm isolates; the least recently used sleep first"},
-	{"isolates.idle", "", "put an app to sleep that was unused for this long"},
-	{"app.isolation", "request", "give every request a fresh context; isolation = \"app\" works"},
 	{"app.static", "", "serve files of a folder before the app is asked"},
 	{"app.egress", "", "bound what fetch() and connect() may reach"},
 	{"app.limits.subrequests", "", "bound how often a request may call fetch()"},
 	{"app.main", ".ts", "strip types while loading; compile to .js for now"},
 	{"app.main", ".tsx", "strip types and JSX while loading; compile to .js for now"},
 	{"app.main", ".jsx", "translate JSX while loading; compile to .js for now"},
-	{"app.main", ".nano", "load an app that `nano build` made; name its .js for now"},
 }
 
 // missing finds key with value (or key as a whole, if value is "") among what is unavailable.

@@ -69,16 +69,36 @@ func checkName(name string) (what, cure string) {
 	return "", ""
 }
 
+// BuiltExtension is that of files that `nano build` writes.
+const BuiltExtension = ".nano"
+
 func checkMain(main string) (what, cure string) {
 	switch extension := strings.ToLower(filepath.Ext(main)); extension {
-	case ".js", ".mjs":
+	case ".js", ".mjs", BuiltExtension:
 		return "", ""
 	default:
 		if what, found := missing("app.main", extension); found && extension != "" {
 			return extension + " is " + what, ""
 		}
-		return fmt.Sprintf("%q is not a JavaScript file", main), "name a .js or .mjs file"
+		return fmt.Sprintf("%q is not a JavaScript file", main), "name a .js or .mjs file, or a .nano file of `nano build`"
 	}
+}
+
+// checkWarmup checks the target of a request: a path, and maybe a query.
+func checkWarmup(target string) (what, cure string) {
+	if target == "" {
+		return "", ""
+	}
+	if !strings.HasPrefix(target, "/") {
+		return fmt.Sprintf("%q does not begin with \"/\"", target), fmt.Sprintf("write %q", "/"+target)
+	}
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c >= 0x7f || c == '#' {
+			return fmt.Sprintf("%q holds %q, which no path of a request does", target, c),
+				"write the path as clients send it, percent-encoded"
+		}
+	}
+	return "", ""
 }
 
 func checkPath(path string) (what, cure string) {

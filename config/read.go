@@ -96,8 +96,8 @@ func (r *documentReader) read(c *Config, document *table) {
 	}
 	r.rejectAdmin(document)
 	if t, ok := document.table("isolates"); ok {
-		t.take("memory")
-		t.take("idle")
+		t.size("memory", memoryBytesMin, memoryBytesMax, &c.Isolates.Memory)
+		t.duration("idle", idleMin, &c.Isolates.Idle)
 		t.size("heap", heapBytesMin, heapBytesMax, &c.Isolates.Heap)
 		t.duration("cpu", cpuMin, &c.Isolates.CPU)
 		t.duration("wall", time.Millisecond, &c.Isolates.Wall)
@@ -205,13 +205,17 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		}
 		app.Path, pathAt = path, at
 	}
-	if isolation, at, ok := t.text("isolation"); ok && isolation != "app" {
-		what, isMissing := missing("app.isolation", isolation)
-		cure := ""
-		if !isMissing {
-			what, cure = fmt.Sprintf("is %q", isolation), `write "app"`
+	if isolation, at, ok := t.text("isolation"); ok {
+		if isolation != "app" && isolation != "request" {
+			r.report(at.value, t.label("isolation"), fmt.Sprintf("is %q", isolation), `write "app" or "request"`)
 		}
-		r.report(at.value, t.label("isolation"), what, cure)
+		app.IsolatePerRequest = isolation == "request"
+	}
+	if warmup, at, ok := t.text("warmup"); ok {
+		if what, cure := checkWarmup(warmup); what != "" {
+			r.report(at.value, t.label("warmup"), what, cure)
+		}
+		app.Warmup = warmup
 	}
 	t.take("static")
 	t.take("egress")
@@ -227,6 +231,7 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		limits.duration("cpu", cpuMin, &app.Limits.CPU)
 		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
 		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
+		limits.integer("concurrent_requests", math.MaxInt32, &app.Limits.ConcurrentRequests)
 		limits.finish()
 	}
 	t.finish()

@@ -1,141 +1,49 @@
 package isolates
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
-
-	"nano/isolates/shim"
+	"sync/atomic"
+	"time"
 )
 
-// App is an app ready to be started in isolates: its modules, parsed once and linked by index.
-type App struct {
+// Limits of an app.
+type Limits struct {
+	// Heap ends an isolate when its heap grows beyond, in bytes; 0: V8's default.
+	Heap uint64
+	// CPU ends an isolate when a request takes more CPU time; 0: none. It holds on threads that
+	// called WatchThread.
+	CPU time.Duration
+}
+
+// AppOptions say how an app runs.
+type AppOptions struct {
 	Name    string
 	EnvJSON string // an object: what handlers get as env
-	modules []shim.Module
+	Limits  Limits
+	// PerRequest gives every request a context of its own: nothing that one leaves behind is there
+	// for the next.
+	PerRequest bool
+	// Warmup is the path of a synthetic GET request that the app is warmed up with before its
+	// snapshot is made; "": none.
+	Warmup string
 }
 
-// Files are the paths of the app's modules, the main one first, as they appear in stack traces.
-func (a *App) Files() []string {
-	names := make([]string, len(a.modules))
-	for i, module := range a.modules {
-		names[i] = module.Name
-	}
-	return names
+// App is an app ready to be started in isolates, from source or from an image. All loops may use it
+// at the same time.
+type App struct {
+	options AppOptions
+	image   atomic.Pointer[Image]
 }
 
-// Resolver finds the modules of apps, by V8's own parser, in an isolate that runs nothing.
-type Resolver struct{ isolate shim.Isolate }
-
-// NewResolver locks the calling goroutine to its thread until Close.
-func (r *Runtime) NewResolver() (*Resolver, error) {
-	runtime.LockOSThread()
-	isolate, err := shim.NewIsolate(r.blob, -1, 0, 0)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	return &Resolver{isolate}, nil
+// NewApp makes an app that is started from source until it has an image.
+func (r *Runtime) NewApp(options AppOptions, bundle *Bundle) *App {
+	app := &App{options: options}
+	app.image.Store(&Image{bundle: bundle})
+	return app
 }
 
-// Close ends the resolver.
-func (r *Resolver) Close() {
-	r.isolate.Dispose()
-	runtime.UnlockOSThread()
-}
+// Name is the app's name.
+func (a *App) Name() string { return a.options.Name }
 
-// Resolve reads an app's main module and all that it imports. Paths are shown relative to base.
-// The error joins all problems found, each a line "file:line:column: what".
-func (r *Resolver) Resolve(name, main, base, envJSON string) (*App, error) {
-	graph := graph{resolver: r, base: base, index: map[string]int{}}
-	if _, err := graph.add(filepath.Clean(main)); err != nil {
-		return nil, fmt.Errorf("%s: %s", graph.shown(main), reason(err))
-	}
-	if err := errors.Join(graph.problems...); err != nil {
-		return nil, err
-	}
-	return &App{Name: name, EnvJSON: envJSON, modules: graph.modules}, nil
-}
-
-// graph collects modules depth first; the index of a module is fixed before its imports are read, so
-// that cycles end.
-type graph struct {
-	resolver *Resolver
-	base     string
-	modules  []shim.Module
-	index    map[string]int // by cleaned path
-	problems []error
-}
-
-func (g *graph) shown(path string) string {
-	if relative, err := filepath.Rel(g.base, path); err == nil && !strings.HasPrefix(relative, "..") {
-		return relative
-	}
-	return path
-}
-
-// add returns the index of the module at path. An error means that the file could not be read;
-// problems in it are collected.
-func (g *graph) add(path string) (int, error) {
-	if index, ok := g.index[path]; ok {
-		return index, nil
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	index := len(g.modules)
-	g.index[path] = index
-	g.modules = append(g.modules, shim.Module{Name: g.shown(path), Source: string(source)})
-	lines, err := g.resolver.isolate.Imports(g.shown(path), string(source))
-	if err != nil {
-		g.problems = append(g.problems, err)
-		return index, nil
-	}
-	var imports []shim.Import
-	for line := range strings.Lines(lines) {
-		// "line:column:specifier"; the specifier may contain colons.
-		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		target, err := g.follow(path, parts[2])
-		if err != nil {
-			g.problems = append(g.problems, fmt.Errorf("%s:%s:%s: cannot import %q: %w",
-				g.shown(path), parts[0], parts[1], parts[2], err))
-			continue
-		}
-		imports = append(imports, shim.Import{Name: parts[2], Target: target})
-	}
-	g.modules[index].Imports = imports
-	return index, nil
-}
-
-func (g *graph) follow(from, specifier string) (int, error) {
-	if !strings.HasPrefix(specifier, "./") && !strings.HasPrefix(specifier, "../") {
-		return 0, errors.New(`only relative imports such as "./module.js" work in this version; bundle packages into one file`)
-	}
-	path := filepath.Join(filepath.Dir(from), filepath.FromSlash(specifier))
-	index, err := g.add(path)
-	if err == nil {
-		return index, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		for _, extension := range []string{".js", ".mjs", "/index.js"} {
-			if _, statErr := os.Stat(path + extension); statErr == nil {
-				return 0, fmt.Errorf("no such file; did you mean %q?", specifier+extension)
-			}
-		}
-	}
-	return 0, errors.New(reason(err))
-}
-
-// reason is an error of the file system without the path, which the message already has.
-func reason(err error) string {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		return pathError.Err.Error()
-	}
-	return err.Error()
-}
+// SetImage makes the isolates that are started from now on start from an image. The bundle in memory
+// is dropped once no isolate needs it.
+func (a *App) SetImage(image *Image) { a.image.Store(image) }

@@ -7,17 +7,17 @@ import (
 
 func TestModulesImportEachOther(t *testing.T) {
 	lockThread(t)
-	app, err := resolve(t, "{}",
+	app, err := resolve(t, AppOptions{},
 		"main.js", `import { b } from "./lib/b.js"; import * as c from "./c.mjs"; export default { fetch() { return new Response(b() + c.name + import.meta.url) } }`,
 		"lib/b.js", `import { name } from "../c.mjs"; export const b = () => "b" + name;`,
 		"c.mjs", `import { b } from "./lib/b.js"; export const name = "c"; export const back = () => b;`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(app.Files(), " "); got != "main.js lib/b.js c.mjs" {
+	if got := strings.Join(app.image.Load().bundle.Files(), " "); got != "main.js lib/b.js c.mjs" {
 		t.Errorf("files %s", got)
 	}
-	isolate, err := testRuntime.NewIsolate(app, unlimited)
+	isolate, err := startOn(app, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestModulesImportEachOther(t *testing.T) {
 
 func TestResolveNamesEveryProblemWithItsPlace(t *testing.T) {
 	lockThread(t)
-	_, err := resolve(t, "{}",
+	_, err := resolve(t, AppOptions{},
 		"main.js", "import './missing.js';\nimport x from 'lodash';\nimport './broken.js';\nimport './c';\n",
 		"broken.js", "export default {\n  fetch( { }\n}\n",
 		"c.js", "")
@@ -56,7 +56,7 @@ func TestResolveWithoutTheMainFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resolver.Close()
-	if _, err := resolver.Resolve("x", folder+"/none.js", folder, "{}"); err == nil || err.Error() != "none.js: no such file or directory" {
+	if _, err := resolver.Resolve(folder+"/none.js", folder); err == nil || err.Error() != "none.js: no such file or directory" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -68,17 +68,17 @@ func TestStartErrorsNameThePlace(t *testing.T) {
 		"import { a } from './app.js'":            "app.js:1:10: SyntaxError: ",
 		"export default {}":                       "fetch",
 		"export const x = 1":                      "default",
-		"await new Promise(() => {})":             "app.js: top-level await",
+		"await new Promise(() => {})":             "app.js:1:1: top-level await",
 		"await Promise.reject(new Error('late'))": "Error: late",
 		"setTimeout(() => {}, 1)":                 "setTimeout",
 		"crypto.randomUUID()":                     "top level",
 		"for (;;);":                               "terminated",
 	} {
-		app, err := resolve(t, "{}", "app.js", source)
+		app, err := resolve(t, AppOptions{}, "app.js", source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		isolate, err := testRuntime.NewIsolate(app, unlimited)
+		isolate, err := startOn(app, -1)
 		if err == nil {
 			isolate.Dispose()
 			t.Errorf("%q started", source)

@@ -86,7 +86,21 @@ func (a *arena) short(kind, id uint32) error {
 	return nil
 }
 
-// request writes a request record:
+func (a *arena) request(r *Request) error {
+	record, err := a.take(requestSize(r))
+	if err != nil {
+		return err
+	}
+	writeRequest(record, r)
+	return nil
+}
+
+// requestSize is the size of the record of a request in bytes.
+func requestSize(r *Request) int {
+	return (4*requestWords + 8*len(r.Parsed.Fields) + len(r.Head) + len(r.RemoteAddress) + len(r.Body) + 3) &^ 3
+}
+
+// writeRequest writes a request record:
 //
 //	 2 id · 3 method | minor<<8 | secure<<16 · 4 head offset · 5 head length ·
 //	 6 host offset | length<<16 · 7 target offset | length<<16 · 8 number of fields ·
@@ -95,18 +109,13 @@ func (a *arena) short(kind, id uint32) error {
 //
 // then the head, the remote address and the body. Offsets of head, body and remote address are in
 // bytes from the start of the record, all others from the start of the head.
-func (a *arena) request(r *Request) error {
+func writeRequest(record []byte, r *Request) {
 	parsed := r.Parsed
 	headOffset := 4*requestWords + 8*len(parsed.Fields)
 	remoteOffset := headOffset + len(r.Head)
 	bodyOffset := remoteOffset + len(r.RemoteAddress)
-	size := (bodyOffset + len(r.Body) + 3) &^ 3
-	record, err := a.take(size)
-	if err != nil {
-		return err
-	}
 	words := (*[requestWords]uint32)(unsafe.Pointer(&record[0]))
-	words[0] = uint32(size / 4)
+	words[0] = uint32(len(record) / 4)
 	words[1] = recordRequest
 	words[2] = r.ID
 	words[3] = uint32(parsed.Method) | uint32(parsed.Minor)<<8
@@ -133,5 +142,4 @@ func (a *arena) request(r *Request) error {
 	copy(record[headOffset:], r.Head)
 	copy(record[remoteOffset:], r.RemoteAddress)
 	copy(record[bodyOffset:], r.Body)
-	return nil
 }

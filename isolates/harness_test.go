@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"nano/http1"
 	"nano/snapshot"
@@ -59,31 +60,58 @@ func writeFiles(t testing.TB, files ...string) string {
 	return folder
 }
 
-// resolve makes an app of files; the first is the main module.
-func resolve(t testing.TB, envJSON string, files ...string) (*App, error) {
+// bundle makes a bundle of files; the first is the main module.
+func bundle(t testing.TB, files ...string) (*Bundle, error) {
 	folder := writeFiles(t, files...)
 	resolver, err := testRuntime.NewResolver()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resolver.Close()
-	return resolver.Resolve("test", filepath.Join(folder, files[0]), folder, envJSON)
+	return resolver.Resolve(filepath.Join(folder, files[0]), folder)
+}
+
+// resolve makes an app of files; the first is the main module.
+func resolve(t testing.TB, options AppOptions, files ...string) (*App, error) {
+	resolved, err := bundle(t, files...)
+	if err != nil {
+		return nil, err
+	}
+	if options.Name == "" {
+		options.Name = "test"
+	}
+	if options.EnvJSON == "" {
+		options.EnvJSON = "{}"
+	}
+	return testRuntime.NewApp(options, resolved), nil
+}
+
+// startOn starts an app in an isolate made for it.
+func startOn(app *App, wake int) (*Isolate, error) {
+	return testRuntime.NewPool(PoolOptions{Wake: wake}).Start(app)
 }
 
 // startApp runs an app of one module in a new isolate.
 func startApp(t testing.TB, options Options, source string) *Isolate {
 	t.Helper()
 	lockThread(t)
-	app, err := resolve(t, "{}", "app.js", source)
+	app, err := resolve(t, AppOptions{Limits: Limits{Heap: options.HeapLimit, CPU: options.CPULimit}}, "app.js", source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	isolate, err := testRuntime.NewIsolate(app, options)
+	isolate, err := startOn(app, options.Wake)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(isolate.Dispose)
 	return isolate
+}
+
+// Options of a test's isolate.
+type Options struct {
+	Wake      int
+	HeapLimit uint64
+	CPULimit  time.Duration
 }
 
 var unlimited = Options{Wake: -1}

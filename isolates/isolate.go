@@ -11,56 +11,109 @@ import (
 	"nano/isolates/shim"
 )
 
-// Options of a new isolate.
-type Options struct {
-	// Wake is an eventfd that V8's threads write to when they post a task; -1: none.
-	Wake int
-	// HeapLimit ends the isolate when its heap grows beyond, in bytes; 0: V8's default.
-	HeapLimit uint64
-	// CPULimit ends the isolate when a turn takes more CPU time than this for each of its records;
-	// 0: none. It holds on threads that called WatchThread.
-	CPULimit time.Duration
-}
-
 // Isolate is one app in one V8 isolate.
 type Isolate struct {
-	isolate shim.Isolate
-	arena   arena
-	inputs  [1]shim.Input
-	out     []byte // records of the last turn not yet given by Next
-	record  Record
-	failed  error // staging failed: the next turn ends the isolate
+	isolate  shim.Isolate
+	app      *App
+	runtime  *Runtime
+	wake     int
+	image    *Image
+	loaded   *loadedImage
+	contexts *contexts // nil, but for an app with a context for each request
+	arena    arena     // without contexts
+	inputs   []shim.Input
+	out      []byte // records of the last turn not yet given by Next
+	record   Record
+	failed   error // staging failed: the next turn ends the isolate
+
+	cpu      time.Duration // of V8 isolates that were replaced
+	resident int64
+	turns    uint
+	started  Start
 }
 
-// NewIsolate restores an isolate and starts the app in it. An error names the place in the app's
-// source, if that is where the fault lies.
-func (r *Runtime) NewIsolate(app *App, options Options) (*Isolate, error) {
-	bare, err := shim.NewIsolate(r.blob, options.Wake, options.HeapLimit, options.CPULimit)
-	if err != nil {
-		return nil, err
+// Start tells how an isolate was started.
+type Start struct {
+	How      string // "snapshot", "cache" or "source"
+	Duration time.Duration
+}
+
+// What Start.How may be: the app's snapshot, an isolate of the runtime's with code caches, or one
+// without.
+const (
+	startSnapshot = "snapshot"
+	startCache    = "cache"
+	startSource   = "source"
+)
+
+// HeapSpaces is the number of V8's heap spaces.
+const HeapSpaces = 13
+
+// HeapSpaceNames are V8's heap spaces, in the order of HeapStats.Spaces.
+var HeapSpaceNames = [HeapSpaces]string{"read_only", "new", "old", "code", "shared", "trusted", "shared_trusted",
+	"new_large_object", "large_object", "code_large_object", "shared_large_object", "shared_trusted_large_object",
+	"trusted_large_object"}
+
+// HeapStats are what isolates hold, in bytes.
+type HeapStats struct {
+	Spaces   [HeapSpaces]HeapSpace
+	External int64 // ArrayBuffers and other memory outside the heap that objects of it own
+	Malloced int64 // V8's own structures
+}
+
+// HeapSpace is one of V8's heap spaces.
+type HeapSpace struct {
+	Used      int64 // by objects
+	Committed int64 // of memory
+}
+
+// Add adds up the heaps of several isolates.
+func (h *HeapStats) Add(other *HeapStats) {
+	for i := range h.Spaces {
+		h.Spaces[i].Used += other.Spaces[i].Used
+		h.Spaces[i].Committed += other.Spaces[i].Committed
 	}
-	if err := bare.Load(app.modules, app.Name, app.EnvJSON); err != nil {
-		bare.Dispose()
-		return nil, err
-	}
-	return &Isolate{isolate: bare, arena: arena{isolate: bare}}, nil
+	h.External += other.External
+	h.Malloced += other.Malloced
 }
 
 // Dispose ends the isolate and frees its memory. Blocks given out stay valid.
-func (i *Isolate) Dispose() { i.isolate.Dispose() }
+func (i *Isolate) Dispose() {
+	i.isolate.Dispose()
+	i.image.release()
+}
 
 // AddRequest stages a request for the next turn.
-func (i *Isolate) AddRequest(r *Request) { i.note(i.arena.request(r)) }
+func (i *Isolate) AddRequest(r *Request) {
+	if i.contexts != nil {
+		i.note(i.contexts.addRequest(r))
+		return
+	}
+	i.note(i.arena.request(r))
+}
 
 // AddTimer stages the firing of a timer that a KindTimerSet record asked for.
-func (i *Isolate) AddTimer(id uint32) { i.note(i.arena.short(recordTimer, id)) }
+func (i *Isolate) AddTimer(id uint32) {
+	if i.contexts != nil {
+		i.note(i.contexts.addTimer(id))
+		return
+	}
+	i.note(i.arena.short(recordTimer, id))
+}
 
 // AddSent stages the news that the last KindChunk of request id has left: the next may be made.
-func (i *Isolate) AddSent(id uint32) { i.note(i.arena.short(recordSent, id)) }
+func (i *Isolate) AddSent(id uint32) { i.note(i.addShort(recordSent, id)) }
 
 // AddGone stages the news that the client of request id has gone away. The request must still be
 // answered by the app; its records are to be dropped.
-func (i *Isolate) AddGone(id uint32) { i.note(i.arena.short(recordGone, id)) }
+func (i *Isolate) AddGone(id uint32) { i.note(i.addShort(recordGone, id)) }
+
+func (i *Isolate) addShort(kind, id uint32) error {
+	if i.contexts != nil {
+		return i.contexts.addShort(kind, id)
+	}
+	return i.arena.short(kind, id)
+}
 
 func (i *Isolate) note(err error) {
 	if err != nil {
@@ -76,14 +129,12 @@ func (i *Isolate) Turn() error {
 		i.out = nil
 		return i.failed
 	}
-	inputs := i.inputs[:0]
-	if i.arena.count > 0 {
-		inputs = append(inputs, i.arena.staged())
+	i.stage()
+	records, alive := i.isolate.Turn(i.inputs)
+	if i.turns++; i.turns%measureTurns == 0 {
+		i.measure()
 	}
-	records, alive := i.isolate.Turn(inputs)
-	if len(inputs) > 0 {
-		i.arena.taken(inputs[0])
-	}
+	i.taken()
 	i.out = records
 	if alive {
 		return nil
@@ -94,16 +145,85 @@ func (i *Isolate) Turn() error {
 	return ErrMemoryLimit
 }
 
-// Unfinished reports that the last Turn stopped after its share of time: staged records are left,
-// for which the isolate wants another turn in the next tick.
-func (i *Isolate) Unfinished() bool { return i.arena.count > 0 }
+// stage lists what the next turn takes.
+func (i *Isolate) stage() {
+	i.inputs = i.inputs[:0]
+	if i.contexts != nil {
+		i.inputs = i.contexts.stage(i.inputs)
+	} else if i.arena.count > 0 {
+		i.inputs = append(i.inputs, i.arena.staged())
+	}
+}
+
+// taken notes what the turn has left of what was listed.
+func (i *Isolate) taken() {
+	if i.contexts != nil {
+		i.contexts.taken(i.inputs)
+	} else if len(i.inputs) > 0 {
+		i.arena.taken(i.inputs[0])
+	}
+}
+
+// measureTurns is after how many turns Resident is refreshed.
+const measureTurns = 64
+
+// isolateCost is what an isolate costs outside of what V8 reports; see docs/RATIONALE.md.
+const isolateCost = 700 << 10
+
+func (i *Isolate) measure() {
+	m := i.isolate.Memory()
+	i.resident = isolateCost + int64(m.HeapPhysical+m.External)
+}
+
+// Unfinished reports that the last turn stopped after its share of time: staged records are left, for
+// which the isolate wants another turn in the next tick.
+func (i *Isolate) Unfinished() bool {
+	if i.contexts != nil {
+		return len(i.contexts.staged) > 0
+	}
+	return i.arena.count > 0
+}
+
+// CPU is the CPU time of all turns so far.
+func (i *Isolate) CPU() time.Duration { return i.cpu + time.Duration(i.isolate.Shared.CPUNS) }
+
+// Resident estimates the resident bytes of the isolate, as of some turns ago.
+func (i *Isolate) Resident() int64 { return i.resident }
+
+// Heap measures what the isolate holds.
+func (i *Isolate) Heap() (stats HeapStats) {
+	var spaces [HeapSpaces]shim.Space
+	i.isolate.Spaces(spaces[:])
+	for k, space := range spaces {
+		stats.Spaces[k] = HeapSpace{int64(space.Used), int64(space.Committed)}
+	}
+	m := i.isolate.Memory()
+	stats.External, stats.Malloced = int64(m.External), int64(m.Malloced)
+	return stats
+}
+
+// Prepare does a small piece of work that has no hurry: it makes contexts for later requests and
+// disposes of those that have served. False: nothing is left to do, until the next turn.
+func (i *Isolate) Prepare() bool { return i.contexts != nil && i.contexts.prepare() }
+
+// Started tells what the isolate was started from.
+func (i *Isolate) Started() Start { return i.started }
 
 // Next gives the records of the last turn, one after the other. The record is reused; its slices
 // are valid until the next turn.
 func (i *Isolate) Next() (*Record, bool) {
+	if i.contexts != nil {
+		return i.contexts.next()
+	}
 	if len(i.out) == 0 {
 		return nil, false
 	}
+	i.read()
+	return &i.record, true
+}
+
+// read takes the first record off the output. It returns the realm that wrote it.
+func (i *Isolate) read() (realm uint32) {
 	header := (*shim.Header)(unsafe.Pointer(&i.out[0]))
 	rest := i.out[unsafe.Sizeof(*header):]
 	i.out = i.out[header.Size:]
@@ -132,7 +252,7 @@ func (i *Isolate) Next() (*Record, bool) {
 		record.Level = Level(header.Flags)
 		record.Pending = header.Status != 0
 	}
-	return record, true
+	return header.Realm
 }
 
 // Flags of the op respond.

@@ -287,17 +287,17 @@ func TestGoneClientAbortsTheSignal(t *testing.T) {
 
 func TestEnv(t *testing.T) {
 	lockThread(t)
-	app, err := resolve(t, `{"GREETING":"Hé","N":1.5,"DEEP":{"list":[true]}}`, "app.js",
+	app, err := resolve(t, AppOptions{EnvJSON: `{"GREETING":"Hé","N":1.5,"DEEP":{"list":[true]}}`}, "app.js",
 		`export default { fetch(r, env) { return Response.json(env) } }`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	isolate, err := testRuntime.NewIsolate(app, unlimited)
+	isolate, err := startOn(app, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer isolate.Dispose()
-	if got := fetch(t, isolate, get); string(got.Body) != app.EnvJSON {
+	if got := fetch(t, isolate, get); string(got.Body) != app.options.EnvJSON {
 		t.Errorf("got %s", got.Body)
 	}
 }

@@ -57,14 +57,14 @@ const helloApp = `export default { async fetch(r) { return new Response("Hello W
 // Restoring an isolate from the runtime snapshot, without and with the start of a small app.
 func BenchmarkRestore(b *testing.B) {
 	lockThread(b)
-	app, err := resolve(b, "{}", "app.js", helloApp)
+	app, err := resolve(b, AppOptions{}, "app.js", helloApp)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var times []time.Duration
 	for b.Loop() {
 		begin := time.Now()
-		isolate, err := testRuntime.NewIsolate(app, unlimited)
+		isolate, err := startOn(app, -1)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -80,10 +80,12 @@ func BenchmarkContext(b *testing.B) {
 	var times []time.Duration
 	for b.Loop() {
 		begin := time.Now()
-		if !isolate.isolate.NewContext() {
-			b.Fatal("no context")
+		realm, err := isolate.isolate.NewRealm()
+		if err != nil {
+			b.Fatal(err)
 		}
 		times = append(times, time.Since(begin))
+		isolate.isolate.DropRealm(realm)
 	}
 	reportPercentiles(b, times)
 }
@@ -92,7 +94,7 @@ func BenchmarkContext(b *testing.B) {
 func BenchmarkDensity(b *testing.B) {
 	const count = 500
 	lockThread(b)
-	app, err := resolve(b, "{}", "app.js", helloApp)
+	app, err := resolve(b, AppOptions{}, "app.js", helloApp)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func BenchmarkDensity(b *testing.B) {
 	var times []time.Duration
 	start := func() *Isolate {
 		begin := time.Now()
-		isolate, err := testRuntime.NewIsolate(app, unlimited)
+		isolate, err := startOn(app, -1)
 		if err != nil {
 			b.Fatal(err)
 		}

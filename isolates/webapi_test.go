@@ -21,11 +21,12 @@ func startFile(t *testing.T, name string) *Isolate {
 		t.Fatal(err)
 	}
 	defer resolver.Close()
-	app, err := resolver.Resolve("test", filepath.Join(folder, name), folder, `{"NAME":"value"}`)
+	bundle, err := resolver.Resolve(filepath.Join(folder, name), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	isolate, err := testRuntime.NewIsolate(app, unlimited)
+	app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: `{"NAME":"value"}`}, bundle)
+	isolate, err := startOn(app, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,10 +281,10 @@ func TestDefaultExport(t *testing.T) {
 	} {
 		t.Run(source, func(t *testing.T) {
 			lockThread(t)
-			app, err := resolve(t, "{}", "app.js", source)
+			app, err := resolve(t, AppOptions{}, "app.js", source)
 			if err == nil {
 				var isolate *Isolate
-				if isolate, err = testRuntime.NewIsolate(app, unlimited); err == nil {
+				if isolate, err = startOn(app, -1); err == nil {
 					isolate.Dispose()
 				}
 			}
@@ -444,8 +445,8 @@ func TestGoneClientCancelsTheStream(t *testing.T) {
 	}
 }
 
-// A handler that is still at work when its client leaves is answered for nevertheless: the loop waits for
-// the record that ends each request. A signal that is first asked for later is aborted from the start.
+// A handler that is still at work when its client leaves, and may never end, is answered for at once: the
+// loop waits for the record that ends each request. A signal that is first asked for later is aborted from the start.
 func TestGoneClientOfAPendingHandler(t *testing.T) {
 	isolate := startApp(t, unlimited, `let go; export default { async fetch(request) {
 		if (request.url.endsWith("/go")) { go(); return new Response() }
@@ -460,8 +461,8 @@ func TestGoneClientOfAPendingHandler(t *testing.T) {
 	if log := logsOf(records); !strings.Contains(log, "true true") || !strings.Contains(log, "cancelled") {
 		t.Errorf("log %q", log)
 	}
-	if ends := countOf(records, 3, KindEnd); ends != 1 {
-		t.Errorf("%d ends in %+v", ends, records)
+	if answers := countOf(records, 3, KindRespond); answers != 1 {
+		t.Errorf("%d answers in %+v", answers, records)
 	}
 }
 

@@ -13,14 +13,17 @@ import (
 // Its life: open (requests are read and answered) → flushing (the last answer is on its way) →
 // lingering (we have shut our side; what the client still sends is thrown away until it closes) →
 // closing (operations are cancelled and waited for, then the descriptor is closed) → free. Any
-// step may be left out.
+// step may be left out. An open one may become moving and then free: another loop has it (move.go).
 type connection struct {
 	index      uint32
 	generation uint32
 	fd         int32
 	inFlight   int32 // operations that have not completed
-	listener   *listener
 	phase      phase
+	secure     bool // its requests' scheme is https
+
+	destination uint16 // the seat that a moving connection goes to
+	hops        uint8  // moves since the last request that was taken up
 
 	receiving     bool // a multishot receive is armed
 	cancelling    bool // and its cancellation is under way
@@ -64,6 +67,7 @@ type phase uint8
 const (
 	phaseFree phase = iota
 	phaseOpen
+	phaseMoving
 	phaseFlushing
 	phaseLingering
 	phaseClosing
@@ -137,7 +141,7 @@ func (c *connection) userData(kind uint8) uring.UserData {
 // openConnection starts to serve a descriptor that was accepted.
 func (l *Loop) openConnection(fd int32, from *listener) {
 	c := l.connections.take()
-	c.fd, c.listener, c.phase = fd, from, phaseOpen
+	c.fd, c.secure, c.phase = fd, from.secure, phaseOpen
 	l.stats.Accepted++
 	if l.draining {
 		l.timeouts.grace.start(&c.inputTimeout, l.now)
@@ -168,7 +172,8 @@ func (l *Loop) stopReceiving(c *connection) {
 func (c *connection) wantsInput() bool {
 	switch c.phase {
 	case phaseOpen, phaseFlushing:
-		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax)
+		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax) &&
+			!(c.collecting != nil && c.collecting.isHeldBack)
 	case phaseLingering:
 		return !c.inputEnded
 	}
@@ -202,8 +207,19 @@ func (l *Loop) completed(kind uint8, generation, index uint32, completion *uring
 	default: // opShutdown, opCancel
 		c.inFlight--
 	}
-	if c.phase == phaseClosing && c.inFlight == 0 {
+	l.endPhase(c)
+}
+
+// endPhase goes on with a connection whose phase lasts until nothing is in flight.
+func (l *Loop) endPhase(c *connection) {
+	if c.inFlight != 0 {
+		return
+	}
+	switch c.phase {
+	case phaseClosing:
 		l.closeDescriptor(c)
+	case phaseMoving:
+		l.handOver(c)
 	}
 }
 
@@ -219,6 +235,8 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		l.stats.BytesIn += uint64(n)
 		if c.phase == phaseOpen && !c.stopReading {
 			l.consume(c, l.ring.Buffer(id, int(n)))
+		} else if c.phase == phaseMoving {
+			c.in = l.buffers.append(c.in, l.ring.Buffer(id, int(n)))
 		}
 	case n == 0:
 		l.inputEnd(c)
@@ -237,8 +255,8 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		l.ring.ReturnBuffer(id)
 	}
 	switch {
-	case c.phase == phaseClosing && c.inFlight == 0:
-		l.closeDescriptor(c)
+	case c.inFlight == 0 && (c.phase == phaseClosing || c.phase == phaseMoving):
+		l.endPhase(c)
 	case !c.receiving && !c.isStarved && c.wantsInput():
 		l.receive(c)
 	case c.receiving && !c.wantsInput():
@@ -299,6 +317,8 @@ func (l *Loop) waitForInput(c *connection) {
 	t := &l.timeouts
 	list := c.inputTimeout.list
 	switch {
+	case c.collecting != nil && c.collecting.isHeldBack:
+		c.inputTimeout.stop() // not the client's turn
 	case c.collecting != nil:
 		t.body.start(&c.inputTimeout, l.now)
 	case len(c.in) != c.inStart:
@@ -397,14 +417,20 @@ func (l *Loop) closeDescriptor(c *connection) {
 // closed frees the slot. Lists of this tick may still name it, so it leaves them first.
 func (l *Loop) closed(c *connection) {
 	if c.isReady || c.isStarved || c.hasOutput {
-		l.ready = without(l.ready, c)
-		l.starved = without(l.starved, c)
-		l.outgoing = without(l.outgoing, c)
+		l.leaveLists(c)
 	}
 	l.connections.give(c)
 	l.stats.Closed++
 	l.options.open.Add(-1)
 	l.acceptAgain()
+}
+
+// leaveLists takes a connection off the lists of this tick.
+func (l *Loop) leaveLists(c *connection) {
+	l.ready = without(l.ready, c)
+	l.starved = without(l.starved, c)
+	l.outgoing = without(l.outgoing, c)
+	c.isReady, c.isStarved, c.hasOutput = false, false, false
 }
 
 func without(list []*connection, c *connection) []*connection {

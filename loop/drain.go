@@ -12,7 +12,7 @@ import (
 // connections after a grace (a request may be on its way on them), waits for waitUntil work, and
 // lets Run return. After drain_timeout it gives up what is left. Any goroutine may call it, more
 // than once.
-func (l *Loop) Drain() { l.mailbox.Post(messageDrain) }
+func (l *Loop) Drain() { l.mailbox.Post(message{kind: messageDrain}) }
 
 func (l *Loop) startDrain() {
 	if l.draining {
@@ -84,7 +84,7 @@ func (l *Loop) isDrained() bool {
 	if !l.draining || len(l.listeners) != 0 || l.connections.open != 0 || l.operations != 0 {
 		return false
 	}
-	return l.forced || l.pendingWork == 0 && len(l.runnable) == 0
+	return l.forced || l.pendingWork == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.
@@ -101,9 +101,30 @@ func (l *Loop) forceDrain() {
 	}
 }
 
+// closeMailbox has a drained loop take nothing more. It reports whether there was something left:
+// connections that another loop handed over at the last moment, which are served.
+func (l *Loop) closeMailbox() (hasMore bool) {
+	rest := l.mailbox.Close()
+	for i := range rest {
+		if m := &rest[i]; m.kind == messageConnection {
+			hasMore = true
+			l.adopt(&m.connection)
+		}
+	}
+	return hasMore
+}
+
+// Close frees what others may use until they have ended, too: after Run, and that of all other loops.
+func (l *Loop) Close() error { return l.waker.Close() }
+
 // end frees what the loop owns, after it has drained.
 func (l *Loop) end() error {
-	l.mailbox.Close()
+	for _, m := range l.mailbox.Close() {
+		if m.kind == messageReport {
+			l.reports = append(l.reports, m.report)
+		}
+	}
+	l.endReports()
 	l.operations++
 	l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
 	for l.wakeArmed || l.operations != 0 {
@@ -112,19 +133,26 @@ func (l *Loop) end() error {
 		}
 		l.reap()
 		for i := range l.completions {
-			if kind, _, _ := l.completions[i].UserData.Unpack(); kind == opWake {
+			switch kind, _, _ := l.completions[i].UserData.Unpack(); kind {
+			case opWake:
 				l.wakeArmed = false
-			} else {
+			case opMail:
+			default:
 				l.operations--
 			}
 		}
 		l.completions = l.completions[:0]
 	}
 	for _, w := range l.apps {
-		if w.isolate != nil {
-			w.isolate.Dispose()
-			w.isolate = nil
+		if isolate := w.isolate; isolate != nil {
+			l.forgetIsolate(w)
+			isolate.Dispose()
 		}
+	}
+	l.publishPortion()
+	l.options.memory.leave(l.portion)
+	if l.shard != nil {
+		l.shard.Close()
 	}
 	l.published.publish(&l.stats)
 	if l.log != nil {
@@ -133,5 +161,6 @@ func (l *Loop) end() error {
 	if err := l.ring.Stop(); err != nil {
 		return fmt.Errorf("loop: %w", err)
 	}
-	return l.waker.Close()
+	l.usage.close()
+	return nil
 }

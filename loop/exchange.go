@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"nano/http1"
+	"nano/isolates"
 )
 
 // An exchange is one request and its answer. It has two sides that end in any order: the
@@ -32,6 +33,9 @@ type exchange struct {
 	hasChunk  bool // a chunk is on its way; the isolate waits to hear that it has left
 	ended     bool // isolate's side: no more of the answer will come
 	pending   bool // isolate's side: waitUntil work goes on
+
+	// waiting is the request while its app starts.
+	waiting *collector
 
 	// parked is formatted output that has to wait for the answers to earlier requests.
 	parked []byte
@@ -140,13 +144,14 @@ func (l *Loop) open(c *connection, head *http1.Head) *exchange {
 	return e
 }
 
-// dispatch gives a whole request to its app: it is staged for the app's next turn, in this tick.
-// head and body are copied. app is noApp if there is none.
-func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, body []byte) {
+// dispatch gives a whole request to its app: it is staged for the app's next turn, in this tick, or
+// waits for the app's start. head and body are copied, unless they lie in gathered, which may be nil:
+// dispatch reports whether it keeps that. app is noApp if there is none.
+func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, body []byte, gathered *collector) (kept bool) {
 	e := l.open(c, head)
 	if e == nil {
 		l.abort(c)
-		return
+		return false
 	}
 	l.stats.Requests++
 	c.unsafeFirst = c.first == e && (body != nil || !isSafe(head.Method))
@@ -158,35 +163,67 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 	}
 	if app == noApp {
 		l.answerNoApp(e, head, headBytes)
-		return
+		return false
 	}
 	w := l.apps[app]
-	if w.inHand >= (exchangesMax-l.exchanges.inUse)/appShare {
+	w.load.count++
+	if !l.takesOn(w, e) {
+		return false
+	}
+	r := l.describe(e, head, headBytes, body)
+	if w.isolate != nil {
+		w.isolate.AddRequest(r)
+		l.wantTurn(w)
+	} else {
+		kept = l.wake(w, e, r, gathered)
+	}
+	l.attach(e, w)
+	w.wall.start(&e.wall, l.now)
+	return kept
+}
+
+// takesOn reports whether an app may have one more request in hand, which counts from now on. If not,
+// it is answered.
+func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
+	switch {
+	case w.inHand >= (exchangesMax-l.exchanges.inUse)/appShare:
+		w.counts.Overload++
+		w.counts.answered(503)
 		l.answerError(e, 503, "", "nano: "+w.name+": too many requests in hand")
-		return
-	}
-	if w.isolate == nil && !l.startIsolate(w) {
+	case w.isolate == nil && w.retryAt != 0 && l.readClock() < w.retryAt:
+		w.counts.StartFailures++
+		w.counts.answered(500)
 		l.answerError(e, 500, "", w.failure)
-		return
+	case !w.concurrency.take():
+		w.counts.ConcurrencyLimit++
+		w.counts.answered(503)
+		l.answerError(e, 503, "concurrency-limit", "nano: "+w.name+": too many concurrent requests")
+	default:
+		return true
 	}
+	return false
+}
+
+// describe says what an isolate is to know of a request. What it returns is valid until the next call.
+func (l *Loop) describe(e *exchange, head *http1.Head, headBytes, body []byte) *isolates.Request {
+	c := e.connection
 	r := &l.request
 	r.ID = e.id
-	r.Secure = c.listener.secure
+	r.Secure = c.secure
 	r.Head, r.Parsed, r.Body = headBytes, head, body
 	r.RemoteAddress = l.remoteAddress(c)
 	if !c.isLocal {
 		head.Fields = withoutRealIP(head.Fields, headBytes)
 	}
-	w.isolate.AddRequest(r)
-	l.attach(e, w)
-	w.wall.start(&e.wall, l.now)
-	l.wantTurn(w)
+	return r
 }
 
 // attach puts an exchange on the list of those that an isolate has in hand.
 func (l *Loop) attach(e *exchange, w *appWorker) {
 	e.worker = w
-	w.inHand++
+	if w.inHand++; w.inHand == 1 {
+		l.noteBusy(w)
+	}
 	e.nextOfWorker = w.exchanges
 	if w.exchanges != nil {
 		w.exchanges.previousOfWorker = e
@@ -200,11 +237,15 @@ func (l *Loop) workerDone(e *exchange) {
 		return
 	}
 	e.wall.stop()
-	e.worker.inHand--
+	w := e.worker
+	w.concurrency.give()
+	if w.inHand--; w.inHand == 0 {
+		l.noteIdle(w)
+	}
 	if e.previousOfWorker != nil {
 		e.previousOfWorker.nextOfWorker = e.nextOfWorker
 	} else {
-		e.worker.exchanges = e.nextOfWorker
+		w.exchanges = e.nextOfWorker
 	}
 	if e.nextOfWorker != nil {
 		e.nextOfWorker.previousOfWorker = e.previousOfWorker
@@ -234,6 +275,9 @@ func (l *Loop) orphan(e *exchange) {
 	l.unqueue(c, e)
 	if !e.answered {
 		e.wall.stop()
+		if e.worker != nil {
+			e.worker.counts.answered(0)
+		}
 	}
 	if e.worker != nil && !e.ended {
 		l.gone(e)
@@ -244,11 +288,20 @@ func (l *Loop) orphan(e *exchange) {
 	l.connectionDone(e)
 }
 
-// gone tells the isolate that nobody waits for the rest of an answer.
+// gone tells the isolate that nobody waits for the rest of an answer. The slot is free when the isolate
+// has ended its side, or has gone on for Options.Background.
 func (l *Loop) gone(e *exchange) {
-	if w := e.worker; w.isolate != nil {
+	w := e.worker
+	switch {
+	case e.waiting != nil: // for the app's start: no isolate has heard of it
+		l.giveCollector(e.waiting)
+		e.waiting = nil
+		e.ended = true
+		l.workerDone(e)
+	case w.isolate != nil:
 		w.isolate.AddGone(e.id)
 		l.wantTurn(w)
+		l.timeouts.background.start(&e.wall, l.now)
 	}
 }
 

@@ -35,6 +35,12 @@ type fakeWorker struct {
 	turns     int
 	disposed  bool
 
+	unfinished bool // after this turn
+	cpu        time.Duration
+	resident   int64
+	heap       isolates.HeapStats
+	toPrepare  int // pieces of idle work
+
 	// What the isolate would keep in its heap.
 	live map[uint32]*fakeRequest
 }
@@ -143,7 +149,22 @@ func (w *fakeWorker) Next() (*isolates.Record, bool) {
 
 func (w *fakeWorker) HasTasks() bool                      { return w.tasks.Load() }
 func (w *fakeWorker) TaskDeadline() (time.Duration, bool) { return w.taskDelay, w.taskDelay != 0 }
-func (w *fakeWorker) Dispose()                            { w.mustLive(); w.disposed = true }
+func (w *fakeWorker) Unfinished() bool                    { return w.unfinished }
+func (w *fakeWorker) CPU() time.Duration                  { return w.cpu }
+func (w *fakeWorker) Resident() int64                     { return w.resident }
+func (w *fakeWorker) Heap() isolates.HeapStats            { return w.heap }
+func (w *fakeWorker) Prepare() bool {
+	w.mustLive()
+	if w.toPrepare == 0 {
+		return false
+	}
+	w.toPrepare--
+	return w.toPrepare != 0
+}
+func (w *fakeWorker) Started() isolates.Start {
+	return isolates.Start{How: "snapshot", Duration: time.Millisecond}
+}
+func (w *fakeWorker) Dispose() { w.mustLive(); w.disposed = true }
 
 func (w *fakeWorker) record(r isolates.Record) { w.out = append(w.out, r) }
 
@@ -152,6 +173,35 @@ var plainHead = []byte("content-type: text/plain;charset=UTF-8\r\n")
 // text answers with a plain text.
 func (w *fakeWorker) text(id uint32, body []byte) {
 	w.record(isolates.Record{Kind: isolates.KindRespond, ID: id, Status: 200, Head: plainHead, Body: body})
+}
+
+// A fakeShard starts workers by a function.
+type fakeShard struct {
+	start     func(app int) (Worker, error)
+	toPrepare int // pieces of idle work
+	closed    bool
+}
+
+func (s *fakeShard) Start(app int) (Worker, error) { return s.start(app) }
+
+func (s *fakeShard) Prepare() bool {
+	if s.toPrepare == 0 {
+		return false
+	}
+	s.toPrepare--
+	return s.toPrepare != 0
+}
+
+func (s *fakeShard) Close() {
+	if s.closed {
+		panic("shard closed twice")
+	}
+	s.closed = true
+}
+
+// shardOf is a NewShard whose shards start workers by a function.
+func shardOf(start func(app int) (Worker, error)) func(loop, waker int) (Shard, error) {
+	return func(loop, waker int) (Shard, error) { return &fakeShard{start: start}, nil }
 }
 
 // fakeBlocks are blocks of Go memory.

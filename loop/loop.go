@@ -10,6 +10,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -26,7 +27,9 @@ const never = math.MaxInt64
 // A Loop serves connections from one locked OS thread. Only Drain and Stats may be called from
 // elsewhere.
 type Loop struct {
+	seat    int // among the node's loops
 	options *Options
+	shard   Shard // nil: there are no apps
 	ring    uring.Ring
 	waker   *uring.Waker
 	mailbox *uring.Mailbox[message]
@@ -58,6 +61,10 @@ type Loop struct {
 	outgoing []*connection // they have output
 	runnable []*appWorker  // they have work for their isolate
 	running  []*appWorker  // the same, while turns are taken
+	shardState
+	portion *portion     // of the budget of memory
+	bodies  bodiesInHand // that are coming in
+	reports []*report    // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	draining      bool
@@ -76,23 +83,37 @@ type Loop struct {
 	dateText     []byte
 	dateSecond   int64
 
+	place
+
 	log       *accessLog // nil: off
 	stats     Stats
 	published published
 }
 
-// message is what other goroutines say to a loop.
-type message uint8
+// message is what other goroutines and loops say to a loop.
+type message struct {
+	kind       messageKind
+	connection moved   // of messageConnection
+	report     *report // of messageReport
+}
 
-const messageDrain message = 1
+type messageKind uint8
+
+const (
+	messageDrain      messageKind = iota + 1
+	messageConnection             // another loop hands a connection over
+	messageSlowReady              // the slow loop beside this one has begun
+	messageRoom                   // look at the budget of memory
+	messageReport                 // fill a report
+)
 
 // completionsPerReap is how many completions are copied out of the ring at once.
 const completionsPerReap = 256
 
 // New makes a loop over ring, which serves the sockets. It must be called on the thread that will
 // call Run, and that made the ring. The loop owns the sockets from here on, and the ring until Run
-// returns, which stops it.
-func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
+// returns, which stops it. seat counts the loops that share options.
+func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
@@ -102,11 +123,12 @@ func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 		return nil, err
 	}
 	l := &Loop{
+		seat:        seat,
 		options:     options,
 		ring:        ring,
 		waker:       waker,
 		mailbox:     uring.NewMailbox[message](waker),
-		epoch:       options.Clock(),
+		epoch:       options.epoch,
 		completions: make([]uring.Completion, 0, completionsPerReap),
 		timeouts:    newTimeouts(options),
 		timers:      newTimers(),
@@ -116,28 +138,39 @@ func New(options *Options, ring uring.Ring, sockets []Socket) (*Loop, error) {
 		l.apps = append(l.apps, &appWorker{
 			app: i, name: app.Name, maxBody: app.MaxBody,
 			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
+			concurrency: &options.concurrency[i],
 		})
+		l.apps[i].sleep.worker = l.apps[i]
 	}
+	if len(options.Apps) != 0 {
+		if l.shard, err = options.NewShard(seat, waker.FD()); err != nil {
+			return nil, errors.Join(err, waker.Close())
+		}
+		l.wantsPrepare = true
+	}
+	l.portion = options.memory.join(l)
 	for _, socket := range sockets {
 		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
 	}
 	if len(sockets) != 0 {
 		options.listening.Add(1)
 	}
+	l.takePlace()
 	if options.AccessLog != nil {
 		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
 	}
 	return l, nil
 }
 
-// Run serves until the loop has drained (see Drain), or the ring fails.
+// Run serves until the loop has drained (see Drain), or the ring fails. Its waker stays open, for others
+// may still be about to wake it: Close follows when they have ended, too.
 func (l *Loop) Run() error {
 	l.readTime()
 	l.armWake()
 	for i := range l.listeners {
 		l.accept(&l.listeners[i])
 	}
-	for !l.isDrained() {
+	for !l.isDrained() || l.closeMailbox() {
 		if err := l.tick(); err != nil {
 			l.listenersClosed() // not quite, but others must not wait for it
 			return fmt.Errorf("loop: %w", err)
@@ -179,7 +212,10 @@ const (
 //  5. Turns: each isolate with work takes one; the records that come out become responses, timers
 //     and log lines at once, since they are views of the isolate's memory.
 //  6. Sends: each connection with output and no send in flight queues one.
-//  7. Notes: counters and the access log are shown to other goroutines.
+//  7. Notes: counters, the access log and ten times a second the load are shown to others.
+//  8. Shard: apps are evicted for the budget of memory; one app is started for which requests wait, after
+//     what has been queued was submitted; and if the tick had nothing to do, one piece of the work is
+//     done that has no hurry (shard.go).
 //
 // What a phase queues on the ring goes to the kernel with the wait of the next tick, in one call.
 func (l *Loop) tick() error {
@@ -192,6 +228,7 @@ func (l *Loop) tick() error {
 	l.reap()
 
 	// 3. Connections and HTTP
+	isResting := len(l.completions) == 0 && l.mailbox.Empty()
 	for i := range l.completions {
 		l.handle(&l.completions[i])
 	}
@@ -206,7 +243,13 @@ func (l *Loop) tick() error {
 	l.expireLoopDeadlines()
 
 	// 5. Turns
-	if len(l.runnable) != 0 {
+	if l.hasMessages {
+		if err := l.sendMessages(); err != nil {
+			return err
+		}
+	}
+	if len(l.runnable)+len(l.unfinished) != 0 {
+		isResting = false
 		l.takeTurns()
 	}
 
@@ -218,19 +261,25 @@ func (l *Loop) tick() error {
 	l.outgoing = l.outgoing[:0]
 
 	// 7. Notes
+	if l.now >= l.meter.end {
+		l.takeStock()
+	}
 	l.stats.Ticks++
 	l.stats.Connections = uint64(l.connections.open)
 	l.published.publish(&l.stats)
 	if l.log != nil {
 		l.log.handOver()
 	}
-	return nil
+
+	// 8. Shard
+	l.isResting = isResting
+	return l.tendShard()
 }
 
 // wait submits, and sleeps if nothing is left to do. Waking up costs other threads a system call
 // only while the loop says that it sleeps.
 func (l *Loop) wait() error {
-	if len(l.runnable)+len(l.ready)+len(l.outgoing) != 0 {
+	if l.isBusy() || l.isResting && l.hasIdleWork() {
 		err := l.ring.Enter(false, 0)
 		l.readTime()
 		return err
@@ -244,6 +293,9 @@ func (l *Loop) wait() error {
 		}
 		timeout = time.Duration(max(deadline-now, 0))
 	}
+	if l.hasIdleWork() && (timeout < 0 || timeout > idlePause) {
+		timeout = idlePause
+	}
 	l.waker.Sleep()
 	if !l.mailbox.Empty() {
 		timeout = 0
@@ -254,12 +306,17 @@ func (l *Loop) wait() error {
 	return err
 }
 
+// isBusy reports whether there is more to do at once.
+func (l *Loop) isBusy() bool {
+	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
+}
+
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
 const nearDeadline = int64(100 * time.Millisecond)
 
 // nextDeadline is when the loop has to be awake again, or never.
 func (l *Loop) nextDeadline() int64 {
-	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil())
+	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil(), l.nextReview())
 	if l.draining && !l.forced {
 		deadline = min(deadline, l.drainDeadline)
 	}
@@ -294,6 +351,9 @@ func (l *Loop) handle(completion *uring.Completion) {
 		l.armWake()
 	case opCancelAccept, opCloseListener, opCloseRefused:
 		l.operations--
+	case opMail: // it only wakes
+	case opMessage:
+		l.messageSent(index, completion.Result)
 	default:
 		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
 	}
@@ -321,9 +381,20 @@ func (l *Loop) readMail() {
 	if l.mailbox.Empty() {
 		return
 	}
-	for _, m := range l.mailbox.Take() {
-		if m == messageDrain {
+	mail := l.mailbox.Take()
+	for i := range mail {
+		m := &mail[i]
+		switch m.kind {
+		case messageDrain:
 			l.startDrain()
+		case messageConnection:
+			l.adopt(&m.connection)
+		case messageSlowReady:
+			l.slowReady()
+		case messageRoom:
+			l.portion.isAsked.Store(false) // keepBudget comes in every tick
+		case messageReport:
+			l.reports = append(l.reports, m.report)
 		}
 	}
 }
@@ -332,6 +403,9 @@ func (l *Loop) readMail() {
 func (l *Loop) expireLoopDeadlines() {
 	if l.accepting.pausedUntil() <= l.now {
 		l.acceptAgain()
+	}
+	if l.reviewSlowedAt <= l.now {
+		l.reviewSlowed()
 	}
 	if l.draining && !l.forced && l.drainDeadline <= l.now {
 		l.forceDrain()

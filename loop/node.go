@@ -9,20 +9,27 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nano/isolates"
 	"nano/uring"
 )
 
 // A Node is a running server: a number of loops, each on an OS thread of its own with a ring of its
-// own.
+// own, and beside each a slow loop from the time on that one is needed.
 type Node struct {
 	addresses []net.Addr
+	settings  *NodeOptions
+	options   *Options
 	cores     []int // to pin the loops to; nil: none
 	cleanup   func()
+	endWatch  func() // of memory pressure; nil: not begun
 	running   sync.WaitGroup
 
-	mutex sync.Mutex
-	loops []*Loop // all there once Start has returned
-	err   error
+	mutex    sync.Mutex
+	loops    []*Loop // by seat: once Start has returned all but slow ones are there
+	isSlowed []bool  // by loop: its slow loop was asked for
+	draining bool
+	isClosed bool // what Wait frees
+	err      error
 }
 
 // NodeOptions set up a Node.
@@ -37,6 +44,13 @@ type NodeOptions struct {
 	Ring    uring.Config
 }
 
+// slowRing is for slow loops, which have few connections.
+var slowRing = uring.Config{Entries: 256, Buffers: 64}
+
+// slowNice is the nice value of a slow loop's thread, against 0 of the others: while both have work,
+// it gets a tenth of their core.
+const slowNice = 10
+
 // Start opens the listeners and starts the loops. When it returns without an error, clients are
 // served.
 func Start(o NodeOptions) (*Node, error) {
@@ -47,24 +61,28 @@ func Start(o NodeOptions) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.NewRing == nil {
-		o.NewRing = func() (uring.Ring, error) { return uring.New(o.Ring) }
+	if o.Loops > LoopsMax {
+		options.Logger.Server(isolates.LevelWarn, fmt.Sprintf("%d loops are too many for one process: starting %d", o.Loops, LoopsMax))
+		o.Loops = LoopsMax
 	}
 	sockets, addresses, cleanup, err := Listen(o.Listen, o.Loops)
 	if err != nil {
 		return nil, err
 	}
 	// A loop's thread that wakes up while all Ps are busy waits for one for 5 to 20 ms.
-	if want := o.Loops + 2; runtime.GOMAXPROCS(0) < want {
-		runtime.GOMAXPROCS(want)
+	wantProcessors(o.Loops + sparePs)
+	n := &Node{
+		addresses: addresses, settings: &o, options: options, cores: coresOf(o.Loops), cleanup: cleanup,
+		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops),
 	}
-	n := &Node{addresses: addresses, cores: coresOf(o.Loops), cleanup: cleanup, loops: make([]*Loop, o.Loops)}
+	options.placement = newPlacement(len(options.Apps), o.Loops, options.Clock())
+	options.placement.needSlow = n.needSlow
 	started := make(chan error, o.Loops)
-	for i := range n.loops {
+	for i := range o.Loops {
 		n.running.Add(1)
-		go n.run(i, &o, options, sockets[i], started)
+		go n.run(i, sockets[i], func(_ *Loop, err error) { started <- err })
 	}
-	for range n.loops {
+	for range o.Loops {
 		if failed := <-started; failed != nil {
 			err = errors.Join(err, failed)
 		}
@@ -73,41 +91,123 @@ func Start(o NodeOptions) (*Node, error) {
 		n.Drain()
 		return nil, errors.Join(err, n.Wait())
 	}
+	gauge, err := options.newGauge()
+	if err != nil {
+		n.Drain()
+		return nil, errors.Join(err, n.Wait())
+	}
+	n.endWatch = watchPressure(options, gauge)
 	return n, nil
 }
 
+// sparePs are the processors of Go beside one for each loop.
+const sparePs = 2
+
+func wantProcessors(want int) {
+	if runtime.GOMAXPROCS(0) < want {
+		runtime.GOMAXPROCS(want)
+	}
+}
+
 // run is the life of one loop. Its goroutine ends locked to its thread, so the thread ends too.
-func (n *Node) run(i int, o *NodeOptions, options *Options, sockets []Socket, started chan<- error) {
+func (n *Node) run(seat int, sockets []Socket, started func(*Loop, error)) {
 	defer n.running.Done()
 	runtime.LockOSThread()
-	if n.cores != nil {
-		pinThread(n.cores[i])
-	}
-	if o.OnThread != nil {
-		if err := o.OnThread(); err != nil {
-			started <- err
-			return
+	l, err := n.make(seat, sockets)
+	if err == nil {
+		n.mutex.Lock()
+		n.loops[seat] = l
+		if n.draining {
+			l.Drain()
 		}
+		n.mutex.Unlock()
 	}
-	ring, err := o.NewRing()
+	started(l, err)
 	if err != nil {
-		started <- err
 		return
 	}
-	l, err := New(options, ring, sockets)
-	if err != nil {
-		started <- errors.Join(err, ring.Stop())
-		return
-	}
-	n.mutex.Lock()
-	n.loops[i] = l
-	n.mutex.Unlock()
-	started <- nil
 	if err := l.Run(); err != nil {
 		n.mutex.Lock()
 		n.err = errors.Join(n.err, err)
 		n.mutex.Unlock()
 		n.Drain() // half a server is none: the supervisor starts a whole one
+		n.wakeAll()
+	}
+}
+
+// make makes a loop on the calling thread.
+func (n *Node) make(seat int, sockets []Socket) (*Loop, error) {
+	o := n.settings
+	isSlow := seat >= o.Loops
+	if n.cores != nil {
+		pinThread(n.cores[seat%o.Loops])
+	}
+	if isSlow {
+		// Failing, it only makes the lane less slow.
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), slowNice)
+	}
+	if o.OnThread != nil {
+		if err := o.OnThread(); err != nil {
+			return nil, err
+		}
+	}
+	newRing := o.NewRing
+	if newRing == nil {
+		config := o.Ring
+		if isSlow {
+			config = slowRing
+		}
+		newRing = func() (uring.Ring, error) { return uring.New(config) }
+	}
+	ring, err := newRing()
+	if err != nil {
+		return nil, err
+	}
+	l, err := New(seat, n.options, ring, sockets)
+	if err != nil {
+		return nil, errors.Join(err, ring.Stop())
+	}
+	return l, nil
+}
+
+// needSlow makes the slow loop beside a loop, which is told when it is there. If it cannot be made, the
+// log says so and the node goes on without.
+func (n *Node) needSlow(loop int) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.draining || n.isSlowed[loop] {
+		return
+	}
+	n.isSlowed[loop] = true
+	n.running.Add(1) // the loop that asks still counts: nobody is done waiting
+	go func() {
+		n.mutex.Lock()
+		slow := 0
+		for _, asked := range n.isSlowed {
+			if asked {
+				slow++
+			}
+		}
+		n.mutex.Unlock()
+		wantProcessors(n.settings.Loops + slow + sparePs)
+		n.run(n.settings.Loops+loop, nil, func(_ *Loop, err error) {
+			if err != nil {
+				n.options.Logger.Server(isolates.LevelError, fmt.Sprintf("no slow loop beside loop %d: %v", loop, err))
+				return
+			}
+			n.loops[loop].mailbox.Post(message{kind: messageSlowReady})
+		})
+	}()
+}
+
+// wakeAll makes all loops look at their mailboxes: one that failed may have owed them a wake-up.
+func (n *Node) wakeAll() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	for _, l := range n.loops {
+		if l != nil {
+			l.waker.Signal()
+		}
 	}
 }
 
@@ -118,6 +218,7 @@ func (n *Node) Addresses() []net.Addr { return n.addresses }
 func (n *Node) Drain() {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
+	n.draining = true
 	for _, l := range n.loops {
 		if l != nil {
 			l.Drain()
@@ -129,16 +230,29 @@ func (n *Node) Drain() {
 func (n *Node) Wait() error {
 	n.running.Wait()
 	n.cleanup()
+	if n.endWatch != nil {
+		n.endWatch()
+	}
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
+	for _, l := range n.loops {
+		if l != nil && !n.isClosed {
+			n.err = errors.Join(n.err, l.Close())
+		}
+	}
+	n.isClosed = true
 	return n.err
 }
 
-// Stats are the counters of each loop.
+// Stats are the counters of each loop, those of slow loops included.
 func (n *Node) Stats() []Stats {
-	stats := make([]Stats, len(n.loops))
+	stats := make([]Stats, n.settings.Loops)
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
 	for i, l := range n.loops {
-		stats[i] = l.Stats()
+		if l != nil {
+			stats[i%len(stats)] = stats[i%len(stats)].Add(l.Stats())
+		}
 	}
 	return stats
 }

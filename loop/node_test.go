@@ -26,9 +26,9 @@ func startNode(t testing.TB, change func(o *NodeOptions)) (node *Node, address s
 		Ring:   uring.Config{Entries: 256, Buffers: 64},
 	}
 	o.Options.Apps = []App{{Name: "demo"}}
-	o.Options.NewWorker = func(app, waker int) (Worker, error) {
+	o.Options.NewShard = shardOf(func(app int) (Worker, error) {
 		return newFakeWorker("demo", demo(nil)), nil
-	}
+	})
 	o.Options.DrainGrace = 20 * time.Millisecond
 	if change != nil {
 		change(&o)
@@ -117,7 +117,7 @@ func TestLoopFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	failing.Store(true)
-	for _, l := range node.loops {
+	for _, l := range node.loops[:2] {
 		l.waker.Wake() // does nothing to a loop that has ended
 	}
 	if err := node.Wait(); !errors.Is(err, errRing) {

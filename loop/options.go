@@ -17,6 +17,9 @@ type App struct {
 	Path    string        // prefix, "" is "/"
 	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody
 	Wall    time.Duration // per request, until response headers; 0: Options.Wall
+	// ConcurrentRequests is how many requests the app may have in hand, on all loops together,
+	// waitUntil work included; 0: no limit of its own.
+	ConcurrentRequests int
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
@@ -25,10 +28,20 @@ type Options struct {
 	Apps   []App
 	Router *Router // of Apps; made if nil
 
-	// NewWorker makes the isolate of Apps[app], on the loop's thread. waker is the loop's
-	// eventfd, for V8's threads to write to when they have posted a task.
-	NewWorker func(app int, waker int) (Worker, error)
-	Blocks    Blocks // nil: those of package isolates
+	// NewShard makes what starts the isolates of a loop, on the loop's thread. loop counts the
+	// node's loops; waker is the loop's eventfd, for V8's threads to write to when they have posted
+	// a task.
+	NewShard func(loop int, waker int) (Shard, error)
+	Blocks   Blocks // nil: those of package isolates
+
+	// Memory is the budget of the warm isolates of all loops together, in bytes of Worker.Resident;
+	// default 1 GiB. Those that were idle for longest sleep first.
+	Memory int64
+	Idle   time.Duration // without a request, after which an app sleeps; default 60 s
+	// Bodies is how many bytes of large request bodies all loops together keep while they come in;
+	// default 256 MiB. An app may use up a quarter. What is beyond waits in the kernel, or at the
+	// client; one body at a time may always come in.
+	Bodies int64
 
 	MaxHeader      int   // bytes of a request head; default 32 KiB
 	MaxBody        int64 // bytes of a request body; default 100 MiB
@@ -55,7 +68,14 @@ type Options struct {
 	sockets   sockets
 	open      *atomic.Int64 // connections of all loops
 	listening *atomic.Int64 // loops whose listeners are open
+	placement *placement
+	usage     func() int64 // see threadUsage; nil: the thread's
 	prepared  bool
+
+	epoch       time.Time // of the loops' clocks
+	memory      *memory
+	newGauge    func() (pressureGauge, error)
+	concurrency []concurrency // by app
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -91,9 +111,12 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	filled := *o
 	filled.prepared = true
-	if filled.NewWorker == nil && len(filled.Apps) != 0 {
-		return nil, errors.New("loop: no NewWorker")
+	if filled.NewShard == nil && len(filled.Apps) != 0 {
+		return nil, errors.New("loop: no NewShard")
 	}
+	orDefault(&filled.Memory, 1<<30)
+	orDefault(&filled.Idle, 60*time.Second)
+	orDefault(&filled.Bodies, 256<<20)
 	orDefault(&filled.MaxHeader, 32<<10)
 	orDefault(&filled.MaxBody, 100<<20)
 	orDefault(&filled.PipelineDepth, 32)
@@ -131,7 +154,14 @@ func (o *Options) withDefaults() (*Options, error) {
 	if filled.sockets == nil {
 		filled.sockets = kernelSockets{}
 	}
+	filled.epoch = filled.Clock()
+	if filled.newGauge == nil {
+		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
+	}
+	filled.memory = newMemory(filled.Memory)
+	filled.concurrency = newConcurrency(filled.Apps)
 	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
+	filled.placement = newPlacement(len(filled.Apps), 1, filled.Clock())
 	return &filled, nil
 }
 

@@ -9,11 +9,18 @@ import (
 // A collector gathers a request whose body did not arrive in one piece with its head.
 type collector struct {
 	head    []byte // as received
-	body    []byte // transfer coding removed
+	body    body   // transfer coding removed
 	missing int64  // bytes of a body with content-length that have not come
 	chunked bool
 	decoder http1.ChunkDecoder
 	app     int32
+
+	connection *connection
+	isActive   bool  // it counts among the large ones that are coming in
+	isHeldBack bool  // nothing is received until others have made room, see bodies.go
+	counted    int64 // bytes
+
+	previous, next *collector // those that are held back
 }
 
 // consume takes bytes that were received. They lie in a provided buffer and are parsed there, unless
@@ -21,7 +28,7 @@ type collector struct {
 func (l *Loop) consume(c *connection, data []byte) {
 	if c.in == nil {
 		used := l.advance(c, data)
-		if used < len(data) && !c.stopReading && c.phase == phaseOpen {
+		if used < len(data) && !c.stopReading && (c.phase == phaseOpen || c.phase == phaseMoving) {
 			c.in = l.buffers.append(nil, data[used:])
 		}
 	} else {
@@ -44,6 +51,9 @@ func (l *Loop) consumeBuffered(c *connection) {
 	}
 	l.afterInput(c)
 	if c.phase != phaseOpen {
+		if c.phase == phaseMoving {
+			l.endPhase(c)
+		}
 		return
 	}
 	if !c.receiving && !c.isStarved && c.wantsInput() {
@@ -82,7 +92,7 @@ func (l *Loop) afterInput(c *connection) {
 	}
 	if c.first != nil || c.isSending || c.isReady {
 		// Not the client's turn: the wall limit or the send time-out watches.
-		if c.collecting == nil {
+		if c.collecting == nil || c.collecting.isHeldBack {
 			c.inputTimeout.stop()
 			return
 		}
@@ -166,22 +176,32 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
 	app, routes := l.options.Router.route(host, target, c.routes)
 	c.routes = routes
+	if app != noApp {
+		if head.ContentLength >= bodyLarge {
+			l.longWork(l.apps[app], bodyCost(head.ContentLength))
+		}
+		if !l.staysHere(app) && l.leaves(c, app) {
+			return 0
+		}
+	}
+	c.hops = 0
 	if !hasBody {
-		l.dispatch(c, app, head, input[:head.Length], nil)
+		l.dispatch(c, app, head, input[:head.Length], nil, nil)
 		return head.Length
 	}
 	if app == noApp {
 		// A body that nobody wants is not read, so where the next request begins is unknown.
 		c.stopReading = true
-		l.dispatch(c, app, head, input[:head.Length], nil)
+		l.dispatch(c, app, head, input[:head.Length], nil, nil)
 		return head.Length
 	}
 	if head.ContentLength > l.apps[app].maxBody {
+		l.apps[app].counts.BodyLimit++
 		l.reject(c, 413, "request body too large")
 		return 0
 	}
 	if end := int64(head.Length) + head.ContentLength; head.ContentLength > 0 && int64(len(input)) >= end {
-		l.dispatch(c, app, head, input[:head.Length], input[head.Length:end])
+		l.dispatch(c, app, head, input[:head.Length], input[head.Length:end], nil)
 		return int(end)
 	}
 	l.startCollecting(c, app, head, input)
@@ -202,6 +222,7 @@ func (l *Loop) startCollecting(c *connection, app int32, head *http1.Head, input
 	collecting.chunked = head.Chunked
 	collecting.missing = head.ContentLength
 	collecting.head = l.buffers.append(nil, input[:head.Length])
+	collecting.connection = c
 	c.collecting = collecting
 	if head.Continue && head.Minor >= 1 && len(input) == head.Length {
 		c.out = l.buffers.append(c.out, continueHead)
@@ -219,7 +240,7 @@ func (l *Loop) collect(c *connection, input []byte) int {
 	limit := l.apps[collecting.app].maxBody
 	if !collecting.chunked {
 		used = int(min(int64(len(input)), collecting.missing))
-		collecting.body = l.buffers.append(collecting.body, input[:used])
+		collecting.body.append(&l.buffers, input[:used], int(collecting.missing))
 		collecting.missing -= int64(used)
 		done = collecting.missing == 0
 	}
@@ -229,23 +250,29 @@ func (l *Loop) collect(c *connection, input []byte) int {
 			l.reject(c, 400, err.Error())
 			return 0
 		}
-		if int64(len(collecting.body))+int64(len(data)) > limit {
+		if int64(collecting.body.length())+int64(len(data)) > limit {
+			l.apps[collecting.app].counts.BodyLimit++
 			l.reject(c, 413, "request body too large")
 			return 0
 		}
-		collecting.body = l.buffers.append(collecting.body, data)
+		collecting.body.append(&l.buffers, data, 0)
 		used, done = used+n, ended
 	}
+	l.countGathered(collecting)
 	if done {
 		c.collecting = nil
 		c.inputTimeout.stop()
+		l.endGathering(collecting)
+		kept := false
 		// The head was parsed when it came; this does not fail.
 		if err := l.head.Parse(collecting.head, http1.MaxHeadLength); err == nil {
-			l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body)
+			kept = l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body.bytes(), collecting)
 		} else {
 			l.reject(c, 400, "malformed request")
 		}
-		l.giveCollector(collecting)
+		if !kept {
+			l.giveCollector(collecting)
+		}
 	}
 	return used
 }
@@ -287,8 +314,10 @@ func (l *Loop) takeCollector() *collector {
 }
 
 func (l *Loop) giveCollector(used *collector) {
+	l.endGathering(used)
+	l.uncount(used)
 	l.buffers.give(used.head)
-	l.buffers.give(used.body)
+	used.body.free(&l.buffers)
 	*used = collector{}
 	if len(l.collectors) < sparesMax {
 		l.collectors = append(l.collectors, used)

@@ -33,17 +33,21 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 }
 
 // watchBackground bounds the waitUntil work that goes on after an answer is complete: it keeps a
-// slot, and a drain waits for it.
+// slot and the app awake, and a drain waits for it.
 func (l *Loop) watchBackground(e *exchange) {
 	if e.ended && e.pending {
 		l.timeouts.background.start(&e.wall, l.now)
 	}
 }
 
-// backgroundLimit gives up waiting for waitUntil work. The app may go on with it, unwatched.
+// backgroundLimit gives up waiting for waitUntil work, or for a handler that goes on though its client
+// is gone. The app may go on with it, unwatched, until it sleeps.
 func (l *Loop) backgroundLimit(e *exchange) {
-	e.pending = false
-	l.pendingWork--
+	if e.pending {
+		e.pending = false
+		l.pendingWork--
+	}
+	e.ended = true
 	l.workerDone(e)
 }
 
@@ -51,6 +55,7 @@ func (l *Loop) backgroundLimit(e *exchange) {
 func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	c := e.connection
 	status := int(record.Status)
+	e.worker.counts.answered(status)
 	// RFC 9110 §6.4.1: no content for these, whatever the app says.
 	bodiless := e.headOnly || status == 204 || status == 304 || status == 205
 	e.answered, e.status = true, status
@@ -266,6 +271,9 @@ func (l *Loop) writeError(e *exchange, status int, lines []byte, text string) {
 	if status >= 500 {
 		l.stats.Errors++
 	}
+	if e.worker != nil {
+		e.worker.counts.answered(status)
+	}
 	l.pump(c)
 }
 
@@ -306,8 +314,9 @@ func (l *Loop) reject(c *connection, status int, reason string) {
 
 // wallLimit answers for an app that has not done so in time. What it says later is dropped.
 func (l *Loop) wallLimit(e *exchange) {
-	l.gone(e)
+	e.worker.counts.WallLimit++
 	l.answerError(e, 504, "wall-limit", "nano: "+e.worker.name+": wall limit exceeded")
+	l.gone(e)
 }
 
 // date is the value of the date header, formatted once a second.

@@ -94,6 +94,12 @@ func (w *plainWorker) Next() (*isolates.Record, bool) {
 }
 func (w *plainWorker) HasTasks() bool                      { return false }
 func (w *plainWorker) TaskDeadline() (time.Duration, bool) { return 0, false }
+func (w *plainWorker) Unfinished() bool                    { return false }
+func (w *plainWorker) CPU() time.Duration                  { return 0 }
+func (w *plainWorker) Resident() int64                     { return 1 << 20 }
+func (w *plainWorker) Heap() isolates.HeapStats            { return isolates.HeapStats{} }
+func (w *plainWorker) Prepare() bool                       { return false }
+func (w *plainWorker) Started() isolates.Start             { return isolates.Start{} }
 func (w *plainWorker) Dispose()                            {}
 
 type noSockets struct{}
@@ -112,17 +118,17 @@ func newScripted(t testing.TB, request string, connections int, change func(o *O
 	ring := &scriptRing{request: []byte(request), fds: connections}
 	options := &Options{
 		Apps: []App{{Name: "hello", Hosts: []string{"hello.localhost"}}, {Name: "other", Hosts: []string{"*.example.com"}}},
-		NewWorker: func(app, waker int) (Worker, error) {
+		NewShard: shardOf(func(app int) (Worker, error) {
 			return &plainWorker{record: isolates.Record{
 				Kind: isolates.KindRespond, Status: 200, Head: plainHead, Body: []byte("Hello World"),
 			}}, nil
-		},
+		}),
 		sockets: noSockets{},
 	}
 	if change != nil {
 		change(options)
 	}
-	l, err := New(options, ring, []Socket{{FD: 3}})
+	l, err := New(0, options, ring, []Socket{{FD: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func simulate(t *testing.T, seed uint64) (whole int) {
 	})
 	var clients []*client
 	for range 1 + random.IntN(8) {
-		c := newClient(random)
+		c := newClient(random, "a")
 		c.drained = seed%5 == 1
 		clients = append(clients, c)
 		c.act(w, random)
@@ -121,25 +121,30 @@ func (c *client) act(w *world, random *rand.Rand) {
 	}
 }
 
-func newClient(random *rand.Rand) *client {
+// newClient makes a client that asks for demo apps of some hosts.
+func newClient(random *rand.Rand, hosts ...string) *client {
 	c := &client{leaves: random.IntN(6) == 0, slow: random.IntN(4) == 0}
 	for i := range 1 + random.IntN(8) {
+		host := hosts[0]
+		if len(hosts) > 1 {
+			host = hosts[random.IntN(len(hosts))]
+		}
 		target := fmt.Sprintf("/%d-%d", i, random.IntN(1000))
 		switch random.IntN(7) {
 		case 0:
 			body := strings.Repeat("b", random.IntN(300))
-			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
-			c.want = append(c.want, "POST "+target+" a "+body)
+			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", target, host, len(body), body)
+			c.want = append(c.want, "POST "+target+" "+host+" "+body)
 		case 1:
 			body := strings.Repeat("c", 1+random.IntN(200))
-			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n3;e=f\r\nend\r\n0\r\n\r\n", target, len(body), body)
-			c.want = append(c.want, "POST "+target+" a "+body+"end")
+			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n3;e=f\r\nend\r\n0\r\n\r\n", target, host, len(body), body)
+			c.want = append(c.want, "POST "+target+" "+host+" "+body+"end")
 		case 2:
-			c.input += "GET /late?" + target + " HTTP/1.1\r\nHost: a\r\n\r\n"
+			c.input += "GET /late?" + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 			c.want = append(c.want, "late")
 		case 3:
 			n := random.IntN(4)
-			c.input += fmt.Sprintf("GET /stream/%d HTTP/1.1\r\nHost: a\r\n\r\n", n)
+			c.input += fmt.Sprintf("GET /stream/%d HTTP/1.1\r\nHost: %s\r\n\r\n", n, host)
 			body := ""
 			for i := range n {
 				body += fmt.Sprintf("9\r\nchunk %d;\r\n", n-1-i)
@@ -147,11 +152,11 @@ func newClient(random *rand.Rand) *client {
 			c.want = append(c.want, strings.ReplaceAll(body, "9\r\n", "8\r\n")+"0\r\n\r\n")
 		case 4:
 			n := 1 + random.IntN(5000)
-			c.input += fmt.Sprintf("GET /large/%d HTTP/1.1\r\nHost: a\r\n\r\n", n)
+			c.input += fmt.Sprintf("GET /large/%d HTTP/1.1\r\nHost: %s\r\n\r\n", n, host)
 			c.want = append(c.want, strings.Repeat("0123456789abcdef", n/16+1)[:n])
 		default:
-			c.input += "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n"
-			c.want = append(c.want, "GET "+target+" a ")
+			c.input += "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
+			c.want = append(c.want, "GET "+target+" "+host+" ")
 		}
 	}
 	return c

@@ -87,7 +87,7 @@ func TestRowsOverSockets(t *testing.T) {
 		o.Options.Apps = []App{{Name: "demo", Hosts: []string{"a"}}}
 		blocks := &fakeBlocks{}
 		o.Options.Blocks = blocks
-		o.Options.NewWorker = func(app, waker int) (Worker, error) { return newFakeWorker("demo", demo(blocks)), nil }
+		o.Options.NewShard = shardOf(func(app int) (Worker, error) { return newFakeWorker("demo", demo(blocks)), nil })
 		rowOptions(&o.Options)
 	})
 	for _, r := range rows {
@@ -133,7 +133,7 @@ func TestLargeBodies(t *testing.T) {
 	_, address := startNode(t, func(o *NodeOptions) {
 		blocks := &fakeBlocks{}
 		o.Options.Blocks = blocks
-		o.Options.NewWorker = func(app, waker int) (Worker, error) { return newFakeWorker("demo", demo(blocks)), nil }
+		o.Options.NewShard = shardOf(func(app int) (Worker, error) { return newFakeWorker("demo", demo(blocks)), nil })
 	})
 	const size = 5 << 20
 	for _, body := range []io.Reader{bytes.NewReader(make([]byte, size)), io.LimitReader(zeros{}, size)} { // with length, chunked
@@ -310,12 +310,12 @@ func TestIPv6(t *testing.T) {
 	var remotes sync.Map
 	node, _ := startNode(t, func(o *NodeOptions) {
 		o.Listen = []string{"[::]:0"}
-		o.Options.NewWorker = func(app, waker int) (Worker, error) {
+		o.Options.NewShard = shardOf(func(app int) (Worker, error) {
 			return newFakeWorker("demo", func(w *fakeWorker, r *fakeRequest) {
 				remotes.Store(r.remote, true)
 				w.text(r.id, []byte("ok"))
 			}), nil
-		}
+		})
 	})
 	port := node.Addresses()[0].(*net.TCPAddr).Port
 	for _, host := range []string{"127.0.0.1", "[::1]"} {

@@ -18,13 +18,15 @@ type Stats struct {
 	Replaced     uint64 // isolates that died
 	StrayRecords uint64 // records of isolates about requests that have ended: a defect if not 0
 	LogDropped   uint64 // access log lines lost because the writer was too slow
+	Moved        uint64 // connections taken over from other loops
+	Slowed       uint64 // apps put into the slow lane
 }
 
 // published is a copy of the counters for other goroutines, alone on its cache lines: readers do not
 // slow the loop down.
 type published struct {
 	_      [64]byte
-	fields [14]atomic.Uint64
+	fields [16]atomic.Uint64
 	_      [64]byte
 	last   Stats
 }
@@ -40,9 +42,9 @@ func (p *published) publish(stats *Stats) {
 	p.last = *stats
 }
 
-func (s *Stats) array() [14]uint64 {
+func (s *Stats) array() [16]uint64 {
 	return [...]uint64{s.Connections, s.Accepted, s.Closed, s.Refused, s.Requests, s.Rejected, s.Errors,
-		s.BytesIn, s.BytesOut, s.Ticks, s.Turns, s.Replaced, s.StrayRecords, s.LogDropped}
+		s.BytesIn, s.BytesOut, s.Ticks, s.Turns, s.Replaced, s.StrayRecords, s.LogDropped, s.Moved, s.Slowed}
 }
 
 // Stats returns the counters as of the end of the last tick. Any goroutine may call it.
@@ -52,7 +54,7 @@ func (l *Loop) Stats() Stats {
 		Connections: f[0].Load(), Accepted: f[1].Load(), Closed: f[2].Load(), Refused: f[3].Load(),
 		Requests: f[4].Load(), Rejected: f[5].Load(), Errors: f[6].Load(),
 		BytesIn: f[7].Load(), BytesOut: f[8].Load(), Ticks: f[9].Load(), Turns: f[10].Load(),
-		Replaced: f[11].Load(), StrayRecords: f[12].Load(), LogDropped: f[13].Load(),
+		Replaced: f[11].Load(), StrayRecords: f[12].Load(), LogDropped: f[13].Load(), Moved: f[14].Load(), Slowed: f[15].Load(),
 	}
 }
 
@@ -62,5 +64,5 @@ func (s Stats) Add(other Stats) Stats {
 	for i := range a {
 		a[i] += b[i]
 	}
-	return Stats{a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13]}
+	return Stats{a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]}
 }

@@ -11,13 +11,14 @@ type timeoutList struct {
 }
 
 // A timeoutNode is the part of its owner that lies on a timeoutList, on one at most at a time.
-// Exactly one of connection and exchange is set, for good.
+// Exactly one of connection, exchange and worker is set, for good.
 type timeoutNode struct {
 	list           *timeoutList // nil: not waiting
 	previous, next *timeoutNode
 	deadline       int64 // on the loop's clock
 	connection     *connection
 	exchange       *exchange
+	worker         *appWorker
 }
 
 // start lets node wait on list from now on; if it was waiting anywhere, that ends.
@@ -74,8 +75,10 @@ type timeouts struct {
 	send   timeoutList // since the last progress of a send
 	linger timeoutList // for the client to close after our last answer
 	grace  timeoutList // idle connections while draining
-	// An exchange whose answer is complete lies here while its waitUntil work goes on.
+	// An exchange lies here while the isolate is at work on it that nobody waits for: its answer
+	// is complete, or its client is gone.
 	background timeoutList
+	sleep      timeoutList // apps with nothing in hand, see shard.go
 	walls      []*timeoutList
 }
 
@@ -89,6 +92,7 @@ func newTimeouts(options *Options) timeouts {
 		grace:  timeoutList{duration: int64(options.DrainGrace)},
 
 		background: timeoutList{duration: int64(options.Background)},
+		sleep:      timeoutList{duration: int64(options.Idle)},
 	}
 }
 
@@ -108,7 +112,7 @@ func (t *timeouts) wall(limit time.Duration) *timeoutList {
 // next is the earliest deadline of all lists, or never.
 func (t *timeouts) next() int64 {
 	deadline := int64(never)
-	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace, &t.background} {
+	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace, &t.background, &t.sleep} {
 		if list.first != nil && list.first.deadline < deadline {
 			deadline = list.first.deadline
 		}

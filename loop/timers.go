@@ -50,6 +50,7 @@ func (t *timers) set(worker *appWorker, id uint32, deadline int64) {
 	t.sequence++
 	*added = timer{deadline: deadline, sequence: t.sequence, key: key, worker: worker}
 	t.byKey[key] = added
+	worker.timers++
 	t.heap = append(t.heap, added)
 	t.up(len(t.heap) - 1)
 }
@@ -113,6 +114,7 @@ func (t *timers) remove(i int) {
 // forget ends a timer's life outside the heap.
 func (t *timers) forget(gone *timer) {
 	delete(t.byKey, gone.key)
+	gone.worker.timers--
 	if len(t.free) < timersFreeMax {
 		t.free = append(t.free, gone)
 	}

@@ -8,6 +8,17 @@ import (
 	"nano/isolates"
 )
 
+// Shard makes the isolates of one loop. All calls come from the loop's thread.
+type Shard interface {
+	// Start makes the isolate of Options.Apps[app] and runs the app's top level in it.
+	Start(app int) (Worker, error)
+	// Prepare does a small piece of work that makes later starts faster, when the loop has nothing
+	// else to do. False: nothing is left to do, until the next Start or Dispose.
+	Prepare() bool
+	// Close frees what the shard holds, after the last of its isolates was disposed of.
+	Close()
+}
+
 // Worker is one app's isolate on a loop. All calls come from the loop's thread.
 type Worker interface {
 	// AddRequest stages a request for the next Turn. It copies what it needs.
@@ -24,6 +35,9 @@ type Worker interface {
 	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
 	// of and replaced at the next request. The error may be a Failure.
 	Turn() error
+	// Unfinished reports that the last turn stopped after its share of time: what it did not get
+	// to is still staged, and the worker wants another turn in the next tick.
+	Unfinished() bool
 	// Next gives the records of the last turn, one by one, in views valid until the next turn.
 	Next() (*isolates.Record, bool)
 	// HasTasks reports that V8 posted foreground tasks, to be run by a turn. Their poster
@@ -31,6 +45,19 @@ type Worker interface {
 	HasTasks() bool
 	// TaskDeadline is how long it is until V8's next delayed task.
 	TaskDeadline() (time.Duration, bool)
+	// CPU is the CPU time of all turns so far.
+	CPU() time.Duration
+	// Resident estimates how many bytes of memory the isolate costs, heap and off-heap, as of
+	// some turn ago. Cheap: it is asked after every turn.
+	Resident() int64
+	// Heap measures what the isolate holds, for reports.
+	Heap() isolates.HeapStats
+	// Prepare does a small piece of work that has no hurry, when the loop has nothing else to do:
+	// it makes contexts for later requests, disposes of old ones, collects garbage. False: nothing
+	// is left to do, until the next turn.
+	Prepare() bool
+	// Started tells what the isolate was started from, and how long it took.
+	Started() isolates.Start
 	// Dispose frees the isolate.
 	Dispose()
 }
@@ -52,45 +79,36 @@ type appWorker struct {
 	maxBody int64
 	wall    *timeoutList
 
-	isolate    Worker // nil: none yet, or it died
+	isolate    Worker // nil: none yet, or it sleeps, or it died
 	life       uint32 // of the isolate: numbered through for all isolates of the loop
-	isRunnable bool   // on loop.runnable
+	isRunnable bool   // on loop.runnable or loop.unfinished
 	exchanges  *exchange
 	inHand     int // of exchanges
+	timers     int // of the isolate
+
+	// See shard.go and budget.go.
+	isWaking     bool     // on loop.waking
+	waiting      []uint32 // exchanges whose requests wait for the start
+	isUnprepared bool     // on loop.unprepared
+	isRetired    bool     // to sleep when it is idle
+	sleep        timeoutNode
+	cost         int64 // of the isolate, in bytes
+	costBefore   int64 // of the one before it; 0: there was none
+
+	// See bodies.go.
+	gathering   int   // large bodies that are coming in and not held back
+	bytesInHand int64 // of large bodies
+
+	counts      AppCounts // but for Requests: load.count
+	cpuBefore   time.Duration
+	concurrency *concurrency
 
 	taskDeadline int64 // of V8's next delayed task, or never
 
+	load appLoad
+
 	retryAt int64  // no isolate is made before, since the last attempt failed; 0: it did not
 	failure string // what clients are told
-}
-
-// An attempt to make an isolate that failed is repeated after startRetry, or after startRetryFactor
-// times what it took: an app that does nothing but compute while it starts must not hold up the
-// other apps of the loop again and again.
-const (
-	startRetry       = int64(time.Second)
-	startRetryFactor = 64
-)
-
-// startIsolate makes the isolate of an app at its first request, or after the last one died.
-func (l *Loop) startIsolate(w *appWorker) bool {
-	begun := l.readClock()
-	if begun < w.retryAt {
-		return false
-	}
-	isolate, err := l.options.NewWorker(w.app, l.waker.FD())
-	if err != nil {
-		ended := l.readClock()
-		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
-		w.failure = "nano: " + w.name + ": failed to start"
-		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
-		return false
-	}
-	w.isolate, w.retryAt = isolate, 0
-	w.taskDeadline = never
-	l.lives++
-	w.life = l.lives
-	return true
 }
 
 // wantTurn gives w's isolate a turn in this tick, or the next one if the turns have begun.
@@ -101,9 +119,17 @@ func (l *Loop) wantTurn(w *appWorker) {
 	}
 }
 
-// takeTurns gives one turn to every isolate that has work, and acts on what comes out.
+// takeTurns gives one turn to every isolate that has work, and acts on what comes out. Of those whose
+// last turn was cut short one gets the next, after all others: an app with much to do costs each other
+// app no more than one share of time per tick.
 func (l *Loop) takeTurns() {
 	l.running, l.runnable = l.runnable, l.running[:0]
+	if len(l.unfinished) != 0 {
+		l.running = append(l.running, l.unfinished[0])
+		last := copy(l.unfinished, l.unfinished[1:])
+		l.unfinished[last] = nil
+		l.unfinished = l.unfinished[:last]
+	}
 	for i, w := range l.running {
 		l.running[i] = nil
 		w.isRunnable = false
@@ -117,9 +143,17 @@ func (l *Loop) takeTurns() {
 		}
 		if err != nil {
 			l.replace(w, err)
+			l.diedLong(w, err)
 			continue
 		}
+		l.noteTurn(w)
+		if w.isolate.Unfinished() {
+			w.isRunnable = true
+			l.unfinished = append(l.unfinished, w)
+		}
 		l.noteTaskDeadline(w)
+		l.noteResident(w)
+		l.noteUnprepared(w)
 	}
 	l.running = l.running[:0]
 }
@@ -135,6 +169,9 @@ func (l *Loop) act(w *appWorker, record *isolates.Record) {
 		l.timers.clear(timerKey{life: w.life, id: record.ID})
 		return
 	case isolates.KindLog:
+		if record.Level == isolates.LevelUncaught {
+			w.counts.Uncaught++
+		}
 		l.options.Logger.App(w.name, record.Level, record.Body)
 		l.freeBlock(record.Block) // of a long text
 		return
@@ -202,13 +239,15 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		text = "nano: " + w.name + ": " + nanoError
 	}
 	dead := w.isolate
-	w.isolate = nil // nobody stages anything with it any more
+	w.counts.Deaths++
+	l.forgetIsolate(w)
 	for e := w.exchanges; e != nil; e = w.exchanges {
 		if e.pending {
 			l.pendingWork--
 		}
 		e.ended, e.pending = true, false
 		if c := e.connection; c != nil && !e.answered {
+			w.counts.died(nanoError)
 			l.answerError(e, status, nanoError, text)
 		} else if c != nil && e.streaming && !e.complete {
 			l.breakStream(e)
@@ -216,6 +255,5 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		}
 		l.workerDone(e)
 	}
-	l.timers.clearWorker(w.life)
 	dead.Dispose()
 }

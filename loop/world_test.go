@@ -79,16 +79,16 @@ func newWorld(t testing.TB, config fakering.Config, change func(o *Options)) *wo
 		Logger:  w.log,
 		Clock:   w.ring.Now,
 		sockets: w.sockets,
-		NewWorker: func(app, waker int) (Worker, error) {
+		NewShard: shardOf(func(app int) (Worker, error) {
 			worker := newFakeWorker("demo", demo(w.blocks))
 			w.workers = append(w.workers, worker)
 			return worker, nil
-		},
+		}),
 	}
 	if change != nil {
 		change(options)
 	}
-	l, err := New(options, w.ring, []Socket{{FD: w.listener}})
+	l, err := New(0, options, w.ring, []Socket{{FD: w.listener}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func (w *world) end() {
 		}
 	}
 	w.checkEmpty()
-	if err := l.end(); err != nil {
+	if err := errors.Join(l.end(), l.Close()); err != nil {
 		w.t.Error(err)
 	}
 	for _, worker := range w.workers {
@@ -560,10 +560,10 @@ func TestStreamBackPressure(t *testing.T) {
 func TestFactoryFails(t *testing.T) {
 	attempts := 0
 	w := newWorld(t, fakering.Config{}, func(o *Options) {
-		o.NewWorker = func(app, waker int) (Worker, error) {
+		o.NewShard = shardOf(func(app int) (Worker, error) {
 			attempts++
 			return nil, fmt.Errorf("demo.js:1:2: SyntaxError")
-		}
+		})
 	})
 	get := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	peer, got := w.talk(get + get)
@@ -588,11 +588,11 @@ func TestFactoryFailsSlowly(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, func(o *Options) {
 		clock := o.Clock
 		o.Clock = func() time.Time { return clock().Add(took) }
-		o.NewWorker = func(app, waker int) (Worker, error) {
+		o.NewShard = shardOf(func(app int) (Worker, error) {
 			attempts++
 			took += time.Second
 			return nil, errors.New("demo: too slow to start")
-		}
+		})
 	})
 	get := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	for _, step := range []struct {

@@ -99,7 +99,7 @@ func checkApps(node *config.Config) error {
 			problems = append(problems, errs[i])
 			continue
 		}
-		isolate, err := runtime.NewIsolate(app, isolates.Options{Wake: -1})
+		isolate, err := runtime.NewPool(isolates.PoolOptions{Wake: -1}).Start(app)
 		if err != nil {
 			problems = append(problems, appError(node, i, err))
 			continue
@@ -130,8 +130,15 @@ func resolveApps(runtime *isolates.Runtime, node *config.Config) (apps []*isolat
 			errs[i] = appError(node, i, fmt.Errorf("main: %s: %w", app.Main, what))
 			continue
 		}
-		resolved, err := resolver.Resolve(app.Name, app.Main, working, string(app.EnvJSON()))
-		apps[i], errs[i] = resolved, err
+		bundle, err := resolver.Resolve(app.Main, working)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		apps[i] = runtime.NewApp(isolates.AppOptions{
+			Name: app.Name, EnvJSON: string(app.EnvJSON()),
+			Limits: isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
+		}, bundle)
 	}
 	return apps, errs
 }

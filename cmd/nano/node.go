@@ -64,18 +64,9 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		return nil, err
 	}
 	options := loopOptions(c, logger, accessLog)
-	options.NewWorker = func(app int, waker int) (loop.Worker, error) {
-		if errs[app] != nil {
-			return nil, errs[app]
-		}
-		limits := &c.Apps[app].Limits
-		isolate, err := image.NewIsolate(apps[app], isolates.Options{
-			Wake: waker, HeapLimit: uint64(limits.Heap), CPULimit: limits.CPU,
-		})
-		if err != nil {
-			return nil, err
-		}
-		return isolate, nil
+	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
+		pool := image.NewPool(isolates.PoolOptions{Wake: waker})
+		return &shard{pool: pool, apps: apps, errs: errs}, nil
 	}
 	loops, err := loop.Start(loop.NodeOptions{
 		Options:  options,
@@ -88,6 +79,31 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	}
 	return &node{configured: c, loops: loops}, nil
 }
+
+// shard starts the isolates of a loop.
+type shard struct {
+	pool *isolates.Pool
+	apps []*isolates.App
+	errs []error // of apps that cannot be started
+}
+
+// Start starts an app.
+func (s *shard) Start(app int) (loop.Worker, error) {
+	if s.errs[app] != nil {
+		return nil, s.errs[app]
+	}
+	isolate, err := s.pool.Start(s.apps[app])
+	if err != nil {
+		return nil, err
+	}
+	return isolate, nil
+}
+
+// Prepare makes isolates ready for later starts.
+func (s *shard) Prepare() bool { return s.pool.Prepare() }
+
+// Close disposes of them.
+func (s *shard) Close() { s.pool.Close() }
 
 // reportBroken logs the apps that cannot be started, or gives their errors if there are no others.
 func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {

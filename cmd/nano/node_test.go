@@ -76,11 +76,11 @@ func TestCheckFindsNothing(t *testing.T) {
 }
 
 func TestCheckTellsAllOfAConfiguration(t *testing.T) {
-	folder := writeFiles(t, map[string]string{"nano.toml": "[server]\nlisen = []\n[isolates]\nidle = \"1s\"\n"})
+	folder := writeFiles(t, map[string]string{"nano.toml": "[server]\nlisen = []\n[admin]\nlisten = \":9\"\n"})
 	file := filepath.Join(folder, "nano.toml")
 	exit, _, stderr := runNano(t, "check", "-c", file)
 	want := fmt.Sprintf("nano: %s:2:1: [server] lisen: unknown key; did you mean listen?\n"+
-		"nano: %s:4:1: [isolates] idle: not available in this version: it will put an app to sleep that was unused for this long\n", file, file)
+		"nano: %s:3:2: [admin]: not available in this version: it will answer for health, readiness and metrics on an address of its own\n", file, file)
 	if exit != 1 || stderr != want {
 		t.Errorf("exit code %d\ngot  %swant %s", exit, stderr, want)
 	}

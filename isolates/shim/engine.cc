@@ -51,6 +51,8 @@ void Fatal(const char* location, const char* message) {
   abort();
 }
 
+const std::vector<intptr_t>& ExternalReferences() { return external_references; }
+
 v8::Isolate::CreateParams Parameters(const v8::StartupData* blob) {
   v8::Isolate::CreateParams parameters;
   parameters.array_buffer_allocator_shared = array_buffers;
@@ -68,7 +70,8 @@ uint8_t* Output::Reserve(size_t n) {
   if (capacity_ - length_ < n) {
     size_t wanted = capacity_ ? capacity_ * 2 : 2048;
     while (wanted - length_ < n) wanted *= 2;
-    if (limit_ != 0 && n > 2 * limit_ - std::min(2 * limit_, total())) OutOfMemory("a turn's output");
+    if (limit_ != 0 && n > 2 * limit_ - std::min(2 * limit_, total()))
+      OutOfMemory("a turn's output");
     auto* grown = static_cast<uint8_t*>(realloc(data_, wanted));
     if (grown == nullptr) OutOfMemory("a turn's output");
     data_ = grown;
@@ -170,6 +173,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
     external_references.push_back(reinterpret_cast<intptr_t>(kOps[i].callback));
   external_references.push_back(reinterpret_cast<intptr_t>(OnMessage));
   external_references.push_back(reinterpret_cast<intptr_t>(ops::ReadLazyGlobal));
+  external_references.push_back(reinterpret_cast<intptr_t>(ReadTrap));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);

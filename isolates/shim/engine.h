@@ -42,10 +42,10 @@ class Output {
   uint8_t* data_ = nullptr;
   size_t length_ = 0;
   size_t capacity_ = 0;
-  size_t limit_ = 0;           // 0: none
-  size_t finished_ = 0;        // bytes of whole records
-  size_t blocks_ = 0;          // bytes of the blocks of this turn
-  uint8_t* block_ = nullptr;   // of the record that is not finished
+  size_t limit_ = 0;          // 0: none
+  size_t finished_ = 0;       // bytes of whole records
+  size_t blocks_ = 0;         // bytes of the blocks of this turn
+  uint8_t* block_ = nullptr;  // of the record that is not finished
 };
 
 // The first words of an arena are cells for C++ and the function tick of 90_dispatch.js.
@@ -73,7 +73,37 @@ struct Arena {
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
 
+// SourceText is a module's source outside all heaps. Snapshots refer to it by its address's index
+// in the external references of its image.
+class SourceText final : public v8::String::ExternalOneByteStringResource {
+ public:
+  explicit SourceText(nano_bytes text) : text_(text) {}
+  const char* data() const override { return text_.data; }
+  size_t length() const override { return text_.length; }
+
+ protected:
+  void Dispose() override {}  // lives as long as its image
+
+ private:
+  const nano_bytes text_;
+};
+
+// A module of an image.
+struct ModuleSource {
+  std::string name;
+  nano_bytes source;
+  nano_bytes cache;
+  std::unique_ptr<SourceText> external;  // null: the source is short, or not ASCII
+  std::vector<std::pair<std::string, uint32_t>> imports;
+};
+
 }  // namespace nano
+
+struct nano_image {
+  v8::StartupData blob = {nullptr, 0};
+  std::vector<nano::ModuleSource> modules;
+  std::vector<intptr_t> references;  // those of the process, and the external sources
+};
 
 // A realm is one context with what belongs to it: its runtime, its app, its records in. Most
 // isolates have one; with a fresh context for each request they have several.
@@ -90,6 +120,7 @@ struct nano_realm {
   v8::Global<v8::Uint32Array> url_components;
   uint32_t* url_components_data = nullptr;
   nano::Linking* linking = nullptr;  // while the app's modules are linked
+  bool from_snapshot = false;        // the app came with the snapshot, evaluated
 
   // Of is the realm of a context of ours.
   static nano_realm* Of(v8::Local<v8::Context> context) {
@@ -104,6 +135,7 @@ struct nano_isolate {
   v8::Isolate* isolate = nullptr;
   pthread_t owner = pthread_self();
   v8::StartupData snapshot = {};  // V8 refers to it for new contexts
+  bool has_app_snapshot = false;  // and the app is in it
   nano_shared shared = {};
   std::string name = "?";  // of the app, for messages
   size_t heap_limit = 0;   // in bytes, off-heap memory included; 0: none
@@ -113,17 +145,18 @@ struct nano_isolate {
   struct {
     uintptr_t start = 0;
     size_t length = 0;
-  } builtins, code;        // where V8's built-ins and compiled JavaScript lie
+  } builtins, code;  // where V8's built-ins and compiled JavaScript lie
   nano::Scratch scratch;
-  bool unsound = false;    // abandoned in the middle of a collection
-  bool drains = false;     // the last turn was long, see kCellDrain
+  bool unsound = false;          // abandoned in the middle of a collection
+  bool drains = false;           // the last turn was long, see kCellDrain
   nano_input* inputs = nullptr;  // of this turn, as far as they were not taken
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
-  bool has_realms = false;  // more than the main one: code of any may run
+  bool has_realms = false;                       // more than the main one: code of any may run
+  nano_realm dropped{this, NANO_DROPPED_REALM};  // of contexts whose realm has ended
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
 
@@ -205,6 +238,9 @@ char* CopyOut(std::string_view text);
 // Parameters are what all isolates of the process are made with.
 v8::Isolate::CreateParams Parameters(const v8::StartupData* blob);
 
+// ExternalReferences are the addresses that snapshots hold by their index here, ended by a 0.
+const std::vector<intptr_t>& ExternalReferences();
+
 // Deterministic makes this thread's randomness constant while a snapshot is built: the same scripts
 // give the same bytes, and V8 rehashes with a fresh seed when an isolate is restored.
 class Deterministic {
@@ -239,9 +275,33 @@ struct RealmScope {
 // ReserveRealmSlot makes room in a context that goes into a snapshot for the pointer to its realm.
 void ReserveRealmSlot(v8::Isolate* isolate, v8::Local<v8::Context> context);
 
+// AddRealm makes a realm of a context.
+nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
+                     v8::Local<v8::Object> internals, v8::Local<v8::Int32Array> arena);
+
 // RestoreRealm makes a realm of a context of the isolate's snapshot; null: there is none in it.
 nano_realm* RestoreRealm(nano_isolate* self);
-void DropRealm(nano_isolate* self, uint32_t id);
+
+// InstallCallbacks sets what V8 calls of an isolate of ours.
+void InstallCallbacks(nano_isolate* self);
+
+// What Load can do on the way.
+struct LoadOptions {
+  bool use_caches = true;
+  nano_bytes* caches = nullptr;  // filled with a code cache for each module, if not null
+};
+
+// Load links and evaluates the modules of an image and starts the app, without its env. A problem
+// if it does not start. *from_cache: no module was compiled from source.
+bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
+          nano_bytes app_name, const LoadOptions& options, bool* from_cache, std::string* error);
+
+// CallHook calls a hook with one argument, for nothing but its effect.
+bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
+              v8::Local<v8::Value> argument, std::string* error);
+
+// CPU time that an app's top level may take, in nanoseconds.
+constexpr int64_t kStartLimit = 1000000000;
 
 // UrlComponents makes the array that the op urlComponents gives, once for each realm.
 uint32_t* UrlComponents(nano_realm* realm);
@@ -249,6 +309,11 @@ uint32_t* UrlComponents(nano_realm* realm);
 // Hook is a function that the runtime's scripts have put on internals.
 v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> context,
                                   std::string_view name);
+
+// ---- snapshot.cc ----
+
+// ReadTrap is the getter of a global that a builder's isolate does not have.
+void ReadTrap(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>& info);
 
 // ---- turn.cc ----
 

@@ -118,8 +118,8 @@ class Allocator final : public v8::ArrayBuffer::Allocator {
   std::unique_ptr<v8::PageAllocator> pages_;
 };
 
-// Scratch is memory that an op uses while it runs, up to the limit of the isolate, and that is freed
-// with the isolate if the op is abandoned.
+// Scratch is memory that an op uses while it runs, up to the limit of the isolate, and that is
+// freed with the isolate if the op is abandoned.
 class Scratch {
  public:
   ~Scratch();
@@ -143,13 +143,12 @@ void CheckMemory(nano_isolate* self);
 
 // A Meter counts an isolate's CPU time and knows what it may use. Times are in nanoseconds.
 struct Meter {
-  int64_t limit = 0;        // of a request, 0: none
-  int64_t scope_limit = 0;  // of what a WatchScope covers
-  int64_t began = 0;        // CLOCK_MONOTONIC when the scope began
-  int64_t total = 0;        // CPU time of all scopes
-  std::atomic<int64_t> pending{0};    // CPU time that no request was charged for so far
-  std::atomic<bool> asked{false};     // V8 was asked to call OnTick
-  std::atomic<uint32_t> force{0};     // what the watchdog may do, see watchdog.cc
+  int64_t limit = 0;                // of a request, 0: none
+  int64_t scope_limit = 0;          // of what a WatchScope covers
+  int64_t began = 0;                // CLOCK_MONOTONIC when the scope began
+  std::atomic<int64_t> pending{0};  // CPU time that no request was charged for so far
+  std::atomic<bool> asked{false};   // V8 was asked to call OnTick
+  std::atomic<uint32_t> force{0};   // what the watchdog may do, see watchdog.cc
   std::atomic<bool> collecting{false};
   uint32_t collections = 0;  // full ones
   int64_t background = 0;    // CPU time that belongs to no request, a bucket that drains

@@ -101,8 +101,7 @@ bool IsDead(const nano_isolate* self) {
 }
 
 void AbandonIfForced(nano_isolate* self) {
-  if (self->meter.force.load(std::memory_order_relaxed) != 0 && InIsolate() &&
-      rescue->self == self)
+  if (self->meter.force.load(std::memory_order_relaxed) != 0 && InIsolate() && rescue->self == self)
     GoBack();
 }
 
@@ -318,7 +317,8 @@ void* Scratch::Grow(void* old, size_t length, size_t limit) {
   if (limit != 0 && (length > limit || others > limit - length)) return nullptr;
   void* grown = realloc(old, length);
   if (grown == nullptr) return nullptr;
-  if (old != nullptr) std::erase_if(pieces_, [=](const Piece& piece) { return piece.memory == old; });
+  if (old != nullptr)
+    std::erase_if(pieces_, [=](const Piece& piece) { return piece.memory == old; });
   pieces_.push_back({grown, length});
   return grown;
 }

@@ -1,4 +1,5 @@
 // Isolates and realms from restore to disposal, and loading apps into them.
+#include <cstdlib>
 #include <cstring>
 
 #include "engine.h"
@@ -7,11 +8,13 @@ namespace nano {
 
 // Linking is the state of an app's modules while they are linked and evaluated.
 struct Linking {
-  const nano_module* graph;
-  v8::LocalVector<v8::Module> modules;  // in the order of the graph
+  const nano_image& image;
+  v8::LocalVector<v8::Module> modules;  // in the order of the image
 };
 
 namespace {
+
+constexpr char kEndedAtStart[] = "terminated: a limit was reached while the app started";
 
 // OnImportMeta gives import.meta its url. The code that asks is the module's own, and modules that
 // came with a snapshot are known by no list: the name is taken from the stack.
@@ -38,19 +41,35 @@ v8::MaybeLocal<v8::Promise> OnDynamicImport(v8::Local<v8::Context> context, v8::
   return resolver->GetPromise();
 }
 
-// CPU time that an app's top level may take.
-constexpr int64_t kStartLimitMilliseconds = 1000;
+// Sources that are shorter live in the heap, and in the snapshot.
+constexpr size_t kExternalSourceBytesMin = 1024;
 
 v8::ScriptOrigin ModuleOrigin(v8::Local<v8::String> name) {
   return v8::ScriptOrigin(name, 0, 0, false, -1, v8::Local<v8::Value>(), false, false, true);
 }
 
-v8::MaybeLocal<v8::Module> CompileModule(v8::Isolate* isolate, nano_bytes name, nano_bytes source) {
+// CompileModule compiles from the code cache if that is wanted and V8 accepts it.
+v8::MaybeLocal<v8::Module> CompileModule(v8::Isolate* isolate, const ModuleSource& module,
+                                         bool use_cache, bool* from_cache) {
+  nano_bytes name{module.name.data(), module.name.size()};
   v8::Local<v8::String> name_string, source_string;
-  if (!Utf8(isolate, name).ToLocal(&name_string) || !Utf8(isolate, source).ToLocal(&source_string))
-    return {};
-  v8::ScriptCompiler::Source compiled(source_string, ModuleOrigin(name_string));
-  return v8::ScriptCompiler::CompileModule(isolate, &compiled);
+  *from_cache = false;
+  if (!Utf8(isolate, name).ToLocal(&name_string)) return {};
+  v8::MaybeLocal<v8::String> text =
+      module.external ? v8::String::NewExternalOneByte(isolate, module.external.get())
+                      : Utf8(isolate, module.source);
+  if (!text.ToLocal(&source_string)) return {};
+  if (!use_cache || module.cache.length == 0) {
+    v8::ScriptCompiler::Source source(source_string, ModuleOrigin(name_string));
+    return v8::ScriptCompiler::CompileModule(isolate, &source);
+  }
+  auto* cache = new v8::ScriptCompiler::CachedData(
+      reinterpret_cast<const uint8_t*>(module.cache.data), static_cast<int>(module.cache.length));
+  v8::ScriptCompiler::Source source(source_string, ModuleOrigin(name_string), cache);  // owns it
+  v8::MaybeLocal<v8::Module> compiled =
+      v8::ScriptCompiler::CompileModule(isolate, &source, v8::ScriptCompiler::kConsumeCodeCache);
+  *from_cache = !cache->rejected;
+  return compiled;
 }
 
 v8::MaybeLocal<v8::Module> ResolveImport(v8::Local<v8::Context> context,
@@ -62,28 +81,43 @@ v8::MaybeLocal<v8::Module> ResolveImport(v8::Local<v8::Context> context,
   std::string_view wanted_view(*wanted, wanted.length());
   for (size_t i = 0; i < linking.modules.size(); i++) {
     if (linking.modules[i] != referrer) continue;
-    const nano_module& module = linking.graph[i];
-    for (size_t k = 0; k < module.import_count; k++) {
-      const nano_bytes& name = module.import_names[k];
-      if (std::string_view(name.data, name.length) == wanted_view)
-        return linking.modules[module.import_targets[k]];
-    }
+    for (const auto& [name, target] : linking.image.modules[i].imports)
+      if (name == wanted_view) return linking.modules[target];
   }
   isolate->ThrowException(v8::Exception::Error(
       v8::String::Concat(isolate, OneByte(isolate, "module was not resolved: "), specifier)));
   return {};
 }
 
+// WaitsFor says which top-level await never ends.
+std::string WaitsFor(v8::Isolate* isolate, v8::Local<v8::Context> context, const Linking& linking,
+                     v8::Local<v8::Module> main) {
+  std::string place = linking.image.modules[0].name;
+  auto [modules, messages] = main->GetStalledTopLevelAwaitMessages(isolate);
+  if (!messages.empty()) {
+    v8::String::Utf8Value file(isolate, messages[0]->GetScriptResourceName());
+    if (*file != nullptr)
+      place = std::string(*file, file.length()) + ":" +
+              std::to_string(messages[0]->GetLineNumber(context).FromMaybe(0)) + ":" +
+              std::to_string(messages[0]->GetStartColumn(context).FromMaybe(-1) + 1);
+  }
+  return place +
+         ": top-level await waits for something that cannot happen before the app has started";
+}
+
 bool LinkAndEvaluate(nano_realm* realm, v8::Local<v8::Context> context, Linking& linking,
-                     size_t count, std::string* error) {
+                     bool use_caches, bool* from_cache, std::string* error) {
   v8::Isolate* isolate = realm->owner->isolate;
   v8::TryCatch caught(isolate);
-  for (size_t i = 0; i < count; i++) {
+  *from_cache = true;
+  for (const ModuleSource& source : linking.image.modules) {
     v8::Local<v8::Module> module;
-    if (!CompileModule(isolate, linking.graph[i].name, linking.graph[i].source).ToLocal(&module)) {
+    bool cached;
+    if (!CompileModule(isolate, source, use_caches, &cached).ToLocal(&module)) {
       *error = Describe(isolate, context, caught);
       return false;
     }
+    if (!cached) *from_cache = false;
     linking.modules.push_back(module);
   }
   v8::Local<v8::Module> main = linking.modules[0];
@@ -96,8 +130,7 @@ bool LinkAndEvaluate(nano_realm* realm, v8::Local<v8::Context> context, Linking&
   isolate->PerformMicrotaskCheckpoint();
   auto promise = result.As<v8::Promise>();
   if (promise->State() == v8::Promise::kPending) {
-    *error = std::string(linking.graph[0].name.data, linking.graph[0].name.length) +
-             ": top-level await waits for something that cannot happen before the app has started";
+    *error = WaitsFor(isolate, context, linking, main);
     return false;
   }
   if (promise->State() == v8::Promise::kRejected) {
@@ -110,31 +143,32 @@ bool LinkAndEvaluate(nano_realm* realm, v8::Local<v8::Context> context, Linking&
 }
 
 bool CallStart(nano_realm* realm, v8::Local<v8::Context> context, v8::Local<v8::Module> main,
-               nano_bytes app_name, nano_bytes env_json, std::string* error) {
+               nano_bytes app_name, std::string* error) {
   v8::Isolate* isolate = realm->owner->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Function> start;
-  v8::Local<v8::String> name, env;
-  if (!Hook(realm, context, "start").ToLocal(&start) || !Utf8(isolate, app_name).ToLocal(&name) ||
-      !Utf8(isolate, env_json).ToLocal(&env)) {
+  v8::Local<v8::String> name;
+  if (!Hook(realm, context, "start").ToLocal(&start) || !Utf8(isolate, app_name).ToLocal(&name)) {
     *error = "the runtime has no start hook";
     return false;
   }
-  v8::Local<v8::Value> arguments[] = {main->GetModuleNamespace(), env, name};
-  if (start->Call(context, v8::Undefined(isolate), 3, arguments).IsEmpty()) {
+  v8::Local<v8::Value> arguments[] = {main->GetModuleNamespace(), name};
+  if (start->Call(context, v8::Undefined(isolate), 2, arguments).IsEmpty()) {
     *error = Describe(isolate, context, caught);
     return false;
   }
   return true;
 }
 
-void SetStarting(nano_realm* realm, v8::Local<v8::Context> context, bool starting) {
-  v8::Isolate* isolate = realm->owner->isolate;
-  v8::Local<v8::Function> hook;
-  v8::Local<v8::Value> argument = v8::Boolean::New(isolate, starting);
-  v8::TryCatch caught(isolate);
-  if (Hook(realm, context, "setStarting").ToLocal(&hook))
-    (void)hook->Call(context, v8::Undefined(isolate), 1, &argument);
+// MakeCaches fills in what the modules have compiled so far, functions that ran included.
+void MakeCaches(const Linking& linking, nano_bytes* caches) {
+  for (size_t i = 0; i < linking.modules.size(); i++) {
+    std::unique_ptr<v8::ScriptCompiler::CachedData> data(
+        v8::ScriptCompiler::CreateCodeCache(linking.modules[i]->GetUnboundModuleScript()));
+    if (data == nullptr) continue;
+    std::string_view bytes(reinterpret_cast<const char*>(data->data), data->length);
+    caches[i] = {CopyOut(bytes), bytes.size()};
+  }
 }
 
 }  // namespace
@@ -147,6 +181,7 @@ v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> cont
                                   std::string_view name) {
   v8::Local<v8::Value> hook;
   v8::Isolate* isolate = realm->owner->isolate;
+  if (realm->internals.IsEmpty()) return {};  // the realm was dropped
   if (!realm->internals.Get(isolate)->Get(context, OneByte(isolate, name)).ToLocal(&hook) ||
       !hook->IsFunction())
     return {};
@@ -164,6 +199,27 @@ uint32_t* UrlComponents(nano_realm* realm) {
   return realm->url_components_data;
 }
 
+nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
+                     v8::Local<v8::Object> internals, v8::Local<v8::Int32Array> arena) {
+  v8::Isolate* isolate = self->isolate;
+  v8::Local<v8::Value> tick;
+  if (!internals->Get(context, OneByte(isolate, "tick")).ToLocal(&tick) || !tick->IsFunction())
+    return nullptr;
+  size_t id = 0;
+  while (id < self->realms.size() && self->realms[id]) id++;
+  if (id == self->realms.size()) self->realms.emplace_back();
+  self->realms[id] = std::make_unique<nano_realm>(self, static_cast<uint32_t>(id));
+  nano_realm* realm = self->realms[id].get();
+  context->SetAlignedPointerInEmbedderData(nano_realm::kSlot, realm);
+  realm->context.Reset(isolate, context);
+  realm->internals.Reset(isolate, internals);
+  realm->arena.Use(isolate, arena);
+  realm->arena.fresh = true;
+  realm->tick.Reset(isolate, tick.As<v8::Function>());
+  if (id > 0) self->has_realms = true;
+  return realm;
+}
+
 nano_realm* RestoreRealm(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   v8::Isolate::Scope scope(isolate);
@@ -172,41 +228,92 @@ nano_realm* RestoreRealm(nano_isolate* self) {
   v8::Local<v8::Object> internals;
   v8::Local<v8::Int32Array> words;
   v8::Local<v8::Uint32Array> components;
-  v8::Local<v8::Value> tick;
   if (!v8::Context::FromSnapshot(isolate, 0).ToLocal(&context) ||
       !context->GetDataFromSnapshotOnce<v8::Object>(kInternals).ToLocal(&internals) ||
-      !context->GetDataFromSnapshotOnce<v8::Int32Array>(kFirstArena).ToLocal(&words) ||
-      !internals->Get(context, OneByte(isolate, "tick")).ToLocal(&tick) || !tick->IsFunction())
+      !context->GetDataFromSnapshotOnce<v8::Int32Array>(kFirstArena).ToLocal(&words))
     return nullptr;
-  size_t id = 0;
-  while (id < self->realms.size() && self->realms[id]) id++;
-  if (id == self->realms.size()) self->realms.emplace_back();
-  auto realm = std::make_unique<nano_realm>(self, static_cast<uint32_t>(id));
-  context->SetAlignedPointerInEmbedderData(nano_realm::kSlot, realm.get());
-  realm->context.Reset(isolate, context);
-  realm->internals.Reset(isolate, internals);
-  realm->arena.Use(isolate, words);
-  realm->arena.fresh = true;
-  realm->tick.Reset(isolate, tick.As<v8::Function>());
+  nano_realm* realm = AddRealm(self, context, internals, words);
+  if (realm == nullptr) return nullptr;
+  realm->from_snapshot = self->has_app_snapshot;
   if (context->GetDataFromSnapshotOnce<v8::Uint32Array>(kUrlComponents).ToLocal(&components)) {
     realm->url_components.Reset(isolate, components);
     realm->url_components_data = static_cast<uint32_t*>(components->Buffer()->Data());
   }
-  if (id > 0) self->has_realms = true;
-  self->realms[id] = std::move(realm);
-  return self->realms[id].get();
+  return realm;
 }
 
-void DropRealm(nano_isolate* self, uint32_t id) { self->realms[id].reset(); }
+void InstallCallbacks(nano_isolate* self) {
+  v8::Isolate* isolate = self->isolate;
+  isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
+  isolate->SetPromiseRejectCallback(OnPromiseReject);
+  isolate->SetHostInitializeImportMetaObjectCallback(OnImportMeta);
+  isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
+  isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);
+}
+
+bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
+              v8::Local<v8::Value> argument, std::string* error) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  v8::TryCatch caught(isolate);
+  v8::Local<v8::Function> hook;
+  if (Hook(realm, context, name).ToLocal(&hook) &&
+      !hook->Call(context, v8::Undefined(isolate), 1, &argument).IsEmpty())
+    return true;
+  if (error != nullptr) *error = Describe(isolate, context, caught);
+  return false;
+}
+
+bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
+          nano_bytes app_name, const LoadOptions& options, bool* from_cache, std::string* error) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  Linking linking{image, v8::LocalVector<v8::Module>(isolate)};
+  realm->linking = &linking;
+  CallHook(realm, context, "setStarting", v8::True(isolate), nullptr);
+  bool loaded = LinkAndEvaluate(realm, context, linking, options.use_caches, from_cache, error) &&
+                CallStart(realm, context, linking.modules[0], app_name, error);
+  CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
+  realm->linking = nullptr;
+  if (loaded && options.caches != nullptr) MakeCaches(linking, options.caches);
+  return loaded;
+}
 
 }  // namespace nano
 
 using namespace nano;
 
-nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int64_t cpu_limit_ms,
-                               char** error) {
+nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t count) {
+  auto* image = new nano_image;
+  image->blob = {blob.data, static_cast<int>(blob.length)};
+  image->references = ExternalReferences();
+  image->references.pop_back();
+  image->modules.reserve(count);
+  for (size_t i = 0; i < count; i++) {
+    const nano_module& module = modules[i];
+    ModuleSource& source = image->modules.emplace_back();
+    source.name = std::string(module.name.data, module.name.length);
+    source.source = module.source;
+    source.cache = module.cache;
+    for (size_t k = 0; k < module.import_count; k++)
+      source.imports.emplace_back(
+          std::string(module.import_names[k].data, module.import_names[k].length),
+          module.import_targets[k]);
+    if (module.ascii == 0 || module.source.length < kExternalSourceBytesMin) continue;
+    source.external = std::make_unique<SourceText>(module.source);
+    image->references.push_back(reinterpret_cast<intptr_t>(source.external.get()));
+  }
+  image->references.push_back(0);
+  return image;
+}
+
+void nano_image_free(nano_image* image) { delete image; }
+
+nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image, int wake,
+                               size_t heap_limit, int64_t cpu_limit_ms, char** error) {
   auto* self = new nano_isolate;
-  self->snapshot = {blob.data, static_cast<int>(blob.length)};
+  self->has_app_snapshot = image != nullptr && image->blob.data != nullptr;
+  self->snapshot = self->has_app_snapshot
+                       ? image->blob
+                       : v8::StartupData{runtime_blob.data, static_cast<int>(runtime_blob.length)};
   if (!self->snapshot.IsValid()) {
     *error = CopyOut("the snapshot was built by another version of V8 or with other flags");
     delete self;
@@ -221,15 +328,11 @@ nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int
   isolate->SetData(0, self);
   v8::Isolate::CreateParams parameters = Parameters(&self->snapshot);
   parameters.array_buffer_allocator_shared = self->allocator;
+  if (self->has_app_snapshot) parameters.external_references = image->references.data();
   if (heap_limit > 0) parameters.constraints.set_max_old_generation_size_in_bytes(heap_limit);
   v8::Isolate::Initialize(isolate, parameters);
-  isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
-  isolate->SetPromiseRejectCallback(OnPromiseReject);
-  isolate->SetHostInitializeImportMetaObjectCallback(OnImportMeta);
-  isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
-  isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);
+  InstallCallbacks(self);
   WatchLimits(self);
-
   if (RestoreRealm(self) == nullptr) {
     *error = CopyOut("the snapshot has no runtime in it");
     nano_isolate_dispose(self);
@@ -245,6 +348,7 @@ void nano_isolate_dispose(nano_isolate* self) {
   self->reporting.clear();
   self->realms.clear();
   self->allocator->Detach();
+  self->dropped.url_components.Reset();
   isolate->Dispose();
   DetachTasks(isolate);
   delete self;
@@ -258,7 +362,9 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   v8::Isolate* isolate = self->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Module> module;
-  if (!CompileModule(isolate, name, source).ToLocal(&module)) {
+  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, {}};
+  bool from_cache;
+  if (!CompileModule(isolate, text, false, &from_cache).ToLocal(&module)) {
     *error = CopyOut(Describe(isolate, scope.context, caught));
     return -1;
   }
@@ -276,26 +382,52 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   return 0;
 }
 
-int nano_isolate_load(nano_isolate* self, const nano_module* modules, size_t count,
-                      nano_bytes app_name, nano_bytes env_json, char** error) {
-  nano_realm* realm = self->main();
+int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
+                       nano_bytes app_name, nano_bytes env_json, int* from_cache,
+                       nano_bytes** caches, char** error) {
+  nano_realm* realm = self->realms[id].get();
   self->name.assign(app_name.data, app_name.length);
-  std::string problem = "terminated: a limit was reached while the app started";
-  bool loaded = false;
-  WatchScope watch(self, kStartLimitMilliseconds * 1000000);
+  std::string problem = kEndedAtStart;
+  LoadOptions options;
+  bool cached = false, started = false;
+  if (caches != nullptr)
+    *caches = options.caches =
+        static_cast<nano_bytes*>(calloc(image->modules.size(), sizeof(nano_bytes)));
+  WatchScope watch(self, kStartLimit);
   Survive(self, [&] {
     RealmScope scope(realm);
-    Linking linking{modules, v8::LocalVector<v8::Module>(self->isolate)};
-    realm->linking = &linking;
-    SetStarting(realm, scope.context, true);
-    loaded = LinkAndEvaluate(realm, scope.context, linking, count, &problem) &&
-             CallStart(realm, scope.context, linking.modules[0], app_name, env_json, &problem);
-    SetStarting(realm, scope.context, false);
+    started = realm->from_snapshot ||
+              Load(realm, scope.context, *image, app_name, options, &cached, &problem);
+    v8::Local<v8::String> env;
+    if (started && Utf8(self->isolate, env_json).ToLocal(&env))
+      started = CallHook(realm, scope.context, "resume", env, &problem);
   });
-  realm->linking = nullptr;
-  loaded = loaded && !IsDead(self);
-  if (!loaded) *error = CopyOut(problem);
-  return loaded ? 0 : -1;
+  *from_cache = cached;
+  if (started && !IsDead(self)) return 0;
+  *error = CopyOut(started ? kEndedAtStart : problem);
+  return -1;
+}
+
+void nano_isolate_limit(nano_isolate* self, int64_t cpu_limit_ms) {
+  self->meter.limit = cpu_limit_ms * 1000000;
+}
+
+int64_t nano_realm_new(nano_isolate* self, char** error) {
+  nano_realm* realm = nullptr;
+  Survive(self, [&] { realm = RestoreRealm(self); });
+  if (realm != nullptr && !IsDead(self)) return realm->id;
+  *error = CopyOut("no context of the snapshot can be restored");
+  return -1;
+}
+
+void nano_realm_drop(nano_isolate* self, uint32_t id) {
+  v8::Isolate::Scope scope(self->isolate);
+  v8::HandleScope handles(self->isolate);
+  // Code of the context may still run: when V8 ends a task of it, or in a finalizer.
+  self->realms[id]
+      ->context.Get(self->isolate)
+      ->SetAlignedPointerInEmbedderData(nano_realm::kSlot, &self->dropped);
+  self->realms[id].reset();
 }
 
 uint8_t* nano_isolate_arena(nano_isolate* self, uint32_t id, size_t need, size_t* capacity) {
@@ -331,15 +463,19 @@ void nano_isolate_memory(nano_isolate* self, nano_memory* out) {
   out->malloced = heap.malloced_memory();
 }
 
+size_t nano_isolate_spaces(nano_isolate* self, nano_space* out, size_t most) {
+  size_t count = std::min(most, self->isolate->NumberOfHeapSpaces());
+  for (size_t i = 0; i < count; i++) {
+    v8::HeapSpaceStatistics space;
+    self->isolate->GetHeapSpaceStatistics(&space, i);
+    out[i] = {space.space_used_size(), space.physical_space_size()};
+  }
+  return count;
+}
+
 void nano_isolate_collect(nano_isolate* self) {
   Survive(self, [=] {
     v8::Isolate::Scope scope(self->isolate);
     self->isolate->LowMemoryNotification();
   });
-}
-
-int nano_context_new(nano_isolate* self) {
-  v8::Isolate::Scope scope(self->isolate);
-  v8::HandleScope handles(self->isolate);
-  return v8::Context::FromSnapshot(self->isolate, 0).IsEmpty() ? -1 : 0;
 }

@@ -247,8 +247,7 @@ void log(Info info) {
   if (self->out.logged > kLogBytes)
     text = OneByte(isolate, "too much for the log at once: this line and the next ones are lost");
   int32_t request = info[1].As<v8::Int32>()->Value();
-  Writer writer(self, NANO_LOG,
-                request < 0 ? 0 : static_cast<uint32_t>(request));
+  Writer writer(self, NANO_LOG, request < 0 ? 0 : static_cast<uint32_t>(request));
   writer.record()->status = request < 0 ? 0 : 1;
   writer.record()->flags = static_cast<uint8_t>(Unsigned(info[0]));
   writer.Body(isolate, text);

@@ -43,10 +43,13 @@ type Import struct {
 	Target int
 }
 
-// Module is an ES module with its imports resolved.
+// Module is an ES module with its imports resolved. Cache is V8's code cache of it, or nil. ASCII
+// says that all bytes of Source are below 128.
 type Module struct {
 	Name, Source string
 	Imports      []Import
+	Cache        []byte
+	ASCII        bool
 }
 
 // Shared are the cells that V8's threads and Go read without a call; see nano_shared in shim.h.
@@ -54,6 +57,7 @@ type Shared struct {
 	Tasks      uint32
 	Dead       uint32
 	TaskTimeNS int64
+	CPUNS      int64
 }
 
 // Causes of death in Shared.Dead.
@@ -189,15 +193,113 @@ func WatchThread() error {
 	return nil
 }
 
-// NewIsolate restores an isolate. wake is an eventfd or -1; heapLimit in bytes and cpuLimit, per
-// record of a turn, may be 0 for none.
-func NewIsolate(blob *Blob, wake int, heapLimit uint64, cpuLimit time.Duration) (Isolate, error) {
+// Image is what isolates of an app are started from; see nano_image_new in shim.h.
+type Image struct{ pointer *C.nano_image }
+
+// NewImage makes an image of modules, the first being the main one, and the app's snapshot, or nil.
+// Sources, caches and the snapshot lie in memory that Go does not manage, and must outlive the image.
+func NewImage(snapshot []byte, modules []Module) Image {
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	list := make([]C.nano_module, len(modules))
+	for k, module := range modules {
+		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache)}
+		if module.ASCII {
+			list[k].ascii = 1
+		}
+		if len(module.Imports) == 0 {
+			continue
+		}
+		names := make([]C.nano_bytes, len(module.Imports))
+		targets := make([]C.uint32_t, len(module.Imports))
+		for n, imported := range module.Imports {
+			names[n] = pin(&pinner, imported.Name)
+			targets[n] = C.uint32_t(imported.Target)
+		}
+		pinner.Pin(&names[0])
+		pinner.Pin(&targets[0])
+		list[k].import_names, list[k].import_targets = &names[0], &targets[0]
+		list[k].import_count = C.size_t(len(names))
+	}
+	return Image{C.nano_image_new(view(snapshot), &list[0], C.size_t(len(list)))}
+}
+
+// Free gives the image back. No isolate of it may live.
+func (i Image) Free() { C.nano_image_free(i.pointer) }
+
+func view(data []byte) C.nano_bytes {
+	return C.nano_bytes{data: (*C.char)(unsafe.Pointer(unsafe.SliceData(data))), length: C.size_t(len(data))}
+}
+
+// Built is what SnapshotApp has made: a snapshot, or the reason why there is none.
+type Built struct {
+	Snapshot   []byte // nil: none
+	Reason     string
+	WarmUpNote string // why the app could not be warmed up, if that was wished
+}
+
+// SnapshotApp evaluates an app and makes a snapshot of it. request is the record of a request to warm
+// it up with, or nil. An error: it does not start. V8 may end the process.
+func SnapshotApp(blob *Blob, image Image, name string, request []byte) (Built, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var built C.nano_built
 	var problem *C.char
-	pointer := C.nano_isolate_new(blob.bytes, C.int(wake), C.size_t(heapLimit), C.int64_t(cpuLimit.Milliseconds()), &problem)
+	if C.nano_snapshot_app(blob.bytes, image.pointer, cBytes(name), view(request), &built, &problem) != 0 {
+		return Built{}, takeError(problem)
+	}
+	return Built{Snapshot: takeBytes(built.blob), Reason: takeText(built.reason), WarmUpNote: takeText(built.warmup_note)}, nil
+}
+
+// Diagnose starts an app and names what a snapshot of it could not hold; "": nothing is known.
+func Diagnose(blob *Blob, image Image, name string) string {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return takeText(C.nano_diagnose(blob.bytes, image.pointer, cBytes(name)))
+}
+
+// takeBytes copies what C allocated, and frees that.
+func takeBytes(bytes C.nano_bytes) []byte {
+	if bytes.data == nil {
+		return nil
+	}
+	defer C.nano_free(unsafe.Pointer(bytes.data))
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(bytes.data)), bytes.length)...)
+}
+
+func takeText(text *C.char) string {
+	if text == nil {
+		return ""
+	}
+	defer C.nano_free(unsafe.Pointer(text))
+	return C.GoString(text)
+}
+
+// IsolateOptions are those of nano_isolate_new in shim.h.
+type IsolateOptions struct {
+	Wake      int           // an eventfd, or -1
+	HeapLimit uint64        // in bytes; 0: V8's default
+	CPULimit  time.Duration // per record of a turn; 0: none
+}
+
+// NewIsolate restores an isolate from the snapshot of an image, or from the runtime's if that has
+// none or is zero.
+func NewIsolate(blob *Blob, image Image, options IsolateOptions) (Isolate, error) {
+	var problem *C.char
+	pointer := C.nano_isolate_new(blob.bytes, image.pointer, C.int(options.Wake), C.size_t(options.HeapLimit),
+		C.int64_t(options.CPULimit.Milliseconds()), &problem)
 	if pointer == nil {
 		return Isolate{}, takeError(problem)
 	}
 	return Isolate{pointer, (*Shared)(unsafe.Pointer(C.nano_isolate_shared(pointer)))}, nil
+}
+
+// IsZero reports that there is no isolate.
+func (i Isolate) IsZero() bool { return i.pointer == nil }
+
+// Limit sets the CPU limit, per record of a turn.
+func (i Isolate) Limit(cpu time.Duration) {
+	C.nano_isolate_limit(i.pointer, C.int64_t(cpu.Milliseconds()))
 }
 
 // Dispose ends the isolate.
@@ -213,33 +315,50 @@ func (i Isolate) Imports(name, source string) (string, error) {
 	return C.GoString(out), nil
 }
 
-// Load links and evaluates modules, the first being the main one, and starts the app.
-func (i Isolate) Load(modules []Module, appName, envJSON string) error {
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
-	list := make([]C.nano_module, len(modules))
-	for k, module := range modules {
-		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: pin(&pinner, module.Source)}
-		if len(module.Imports) == 0 {
-			continue
-		}
-		names := make([]C.nano_bytes, len(module.Imports))
-		targets := make([]C.uint32_t, len(module.Imports))
-		for n, imported := range module.Imports {
-			names[n] = pin(&pinner, imported.Name)
-			targets[n] = C.uint32_t(imported.Target)
-		}
-		pinner.Pin(&names[0])
-		pinner.Pin(&targets[0])
-		list[k].import_names, list[k].import_targets = &names[0], &targets[0]
-		list[k].import_count = C.size_t(len(names))
-	}
+// Start starts the app of an image in a realm; see nano_isolate_start in shim.h. fromCache: nothing
+// was compiled from source.
+func (i Isolate) Start(realm uint32, image Image, appName, envJSON string) (fromCache bool, err error) {
+	var cached C.int
 	var problem *C.char
-	if C.nano_isolate_load(i.pointer, &list[0], C.size_t(len(list)), cBytes(appName), cBytes(envJSON), &problem) != 0 {
-		return takeError(problem)
+	if C.nano_isolate_start(i.pointer, C.uint32_t(realm), image.pointer, cBytes(appName), cBytes(envJSON), &cached, nil, &problem) != 0 {
+		return false, takeError(problem)
 	}
-	return nil
+	return cached != 0, nil
 }
+
+// StartForCaches starts the app of an image of `modules` modules and makes their code caches, nil
+// where V8 gives none.
+func (i Isolate) StartForCaches(image Image, modules int, appName, envJSON string) ([][]byte, error) {
+	var cached C.int
+	var problem *C.char
+	var list *C.nano_bytes
+	failed := C.nano_isolate_start(i.pointer, 0, image.pointer, cBytes(appName), cBytes(envJSON), &cached, &list, &problem) != 0
+	defer C.nano_free(unsafe.Pointer(list))
+	if failed {
+		return nil, takeError(problem)
+	}
+	caches := make([][]byte, modules)
+	for k, bytes := range unsafe.Slice(list, modules) {
+		caches[k] = takeBytes(bytes)
+	}
+	return caches, nil
+}
+
+// NewRealm restores one more context of the isolate's snapshot.
+func (i Isolate) NewRealm() (realm uint32, err error) {
+	var problem *C.char
+	id := C.nano_realm_new(i.pointer, &problem)
+	if id < 0 {
+		return 0, takeError(problem)
+	}
+	return uint32(id), nil
+}
+
+// DropRealm ends a realm.
+func (i Isolate) DropRealm(realm uint32) { C.nano_realm_drop(i.pointer, C.uint32_t(realm)) }
+
+// DroppedRealm is that of records which the code of a dropped realm still wrote.
+const DroppedRealm = 1<<32 - 1
 
 // Arena gives memory for at least need bytes of records into a realm; nil when there is none.
 func (i Isolate) Arena(realm uint32, need int) []byte {
@@ -266,14 +385,24 @@ func (i Isolate) Memory() Memory {
 		uint64(memory.external), uint64(memory.malloced)}
 }
 
+// Space is one of V8's heap spaces, in bytes.
+type Space struct{ Used, Committed uint64 }
+
+var _ [unsafe.Sizeof(Space{})]byte = [unsafe.Sizeof(C.nano_space{})]byte{}
+
+// Spaces measures V8's heap spaces, in V8's order, and returns how many it knows.
+func (i Isolate) Spaces(spaces []Space) int {
+	return int(C.nano_isolate_spaces(i.pointer, (*C.nano_space)(unsafe.Pointer(unsafe.SliceData(spaces))), C.size_t(len(spaces))))
+}
+
 // Collect runs a full garbage collection and gives memory back.
 func (i Isolate) Collect() { C.nano_isolate_collect(i.pointer) }
-
-// NewContext restores one more context and drops it, for measurements.
-func (i Isolate) NewContext() bool { return C.nano_context_new(i.pointer) == 0 }
 
 // Terminate ends what runs in the isolate; from any thread, while the isolate lives.
 func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C.int(death)) }
 
 // Free gives back what the shim allocated, such as a block.
 func Free(memory unsafe.Pointer) { C.nano_free(memory) }
+
+// StringView is data as a string, which is valid for as long as data is, and must not change.
+func StringView(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }

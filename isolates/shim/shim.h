@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 typedef struct nano_isolate nano_isolate;
+typedef struct nano_image nano_image;
 
 typedef struct {
   const char* data;
@@ -32,6 +33,8 @@ typedef struct {
 typedef struct {
   nano_bytes name;
   nano_bytes source;  // UTF-8
+  nano_bytes cache;   // V8's code cache of it, or empty
+  int ascii;          // all bytes of source are below 128
   const nano_bytes* import_names;
   const uint32_t* import_targets;
   size_t import_count;
@@ -42,6 +45,7 @@ typedef struct {
   uint32_t tasks;        // 1: foreground tasks are due, give the isolate a turn
   uint32_t dead;         // an enum nano_death: the isolate must be disposed of
   int64_t task_time_ns;  // CLOCK_MONOTONIC time of the next delayed task, or 0
+  int64_t cpu_ns;        // CPU time of all turns; of the isolate's thread
 } nano_shared;
 
 enum nano_death { NANO_ALIVE = 0, NANO_DEAD_MEMORY = 1, NANO_DEAD_CPU = 2 };
@@ -92,6 +96,10 @@ typedef struct {
   uint64_t heap_used, heap_total, heap_physical, external, malloced;
 } nano_memory;
 
+typedef struct {
+  uint64_t used, committed;
+} nano_space;
+
 // nano_start brings V8 up, once per process, and seals the read-only heap with a plain isolate.
 // op_names: the op table, one name a line, checked against the one compiled in. NULL, or why not.
 const char* nano_start(const nano_script* scripts, size_t count, nano_bytes op_names,
@@ -106,12 +114,35 @@ uint32_t nano_version_tag(void);
 // *error.
 int nano_snapshot(nano_bytes* blob, char** error);
 
-// nano_isolate_new restores an isolate from a runtime snapshot, which must outlive it. wake is an
-// eventfd to write to when another thread posts a task, or -1. heap_limit is in bytes, 0: none.
-// cpu_limit_ms is per record of a turn, 0: none; it holds on threads that called nano_watch_thread.
-// NULL and *error when V8 refuses the blob.
-nano_isolate* nano_isolate_new(nano_bytes blob, int wake, size_t heap_limit, int64_t cpu_limit_ms,
-                               char** error);
+// nano_image_new makes what isolates of an app are started from. Of modules, the sources and caches
+// are referred to, not copied: they and the blob must outlive the image, and the image its
+// isolates. blob is the app's snapshot, or empty. Isolates of any thread may share an image.
+nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t count);
+void nano_image_free(nano_image*);
+
+// What nano_snapshot_app has built.
+typedef struct {
+  nano_bytes blob;    // empty: the app cannot be snapshotted
+  char* reason;       // why it cannot, "file:line:column: what" if the place is known, or NULL
+  char* warmup_note;  // why the snapshot was built without the warm-up request, or NULL
+} nano_built;
+
+// nano_snapshot_app evaluates an app on top of the runtime snapshot and builds its own, the same
+// bytes for the same image. request is a record of a synthetic request that the app is warmed up
+// with, or empty. -1 and *error if the app does not even start. What the app does may end the
+// process: V8 aborts for what a snapshot cannot hold.
+int nano_snapshot_app(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name,
+                      nano_bytes request, nano_built* built, char** error);
+// nano_diagnose starts an app in an ordinary isolate and tells what a snapshot of it could not
+// hold: "file:line:column: what", or NULL if nothing is known.
+char* nano_diagnose(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name);
+
+// nano_isolate_new restores an isolate from an app's snapshot, or from the runtime's if image is
+// NULL or has none. Both must outlive it. wake is an eventfd to write to when another thread posts
+// a task, or -1. heap_limit is in bytes, 0: none. cpu_limit_ms is per request, 0: none; it
+// holds on threads that called nano_watch_thread. NULL and *error when V8 refuses the blob.
+nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image, int wake,
+                               size_t heap_limit, int64_t cpu_limit_ms, char** error);
 void nano_isolate_dispose(nano_isolate*);
 nano_shared* nano_isolate_shared(nano_isolate*);
 
@@ -119,9 +150,23 @@ nano_shared* nano_isolate_shared(nano_isolate*);
 // "line:column:specifier". -1 and *error ("name:line:column: SyntaxError: …") if it does not parse.
 int nano_isolate_imports(nano_isolate*, nano_bytes name, nano_bytes source, char** out,
                          char** error);
-// nano_isolate_load links and evaluates modules (the first is the main one) and starts the app.
-int nano_isolate_load(nano_isolate*, const nano_module* modules, size_t count, nano_bytes app_name,
-                      nano_bytes env_json, char** error);
+// nano_isolate_start starts the app of an image in a realm: links and evaluates its modules (the
+// first is the main one), from code caches where V8 accepts them, unless the realm came with the
+// app's snapshot, and hands over env. *from_cache tells that no module was compiled from source.
+// *caches, if not NULL, becomes an array of a code cache for each module, each given back with
+// nano_free like the array itself. -1 and *error if the app does not start.
+int nano_isolate_start(nano_isolate*, uint32_t realm, const nano_image*, nano_bytes app_name,
+                       nano_bytes env_json, int* from_cache, nano_bytes** caches, char** error);
+// nano_isolate_limit sets the limit of an isolate that nano_isolate_new made without one.
+void nano_isolate_limit(nano_isolate*, int64_t cpu_limit_ms);
+
+// nano_realm_new restores one more context of the isolate's snapshot; its id. -1 and *error if V8
+// has no memory for it.
+int64_t nano_realm_new(nano_isolate*, char** error);
+// nano_realm_drop ends a realm: its memory is garbage, and what it may still do in microtasks or
+// tasks of V8 goes into records of realm NANO_DROPPED_REALM.
+void nano_realm_drop(nano_isolate*, uint32_t realm);
+#define NANO_DROPPED_REALM UINT32_MAX
 
 // nano_isolate_arena gives memory for at least `need` bytes of records into a realm; capacity is
 // its size. A record that lies in it stays readable for as long as JavaScript refers to it; what
@@ -133,9 +178,9 @@ uint8_t* nano_isolate_arena(nano_isolate*, uint32_t realm, size_t need, size_t* 
 int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count, nano_output* out);
 
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
+// nano_isolate_spaces measures at most `most` of V8's heap spaces, in V8's order; their number.
+size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
 void nano_isolate_collect(nano_isolate*);
-// nano_context_new restores one more context of the runtime snapshot and drops it (measurement).
-int nano_context_new(nano_isolate*);
 // nano_isolate_terminate may be called from any thread while the isolate lives.
 void nano_isolate_terminate(nano_isolate*, int death);
 

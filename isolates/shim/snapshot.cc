@@ -1,4 +1,6 @@
-// Building snapshots: of the runtime.
+// Building snapshots: of the runtime, and of apps on top of it.
+#include <v8-profiler.h>
+
 #include <cstring>
 
 #include "engine.h"
@@ -39,7 +41,364 @@ bool Boot(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::Local<v8::Ob
   return true;
 }
 
+// ---- What a snapshot cannot hold ----
+
+// Where is the place of the app's code that runs: "file:line:column".
+std::string Where(v8::Isolate* isolate) {
+  auto stack = v8::StackTrace::CurrentStackTrace(isolate, 16, v8::StackTrace::kDetailed);
+  for (int i = 0; i < stack->GetFrameCount(); i++) {
+    v8::Local<v8::StackFrame> frame = stack->GetFrame(isolate, static_cast<uint32_t>(i));
+    v8::String::Utf8Value name(isolate, frame->GetScriptName());
+    if (*name == nullptr || name.length() == 0 || strncmp(*name, "nano:", 5) == 0) continue;
+    return std::string(*name, name.length()) + ":" + std::to_string(frame->GetLineNumber()) + ":" +
+           std::to_string(frame->GetColumn());
+  }
+  return "";
+}
+
+// Globals that V8 leaves out of isolates that build a snapshot.
+constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer"};
+
+// Why the app in the builder of this thread cannot be snapshotted, as far as traps have told.
+thread_local std::string trapped;
+
+// Traps notice that the app asks for one of the missing globals, which it would take for a
+// platform without.
+void SetTraps(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  trapped.clear();
+  for (const char* name : kMissingGlobals)
+    (void)context->Global()->SetNativeDataProperty(context, OneByte(isolate, name), ReadTrap,
+                                                   nullptr, {}, v8::PropertyAttribute::DontEnum);
+}
+
+void RemoveTraps(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  for (const char* name : kMissingGlobals)
+    (void)context->Global()->Delete(context, OneByte(isolate, name));
+}
+
+// IntlObjects finds instances of the constructors of Intl, which CreateBlob would abort for.
+class IntlObjects final : public v8::QueryObjectPredicate {
+ public:
+  // The prototypes are taken before the app can change them.
+  IntlObjects(v8::Isolate* isolate, v8::Local<v8::Context> context) : prototypes_(isolate) {
+    v8::Local<v8::Value> intl, prototype, constructor;
+    v8::Local<v8::Array> names;
+    if (!context->Global()->Get(context, OneByte(isolate, "Intl")).ToLocal(&intl) ||
+        !intl->IsObject() ||
+        !intl.As<v8::Object>()
+             ->GetOwnPropertyNames(context, v8::PropertyFilter::ALL_PROPERTIES,
+                                   v8::KeyConversionMode::kConvertToString)
+             .ToLocal(&names))
+      return;
+    for (uint32_t i = 0; i < names->Length(); i++) {
+      v8::Local<v8::Value> name;
+      if (!names->Get(context, i).ToLocal(&name) ||
+          !intl.As<v8::Object>()->Get(context, name).ToLocal(&constructor) ||
+          !constructor->IsFunction() ||
+          !constructor.As<v8::Object>()
+               ->Get(context, OneByte(isolate, "prototype"))
+               .ToLocal(&prototype) ||
+          !prototype->IsObject())
+        continue;
+      prototypes_.push_back(prototype.As<v8::Object>());
+      v8::String::Utf8Value text(isolate, name);
+      names_.emplace_back(*text, text.length());
+    }
+  }
+
+  // Find is the constructor's name of an instance that is alive, or "".
+  std::string Find(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+    std::vector<v8::Global<v8::Object>> found;
+    isolate->GetHeapProfiler()->QueryObjects(context, this, &found);
+    return found_;
+  }
+
+  bool Filter(v8::Local<v8::Object> object) override {
+    if (object->IsProxy()) return false;
+    for (v8::Local<v8::Object> prototype : prototypes_)
+      if (object == prototype) return false;
+    v8::Local<v8::Value> parent = object->GetPrototypeV2();
+    for (int depth = 0; depth < 8 && parent->IsObject() && !parent->IsProxy(); depth++) {
+      for (size_t i = 0; i < prototypes_.size(); i++)
+        if (parent == prototypes_[i]) {
+          found_ = names_[i];
+          return true;
+        }
+      parent = parent.As<v8::Object>()->GetPrototypeV2();
+    }
+    return false;
+  }
+
+ private:
+  v8::LocalVector<v8::Object> prototypes_;
+  std::vector<std::string> names_;
+  std::string found_;
+};
+
+std::string IntlReason(std::string_view place, std::string_view name) {
+  return (place.empty() ? "" : std::string(place) + ": ") + "an Intl." + std::string(name) +
+         " that is made at the top level cannot be in a snapshot; make it when it is first used";
+}
+
+// ---- Building ----
+
+struct Build {
+  std::string error;   // the app does not start
+  std::string reason;  // it starts, but cannot be snapshotted
+  std::string warmup;  // the warm-up request failed
+  std::string blob;
+};
+
+struct Source {
+  nano_bytes runtime_blob;
+  const nano_image* image;
+  nano_bytes app_name;
+  nano_bytes request;  // to warm up with, or empty
+};
+
+// WarmUp gives the app one request and sees it through. "", or why the state after it is no good.
+class WarmUp {
+ public:
+  WarmUp(nano_realm* realm, v8::Local<v8::Context> context) : realm_(realm), context_(context) {}
+
+  std::string Run(nano_bytes request) {
+    v8::Isolate* isolate = realm_->owner->isolate;
+    std::string problem;
+    if (!CallHook(realm_, context_, "resume", OneByte(isolate, "{}"), &problem)) return problem;
+    if (!Tick(request)) return "no memory for the request";
+    for (int chunks = 0; !ended_; chunks++) {
+      bool sent_chunk = false;
+      problem = ReadRecords(&sent_chunk);
+      if (!problem.empty() || ended_) break;
+      if (!sent_chunk) return answered_ ? "its work did not end" : "it was not answered";
+      if (chunks == kChunksMax) return "its answer does not end";
+      uint32_t words[] = {3, kRecordSent, id_};
+      if (!Tick({reinterpret_cast<const char*>(words), sizeof words})) return "no memory";
+    }
+    CallHook(realm_, context_, "suspend", v8::Undefined(isolate), nullptr);
+    realm_->owner->out.Clear();
+    return problem;
+  }
+
+ private:
+  static constexpr int kChunksMax = 1000;
+  // See isolates/arena.go.
+  static constexpr uint32_t kRecordSent = 3;
+  static constexpr size_t kRecordOffset = 16;
+
+  bool Tick(nano_bytes record) {
+    v8::Isolate* isolate = realm_->owner->isolate;
+    realm_->owner->out.Clear();
+    v8::Local<v8::ArrayBuffer> buffer;
+    size_t size = kRecordOffset + record.length;
+    if (!v8::ArrayBuffer::MaybeNew(isolate, size).ToLocal(&buffer)) return false;
+    memcpy(static_cast<char*>(buffer->Data()) + kRecordOffset, record.data, record.length);
+    realm_->arena.Use(isolate, v8::Int32Array::New(buffer, 0, size / 4));
+    v8::Local<v8::Value> arguments[] = {realm_->arena.words.Get(isolate),
+                                        v8::Integer::New(isolate, kRecordOffset / 4),
+                                        v8::Integer::New(isolate, 1)};
+    v8::TryCatch caught(isolate);
+    (void)realm_->tick.Get(isolate)->Call(context_, v8::Undefined(isolate), 3, arguments);
+    isolate->PerformMicrotaskCheckpoint();
+    if (RunTasks(*realm_->owner->tasks)) isolate->PerformMicrotaskCheckpoint();
+    return true;
+  }
+
+  std::string ReadRecords(bool* sent_chunk) {
+    const Output& out = realm_->owner->out;
+    for (size_t at = 0; at < out.length();) {
+      const auto* record = reinterpret_cast<const nano_record*>(out.data() + at);
+      at += record->size;
+      free(record->block);
+      switch (record->kind) {
+        case NANO_RESPOND:
+          if (record->status >= 500)
+            return "it was answered with status " + std::to_string(record->status) + Text(record);
+          answered_ = true;
+          id_ = record->id;
+          ended_ = (record->flags & (kFlagStreaming | kFlagPending)) == 0;
+          streaming_ = (record->flags & kFlagStreaming) != 0;
+          pending_ = (record->flags & kFlagPending) != 0;
+          break;
+        case NANO_CHUNK:
+          *sent_chunk = true;
+          break;
+        case NANO_END:
+          if (record->flags != 0) return "its answer broke";
+          streaming_ = false;
+          ended_ = !pending_;
+          break;
+        case NANO_SETTLED:
+          pending_ = false;
+          ended_ = true;
+          break;
+      }
+    }
+    return "";
+  }
+
+  static std::string Text(const nano_record* record) {
+    if (record->block != nullptr || record->body_length == 0) return "";
+    return ": " + std::string(reinterpret_cast<const char*>(record + 1) + record->reason_length +
+                                  record->head_length,
+                              record->body_length);
+  }
+
+  static constexpr int kFlagStreaming = 1, kFlagPending = 2;  // of the op respond
+
+  nano_realm* const realm_;
+  const v8::Local<v8::Context> context_;
+  uint32_t id_ = 0;
+  bool answered_ = false, streaming_ = false, pending_ = false, ended_ = false;
+};
+
+// Evaluate runs the app in the builder's isolate and leaves its context ready for CreateBlob.
+void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& source,
+              Build* build) {
+  v8::Isolate* isolate = self->isolate;
+  v8::HandleScope handles(isolate);
+  creator.SetDefaultContext(v8::Context::New(isolate));
+  nano_realm* realm = RestoreRealm(self);
+  if (realm == nullptr) {
+    build->error = "the snapshot has no runtime in it";
+    return;
+  }
+  v8::Local<v8::Context> context = realm->context.Get(isolate);
+  v8::Context::Scope context_scope(context);
+  IntlObjects intl(isolate, context);
+  SetTraps(isolate, context);
+  {
+    WatchScope watch(self, kStartLimit);
+    bool from_cache;
+    bool loaded =
+        Load(realm, context, *source.image, source.app_name, {}, &from_cache, &build->error);
+    build->reason = trapped;
+    if (loaded && trapped.empty() && source.request.length > 0) {
+      CallHook(realm, context, "setStarting", v8::True(isolate), nullptr);
+      build->warmup = WarmUp(realm, context).Run(source.request);
+      CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
+      if (!trapped.empty()) build->warmup = trapped;
+    }
+  }
+  if (isolate->IsExecutionTerminating()) isolate->CancelTerminateExecution();
+  if (!build->reason.empty()) build->error.clear();  // the app missed what it asked for
+  if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
+  RemoveTraps(isolate, context);
+  self->rejections.clear();
+  std::string name = intl.Find(isolate, context);
+  if (!name.empty()) {
+    build->reason = IntlReason("", name);
+    return;
+  }
+  context->SetEmbedderData(nano_realm::kSlot, v8::Undefined(isolate));
+  creator.AddContext(context);
+  creator.AddData(context, realm->internals.Get(isolate));
+  auto memory = v8::ArrayBuffer::New(isolate, kFirstArenaBytes);
+  creator.AddData(context, v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4));
+  if (realm->url_components_data != nullptr)
+    creator.AddData(context, realm->url_components.Get(isolate));
+}
+
+Build BuildApp(const Source& source) {
+  Build build;
+  Deterministic deterministic;
+  auto self = std::make_unique<nano_isolate>();
+  self->snapshot = {source.runtime_blob.data, static_cast<int>(source.runtime_blob.length)};
+  v8::Isolate* isolate = self->isolate = v8::Isolate::Allocate();
+  self->tasks = AttachTasks(isolate, &self->shared, -1);
+  isolate->SetData(0, self.get());
+  v8::Isolate::CreateParams parameters = Parameters(&self->snapshot);
+  parameters.external_references = source.image->references.data();
+  {
+    v8::SnapshotCreator creator(isolate, parameters);
+    InstallCallbacks(self.get());
+    Evaluate(self.get(), creator, source, &build);
+    self->rejections.clear();
+    self->realms.clear();
+    self->dropped.url_components.Reset();
+    if (build.error.empty() && build.reason.empty() && build.warmup.empty()) {
+      v8::StartupData data = creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
+      if (data.data == nullptr) {
+        build.reason = "V8 could not make the snapshot";
+      } else if (!data.CanBeRehashed()) {
+        build.reason = "it holds an object whose hash table V8 cannot seed anew";
+      } else {
+        build.blob.assign(data.data, data.raw_size);
+      }
+      delete[] data.data;
+    }
+  }
+  isolate->Dispose();
+  DetachTasks(isolate);
+  return build;
+}
+
+// ---- Diagnosis ----
+
+// Wraps the constructors of Intl; note(object, name) is told of each object that they make.
+constexpr char kIntlRecorder[] = R"((function (note) {
+  for (const name of Object.getOwnPropertyNames(Intl)) {
+    const original = Intl[name];
+    if (typeof original !== "function" || typeof original.prototype !== "object") continue;
+    const wrapped = new Proxy(original, {
+      construct(target, list, newTarget) {
+        const made = Reflect.construct(target, list, newTarget === wrapped ? target : newTarget);
+        note(made, name);
+        return made;
+      },
+      apply(target, self, list) {
+        const made = Reflect.apply(target, self, list);
+        if (typeof made === "object") note(made, name);
+        return made;
+      },
+    });
+    Intl[name] = wrapped;
+    Object.defineProperty(original.prototype, "constructor", { value: wrapped });
+  }
+}))";
+
+struct Made {
+  v8::Global<v8::Object> object;  // weak
+  std::string name, place;
+};
+
+void NoteMade(const v8::FunctionCallbackInfo<v8::Value>& info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  auto* made = static_cast<std::vector<Made>*>(info.Data().As<v8::External>()->Value());
+  v8::String::Utf8Value name(isolate, info[1]);
+  made->push_back({v8::Global<v8::Object>(isolate, info[0].As<v8::Object>()),
+                   std::string(*name, name.length()), Where(isolate)});
+  made->back().object.SetWeak();
+}
+
+bool RecordIntl(v8::Isolate* isolate, v8::Local<v8::Context> context, std::vector<Made>* made) {
+  v8::TryCatch caught(isolate);
+  v8::ScriptOrigin origin(OneByte(isolate, "nano:diagnose"));
+  v8::ScriptCompiler::Source text(OneByte(isolate, kIntlRecorder), origin);
+  v8::Local<v8::Script> script;
+  v8::Local<v8::Value> recorder, result;
+  v8::Local<v8::Function> note;
+  if (!v8::ScriptCompiler::Compile(context, &text).ToLocal(&script) ||
+      !script->Run(context).ToLocal(&recorder) ||
+      !v8::Function::New(context, NoteMade, v8::External::New(isolate, made)).ToLocal(&note))
+    return false;
+  v8::Local<v8::Value> arguments[] = {note};
+  return recorder.As<v8::Function>()
+      ->Call(context, v8::Undefined(isolate), 1, arguments)
+      .ToLocal(&result);
+}
+
 }  // namespace
+
+void ReadTrap(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>&) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  if (!trapped.empty()) return;
+  v8::String::Utf8Value text(isolate, name);
+  std::string place = Where(isolate);
+  trapped = (place.empty() ? "" : place + ": ") + std::string(*text, text.length()) +
+            " does not exist while a snapshot is built; use it inside fetch() only";
+}
+
 }  // namespace nano
 
 using namespace nano;
@@ -88,4 +447,47 @@ int nano_snapshot(nano_bytes* blob, char** error) {
   blob->length = data.raw_size;
   delete[] data.data;
   return 0;
+}
+
+int nano_snapshot_app(nano_bytes runtime_blob, const nano_image* image, nano_bytes app_name,
+                      nano_bytes request, nano_built* built, char** error) {
+  *built = {};
+  Build build = BuildApp({runtime_blob, image, app_name, request});
+  if (!build.warmup.empty()) {
+    built->warmup_note = CopyOut(build.warmup);
+    build = BuildApp({runtime_blob, image, app_name, {nullptr, 0}});
+  }
+  if (!build.error.empty()) {
+    *error = CopyOut(build.error);
+    return -1;
+  }
+  if (!build.reason.empty()) built->reason = CopyOut(build.reason);
+  if (!build.blob.empty()) built->blob = {CopyOut(build.blob), build.blob.size()};
+  return 0;
+}
+
+char* nano_diagnose(nano_bytes runtime_blob, const nano_image* image, nano_bytes app_name) {
+  char* problem = nullptr;
+  nano_isolate* self = nano_isolate_new(runtime_blob, nullptr, -1, 0, 0, &problem);
+  if (self == nullptr) return problem;
+  std::string reason;
+  {
+    std::vector<Made> made;
+    {
+      RealmScope scope(self->main());
+      std::string error;
+      bool from_cache;
+      WatchScope watch(self, kStartLimit);
+      if (RecordIntl(self->isolate, scope.context, &made))
+        Load(self->main(), scope.context, *image, app_name, {}, &from_cache, &error);
+    }
+    nano_isolate_collect(self);
+    for (const Made& object : made) {
+      if (object.object.IsEmpty()) continue;
+      reason = IntlReason(object.place, object.name);
+      break;
+    }
+  }
+  nano_isolate_dispose(self);
+  return reason.empty() ? nullptr : CopyOut(reason);
 }

@@ -27,8 +27,8 @@ void ReportRejections(nano_isolate* self) {
 
 uint32_t* Cells(const nano_realm* realm) { return reinterpret_cast<uint32_t*>(realm->arena.data); }
 
-// TakeRecords calls the tick of each realm that has records, until the turn's share of time is over.
-// What was taken is subtracted from the inputs.
+// TakeRecords calls the tick of each realm that has records, until the turn's share of time is
+// over. What was taken is subtracted from the inputs.
 void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
   v8::Isolate* isolate = self->isolate;
   for (size_t i = 0; i < count && !IsDead(self); i++) {
@@ -80,6 +80,7 @@ void OnMessage(v8::Local<v8::Message>, v8::Local<v8::Value> error) {
   if (self == nullptr) return;  // the runtime snapshot is being built
   v8::HandleScope handles(isolate);
   nano_realm* realm = self->current();
+  if (realm->context.IsEmpty()) return;  // it was dropped
   v8::Local<v8::Context> context = realm->context.Get(isolate);
   v8::TryCatch caught(isolate);
   v8::Local<v8::Function> hook;
@@ -123,8 +124,7 @@ int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano
   if (!IsDead(self)) {
     self->inputs = inputs;
     self->input_count = count;
-    for (size_t i = 0; i < count; i++)
-      Cells(self->realms[inputs[i].realm].get())[kCellEnd] = 0;
+    for (size_t i = 0; i < count; i++) Cells(self->realms[inputs[i].realm].get())[kCellEnd] = 0;
     WatchScope watch(self, self->meter.limit);
     Survive(self, [=] { RunTurn(self, inputs, count); });
     self->input_count = 0;

@@ -273,7 +273,7 @@ WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watc
 
 WatchScope::~WatchScope() {
   if (watch_ != nullptr) watch_->End();
-  self_->meter.total += MonotonicNanoseconds() - self_->meter.began;
+  self_->shared.cpu_ns += MonotonicNanoseconds() - self_->meter.began;
 }
 
 }  // namespace nano

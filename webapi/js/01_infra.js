@@ -53,17 +53,35 @@
 
   // ---- Start of an app ----
 
+  // What runs now. `starting`: the app's top level. An instance of a class, since a null-prototype object such
+  // as internals is a slow dictionary: internals.starting is the same for who needs no speed.
+  class Running {
+    starting = false;
+  }
+  const running = new Running();
+  internals.running = running;
+
   // While an app's top level runs nothing may depend on time, chance or I/O, since its outcome is kept in
   // a snapshot.
-  internals.starting = false;
+  ObjectDefineProperty(internals, "starting", { __proto__: null, get: () => running.starting });
   internals.setStarting = function setStarting(starting) {
-    internals.starting = starting;
+    running.starting = starting;
   };
   internals.requireStarted = function requireStarted(what) {
-    if (internals.starting) {
+    if (running.starting) {
       throw new Error(what + " is not allowed while a module's top level runs; call it inside fetch()");
     }
   };
+
+  // V8's own Math.random knows nothing of that.
+  const { random: drawRandom } = Math;
+  const { random } = {
+    random() {
+      if (running.starting) internals.requireStarted("Math.random()");
+      return drawRandom();
+    },
+  };
+  ObjectDefineProperty(Math, "random", { __proto__: null, value: random });
 
   // ---- What runs now ----
 

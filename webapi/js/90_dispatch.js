@@ -529,8 +529,9 @@
     log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
   };
 
-  // Takes the app's main module, evaluated. Throws if it has no fetch function to call.
-  internals.start = function start(namespace, envJSON, name) {
+  // Takes the app's main module, evaluated. Throws if it has no fetch function to call. What this leaves
+  // behind is kept in the app's snapshot, so env, which holds secrets, is not known yet: see resume.
+  internals.start = function start(namespace, name) {
     const exported = namespace.default;
     if (exported === undefined) {
       throw new Error("the main module has no default export; it needs `export default { fetch(request) { ... } }`");
@@ -550,8 +551,17 @@
     }
     target = exported;
     handler = fetch;
-    env = JSONParse(envJSON);
     appName = name;
+  };
+
+  // Gives a started app its env, before the first request: after start, or after a snapshot was restored.
+  internals.resume = function resume(envJSON) {
+    env = JSONParse(envJSON);
+  };
+
+  // Takes env away again, after the synthetic request that warms an app up before its snapshot is made.
+  internals.suspend = function suspend() {
+    env = undefined;
   };
 
   // Handles the records of a turn. An error in one stays there. Gives how many it has left, since the turn's

@@ -1,0 +1,199 @@
+// Package apps is the control plane of a node: it finds the modules of the configured apps, has their
+// snapshots built, keeps them, and says from what an app is to be started.
+package apps
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"nano/snapshot"
+)
+
+// buildTimeout is how long one app may take to build. An app whose top level runs longer could not
+// be started either.
+const buildTimeout = 10 * time.Second
+
+// Builder builds the images of apps in a child process, which V8 and the apps may end: V8 aborts on
+// some values that it cannot put into a snapshot. A child serves for many builds; one that died is
+// replaced at the next.
+//
+// All calls come from one goroutine, which is locked to its thread: the kernel ends the child when
+// that thread ends, so that no builder outlives its node. A child has the thread's priority.
+type Builder struct {
+	// Command makes the command of a child, which calls ServeBuilder. Standard streams and
+	// attributes are set here.
+	Command func() *exec.Cmd
+	// Timeout for one build; 0: buildTimeout.
+	Timeout time.Duration
+
+	child  *child
+	lastID uint64
+}
+
+// child is a running builder process.
+type child struct {
+	command *exec.Cmd
+	in      io.WriteCloser
+	out     io.Reader
+	stderr  beginning
+}
+
+// A DeathError says that a request ended its builder: by killing it, by taking too long, or by an
+// answer that is none.
+type DeathError struct{ What string }
+
+// Error says how.
+func (e *DeathError) Error() string { return e.What }
+
+// errStart is wrapped by errors that are about the machine, not about an app.
+var errStart = errors.New("the snapshot builder cannot be started")
+
+// Build asks a child, a new one if there is none. A *DeathError: the app ends its builders (two of
+// them, if it was not for the time, since one may have been killed by chance). Other errors are
+// about the machine, and say nothing of the app.
+func (b *Builder) Build(request Request) (Reply, error) {
+	for attempt := 1; ; attempt++ {
+		reply, err := b.ask(&request)
+		var death *DeathError
+		if err == nil || attempt == 2 || !errors.As(err, &death) || errors.Is(err, errTimeout) {
+			return reply, err
+		}
+	}
+}
+
+// errTimeout is what a request ends with that took too long.
+var errTimeout error = &DeathError{"building its snapshot takes too long"}
+
+// ask sends one request to a child and waits for the reply.
+func (b *Builder) ask(request *Request) (Reply, error) {
+	if b.child == nil {
+		started, err := b.start()
+		if err != nil {
+			return Reply{}, fmt.Errorf("%w: %w", errStart, err)
+		}
+		b.child = started
+	}
+	b.lastID++
+	request.ID = b.lastID
+	var timedOut atomic.Bool
+	c := b.child
+	timer := time.AfterFunc(b.timeout(), func() {
+		timedOut.Store(true)
+		c.command.Process.Kill()
+	})
+	var reply Reply
+	err := writeFrame(c.in, request, request.Bundle)
+	if err == nil {
+		reply.Image, err = readFrame(c.out, &reply)
+	}
+	if timer.Stop(); err == nil && !timedOut.Load() {
+		if err = reply.check(request); err == nil {
+			return reply, nil
+		}
+	}
+	how := c.end()
+	b.child = nil
+	switch {
+	case timedOut.Load():
+		return Reply{}, errTimeout
+	case errors.Is(err, errFrame):
+		how = "the snapshot builder gave a malformed reply"
+	case c.command.ProcessState.ExitCode() == ExitUnusable:
+		return Reply{}, fmt.Errorf("%w: %s", errStart, how)
+	}
+	return Reply{}, &DeathError{how}
+}
+
+// check tells whether a reply is one to the request: with an image that is whole, or a problem.
+func (r *Reply) check(request *Request) error {
+	if r.ID != request.ID || (len(r.Image) == 0) != (r.Problem != "") {
+		return errFrame
+	}
+	if r.Problem != "" {
+		return nil
+	}
+	if _, err := snapshot.Decode(r.Image); err != nil {
+		return fmt.Errorf("%w: %w", errFrame, err)
+	}
+	return nil
+}
+
+func (b *Builder) timeout() time.Duration {
+	if b.Timeout == 0 {
+		return buildTimeout
+	}
+	return b.Timeout
+}
+
+// start starts a child, in a process group of its own: what a terminal sends to the node's group
+// (SIGINT) is for the node, which then ends its builder.
+func (b *Builder) start() (*child, error) {
+	c := &child{command: b.Command()}
+	c.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.command.Stderr = &c.stderr
+	c.command.WaitDelay = time.Second // for its standard error, should anything else hold it open
+	var err error
+	if c.in, err = c.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if c.out, err = c.command.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	return c, c.command.Start()
+}
+
+// Rest ends the child, if there is one, so that its memory goes. The next Build starts a new one.
+func (b *Builder) Rest() {
+	if b.child != nil {
+		b.child.end()
+		b.child = nil
+	}
+}
+
+// IsIdle tells whether there is no child.
+func (b *Builder) IsIdle() bool { return b.child == nil }
+
+// endPatience is how long a child whose input has ended may go on.
+const endPatience = time.Second
+
+// end waits for the child's end, and tells how it came about.
+func (c *child) end() string {
+	c.in.Close()
+	timer := time.AfterFunc(endPatience, func() { c.command.Process.Kill() })
+	err := c.command.Wait()
+	timer.Stop()
+	how := "the snapshot builder ended"
+	if state := c.command.ProcessState; state != nil && !state.Success() {
+		how = "the snapshot builder died: " + state.String()
+	} else if err != nil {
+		how += ": " + err.Error()
+	}
+	if line := fatalLine(c.stderr.String()); line != "" {
+		how += ": " + line
+	}
+	return how
+}
+
+// ExitUnusable is the exit code of a builder process that cannot serve, for a reason that lies in no
+// app and that it has written to standard error.
+const ExitUnusable = 3
+
+// beginning keeps the first bytes that are written to it: the rest of a long text is of no use.
+type beginning struct{ buffer bytes.Buffer }
+
+const beginningBytesMax = 16 << 10
+
+func (b *beginning) Write(p []byte) (int, error) {
+	if room := beginningBytesMax - b.buffer.Len(); room > 0 {
+		b.buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (b *beginning) String() string { return b.buffer.String() }

@@ -1,0 +1,177 @@
+package isolates
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"nano/isolates/shim"
+	"nano/snapshot"
+)
+
+// The sections of an app image.
+const (
+	sectionBundle   = "bundle"   // Bundle.Encode
+	sectionCache    = "cache"    // encodeCaches
+	sectionSnapshot = "snapshot" // what V8 restores; absent if the app cannot be snapshotted
+	sectionManifest = "manifest" // a manifest, as JSON
+)
+
+// imageVersion changes with the meaning of the sections, and with what decides how a snapshot
+// refers to the sources that lie beside it.
+const imageVersion = "2"
+
+// manifest is what an image tells of itself.
+type manifest struct {
+	Reason string `json:"reason,omitempty"`  // why there is no snapshot: "file:line:column: what"
+	WarmUp string `json:"warm_up,omitempty"` // why the app was not warmed up though that was wished
+	LoadNS int64  `json:"load_ns"`           // what starting the app took in a ready isolate, with code caches
+	V8     string `json:"v8"`
+}
+
+// Image is what isolates of an app are started from: an app image on disk, mapped only while
+// isolates of it live, or a bundle in memory. All loops share it.
+type Image struct {
+	open     func() (*snapshot.File, error) // nil: of a bundle in memory
+	bundle   *Bundle                        // nil: on disk
+	manifest manifest
+	snapshot bool
+
+	mutex  sync.Mutex
+	users  int
+	loaded *loadedImage // nil: no users
+}
+
+// ImageKey is the key of the image of a bundle in a snapshot.Store.
+func (r *Runtime) ImageKey(bundle *Bundle, warmup string) snapshot.Key {
+	key := runtimeKey()
+	hash := sha256.New()
+	bundleHash := bundle.Hash()
+	fmt.Fprintf(hash, "%s\x00%x\x00%s", imageVersion, bundleHash, warmup)
+	key.App = fmt.Sprintf("%x", hash.Sum(nil))
+	return key
+}
+
+// Image makes an image of a file, which open opens whenever the first isolate of it is made. It is
+// opened once here, to refuse a file of another runtime (*snapshot.MismatchError) or without what an
+// image holds.
+func (r *Runtime) Image(open func() (*snapshot.File, error)) (*Image, error) {
+	file, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	want := runtimeKey()
+	want.App = file.Key().App // whose image it is, only the caller knows
+	if err := file.Check(want); err != nil {
+		return nil, err
+	}
+	image := &Image{open: open, snapshot: file.Section(sectionSnapshot) != nil}
+	if want.App == "" {
+		return nil, errors.New("the snapshot file holds no app")
+	}
+	if err := json.Unmarshal(file.Section(sectionManifest), &image.manifest); err != nil {
+		return nil, fmt.Errorf("manifest of the app image: %w", err)
+	}
+	if _, err := decodeModules(file.Section(sectionBundle)); err != nil {
+		return nil, fmt.Errorf("app image: %w", err)
+	}
+	return image, nil
+}
+
+// Reason is why the app has no snapshot, "file:line:column: what"; "": it has one, or was not built.
+func (i *Image) Reason() string { return i.manifest.Reason }
+
+// WarmUpNote is why the app was not warmed up though that was wished, or "".
+func (i *Image) WarmUpNote() string { return i.manifest.WarmUp }
+
+// ImageBundle is the bundle in an image file, for rebuilding the image with this version.
+func ImageBundle(file *snapshot.File) (*Bundle, error) {
+	return DecodeBundle(file.Section(sectionBundle))
+}
+
+// loadedImage is an image as V8 uses it, in memory that stays until release.
+type loadedImage struct {
+	image  shim.Image
+	file   *snapshot.File // nil: memory
+	memory *shim.Blob     // copies of the sources
+}
+
+// acquire gives the image to one more isolate.
+func (i *Image) acquire() (*loadedImage, error) {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	if i.loaded == nil {
+		loaded, err := i.load()
+		if err != nil {
+			return nil, err
+		}
+		i.loaded = loaded
+	}
+	i.users++
+	return i.loaded, nil
+}
+
+// release is called when an isolate has been disposed of.
+func (i *Image) release() {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	i.users--
+	if i.users > 0 {
+		return
+	}
+	i.loaded.image.Free()
+	if i.loaded.memory != nil {
+		i.loaded.memory.Free()
+	}
+	if i.loaded.file != nil {
+		i.loaded.file.Close()
+	}
+	i.loaded = nil
+}
+
+func (i *Image) load() (*loadedImage, error) {
+	if i.open == nil {
+		return loadBundle(i.bundle, nil), nil
+	}
+	file, err := i.open()
+	if err != nil {
+		return nil, fmt.Errorf("app image: %w", err)
+	}
+	modules, err := decodeModules(file.Section(sectionBundle))
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("app image: %w", err)
+	}
+	decodeCaches(file.Section(sectionCache), modules)
+	return &loadedImage{image: shim.NewImage(file.Section(sectionSnapshot), modules), file: file}, nil
+}
+
+// loadBundle makes an image of a bundle and maybe code caches, by copying them to memory of C.
+func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
+	size := bundle.Size()
+	data := make([]byte, 0, (size+7)&^7+len(caches))
+	for _, module := range bundle.modules {
+		data = append(data, module.Source...)
+	}
+	data = append(data[:cap(data)-len(caches)], caches...)
+	memory := shim.NewBlob(data)
+	views := append([]shim.Module(nil), bundle.modules...)
+	rest := memory.Bytes()
+	decodeCaches(rest[len(rest)-len(caches):], views)
+	for k := range views {
+		length := len(views[k].Source)
+		views[k].Source = shim.StringView(rest[:length:length])
+		rest = rest[length:]
+	}
+	return &loadedImage{image: shim.NewImage(nil, views), memory: memory}
+}
+
+func (l *loadedImage) free() {
+	l.image.Free()
+	if l.memory != nil {
+		l.memory.Free()
+	}
+}

@@ -1,0 +1,144 @@
+package isolates
+
+import (
+	"time"
+
+	"nano/isolates/shim"
+)
+
+// PoolOptions are those of a Pool.
+type PoolOptions struct {
+	// Wake is an eventfd that V8's threads write to when they post a task for an isolate; -1: none.
+	Wake int
+	// Heap is the heap limit of the isolates that are kept ready, in bytes: apps with another do not
+	// use them. 0: V8's default.
+	Heap uint64
+	// Ready is how many isolates are kept ready.
+	Ready int
+}
+
+// Pool starts the apps of one loop. It keeps a few isolates of the runtime snapshot ready, for apps
+// that are loaded into one faster than their own snapshot is restored. All calls come from the
+// loop's thread, which must be locked.
+type Pool struct {
+	runtime *Runtime
+	options PoolOptions
+	ready   []shim.Isolate
+}
+
+// quickLoad is what loading an app into a ready isolate may take at most, as measured when its image
+// was built: longer, and restoring its snapshot is faster.
+const quickLoad = 400 * time.Microsecond
+
+// NewPool makes a pool with nothing ready yet.
+func (r *Runtime) NewPool(options PoolOptions) *Pool { return &Pool{runtime: r, options: options} }
+
+// Prepare makes one isolate ready, if one is missing. False: none is missing now.
+func (p *Pool) Prepare() bool {
+	if len(p.ready) >= p.options.Ready {
+		return false
+	}
+	bare, err := shim.NewIsolate(p.runtime.blob, shim.Image{}, shim.IsolateOptions{Wake: p.options.Wake, HeapLimit: p.options.Heap})
+	if err != nil {
+		return false // whoever starts an app next is told
+	}
+	p.ready = append(p.ready, bare)
+	return len(p.ready) < p.options.Ready
+}
+
+// Ready is how many isolates are ready.
+func (p *Pool) Ready() int { return len(p.ready) }
+
+// Close disposes of the isolates that are ready.
+func (p *Pool) Close() {
+	for _, bare := range p.ready {
+		bare.Dispose()
+	}
+	p.ready = nil
+}
+
+// Start starts an app. An error names the place in the app's source, if that is where the fault
+// lies.
+func (p *Pool) Start(app *App) (*Isolate, error) {
+	begun := time.Now()
+	image := app.image.Load()
+	loaded, err := image.acquire()
+	if err != nil {
+		return nil, err
+	}
+	i := &Isolate{app: app, runtime: p.runtime, wake: p.options.Wake, image: image, loaded: loaded}
+	if bare, ok := p.takeReady(app, image); ok {
+		i.isolate = bare
+		bare.Limit(app.options.Limits.CPU)
+		if err = i.startIn(bare); err != nil {
+			bare.Dispose()
+		}
+	} else {
+		i.isolate, err = i.restore()
+	}
+	if err != nil {
+		image.release()
+		return nil, err
+	}
+	if app.options.PerRequest {
+		i.contexts = newContexts(i)
+	} else {
+		i.arena.isolate = i.isolate
+		i.inputs = make([]shim.Input, 0, 1)
+		if loaded.file != nil {
+			loaded.file.Release()
+		}
+	}
+	i.measure()
+	i.started.Duration = time.Since(begun)
+	return i, nil
+}
+
+// takeReady takes a ready isolate if one suits the app and is worth it.
+func (p *Pool) takeReady(app *App, image *Image) (shim.Isolate, bool) {
+	last := len(p.ready) - 1
+	if last < 0 || app.options.Limits.Heap != p.options.Heap {
+		return shim.Isolate{}, false
+	}
+	// With a context for each request, later ones come from the isolate's snapshot: it must be the
+	// app's own, if there is one.
+	if image.snapshot && (app.options.PerRequest || image.manifest.LoadNS > quickLoad.Nanoseconds()) {
+		return shim.Isolate{}, false
+	}
+	bare := p.ready[last]
+	p.ready = p.ready[:last]
+	return bare, true
+}
+
+// restore makes a V8 isolate from the snapshot of the app, or else of the runtime, and starts the
+// app in it.
+func (i *Isolate) restore() (shim.Isolate, error) {
+	limits := i.app.options.Limits
+	bare, err := shim.NewIsolate(i.runtime.blob, i.loaded.image, shim.IsolateOptions{
+		Wake: i.wake, HeapLimit: limits.Heap, CPULimit: limits.CPU,
+	})
+	if err != nil {
+		return shim.Isolate{}, err
+	}
+	i.started.How = startSnapshot
+	if !i.image.snapshot {
+		err = i.startIn(bare)
+	} else {
+		_, err = bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON)
+	}
+	if err != nil {
+		bare.Dispose()
+		return shim.Isolate{}, err
+	}
+	return bare, nil
+}
+
+// startIn loads the app into an isolate of the runtime snapshot.
+func (i *Isolate) startIn(bare shim.Isolate) error {
+	fromCache, err := bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON)
+	i.started.How = startSource
+	if fromCache {
+		i.started.How = startCache
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package isolates
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"nano/isolates/shim"
+)
+
+// Resolver finds the modules of apps, by V8's own parser, in an isolate that runs nothing.
+type Resolver struct{ isolate shim.Isolate }
+
+// NewResolver locks the calling goroutine to its thread until Close.
+func (r *Runtime) NewResolver() (*Resolver, error) {
+	runtime.LockOSThread()
+	isolate, err := shim.NewIsolate(r.blob, shim.Image{}, shim.IsolateOptions{Wake: -1})
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	return &Resolver{isolate}, nil
+}
+
+// Close ends the resolver.
+func (r *Resolver) Close() {
+	r.isolate.Dispose()
+	runtime.UnlockOSThread()
+}
+
+// Resolve reads an app's main module and all that it imports. Paths are shown relative to base.
+// The error joins all problems found, each a line "file:line:column: what".
+func (r *Resolver) Resolve(main, base string) (*Bundle, error) {
+	graph := graph{resolver: r, base: base, index: map[string]int{}}
+	if _, err := graph.add(filepath.Clean(main)); err != nil {
+		return nil, fmt.Errorf("%s: %s", graph.shown(main), reason(err))
+	}
+	if err := errors.Join(graph.problems...); err != nil {
+		return nil, err
+	}
+	return &Bundle{graph.modules}, nil
+}
+
+// graph collects modules depth first; the index of a module is fixed before its imports are read, so
+// that cycles end.
+type graph struct {
+	resolver *Resolver
+	base     string
+	modules  []shim.Module
+	index    map[string]int // by cleaned path
+	problems []error
+}
+
+func (g *graph) shown(path string) string {
+	if relative, err := filepath.Rel(g.base, path); err == nil && !strings.HasPrefix(relative, "..") {
+		return relative
+	}
+	return path
+}
+
+// add returns the index of the module at path. An error means that the file could not be read;
+// problems in it are collected.
+func (g *graph) add(path string) (int, error) {
+	if index, ok := g.index[path]; ok {
+		return index, nil
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	index := len(g.modules)
+	g.index[path] = index
+	text := strings.ToValidUTF8(string(source), "\ufffd") // V8 would replace the rest, too
+	g.modules = append(g.modules, shim.Module{Name: g.shown(path), Source: text, ASCII: isASCII(text)})
+	lines, err := g.resolver.isolate.Imports(g.shown(path), text)
+	if err != nil {
+		g.problems = append(g.problems, err)
+		return index, nil
+	}
+	var imports []shim.Import
+	for line := range strings.Lines(lines) {
+		// "line:column:specifier"; the specifier may contain colons.
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		target, err := g.follow(path, parts[2])
+		if err != nil {
+			g.problems = append(g.problems, fmt.Errorf("%s:%s:%s: cannot import %q: %w",
+				g.shown(path), parts[0], parts[1], parts[2], err))
+			continue
+		}
+		imports = append(imports, shim.Import{Name: parts[2], Target: target})
+	}
+	g.modules[index].Imports = imports
+	return index, nil
+}
+
+func (g *graph) follow(from, specifier string) (int, error) {
+	if !strings.HasPrefix(specifier, "./") && !strings.HasPrefix(specifier, "../") {
+		return 0, errors.New(`only relative imports such as "./module.js" work in this version; bundle packages into one file`)
+	}
+	path := filepath.Join(filepath.Dir(from), filepath.FromSlash(specifier))
+	index, err := g.add(path)
+	if err == nil {
+		return index, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, extension := range []string{".js", ".mjs", "/index.js"} {
+			if _, statErr := os.Stat(path + extension); statErr == nil {
+				return 0, fmt.Errorf("no such file; did you mean %q?", specifier+extension)
+			}
+		}
+	}
+	return 0, errors.New(reason(err))
+}
+
+// reason is an error of the file system without the path, which the message already has.
+func reason(err error) string {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,210 @@
+package loop
+
+import (
+	"context"
+	"time"
+
+	"nano/isolates"
+)
+
+// AppStats are the accounts of one app, of all loops together, since the node's start where not said
+// otherwise.
+type AppStats struct {
+	Name string
+	AppCounts
+
+	CPU      time.Duration      // in JavaScript
+	InHand   int                // requests now, waitUntil work included
+	Warm     int                // isolates now
+	Resident int64              // estimate of what they cost now, in bytes
+	Heap     isolates.HeapStats // of theirs
+}
+
+// AppCounts are an app's counters.
+type AppCounts struct {
+	Requests uint64    // routed to the app
+	Answers  [6]uint64 // by status class: 2 is 2xx; 0: the client was gone before
+
+	// What came to nothing, by cause.
+	Uncaught         uint64 // errors that no code of the app caught, in requests or beside them
+	CPULimit         uint64
+	MemoryLimit      uint64
+	WallLimit        uint64
+	BodyLimit        uint64 // bodies over max_body, which are not among Requests
+	ConcurrencyLimit uint64
+	Overload         uint64 // too many in hand on a loop
+	StartFailures    uint64 // the app did not start
+	Failures         uint64 // the isolate died of something else
+
+	HeldBack          uint64                  // times that a large body had to wait for others
+	Starts            [startKinds]StartCounts // of isolates, by StartKinds
+	Sleeps            uint64                  // after Options.Idle
+	Evictions         uint64                  // before that, for Options.Memory
+	PressureEvictions uint64                  // the same, while the budget was lowered
+	Retirements       uint64                  // the app lives on another loop now
+	Deaths            uint64                  // isolates that were ended at a limit, or failed
+}
+
+// StartCounts are starts of one kind.
+type StartCounts struct {
+	Count uint64
+	Total time.Duration
+	Max   time.Duration
+}
+
+const startKinds = 3
+
+// StartKinds are the values of isolates.Start.How, in the order of AppCounts.Starts.
+var StartKinds = [startKinds]string{"snapshot", "cache", "source"}
+
+func (c *AppCounts) started(start isolates.Start) {
+	for i, how := range StartKinds {
+		if how == start.How {
+			c.Starts[i].add(StartCounts{1, start.Duration, start.Duration})
+		}
+	}
+}
+
+func (s *StartCounts) add(other StartCounts) {
+	s.Count += other.Count
+	s.Total += other.Total
+	s.Max = max(s.Max, other.Max)
+}
+
+// answered counts an answer by its status; 0: nobody was there to get one.
+func (c *AppCounts) answered(status int) {
+	if class := status / 100; class < len(c.Answers) {
+		c.Answers[class]++
+	}
+}
+
+// died counts what a limit of an isolate did to one of its requests.
+func (c *AppCounts) died(nanoError string) {
+	switch nanoError {
+	case "cpu-limit":
+		c.CPULimit++
+	case "memory-limit":
+		c.MemoryLimit++
+	default:
+		c.Failures++
+	}
+}
+
+// Add adds the accounts of another loop, or of another app for a sum.
+func (s *AppStats) Add(other *AppStats) {
+	a, b := &s.AppCounts, &other.AppCounts
+	a.Requests += b.Requests
+	for i := range a.Answers {
+		a.Answers[i] += b.Answers[i]
+	}
+	a.Uncaught += b.Uncaught
+	a.CPULimit += b.CPULimit
+	a.MemoryLimit += b.MemoryLimit
+	a.WallLimit += b.WallLimit
+	a.BodyLimit += b.BodyLimit
+	a.ConcurrencyLimit += b.ConcurrencyLimit
+	a.Overload += b.Overload
+	a.StartFailures += b.StartFailures
+	a.Failures += b.Failures
+	for i := range a.Starts {
+		a.Starts[i].add(b.Starts[i])
+	}
+	a.HeldBack += b.HeldBack
+	a.Sleeps += b.Sleeps
+	a.Evictions += b.Evictions
+	a.PressureEvictions += b.PressureEvictions
+	a.Retirements += b.Retirements
+	a.Deaths += b.Deaths
+	s.CPU += other.CPU
+	s.InHand += other.InHand
+	s.Warm += other.Warm
+	s.Resident += other.Resident
+	s.Heap.Add(&other.Heap)
+}
+
+// Errors is how many requests came to nothing, whatever the cause.
+func (c *AppCounts) Errors() uint64 {
+	return c.Uncaught + c.CPULimit + c.MemoryLimit + c.WallLimit + c.BodyLimit + c.ConcurrencyLimit +
+		c.Overload + c.StartFailures + c.Failures
+}
+
+// report is a loop's answer to Node.Apps. The loop fills it some apps at a time, so that ten thousand
+// of them hold up no request.
+type report struct {
+	apps []AppStats // for the loop to add to
+	next int
+	done chan<- struct{} // closed at the end
+}
+
+// reportedPerTick is how many apps a loop looks at before it goes on with its tick. Those that are warm
+// cost a µs or two each.
+const reportedPerTick = 256
+
+// Apps are the accounts of all apps, in the order of Options.Apps. Each loop is asked; one that is in
+// a long turn answers after it.
+func (n *Node) Apps(ctx context.Context) ([]AppStats, error) {
+	options := n.options
+	sum := make([]AppStats, len(options.Apps))
+	for i := range sum {
+		sum[i].Name = options.Apps[i].Name
+	}
+	type asked struct {
+		apps []AppStats
+		done chan struct{}
+	}
+	var all []asked
+	for _, each := range *options.memory.portions.Load() {
+		a := asked{make([]AppStats, len(sum)), make(chan struct{})}
+		if each.loop.mailbox.Post(message{kind: messageReport, report: &report{apps: a.apps, done: a.done}}) {
+			all = append(all, a)
+		}
+	}
+	for _, a := range all {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		for i := range sum {
+			sum[i].Add(&a.apps[i])
+		}
+	}
+	return sum, nil
+}
+
+// fillReports goes on with what was asked for by Node.Apps.
+func (l *Loop) fillReports() {
+	r := l.reports[0]
+	for range reportedPerTick {
+		if r.next == len(l.apps) {
+			close(r.done)
+			last := copy(l.reports, l.reports[1:])
+			l.reports[last] = nil
+			l.reports = l.reports[:last]
+			return
+		}
+		l.apps[r.next].account(&r.apps[r.next])
+		r.next++
+	}
+}
+
+// endReports answers those who asked a loop that ends, with what there is.
+func (l *Loop) endReports() {
+	for len(l.reports) != 0 {
+		l.fillReports()
+	}
+}
+
+// account is what the loop knows of an app.
+func (w *appWorker) account(into *AppStats) {
+	into.AppCounts = w.counts
+	into.Requests = w.load.count
+	into.CPU = w.cpuBefore
+	into.InHand = w.inHand
+	if w.isolate != nil {
+		into.CPU += w.isolate.CPU()
+		into.Warm = 1
+		into.Resident = w.cost
+		into.Heap = w.isolate.Heap()
+	}
+}

@@ -1,0 +1,231 @@
+package loop
+
+import (
+	"math/bits"
+	"time"
+)
+
+// A loop takes stock of what loads it every loadWindow. That costs nothing on the way of a request:
+// the time that the thread has used comes from the kernel, once per window; how it divides among the
+// apps follows from what their isolates count anyway.
+const loadWindow = int64(100 * time.Millisecond)
+
+// Loads are in ‰ of a loop's time.
+const (
+	busyFull = 1000
+	// From busyHigh on a loop looks for relief; what it does must not bring the other one there.
+	busyHigh = 750
+	// busyGap is how much less busy a loop must be to take something over.
+	busyGap = 250
+	// busyLow is what a home may have to do, with what another loop does for it, for that one to
+	// leave the app to it.
+	busyLow = 500
+
+	// A loop must be overloaded for two windows, and after a change it waits for five, to see
+	// what came of it.
+	overloadedWindows = 2
+	settlingWindows   = 5
+	// idleWindows is for how long a further loop waits with little to do until it stops serving
+	// an app: 3 s.
+	idleWindows = 30
+)
+
+// meter is what a loop knows of its load.
+type meter struct {
+	begun, end int64 // of this window, on the loop's clock
+	number     uint32
+	used       int64 // by the thread when it begun
+	requests   uint64
+	active     []*appWorker // those that took turns in this window
+
+	overloaded int // windows
+	settling   int // windows until the next change
+	further    []*appWorker
+}
+
+// appLoad is what a loop knows of one app's share.
+type appLoad struct {
+	count   uint64 // requests so far
+	cpuSeen int64  // CPU time of the isolate at its last turn
+
+	window uint32 // the last one in which it took turns, and what it did there:
+	cpu    int64  // ns in turns
+	begun  uint64 // count before it
+	share  int64  // ‰ of the loop's time, once it has ended
+
+	isFurther bool // on meter.further: this loop is not its home
+	idle      int  // windows
+
+	lane lane
+}
+
+// noteTurn accounts for a turn of w's isolate.
+func (l *Loop) noteTurn(w *appWorker) {
+	load := &w.load
+	seen := load.cpuSeen
+	load.cpuSeen = int64(w.isolate.CPU())
+	took := load.cpuSeen - seen
+	l.neighbours.note(w, l.now)
+	if load.window != l.meter.number {
+		l.noteActive(w)
+	}
+	load.cpu += took
+	if took >= longTurn {
+		l.longWork(w, took)
+	}
+}
+
+// takeStock ends a window: it tells others how busy this loop was, and looks for relief if it was
+// too busy.
+func (l *Loop) takeStock() {
+	m := &l.meter
+	length := max(l.now-m.begun, 1)
+	used := l.usage.read()
+	time := min(max(used-m.used, 0), length)
+	busy := time * busyFull / length
+	l.publishLoad(busy)
+	l.shareOut(time, length)
+	if l.placement.loops > 1 && !l.isSlow() && !l.draining {
+		l.balance(busy)
+	}
+	for i := range m.active {
+		m.active[i] = nil
+	}
+	m.active = m.active[:0]
+	m.begun, m.end, m.used = l.now, l.now+loadWindow, used
+	m.number++
+}
+
+// shareOut divides the time of a window among the apps: to each what its turns took, and the rest,
+// which went into connections and HTTP, in proportion to requests.
+func (l *Loop) shareOut(time, length int64) {
+	rest, requests := time, uint64(0)
+	for _, w := range l.meter.active {
+		rest -= w.load.cpu
+		requests += w.load.count - w.load.begun
+	}
+	rest = max(rest, 0)
+	for _, w := range l.meter.active {
+		load := &w.load
+		share := load.cpu
+		if requests != 0 {
+			share += rest * int64(load.count-load.begun) / int64(requests)
+		}
+		load.share = share * busyFull / length
+		load.begun = load.count
+	}
+}
+
+// balance acts on how busy this loop was in the last window.
+func (l *Loop) balance(busy int64) {
+	m := &l.meter
+	l.shedding = 0
+	l.reviewFurther()
+	if m.settling > 0 {
+		m.settling--
+	}
+	if busy < busyHigh {
+		m.overloaded = 0
+		return
+	}
+	m.overloaded++
+	to := l.leastBusy(l.others())
+	if to < 0 {
+		return
+	}
+	room := busy - l.busy(to)
+	if room < busyGap {
+		return
+	}
+	if m.overloaded >= overloadedWindows && m.settling == 0 && l.relieve(to, busy, room) {
+		m.settling = settlingWindows
+	}
+	l.shed(to, busy, room)
+}
+
+// shed lets some connections go over to a less busy loop at their next request, if they ask for an app
+// that is served there as well: as many as would level out half of the difference.
+func (l *Loop) shed(to int, busy, room int64) {
+	for _, w := range l.meter.active {
+		if where := l.whereIs(w); where&slowBit == 0 && where&(1<<l.seat) != 0 && where&(1<<to) != 0 {
+			l.shedTo, l.shedding = to, int64(l.connections.open)*room/(2*busy)
+			return
+		}
+	}
+}
+
+// relieve gives a less busy loop some of the load: a copy of the app that makes most of it, or if none
+// does, the home of as many apps as would level out the difference. It reports whether it could.
+func (l *Loop) relieve(to int, busy, room int64) bool {
+	var largest *appWorker
+	for _, w := range l.meter.active {
+		if largest == nil || w.load.share > largest.load.share {
+			largest = w
+		}
+	}
+	if largest != nil && largest.load.share >= busy/2 {
+		where := l.whereIs(largest)
+		return where&slowBit == 0 && where&(1<<l.seat) != 0 && where&(1<<to) == 0 &&
+			l.placement.change(int32(largest.app), where, where|1<<to)
+	}
+	level := room / 2
+	for _, w := range l.meter.active {
+		share := w.load.share
+		if share == 0 || share > level {
+			continue
+		}
+		if where := servedBy(l.seat); l.placement.change(int32(w.app), where, servedBy(to)) {
+			level -= share
+			l.retire(w)
+		}
+	}
+	return level != room/2
+}
+
+// reviewFurther stops serving apps that live elsewhere, and whose homes have had room for them for
+// some time. Of several loops the one with the highest number goes first.
+func (l *Loop) reviewFurther() {
+	m := &l.meter
+	kept := m.further[:0]
+	for _, w := range m.further {
+		where := l.whereIs(w)
+		home := homeOf(where)
+		if where&(1<<l.seat) == 0 || home == l.seat {
+			w.load.isFurther = false
+			l.retire(w)
+			continue
+		}
+		share := int64(0)
+		if w.load.window == m.number {
+			share = w.load.share
+		}
+		last := bits.Len64(where&loopsMask&^(1<<home)) - 1
+		if w.load.idle++; l.busy(home)+share > busyLow || last != l.seat {
+			w.load.idle = 0
+		}
+		if w.load.idle >= idleWindows && l.placement.change(int32(w.app), where, where&^(1<<l.seat)) {
+			w.load.isFurther = false
+			l.retire(w)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(m.further[len(kept):])
+	m.further = kept
+}
+
+func (l *Loop) whereIs(w *appWorker) uint64 { return l.placement.apps[w.app].where.Load() }
+
+// noteActive begins a window for an app.
+func (l *Loop) noteActive(w *appWorker) {
+	load := &w.load
+	load.window, load.cpu = l.meter.number, 0
+	l.meter.active = append(l.meter.active, w)
+	if l.placement.loops == 1 || load.isFurther || l.isSlow() {
+		return
+	}
+	if where := l.whereIs(w); where&(1<<l.seat) != 0 && homeOf(where) != l.seat {
+		load.isFurther, load.idle = true, 0
+		l.meter.further = append(l.meter.further, w)
+	}
+}

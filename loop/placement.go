@@ -1,0 +1,236 @@
+package loop
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// A placement says which loops serve each app. A node has one, which its loops share and all of them
+// write to.
+//
+// An app that has never been asked for lives nowhere. The first request gives it a home, one loop; all
+// its requests go there, wherever their connections were accepted (move.go). When the home is
+// overloaded and the app is what loads it, a further loop serves it as well; when little is left of the
+// load, those others stop. An app that is only one of many on an overloaded loop gets another home
+// instead. An app whose turns are long is served by the slow loop beside its home for a time
+// (slowlane.go).
+//
+// Nobody conducts this. Every loop looks at itself ten times a second, and changes one word of one app
+// at the most, by compare-and-swap. What it knows of others is how busy they say they are.
+type placement struct {
+	epoch time.Time
+	apps  []placedApp
+	seats []seat // of the loops, and after them of their slow loops
+	loops int    // without slow ones
+
+	// needSlow asks for a slow loop beside a loop, which hears of it by a messageSlowReady. nil:
+	// there are none.
+	needSlow func(loop int)
+}
+
+// placedApp is where an app is served. The word where:
+//
+//	bits 0 to 55   loops that serve it
+//	bits 56 to 61  its home
+//	bit 62         it is in the slow lane: only the slow loop beside its home serves it
+//
+// 0: nowhere yet.
+type placedApp struct {
+	where  atomic.Uint64
+	slowAt atomic.Int64 // when a slow loop last saw a long turn of it, in ns from epoch; 0: never
+}
+
+const (
+	// LoopsMax is how many loops a node may have. V8's 4 GB for the heaps of a process are spent
+	// before that.
+	LoopsMax = 56
+
+	homeShift = LoopsMax
+	homeMask  = uint64(63) << homeShift
+	loopsMask = uint64(1)<<LoopsMax - 1
+	slowBit   = uint64(1) << 62
+)
+
+func servedBy(loop int) uint64   { return uint64(loop)<<homeShift | 1<<loop }
+func servedSlow(loop int) uint64 { return uint64(loop)<<homeShift | slowBit }
+func homeOf(where uint64) int    { return int(where & homeMask >> homeShift) }
+
+// A seat is a loop's place in its node. A slow loop takes its own when it is needed first.
+type seat struct {
+	loop  atomic.Pointer[Loop]
+	homes atomic.Int64  // apps that live there
+	load  atomic.Uint64 // busy in ‰, above it the time in ms from epoch
+	_     [104]byte     // seats of different loops lie on different cache lines
+}
+
+const loadShift = 16
+
+// place is what a loop has of its own for placement, moves and the slow lane.
+type place struct {
+	placement   *placement
+	seatMask    uint64 // where & seatMask == seatBits: served here
+	seatBits    uint64
+	epochOffset int64 // from the loop's clock to that of the placement
+	ringFD      int
+
+	shedTo      int   // the loop that takes connections over
+	shedding    int64 // that many
+	hasMessages bool  // to other rings, not submitted
+
+	usage threadUsage
+	meter meter
+
+	neighbours     neighbours
+	slowed         []*appWorker // in the slow lane, put there by this loop
+	waitingForSlow []*appWorker
+	reviewSlowedAt int64
+}
+
+func newPlacement(apps, loops int, epoch time.Time) *placement {
+	return &placement{epoch: epoch, apps: make([]placedApp, apps), seats: make([]seat, 2*loops), loops: loops}
+}
+
+// takePlace gives a new loop its seat, on its thread.
+func (l *Loop) takePlace() {
+	p := l.options.placement
+	l.placement, l.ringFD = p, l.ring.FD()
+	l.epochOffset = int64(l.epoch.Sub(p.epoch))
+	l.reviewSlowedAt = never
+	l.seatMask, l.seatBits = 1<<l.seat, 1<<l.seat
+	if l.isSlow() {
+		l.seatMask, l.seatBits = homeMask|slowBit, servedSlow(l.core())
+	}
+	l.usage = newThreadUsage(l.options.usage)
+	l.meter.number = 1
+	l.meter.end = loadWindow
+	l.meter.used = l.usage.read()
+	p.seats[l.seat].loop.Store(l)
+}
+
+// nextReview is when the loop has to be awake to look after apps that it serves for others, or that
+// the slow lane has; or never.
+func (l *Loop) nextReview() int64 {
+	if len(l.meter.further) != 0 {
+		return min(l.meter.end, l.reviewSlowedAt)
+	}
+	return l.reviewSlowedAt
+}
+
+// isSlow reports whether l is a slow loop.
+func (l *Loop) isSlow() bool { return l.seat >= l.placement.loops }
+
+// core is the loop that l is, or that it is the slow loop of.
+func (l *Loop) core() int { return l.seat % l.placement.loops }
+
+// since is the time of the tick in ns from the placement's epoch, which all loops share.
+func (l *Loop) since() int64 { return l.now + l.epochOffset }
+
+// destination is the seat that a request for app has to go to, or -1: it is served here.
+func (l *Loop) destination(app int32) int {
+	p := l.placement
+	where := p.apps[app].where.Load()
+	if where == 0 {
+		where = l.settleApp(app)
+	}
+	to := -1
+	switch {
+	case where&l.seatMask == l.seatBits:
+		if l.shedding > 0 && where&(1<<l.shedTo) != 0 && where&slowBit == 0 {
+			to = l.shedTo
+		}
+	case where&slowBit != 0:
+		to = p.loops + homeOf(where)
+	case where&(1<<l.core()) != 0: // from the slow loop to the one beside it
+		to = l.core()
+	default:
+		to = l.leastBusy(where & loopsMask)
+	}
+	if to < 0 || to == l.seat || p.seats[to].loop.Load() == nil {
+		return -1
+	}
+	return to
+}
+
+// homesSlack is by how many apps, and by what fraction of them, a loop may have more than its share.
+const (
+	homesSlack         = 4
+	homesSlackFraction = 8
+)
+
+// settleApp gives an app its home: the loop that was asked for it first, so that its connection need
+// not move, unless that has more than its share of homes; then the one that has the fewest.
+func (l *Loop) settleApp(app int32) (where uint64) {
+	p := l.placement
+	home := l.core()
+	fewest := home
+	for i := range p.loops {
+		if p.seats[i].loop.Load() != nil && p.seats[i].homes.Load() < p.seats[fewest].homes.Load() {
+			fewest = i
+		}
+	}
+	least := p.seats[fewest].homes.Load()
+	if p.seats[home].homes.Load() > least+least/homesSlackFraction+homesSlack {
+		home = fewest
+	}
+	if !p.change(app, 0, servedBy(home)) {
+		return p.apps[app].where.Load()
+	}
+	return servedBy(home)
+}
+
+// change replaces an app's word, unless another loop has changed it.
+func (p *placement) change(app int32, from, to uint64) bool {
+	if !p.apps[app].where.CompareAndSwap(from, to) {
+		return false
+	}
+	if from != 0 {
+		p.seats[homeOf(from)].homes.Add(-1)
+	}
+	p.seats[homeOf(to)].homes.Add(1)
+	return true
+}
+
+// publishLoad shows other loops how busy this one is.
+func (l *Loop) publishLoad(busy int64) {
+	l.placement.seats[l.seat].load.Store(uint64(l.since()/int64(time.Millisecond))<<loadShift | uint64(busy))
+}
+
+// loadStale is the age from which a loop's word about its load says no more than whether it sleeps.
+const loadStale = 3 * loadWindow
+
+// busy is how busy the loop on a seat is, in ‰.
+func (l *Loop) busy(seat int) int64 {
+	s := &l.placement.seats[seat]
+	other := s.loop.Load()
+	if other == nil {
+		return 0
+	}
+	load := s.load.Load()
+	if age := l.since() - int64(load>>loadShift)*int64(time.Millisecond); age < loadStale {
+		return int64(load & (1<<loadShift - 1))
+	}
+	// It has not ended a tick for long: it has nothing to do, or is in a turn without end.
+	if other.waker.IsAsleep() {
+		return 0
+	}
+	return busyFull
+}
+
+// leastBusy is the least busy of a set of loops, the first among equals; -1 if none is there.
+func (l *Loop) leastBusy(loops uint64) int {
+	best, least := -1, int64(0)
+	for ; loops != 0; loops &= loops - 1 {
+		i := bits.TrailingZeros64(loops)
+		if l.placement.seats[i].loop.Load() == nil {
+			continue
+		}
+		if busy := l.busy(i); best < 0 || busy < least {
+			best, least = i, busy
+		}
+	}
+	return best
+}
+
+// others is the set of the node's loops but this one.
+func (l *Loop) others() uint64 { return (1<<l.placement.loops - 1) &^ (1 << l.core()) }

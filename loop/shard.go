@@ -1,0 +1,289 @@
+package loop
+
+import (
+	"time"
+
+	"nano/http1"
+	"nano/isolates"
+)
+
+// An app is, on a loop:
+//
+//   - cold: it has no isolate here.
+//   - waking: requests for it have come and wait, copied, for the one start of its isolate. Starts
+//     have a phase of their own at the end of a tick, one start each, after what the tick has to
+//     send was submitted: however many apps wake up at once, requests for warm ones wait for one
+//     start at most.
+//   - warm and busy: it has requests in hand (those whose client is gone and those with waitUntil
+//     work count), and is left alone.
+//   - warm and idle: it lies on timeouts.sleep, in the order in which apps became idle, which is the
+//     order of least recent use. From there it falls asleep when its time is up, or before if the
+//     budget of memory (budget.go) says so.
+//
+// Falling asleep disposes of the isolate, and its timers go with it: an app that only waits for its
+// own timers does not stay awake for them.
+
+// shardState is what a loop keeps for the isolates that it has.
+type shardState struct {
+	waking     []*appWorker // their start is due, in order
+	unfinished []*appWorker // their last turn was cut short
+	unprepared []*appWorker // their isolates may have work for an idle loop
+	retired    []*appWorker // to sleep as soon as they are idle
+
+	warm         int   // isolates
+	resident     int64 // of all isolates, in bytes
+	sleptAt      int64 // when an app was put to sleep under load
+	wantsPrepare bool  // the shard may have work for an idle loop
+	wantsRoom    bool  // there is more to evict
+	isResting    bool  // the last tick had nothing to do
+}
+
+// wake keeps a request until its app has started. gathered is what its head and body lie in, or nil.
+// It reports whether it keeps gathered.
+func (l *Loop) wake(w *appWorker, e *exchange, r *isolates.Request, gathered *collector) (kept bool) {
+	kept = gathered != nil
+	if !kept {
+		gathered = l.takeCollector()
+		gathered.head = l.buffers.append(nil, r.Head)
+		gathered.body.append(&l.buffers, r.Body, 0)
+	}
+	e.waiting = gathered
+	w.waiting = append(w.waiting, e.id)
+	if !w.isWaking {
+		w.isWaking = true
+		l.waking = append(l.waking, w)
+	}
+	return kept
+}
+
+// startNext starts the app that has waited for longest, and stages the requests that waited for it.
+func (l *Loop) startNext() error {
+	w := l.waking[0]
+	last := copy(l.waking, l.waking[1:])
+	l.waking[last] = nil
+	l.waking = l.waking[:last]
+	w.isWaking = false
+	if w.inHand == 0 { // their clients are gone
+		w.waiting = w.waiting[:0]
+		return nil
+	}
+	// What this tick has to send need not wait for the start.
+	if err := l.ring.Enter(false, 0); err != nil {
+		return err
+	}
+	started := w.isolate != nil || l.startIsolate(w)
+	for _, id := range w.waiting {
+		if e := l.exchanges.lookup(id, w); e != nil && e.waiting != nil {
+			l.endWaiting(w, e, started)
+		}
+	}
+	w.waiting = w.waiting[:0]
+	return nil
+}
+
+// endWaiting stages a request that waited for its app's start, or answers it if the start failed.
+func (l *Loop) endWaiting(w *appWorker, e *exchange, started bool) {
+	gathered := e.waiting
+	e.waiting = nil
+	switch {
+	case !started:
+		e.ended = true
+		w.counts.StartFailures++
+		l.answerError(e, 500, "", w.failure)
+		l.workerDone(e)
+	case l.head.Parse(gathered.head, http1.MaxHeadLength) != nil:
+		panic("loop: a head that was parsed before is malformed")
+	default:
+		w.isolate.AddRequest(l.describe(e, l.head, gathered.head, gathered.body.bytes()))
+		l.wantTurn(w)
+	}
+	l.giveCollector(gathered)
+}
+
+// tendShard is the last phase of a tick.
+func (l *Loop) tendShard() error {
+	l.keepBudget()
+	l.sleepUnderLoad()
+	if len(l.reports) != 0 {
+		l.fillReports()
+	}
+	if len(l.waking) != 0 {
+		return l.startNext()
+	}
+	if l.isResting && !l.isBusy() && l.hasIdleWork() {
+		l.doIdleWork()
+	}
+	return nil
+}
+
+// An attempt to make an isolate that failed is repeated after startRetry, or after startRetryFactor
+// times what it took: an app that does nothing but compute while it starts must not hold up the
+// other apps of the loop again and again.
+const (
+	startRetry       = int64(time.Second)
+	startRetryFactor = 64
+)
+
+// startIsolate makes the isolate of an app at its first request, or after the last one died.
+func (l *Loop) startIsolate(w *appWorker) bool {
+	begun := l.readClock()
+	if begun < w.retryAt {
+		return false
+	}
+	l.makeRoom(w.costThen())
+	isolate, err := l.shard.Start(w.app)
+	l.wantsPrepare = true
+	if err != nil {
+		ended := l.readClock()
+		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
+		w.failure = "nano: " + w.name + ": failed to start"
+		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
+		return false
+	}
+	w.isolate, w.retryAt = isolate, 0
+	w.load.cpuSeen = 0
+	w.taskDeadline = never
+	w.isRetired = false
+	l.lives++
+	w.life = l.lives
+	l.warm++
+	w.counts.started(isolate.Started())
+	l.noteResident(w)
+	l.noteUnprepared(w)
+	return true
+}
+
+// Idle apps
+
+// noteIdle is called when an app has nothing in hand any more.
+func (l *Loop) noteIdle(w *appWorker) {
+	if w.isolate == nil {
+		return
+	}
+	l.timeouts.sleep.start(&w.sleep, l.now)
+	if w.isRetired {
+		l.retired = append(l.retired, w)
+	}
+}
+
+// noteBusy is called when an app has something in hand again.
+func (l *Loop) noteBusy(w *appWorker) {
+	w.sleep.stop()
+	w.isRetired = false // it is wanted here after all
+}
+
+// retire puts an app to sleep as soon as it has nothing in hand, if no request for it comes before:
+// it lives elsewhere from now on.
+func (l *Loop) retire(w *appWorker) {
+	if w.isolate == nil || w.isRetired {
+		return
+	}
+	w.isRetired = true
+	if w.inHand == 0 {
+		l.retired = append(l.retired, w)
+	}
+}
+
+// sleep disposes of the isolate of an app that has nothing in hand.
+func (l *Loop) sleep(w *appWorker) {
+	if w.inHand != 0 {
+		panic("loop: an app with requests in hand put to sleep")
+	}
+	isolate := w.isolate
+	l.forgetIsolate(w)
+	isolate.Dispose()
+}
+
+// forgetIsolate ends all that the loop has for an isolate that is about to be disposed of.
+func (l *Loop) forgetIsolate(w *appWorker) {
+	w.cpuBefore += w.isolate.CPU()
+	w.isolate = nil // nobody stages anything with it any more
+	w.sleep.stop()
+	w.isRetired = false
+	w.costBefore = w.cost
+	l.resident -= w.cost
+	w.cost = 0
+	l.warm--
+	l.wantsPrepare = true
+	if w.timers != 0 {
+		l.timers.clearWorker(w.life)
+	}
+	w.taskDeadline = never
+}
+
+// A loop under load puts an app to sleep whose time has been up for sleepLate, one every sleepPause;
+// an idle one does it at once.
+const (
+	sleepLate  = int64(time.Second)
+	sleepPause = int64(20 * time.Millisecond)
+)
+
+// sleepUnderLoad sees to it that apps fall asleep on a loop that is never idle, too.
+func (l *Loop) sleepUnderLoad() {
+	first := l.timeouts.sleep.first
+	if first == nil || l.now-first.deadline < sleepLate || l.now-l.sleptAt < sleepPause {
+		return
+	}
+	l.sleptAt = l.now
+	first.worker.counts.Sleeps++
+	l.sleep(first.worker)
+}
+
+// Work for an idle loop
+
+// idlePause is for how long a loop waits for something to do before it turns to work that has no
+// hurry. Requests that come one after the other leave gaps of a few dozen µs.
+const idlePause = 100 * time.Microsecond
+
+// noteUnprepared is called for an isolate that may have work for an idle loop.
+func (l *Loop) noteUnprepared(w *appWorker) {
+	if !w.isUnprepared {
+		w.isUnprepared = true
+		l.unprepared = append(l.unprepared, w)
+	}
+}
+
+// hasIdleWork reports whether an idle loop has something to do.
+func (l *Loop) hasIdleWork() bool {
+	return l.wantsPrepare || len(l.unprepared)+len(l.retired) != 0 ||
+		l.timeouts.sleep.first != nil && l.timeouts.sleep.first.deadline <= l.now
+}
+
+// doIdleWork does one small piece of it. Between two pieces the loop looks for completions.
+func (l *Loop) doIdleWork() {
+	if last := len(l.retired) - 1; last >= 0 {
+		w := l.retired[last]
+		l.retired[last] = nil
+		l.retired = l.retired[:last]
+		if w.isRetired && w.inHand == 0 && w.isolate != nil {
+			w.counts.Retirements++
+			l.sleep(w)
+		}
+		return
+	}
+	if node := l.timeouts.sleep.expired(l.now); node != nil {
+		node.worker.counts.Sleeps++
+		l.sleep(node.worker)
+		return
+	}
+	if last := len(l.unprepared) - 1; last >= 0 {
+		w := l.unprepared[0]
+		if w.isolate != nil && w.isolate.Prepare() {
+			l.noteResident(w)
+			copy(l.unprepared, l.unprepared[1:])
+			l.unprepared[last] = w
+			return
+		}
+		if w.isolate != nil {
+			l.noteResident(w)
+		}
+		w.isUnprepared = false
+		l.unprepared[0] = l.unprepared[last]
+		l.unprepared[last] = nil
+		l.unprepared = l.unprepared[:last]
+		return
+	}
+	if l.wantsPrepare {
+		l.wantsPrepare = l.shard != nil && l.shard.Prepare()
+	}
+}

@@ -1,0 +1,173 @@
+package loop
+
+import (
+	"errors"
+	"time"
+)
+
+// While an isolate takes its turn, everything else on its loop waits. Most turns take microseconds,
+// and a turn of many requests is cut; but one request may compute until its CPU limit, grow until its
+// heap limit, or bring a body of 100 MB. An app that does so again and again beside others is put into
+// the slow lane for a time: a second loop beside its home, with a thread of its own, between which and
+// the others the kernel's scheduler preempts. It is served there as it would be elsewhere, but in the
+// time that the home leaves.
+//
+// The same word that places an app puts it there and back, and connections go there by the same moves.
+
+// lane is what a loop knows of an app with long turns.
+type lane struct {
+	debt   int64 // ns of long work that count still
+	debtAt int64
+
+	isWaiting bool  // for the slow loop to be made
+	isSlow    bool  // on Loop.slowed
+	until     int64 // on the loop's clock: then it comes back
+	length    int64 // of its last time there, in ns
+}
+
+const (
+	// A turn from longTurn on is long. Turns of many short requests end before.
+	longTurn = int64(5 * time.Millisecond)
+	// longWorkMax is the long work that is too much: once, or before debtDecay has worn it off.
+	longWorkMax = int64(20 * time.Millisecond)
+	debtDecay   = 40 // 1/40 of the time that passes: 25 ms a second
+
+	// A body from bodyLarge on counts as long work; see bodyCost.
+	bodyLarge = 1 << 20
+
+	// The first time in the slow lane, and the longest; each within slowMemory of the one before
+	// takes twice as long.
+	slowFirst  = int64(10 * time.Second)
+	slowMax    = int64(10 * time.Minute)
+	slowMemory = int64(10 * time.Minute)
+
+	// neighbourTime is for how long an app counts as a neighbour after its last turn.
+	neighbourTime = int64(5 * time.Second)
+)
+
+// neighbours are the two apps that took turns last, so that there is always one that another can
+// look at.
+type neighbours struct {
+	last, previous     *appWorker
+	lastAt, previousAt int64
+}
+
+// note is called for each turn.
+func (n *neighbours) note(w *appWorker, now int64) {
+	if n.last != w {
+		n.previous, n.previousAt = n.last, n.lastAt
+		n.last = w
+	}
+	n.lastAt = now
+}
+
+// has reports whether any app but w has taken turns lately.
+func (n *neighbours) has(w *appWorker, now int64) bool {
+	if n.last != nil && n.last != w {
+		return now-n.lastAt < neighbourTime
+	}
+	return n.previous != nil && now-n.previousAt < neighbourTime
+}
+
+// longWork accounts for work of ns that held up everything else, and puts its app into the slow lane
+// if that was too much.
+func (l *Loop) longWork(w *appWorker, ns int64) {
+	if l.isSlow() {
+		l.placement.apps[w.app].slowAt.Store(l.since())
+		return
+	}
+	lane := &w.load.lane
+	lane.debt = max(lane.debt-(l.now-lane.debtAt)/debtDecay, 0) + ns
+	lane.debtAt = l.now
+	if lane.debt >= longWorkMax {
+		l.slowDown(w)
+	}
+}
+
+// diedLong accounts for the death of an isolate: by a limit, it is long work.
+func (l *Loop) diedLong(w *appWorker, cause error) {
+	var failure Failure
+	if errors.As(cause, &failure) && failure.NanoError() != "" {
+		l.longWork(w, longWorkMax)
+	}
+}
+
+// slowDown puts an app into the slow lane beside this loop, if there are others here that it disturbs.
+func (l *Loop) slowDown(w *appWorker) {
+	p := l.placement
+	lane := &w.load.lane
+	if l.draining || p.needSlow == nil || lane.isWaiting || !l.neighbours.has(w, l.now) {
+		return
+	}
+	if p.seats[p.loops+l.seat].loop.Load() == nil {
+		lane.isWaiting = true
+		l.waitingForSlow = append(l.waitingForSlow, w)
+		p.needSlow(l.seat)
+		return
+	}
+	where := l.whereIs(w)
+	if where&slowBit != 0 || where != 0 && where&l.seatMask != l.seatBits ||
+		!p.change(int32(w.app), where, servedSlow(l.seat)) {
+		return
+	}
+	lane.debt = 0
+	if lane.length == 0 || l.now-lane.until > slowMemory {
+		lane.length = slowFirst
+	} else {
+		lane.length = min(2*lane.length, slowMax)
+	}
+	lane.until = l.now + lane.length
+	if !lane.isSlow {
+		lane.isSlow = true
+		l.slowed = append(l.slowed, w)
+	}
+	l.reviewSlowedAt = min(l.reviewSlowedAt, lane.until)
+	l.stats.Slowed++
+	l.retire(w)
+}
+
+// slowReady puts the apps into the slow lane that were waiting for it to be there.
+func (l *Loop) slowReady() {
+	for i, w := range l.waitingForSlow {
+		l.waitingForSlow[i] = nil
+		w.load.lane.isWaiting = false
+		l.slowDown(w)
+	}
+	l.waitingForSlow = l.waitingForSlow[:0]
+}
+
+// reviewSlowed lets apps out of the slow lane whose time is up, unless they have gone on as before
+// and there are still others here.
+func (l *Loop) reviewSlowed() {
+	p := l.placement
+	l.reviewSlowedAt = never
+	kept := l.slowed[:0]
+	for _, w := range l.slowed {
+		lane := &w.load.lane
+		if lane.until > l.now {
+			l.reviewSlowedAt = min(l.reviewSlowedAt, lane.until)
+			kept = append(kept, w)
+			continue
+		}
+		slowAt := p.apps[w.app].slowAt.Load()
+		if slowAt != 0 && l.since()-slowAt < lane.length/2 && l.neighbours.has(w, l.now) {
+			lane.length = min(2*lane.length, slowMax)
+			lane.until = l.now + lane.length
+			l.reviewSlowedAt = min(l.reviewSlowedAt, lane.until)
+			kept = append(kept, w)
+			continue
+		}
+		p.change(int32(w.app), servedSlow(l.seat), servedBy(l.seat))
+		lane.isSlow = false
+	}
+	clear(l.slowed[len(kept):])
+	l.slowed = kept
+}
+
+// bodyCost is what gathering and staging a body of n bytes takes, about; 0 for a small one.
+func bodyCost(n int64) int64 {
+	if n < bodyLarge {
+		return 0
+	}
+	return n >> 20 * int64(time.Millisecond)
+}
