@@ -27,7 +27,9 @@ import (
 )
 
 // checkNames are the measurements that are no load scenarios.
-var checkNames = []string{"loops", "launch", "wakeups", "memory", "micro"}
+var checkNames = []string{
+	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "micro",
+}
 
 // bench is one run.
 type bench struct {
@@ -41,11 +43,20 @@ type bench struct {
 	warmUp       time.Duration
 	rounds       int
 	launches     int
+	abuse        int    // abusive requests of each kind
+	quick        bool   // small numbers, to see that it works
 	out          string // "": print the report
 	other        string // path of another build of NANO, or ""
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == abuseCommand {
+		if err := runAbuser(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "abuser:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -118,12 +129,13 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	duration := flags.Duration("duration", 5*time.Second, "length of a round, in whole seconds")
 	rounds := flags.Int("rounds", 3, "rounds of each scenario")
 	quick := flags.Bool("quick", false, "one second a round: to see that it works, not to compare")
+	flags.IntVar(&b.abuse, "abuse", 200, "abusive requests of each kind in the neighbour scenario")
 	out := flags.String("out", "", "file for the report; JSON goes beside it (default bench/RESULTS.md for a complete run)")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, nil, err
 	}
 	b.duration, b.rounds, b.warmUp, b.launches, b.out = *duration, *rounds, 2*time.Second, 20, *out
-	if *quick {
+	if b.quick = *quick; b.quick {
 		b.duration, b.warmUp, b.launches = time.Second, time.Second, 5
 	}
 	if b.duration < time.Second || b.rounds < 1 || flags.NArg() > 0 {
@@ -198,10 +210,16 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		}
 	}
 	checks := map[string]func() error{
-		"loops":   func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
-		"launch":  func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
-		"wakeups": func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
-		"memory":  func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
+		"loops":      func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
+		"launch":     func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
+		"wakeups":    func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
+		"memory":     func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
+		"coldstart":  func() (err error) { found.Cold, err = b.runCold(ctx); return err },
+		"density":    func() (err error) { found.Density, err = b.runDensity(ctx); return err },
+		"zipf":       func() (err error) { found.Zipf, err = b.runZipf(ctx); return err },
+		"neighbour":  func() (err error) { found.Neighbour, err = b.runNeighbour(ctx); return err },
+		"isolation":  func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
+		"active1000": func() (err error) { found.Active, err = b.runActive(ctx); return err },
 		"micro": func() error {
 			var failures []string
 			found.Micro, failures = b.runMicro(ctx)

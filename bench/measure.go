@@ -117,7 +117,7 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 		return result, err
 	}
 	counted, err := wrkJob{
-		Cores: b.clientCore, Threads: 1, Connections: connections, Duration: duration, Script: s.Script,
+		Cores: b.clientCore, Threads: 1, Connections: connections, Duration: duration, Script: s.Script, Arguments: s.Arguments,
 		URL: "http://" + running.Address + "/",
 	}.run(ctx, b.folder)
 	if err != nil {
@@ -209,7 +209,11 @@ func percentile(values []time.Duration, part float64) time.Duration {
 	if len(values) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(values))
+	return sortedPercentile(slices.Sorted(slices.Values(values)), part)
+}
+
+// sortedPercentile is percentile of values that are sorted already, and at least one.
+func sortedPercentile(sorted []time.Duration, part float64) time.Duration {
 	rank := int(math.Ceil(part*float64(len(sorted)))) - 1
 	return sorted[max(rank, 0)]
 }

@@ -26,9 +26,17 @@ type results struct {
 	Launch    []launchResult   `json:"launch,omitempty"`
 	Idle      []idleResult     `json:"idle,omitempty"`
 	Memory    []memorySample   `json:"memory,omitempty"`
-	Micro     []microResult    `json:"micro,omitempty"`
-	Targets   []target         `json:"targets"`
-	Failures  []string         `json:"failures,omitempty"`
+
+	Cold      []coldResult      `json:"coldstart,omitempty"`
+	Density   []densityResult   `json:"density,omitempty"`
+	Zipf      *zipfResult       `json:"zipf,omitempty"`
+	Neighbour *neighbourResult  `json:"neighbour,omitempty"`
+	Isolation []isolationResult `json:"isolation,omitempty"`
+	Active    *activeResult     `json:"active1000,omitempty"`
+
+	Micro    []microResult `json:"micro,omitempty"`
+	Targets  []target      `json:"targets"`
+	Failures []string      `json:"failures,omitempty"`
 }
 
 // encode returns the results as JSON.
@@ -51,6 +59,12 @@ func (r *results) markdown() string {
 	r.writeLaunch(&page)
 	r.writeIdle(&page)
 	r.writeMemory(&page)
+	r.writeCold(&page)
+	r.writeDensity(&page)
+	r.writeZipf(&page)
+	r.writeNeighbour(&page)
+	r.writeIsolation(&page)
+	r.writeActive(&page)
 	r.writeMicro(&page)
 	if len(r.Failures) > 0 {
 		page.WriteString("## What failed\n\n")

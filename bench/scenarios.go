@@ -12,6 +12,7 @@ type scenario struct {
 	Title       string
 	App         string     // file in bench/apps
 	Script      string     // wrk script in bench/load, or ""
+	Arguments   []string   // of the script
 	Idle        int        // connections that stay open beside the load
 	Exchanges   []exchange // verified before the load
 	TotalTarget float64    // CPU per request at most this times the best peer's; 0: no target

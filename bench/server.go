@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	startTimeout = 20 * time.Second       // for a server to answer its first request
+	startTimeout = 2 * time.Minute        // for a server to answer its first request, with 10,000 apps
 	stopTimeout  = 5 * time.Second        // for a server to end on SIGTERM
 	startPoll    = 200 * time.Microsecond // between attempts to connect
 )

@@ -27,6 +27,14 @@ const (
 	isolateKBMost     = 1024
 	launchMost        = 100 * time.Millisecond
 	memoryGrowthMost  = 1 << 20 // bytes from 100,000 to 1,000,000 requests
+
+	warmAppMost    = 1 << 20 // bytes that a warm app adds, at densityJudged
+	zipfMost       = 10 * time.Millisecond
+	isolationMost  = 600 * time.Microsecond
+	neighbourMost  = 2.0 // p99 beside an abuser over p99 alone
+	activeMost     = 1.3 // CPU per request at activeApps over that of one app
+	densityMost    = 2000
+	neighbourAbuse = 10_000
 )
 
 // verdict is met if the condition holds.
@@ -48,7 +56,12 @@ func (r *results) judge() []target {
 	targets = append(targets, r.judgeLoops())
 	targets = append(targets, r.judgeIsolates()...)
 	targets = append(targets, r.judgeLaunch()...)
-	return append(targets, r.judgeIdle(), r.judgeAllocations(), r.judgeMemory(), r.judgeErrors())
+	targets = append(targets, r.judgeIdle(), r.judgeAllocations(), r.judgeMemory(), r.judgeErrors())
+	targets = append(targets, r.judgeCold()...)
+	targets = append(targets, r.judgeDensity()...)
+	targets = append(targets, r.judgeZipf()...)
+	targets = append(targets, r.judgeNeighbour()...)
+	return append(targets, r.judgeIsolation(), r.judgeActive())
 }
 
 func userOf(p peerResult) float64  { return p.UserMicros }
@@ -214,6 +227,116 @@ func (r *results) judgeErrors() target {
 	if measured > 0 {
 		t.Measured = fmt.Sprintf("%d in %d scenarios", failed, measured)
 		t.Verdict = verdict(failed == 0)
+	}
+	return t
+}
+
+func (r *results) judgeCold() []target {
+	var targets []target
+	for _, app := range coldApps {
+		t := target{Text: fmt.Sprintf("cold start over the socket: %s ≤ %s p99", app.Title, app.Most), Verdict: notMeasured}
+		var worst time.Duration
+		var parts []string
+		holds := true
+		for _, one := range r.Cold {
+			if one.App != app.Name {
+				continue
+			}
+			if one.Failure != "" {
+				parts, holds = append(parts, one.Variant+": failed"), false
+				continue
+			}
+			parts = append(parts, one.Variant+": "+milliseconds(one.P99))
+			worst = max(worst, one.P99)
+		}
+		if len(parts) > 0 {
+			t.Measured = strings.Join(parts, "; ")
+			t.Verdict = verdict(holds && worst <= app.Most)
+		}
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+func (r *results) judgeDensity() []target {
+	share := target{Text: fmt.Sprintf("warm hello app ≤ 1.0 MB resident, at %s apps", thousands(densityJudged)), Verdict: notMeasured}
+	if one, err := r.densityOf(nanoName, densityJudged); err == nil {
+		each := one.perApp(r.Density)
+		share.Measured = fmt.Sprintf("%.3f MB", float64(each)/(1<<20))
+		if other, err := r.densityOf("workerd", densityJudged); err == nil {
+			share.Measured += fmt.Sprintf(" (workerd: %.3f MB)", float64(other.perApp(r.Density))/(1<<20))
+		}
+		share.Verdict = verdict(each > 0 && each <= warmAppMost)
+	}
+	many := target{Text: fmt.Sprintf("%s warm apps in one process", thousands(densityMost)), Verdict: notMeasured}
+	if len(r.Density) > 0 {
+		one, err := r.densityOf(nanoName, densityMost)
+		many.Measured, many.Verdict = megabytes(one.RSS), verdict(err == nil)
+		if err != nil {
+			many.Measured = oneLine(err.Error())
+		}
+	}
+	return []target{share, many}
+}
+
+func (r *results) judgeZipf() []target {
+	failed := target{Text: fmt.Sprintf("%s apps, Zipf(1.0), %s: no failed request", thousands(zipfApps), zipfMemory), Verdict: notMeasured}
+	late := target{Text: fmt.Sprintf("%s apps, Zipf(1.0), %s: p99 ≤ %s at half of saturation", thousands(zipfApps), zipfMemory, zipfMost), Verdict: notMeasured}
+	if z := r.Zipf; z != nil && z.Apps == zipfApps && z.Half.Count > 0 {
+		failed.Measured = fmt.Sprintf("%d of %s", z.Saturation.Failed+z.Half.Failed, thousands(int64(z.Saturation.Count+z.Half.Count)))
+		failed.Verdict = verdict(z.Saturation.Failed+z.Half.Failed == 0)
+		late.Measured = fmt.Sprintf("%s at %s/s", milliseconds(z.Half.P99), thousands(int64(z.Half.PerSecond)))
+		late.Verdict = verdict(z.Half.P99 <= zipfMost)
+	}
+	return []target{failed, late}
+}
+
+func (r *results) judgeNeighbour() []target {
+	quiet := target{Text: fmt.Sprintf("neighbour's p99 within %.0f × of its quiet value beside every abuser", neighbourMost), Verdict: notMeasured}
+	deaths := target{Text: fmt.Sprintf("0 process deaths over abusive requests of each kind (%s with --abuse %d)", thousands(neighbourAbuse), neighbourAbuse), Verdict: notMeasured}
+	if r.Neighbour == nil || len(r.Neighbour.Abuses) == 0 {
+		return []target{quiet, deaths}
+	}
+	worst, died, requests := abuseResult{}, 0, 0
+	holds := true
+	for _, one := range r.Neighbour.Abuses {
+		if one.Quiet.Count == 0 || one.Noisy.Count == 0 || one.Noisy.Failed > 0 {
+			holds = false
+		}
+		if one.ratio() >= worst.ratio() {
+			worst = one
+		}
+		if one.Died {
+			died++
+		}
+		requests += one.Survival.Requests + one.Beside.Requests
+	}
+	quiet.Measured = fmt.Sprintf("at most %.2f × (%s: %s against %s)", worst.ratio(), worst.Kind, milliseconds(worst.Noisy.P99), milliseconds(worst.Quiet.P99))
+	quiet.Verdict = verdict(holds && worst.ratio() <= neighbourMost)
+	deaths.Measured = fmt.Sprintf("%d over %s abusive requests of %d kinds", died, thousands(int64(requests)), len(r.Neighbour.Abuses))
+	deaths.Verdict = verdict(died == 0)
+	return []target{quiet, deaths}
+}
+
+func (r *results) judgeIsolation() target {
+	t := target{Text: fmt.Sprintf("isolation = \"request\" adds ≤ %s at p50 (hello)", isolationMost), Verdict: notMeasured}
+	for _, one := range r.Isolation {
+		if one.App != coldApps[0].Title {
+			continue
+		}
+		added := one.Request.P50 - one.Shared.P50
+		t.Measured = fmt.Sprintf("%s (%s against %s)", milliseconds(added), milliseconds(one.Request.P50), milliseconds(one.Shared.P50))
+		t.Verdict = verdict(one.Failure == "" && added <= isolationMost)
+	}
+	return t
+}
+
+func (r *results) judgeActive() target {
+	t := target{Text: fmt.Sprintf("CPU per request at %s active apps ≤ %.1f × that of one app", thousands(activeApps), activeMost), Verdict: notMeasured}
+	if r.Active != nil && r.Active.One.TotalMicros > 0 && r.Active.Many.TotalMicros > 0 {
+		one, many := r.Active.One, r.Active.Many
+		t.Measured = fmt.Sprintf("%.2f × (%.2f µs against %.2f)", many.TotalMicros/one.TotalMicros, many.TotalMicros, one.TotalMicros)
+		t.Verdict = verdict(many.TotalMicros <= activeMost*one.TotalMicros && many.Errors == 0)
 	}
 	return t
 }

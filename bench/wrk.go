@@ -25,7 +25,8 @@ type wrkJob struct {
 	Threads     int
 	Connections int
 	Duration    time.Duration
-	Script      string // name of a file in bench/load, or ""
+	Script      string   // name of a file in bench/load, or ""
+	Arguments   []string // of the script
 	URL         string
 }
 
@@ -37,7 +38,11 @@ func (job wrkJob) run(ctx context.Context, benchFolder string) (wrkResult, error
 	if job.Script != "" {
 		arguments = append(arguments, "-s", filepath.Join(benchFolder, "load", job.Script))
 	}
-	command := exec.CommandContext(ctx, "taskset", append(arguments, job.URL)...)
+	arguments = append(arguments, job.URL)
+	if len(job.Arguments) > 0 {
+		arguments = append(append(arguments, "--"), job.Arguments...)
+	}
+	command := exec.CommandContext(ctx, "taskset", arguments...)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {

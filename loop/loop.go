@@ -93,6 +93,7 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
+	app        int32   // of messageRetire
 	connection moved   // of messageConnection
 	report     *report // of messageReport
 }
@@ -103,6 +104,7 @@ const (
 	messageDrain      messageKind = iota + 1
 	messageConnection             // another loop hands a connection over
 	messageSlowReady              // the slow loop beside this one has begun
+	messageRetire                 // app is served elsewhere now
 	messageRoom                   // look at the budget of memory
 	messageReport                 // fill a report
 )
@@ -391,6 +393,8 @@ func (l *Loop) readMail() {
 			l.adopt(&m.connection)
 		case messageSlowReady:
 			l.slowReady()
+		case messageRetire:
+			l.retire(l.apps[m.app])
 		case messageRoom:
 			l.portion.isAsked.Store(false) // keepBudget comes in every tick
 		case messageReport:

@@ -27,8 +27,19 @@ type group struct {
 // while nothing happens anywhere.
 type steppedRing struct {
 	*fakering.Ring
-	step  *time.Duration
-	usage int64 // ns that the loop's thread says to have used
+	step *time.Duration
+
+	busy   int64 // ‰ of its time that the loop's thread says to use
+	used   int64 // ns until usedAt
+	usedAt time.Time
+}
+
+// usage is a threadUsage.
+func (r *steppedRing) usage() int64 {
+	now := r.Now()
+	r.used += r.busy * int64(now.Sub(r.usedAt)) / busyFull
+	r.usedAt = now
+	return r.used
 }
 
 const (
@@ -67,7 +78,7 @@ func newGroup(t testing.TB, config fakering.Config, change func(o *Options)) *gr
 	for i := range 2 * loops {
 		config.Seed = config.Seed*4 + uint64(i)
 		fakes = append(fakes, fakering.New(config))
-		g.rings = append(g.rings, &steppedRing{Ring: fakes[i], step: &step})
+		g.rings = append(g.rings, &steppedRing{Ring: fakes[i], step: &step, usedAt: fakes[i].Now()})
 		g.worlds = append(g.worlds, &world{t: t, ring: fakes[i], blocks: blocks, log: log})
 	}
 	fakering.Join(fakes...)
@@ -93,7 +104,7 @@ func newGroup(t testing.TB, config fakering.Config, change func(o *Options)) *gr
 	for i, w := range g.worlds {
 		own, ring := *options, g.rings[i]
 		own.Clock, own.sockets = w.ring.Now, &fakeSockets{ring: w.ring}
-		own.usage = func() int64 { return ring.usage }
+		own.usage = ring.usage
 		var sockets []Socket
 		if i < loops {
 			w.listener = w.ring.Listen()
@@ -155,7 +166,12 @@ func (g *group) tick() {
 // run runs all loops for a length of virtual time.
 func (g *group) run(length time.Duration) {
 	g.t.Helper()
-	until := g.worlds[0].ring.Now().Add(length)
+	var until time.Time
+	for _, w := range g.worlds {
+		if at := w.ring.Now().Add(length); at.After(until) {
+			until = at
+		}
+	}
 	for !g.t.Failed() {
 		going := false
 		for _, w := range g.worlds {

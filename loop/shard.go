@@ -133,6 +133,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	l.makeRoom(w.costThen())
 	isolate, err := l.shard.Start(w.app)
 	l.wantsPrepare = true
+	l.startedLong(w, l.readClock()-begun)
 	if err != nil {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))

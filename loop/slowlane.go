@@ -29,8 +29,9 @@ const (
 	// A turn from longTurn on is long. Turns of many short requests end before.
 	longTurn = int64(5 * time.Millisecond)
 	// longWorkMax is the long work that is too much: once, or before debtDecay has worn it off.
-	longWorkMax = int64(20 * time.Millisecond)
-	debtDecay   = 40 // 1/40 of the time that passes: 25 ms a second
+	longWorkMax  = int64(20 * time.Millisecond)
+	longStartMax = longWorkMax * 3 / 4
+	debtDecay    = 40 // 1/40 of the time that passes: 25 ms a second
 
 	// A body from bodyLarge on counts as long work; see bodyCost.
 	bodyLarge = 1 << 20
@@ -81,6 +82,14 @@ func (l *Loop) longWork(w *appWorker, ns int64) {
 	lane.debtAt = l.now
 	if lane.debt >= longWorkMax {
 		l.slowDown(w)
+	}
+}
+
+// startedLong accounts for the start of an isolate. A single one is forgiven, however long: the next
+// requests find the app awake.
+func (l *Loop) startedLong(w *appWorker, ns int64) {
+	if ns >= longTurn {
+		l.longWork(w, min(ns, longStartMax))
 	}
 }
 
@@ -157,7 +166,9 @@ func (l *Loop) reviewSlowed() {
 			kept = append(kept, w)
 			continue
 		}
-		p.change(int32(w.app), servedSlow(l.seat), servedBy(l.seat))
+		if p.change(int32(w.app), servedSlow(l.seat), servedBy(l.seat)) {
+			l.post(p.loops+l.seat, message{kind: messageRetire, app: int32(w.app)})
+		}
 		lane.isSlow = false
 	}
 	clear(l.slowed[len(kept):])

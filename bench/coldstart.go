@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// coldApp is an app whose start is measured.
+type coldApp struct {
+	Name    string
+	Title   string
+	File    string // in bench/apps
+	Body    string // of the answer to "/"
+	Most    time.Duration
+	Samples int
+}
+
+// coldApps are the apps of the cold-start scenario, with the p99 that is promised for each.
+var coldApps = []coldApp{
+	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 5000},
+	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 2000},
+	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 2000},
+}
+
+const (
+	coldIdle   = 50 * time.Millisecond // an app unused for so long sleeps
+	coldCycle  = 4 * coldIdle          // from one request for an app to the next one
+	coldCopies = 50
+	coldPause  = coldCycle / coldCopies // between two requests
+)
+
+// coldVariant is a way to ask.
+type coldVariant struct {
+	Title string
+	// Reconnect makes a connection for each request; its time counts.
+	Reconnect bool
+	// Memory is the budget. With one too small for two instances, apps sleep because another one
+	// starts: the budget is what ends them, in the way of the next start.
+	Memory string
+	Idle   time.Duration
+	Apps   int // as many of coldApps
+}
+
+var coldVariants = []coldVariant{
+	{Title: "new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
+	{Title: "keep-alive", Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
+	{Title: "keep-alive, asleep for want of memory", Memory: "16MiB", Idle: time.Hour, Apps: 1},
+}
+
+// coldResult is the time of requests for apps that were asleep.
+type coldResult struct {
+	App     string `json:"app"`
+	Title   string `json:"title"`
+	Variant string `json:"variant"`
+	latencies
+	// Warm is the same for the app while it is warm.
+	Warm latencies `json:"warm"`
+	// Awake is how many of all answers came from an instance that had served before. They are no
+	// cold starts and do not count.
+	Awake   int           `json:"awake"`
+	Most    time.Duration `json:"target_p99_ns"`
+	Failure string        `json:"failure,omitempty"`
+}
+
+// runCold measures the way from an app that sleeps to the last byte of its answer.
+func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
+	p, found := b.nano()
+	if !found {
+		return nil, nil
+	}
+	var results []coldResult
+	for _, variant := range coldVariants {
+		for _, app := range coldApps[:variant.Apps] {
+			result := coldResult{App: app.Name, Title: app.Title, Variant: variant.Title, Most: app.Most}
+			err := b.measureCold(ctx, p, app, variant, &result)
+			if ctx.Err() != nil {
+				return results, ctx.Err()
+			}
+			if err != nil {
+				result.Failure = err.Error()
+			}
+			progress("coldstart %-6s %-38s %s (warm p50 %s), %d awake %s", app.Name, variant.Title, result.latencies,
+				milliseconds(result.Warm.P50), result.Awake, result.Failure)
+			results = append(results, result)
+		}
+	}
+	return results, nil
+}
+
+// measureCold starts a node with many copies of one app and wakes one after the other.
+func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant coldVariant, result *coldResult) error {
+	tenants := copies(coldCopies, app.Name, b.appPath(app.File))
+	running, err := b.startFleet(ctx, p, fleet{Memory: variant.Memory, Idle: variant.Idle, Tenants: tenants})
+	if err != nil {
+		return err
+	}
+	defer running.stop()
+	requests := make([][]byte, len(tenants))
+	for index, t := range tenants {
+		requests[index] = t.get("/")
+	}
+	// The first request for an app may start it from its source and have an image made.
+	sleepy := sleeper{address: running.Address, requests: requests, want: app.Body, pause: coldPause, reconnect: variant.Reconnect}
+	if _, _, err := sleepy.run(ctx, 2*len(requests)); err != nil {
+		return err
+	}
+	if err := running.settle(ctx, settleLimit); err != nil {
+		return err
+	}
+	return onCore(b.clientCore, func() error {
+		samples, awake, err := sleepy.run(ctx, b.samples(app.Samples))
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, tail(running.output.String()))
+		}
+		result.latencies, result.Awake = summarise(samples), len(awake)
+		sleepy.requests, sleepy.pause = requests[:1], coldPause
+		_, warm, err := sleepy.run(ctx, min(b.samples(app.Samples), 500))
+		result.Warm = summarise(warm)
+		if result.Count < result.Awake {
+			return errors.Join(err, fmt.Errorf("only %d of %d answers came from apps that had been asleep", result.Count, result.Count+result.Awake))
+		}
+		return err
+	})
+}
+
+// samples shortens a quick run.
+func (b *bench) samples(count int) int {
+	if b.quick {
+		return count / 10
+	}
+	return count
+}
+
+// sleeper asks apps in turn, with pauses.
+type sleeper struct {
+	address   string
+	requests  [][]byte
+	want      string
+	pause     time.Duration
+	reconnect bool
+}
+
+// run makes count requests and returns the times of those that started the app, and of those that
+// found it awake.
+func (s sleeper) run(ctx context.Context, count int) (cold, awake []time.Duration, err error) {
+	var connection *client
+	defer func() {
+		if connection != nil {
+			connection.close()
+		}
+	}()
+	next := time.Now()
+	for index := range count {
+		if err := ctx.Err(); err != nil {
+			return cold, awake, err
+		}
+		sleepUntil(next)
+		start := time.Now()
+		if connection == nil {
+			if connection, err = dial(s.address); err != nil {
+				return cold, awake, err
+			}
+		}
+		answer, err := connection.ask(s.requests[index%len(s.requests)])
+		duration := time.Since(start)
+		if err == nil {
+			err = answer.expect(s.want)
+		}
+		if err != nil {
+			return cold, awake, fmt.Errorf("request %d: %w", index, err)
+		}
+		if answer.Served == 1 {
+			cold = append(cold, duration)
+		} else {
+			awake = append(awake, duration)
+		}
+		if s.reconnect || answer.Closes {
+			connection.close()
+			connection = nil
+		}
+		next = start.Add(max(s.pause, duration))
+	}
+	return cold, awake, nil
+}
