@@ -250,4 +250,3 @@ func threadTime(t testing.TB) time.Duration {
 	}
 	return time.Duration(now.Nano())
 }
-

@@ -52,7 +52,7 @@ constexpr double kBackgroundShare = 0.05;
 //     being changed: String.prototype.indexOf of adverse strings, for one.
 enum Force : uint32_t { kForceNot, kForceCode, kForceAll };
 constexpr int64_t kForceCodeAfter = 50 * kMillisecond;
-constexpr int64_t kForceAllAfter = 500 * kMillisecond;
+constexpr int64_t kForceAllAfter = 150 * kMillisecond;
 
 pid_t watchdog_thread = 0;
 
