@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -32,8 +33,10 @@ type Builder struct {
 	// Timeout for one build; 0: buildTimeout.
 	Timeout time.Duration
 
-	child  *child
-	lastID uint64
+	child     *child
+	lastID    uint64
+	interrupt sync.Mutex // of child, between Build and Interrupt
+	stopped   bool
 }
 
 // child is a running builder process.
@@ -54,6 +57,18 @@ func (e *DeathError) Error() string { return e.What }
 // errStart is wrapped by errors that are about the machine, not about an app.
 var errStart = errors.New("the snapshot builder cannot be started")
 
+// BuildImage has the image of an app built: one without a snapshot, with the reason, if its snapshot
+// ends the builders. Errors are those of Build.
+func (b *Builder) BuildImage(request Request) (Reply, error) {
+	reply, err := b.Build(request)
+	var death *DeathError
+	if errors.As(err, &death) {
+		request.Death = death.What
+		reply, err = b.Build(request)
+	}
+	return reply, err
+}
+
 // Build asks a child, a new one if there is none. A *DeathError: the app ends its builders (two of
 // them, if it was not for the time, since one may have been killed by chance). Other errors are
 // about the machine, and say nothing of the app.
@@ -61,7 +76,7 @@ func (b *Builder) Build(request Request) (Reply, error) {
 	for attempt := 1; ; attempt++ {
 		reply, err := b.ask(&request)
 		var death *DeathError
-		if err == nil || attempt == 2 || !errors.As(err, &death) || errors.Is(err, errTimeout) {
+		if err == nil || attempt == 2 || !errors.As(err, &death) || errors.Is(err, errTimeout) || b.isStopped() {
 			return reply, err
 		}
 	}
@@ -74,10 +89,12 @@ var errTimeout error = &DeathError{"building its snapshot takes too long"}
 func (b *Builder) ask(request *Request) (Reply, error) {
 	if b.child == nil {
 		started, err := b.start()
+		if err == nil {
+			err = b.setChild(started)
+		}
 		if err != nil {
 			return Reply{}, fmt.Errorf("%w: %w", errStart, err)
 		}
-		b.child = started
 	}
 	b.lastID++
 	request.ID = b.lastID
@@ -98,7 +115,7 @@ func (b *Builder) ask(request *Request) (Reply, error) {
 		}
 	}
 	how := c.end()
-	b.child = nil
+	_ = b.setChild(nil)
 	switch {
 	case timedOut.Load():
 		return Reply{}, errTimeout
@@ -152,8 +169,41 @@ func (b *Builder) start() (*child, error) {
 func (b *Builder) Rest() {
 	if b.child != nil {
 		b.child.end()
-		b.child = nil
+		_ = b.setChild(nil)
 	}
+}
+
+// errStopped is what ends a Build that was interrupted.
+var errStopped = errors.New("interrupted")
+
+// Interrupt ends the child and whatever Build is going on, for good. It may be called from any
+// goroutine.
+func (b *Builder) Interrupt() {
+	b.interrupt.Lock()
+	defer b.interrupt.Unlock()
+	b.stopped = true
+	if b.child != nil {
+		_ = b.child.command.Process.Kill() // fails if it has ended by itself
+	}
+}
+
+func (b *Builder) isStopped() bool {
+	b.interrupt.Lock()
+	defer b.interrupt.Unlock()
+	return b.stopped
+}
+
+// setChild changes the child. A new one is ended when it comes too late.
+func (b *Builder) setChild(c *child) error {
+	b.interrupt.Lock()
+	defer b.interrupt.Unlock()
+	if c != nil && b.stopped {
+		_ = c.command.Process.Kill()
+		c.end()
+		return errStopped
+	}
+	b.child = c
+	return nil
 }
 
 // IsIdle tells whether there is no child.

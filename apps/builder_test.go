@@ -21,6 +21,9 @@ import (
 // actAsBuilder makes the test binary behave as a builder that goes wrong in the way it names.
 const actAsBuilder = "NANO_TEST_ACT_AS_BUILDER"
 
+// The process's first thread never ends, so no goroutine of a test shall get it.
+func init() { runtime.LockOSThread() }
+
 func TestMain(m *testing.M) {
 	if how := os.Getenv(actAsBuilder); how != "" {
 		actAs(how)
@@ -92,7 +95,7 @@ func raw(t *testing.T, reply []byte) func() *exec.Cmd {
 	if err := os.WriteFile(file, reply, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return func() *exec.Cmd { return exec.Command("cat", file) }
+	return func() *exec.Cmd { return exec.Command("sh", "-c", `cat "$0"; exec cat >&2`, file) }
 }
 
 // fakeBuilder has the test binary for its children.
@@ -299,6 +302,8 @@ func TestBuilderDiesWithItsThread(t *testing.T) {
 	if c == nil {
 		t.Fatal("no child")
 	}
+	timer := time.AfterFunc(patience, func() { c.command.Process.Signal(unix.SIGTERM) })
+	defer timer.Stop()
 	if err := c.command.Wait(); c.command.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Errorf("%v", err)
 	}

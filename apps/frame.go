@@ -11,11 +11,13 @@ import (
 
 // Request is what a builder process is asked to do.
 type Request struct {
-	ID       uint64 `json:"id"` // comes back in the Reply
-	Name     string `json:"name"`
-	Warmup   string `json:"warmup,omitempty"`
-	Diagnose bool   `json:"diagnose,omitempty"` // find out why no snapshot can be made, and make none
-	Bundle   []byte `json:"-"`                  // isolates.Bundle, encoded
+	ID     uint64 `json:"id"` // comes back in the Reply
+	Name   string `json:"name"`
+	Warmup string `json:"warmup,omitempty"`
+	// Death is how another builder ended when it was asked for a snapshot: make an image without
+	// one. "": try.
+	Death  string `json:"death,omitempty"`
+	Bundle []byte `json:"-"` // isolates.Bundle, encoded
 }
 
 // Reply is a builder's answer.
@@ -26,6 +28,8 @@ type Reply struct {
 	Problem string `json:"problem,omitempty"`
 	// Reason is why the app starts from its source instead of a snapshot; "": it need not.
 	Reason string `json:"reason,omitempty"`
+	// WarmUpNote is why the app was not warmed up though that was wished; "": it was, or need not.
+	WarmUpNote string `json:"warm_up_note,omitempty"`
 	// Image is a snapshot file; empty if there is a Problem.
 	Image []byte `json:"-"`
 }

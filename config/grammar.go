@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -82,6 +83,14 @@ func checkMain(main string) (what, cure string) {
 		}
 		return fmt.Sprintf("%q is not a JavaScript file", main), "name a .js or .mjs file, or a .nano file of `nano build`"
 	}
+}
+
+// CheckWarmup tells what is wrong with the path of a warm-up request, by the rules of app.warmup.
+func CheckWarmup(target string) error {
+	if what, cure := checkWarmup(target); what != "" {
+		return errors.New(sentence(what, cure))
+	}
+	return nil
 }
 
 // checkWarmup checks the target of a request: a path, and maybe a query.

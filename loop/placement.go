@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A placement says which loops serve each app. A node has one, which its loops share and all of them
@@ -73,6 +75,7 @@ type place struct {
 	seatBits    uint64
 	epochOffset int64 // from the loop's clock to that of the placement
 	ringFD      int
+	thread      int // the kernel's id of it
 
 	shedTo      int   // the loop that takes connections over
 	shedding    int64 // that many
@@ -94,7 +97,7 @@ func newPlacement(apps, loops int, epoch time.Time) *placement {
 // takePlace gives a new loop its seat, on its thread.
 func (l *Loop) takePlace() {
 	p := l.options.placement
-	l.placement, l.ringFD = p, l.ring.FD()
+	l.placement, l.ringFD, l.thread = p, l.ring.FD(), unix.Gettid()
 	l.epochOffset = int64(l.epoch.Sub(p.epoch))
 	l.reviewSlowedAt = never
 	l.seatMask, l.seatBits = 1<<l.seat, 1<<l.seat

@@ -87,11 +87,11 @@ func (s Store) Touch(key Key) error {
 	return os.Chtimes(s.Path(key), time.Time{}, now)
 }
 
-// Sweep removes what nobody needs any more, if it is older than age: files whose key keep does not
-// know (it is asked for Key.Hash), and what writers left that were ended half-way. Their age counts
+// Sweep removes what nobody needs any more, if it is older than age: files that keep does not know
+// (it is asked for their Path), and what writers left that were ended half-way. Their age counts
 // from when they were written or touched last, since other nodes that share the folder may use them.
 // The error joins those of all files that could not be removed.
-func (s Store) Sweep(keep func(hash string) bool, age time.Duration) (removed int, err error) {
+func (s Store) Sweep(keep func(path string) bool, age time.Duration) (removed int, err error) {
 	entries, err := os.ReadDir(s.Folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -101,16 +101,16 @@ func (s Store) Sweep(keep func(hash string) bool, age time.Duration) (removed in
 	}
 	var failed error
 	for _, entry := range entries {
-		hash, isSnapshot := strings.CutSuffix(entry.Name(), fileSuffix)
+		path, isSnapshot := filepath.Join(s.Folder, entry.Name()), strings.HasSuffix(entry.Name(), fileSuffix)
 		isLeft := strings.HasPrefix(entry.Name(), temporaryPrefix)
-		if !entry.Type().IsRegular() || !isLeft && (!isSnapshot || keep(hash)) {
+		if !entry.Type().IsRegular() || !isLeft && (!isSnapshot || keep(path)) {
 			continue
 		}
 		info, err := entry.Info()
 		if err != nil || time.Since(info.ModTime()) < age {
 			continue // gone by now, or young
 		}
-		if err := os.Remove(filepath.Join(s.Folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = errors.Join(failed, err)
 			continue
 		}

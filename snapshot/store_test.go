@@ -211,7 +211,7 @@ func TestSweep(t *testing.T) {
 	if err := store.Touch(keys["touched"]); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := store.Sweep(func(hash string) bool { return hash == keys["used"].Hash() }, time.Hour)
+	removed, err := store.Sweep(func(path string) bool { return path == store.Path(keys["used"]) }, time.Hour)
 	if err != nil || removed != 2 {
 		t.Errorf("%d removed, %v", removed, err)
 	}

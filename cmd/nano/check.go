@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nano/apps"
 	"nano/config"
 	"nano/isolates"
 	"nano/snapshot"
@@ -17,14 +18,17 @@ import (
 )
 
 func runCheck(s *streams, args []string) error {
-	flags := newFlags(s, "check", `Reads the configuration, starts every app once, and looks at the kernel and at this process's
-limits. Prints every problem with its place and its cure; exit code 1 if there is any.
+	flags := newFlags(s, "check", `Reads the configuration, starts and snapshots every app once, and looks at the kernel and at this
+process's limits. Prints every problem with its place and its cure; exit code 1 if there is any.
+Notes are no problems: they name apps that cannot be snapshotted, with the place in their source.
+Leaves nothing behind.
 `)
 	file := flags.String("c", "nano.toml", configFlagHelp)
 	if _, err := parseFlags(flags, args); err != nil {
 		return err
 	}
 	var problems []error
+	var notes []string
 	note := func(err error) {
 		if err != nil {
 			problems = append(problems, err)
@@ -40,7 +44,11 @@ limits. Prints every problem with its place and its cure; exit code 1 if there i
 			note(fmt.Errorf("%s: %s", what, cure))
 		}
 		note(checkStateDir(node.Server.StateDir))
-		note(checkApps(node))
+		notes, err = checkApps(node)
+		note(err)
+	}
+	for _, text := range notes {
+		fmt.Fprintf(s.out, "note: %s\n", text)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err
@@ -80,79 +88,100 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
-// checkApps starts every app once, in an isolate that serves nothing. Snapshots that are made on
-// the way are thrown away: a check leaves nothing behind.
-func checkApps(node *config.Config) error {
-	scratch, err := os.MkdirTemp("", "nano-check-")
+// checkApps has every app built, as a node would do, and thrown away: a check leaves nothing behind.
+// notes are what is worth knowing and no problem.
+func checkApps(node *config.Config) (notes []string, err error) {
+	w, err := newWorkshop()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer os.RemoveAll(scratch)
-	runtime, _, err := isolates.LoadRuntime(snapshot.Store{Folder: scratch})
-	if err != nil {
-		return err
-	}
-	apps, errs := resolveApps(runtime, node)
+	defer w.close()
 	var problems []error
-	for i, app := range apps {
-		if errs[i] != nil {
-			problems = append(problems, errs[i])
-			continue
-		}
-		isolate, err := runtime.NewPool(isolates.PoolOptions{Wake: -1}).Start(app)
-		if err != nil {
-			problems = append(problems, appError(node, i, err))
-			continue
-		}
-		isolate.Dispose()
-	}
-	return errors.Join(problems...)
-}
-
-// resolveApps reads the modules of every app. Where errs[i] is not nil, app i cannot be started.
-func resolveApps(runtime *isolates.Runtime, node *config.Config) (apps []*isolates.App, errs []error) {
-	apps, errs = make([]*isolates.App, len(node.Apps)), make([]error, len(node.Apps))
-	resolver, err := runtime.NewResolver()
-	if err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return apps, errs
-	}
-	defer resolver.Close()
-	working, err := os.Getwd()
-	if err != nil {
-		working = "/" // paths are shown in full then
-	}
 	for i := range node.Apps {
 		app := &node.Apps[i]
-		if what := checkMainFile(app.Main); what != nil {
-			errs[i] = appError(node, i, fmt.Errorf("main: %s: %w", app.Main, what))
-			continue
-		}
-		bundle, err := resolver.Resolve(app.Main, working)
+		_, reply, err := w.build(app.Name, app.Main, app.Warmup)
 		if err != nil {
-			errs[i] = err
+			problems = append(problems, explain(node, i, err))
 			continue
 		}
-		apps[i] = runtime.NewApp(isolates.AppOptions{
-			Name: app.Name, EnvJSON: string(app.EnvJSON()),
-			Limits: isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
-		}, bundle)
+		if reply.Reason != "" {
+			notes = append(notes, fmt.Sprintf("%s: starts from its source, because it cannot be snapshotted: %s", app.Name, oneLine(reply.Reason)))
+		}
+		if reply.WarmUpNote != "" {
+			notes = append(notes, fmt.Sprintf("%s: is not warmed up: %s", app.Name, oneLine(reply.WarmUpNote)))
+		}
 	}
-	return apps, errs
+	return notes, errors.Join(problems...)
 }
 
-// checkMainFile tells why a path cannot be an app's main module.
-func checkMainFile(path string) error {
-	info, err := os.Stat(path)
+// workshop builds apps for commands that serve nothing. What it needs of a store is gone when it is
+// closed.
+type workshop struct {
+	scratch  string
+	runtime  *isolates.Runtime
+	resolver *isolates.Resolver
+	builder  *apps.Builder
+	base     string
+}
+
+func newWorkshop() (*workshop, error) {
+	scratch, err := os.MkdirTemp("", "nano-")
 	if err != nil {
-		return withoutPath(err)
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a file")
+	w := &workshop{scratch: scratch, base: workingFolder()}
+	store := snapshot.Store{Folder: scratch}
+	w.builder = newBuilder(store)
+	if w.runtime, _, err = isolates.LoadRuntime(store); err == nil {
+		w.resolver, err = w.runtime.NewResolver()
 	}
-	return nil
+	if err != nil {
+		os.RemoveAll(scratch)
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *workshop) close() {
+	w.builder.Rest()
+	w.resolver.Close()
+	os.RemoveAll(w.scratch)
+}
+
+// appProblem is what is wrong with an app, rather than with this machine.
+type appProblem struct{ error }
+
+// build builds one app, in a builder process.
+func (w *workshop) build(name, main, warmup string) (source apps.Source, reply apps.Reply, err error) {
+	source, err = apps.ReadSource(w.runtime, w.resolver, main, w.base, warmup)
+	if err != nil {
+		return source, reply, err
+	}
+	reply, err = w.builder.BuildImage(apps.Request{Name: name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})
+	if err == nil && reply.Problem != "" {
+		err = appProblem{errors.New(reply.Problem)}
+	}
+	return source, reply, err
+}
+
+// workingFolder is what paths are shown relative to.
+func workingFolder() string {
+	working, err := os.Getwd()
+	if err != nil {
+		return "/" // paths are shown in full then
+	}
+	return working
+}
+
+// explain puts where an app is configured before errors that do not name a place in its source: about
+// its main file, and those of V8 without a place. Those of modules name theirs, a line each.
+func explain(node *config.Config, app int, err error) error {
+	var main *apps.MainError
+	var problem appProblem
+	if errors.As(err, &main) || errors.As(err, &problem) {
+		return appError(node, app, err)
+	}
+	return err
 }
 
 // sourcePlace is how an error begins that names a place in a source file.
@@ -161,8 +190,7 @@ var sourcePlace = regexp.MustCompile(`^[^:]+:\d+:\d+: `)
 // appError puts where an app's main is configured before an error that does not begin with a place
 // in the app's own source.
 func appError(node *config.Config, app int, err error) error {
-	// What V8 says may have several lines, the stack among them: they stay together.
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " | ")
+	text := oneLine(err.Error())
 	at, name := node.Apps[app].MainAt, node.Apps[app].Name
 	if sourcePlace.MatchString(text) {
 		return errors.New(text)
@@ -172,3 +200,6 @@ func appError(node *config.Config, app int, err error) error {
 	}
 	return fmt.Errorf("%s:%d:%d: app %q: %s", node.File, at.Line, at.Column, name, text)
 }
+
+// oneLine keeps together what V8 says in several lines, the stack among them.
+func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", " | ") }

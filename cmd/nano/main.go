@@ -40,8 +40,8 @@ func init() {
 		{"serve", "[-c nano.toml]", "run the node in the foreground", runServe},
 		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from one file, without configuration", runFile},
 		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
+		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", runBuild},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
-		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", nil},
 		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
 	}
 }
@@ -74,6 +74,8 @@ func execute(s *streams, args []string) int {
 		return exitOK
 	case "-v", "--version", "-version":
 		args[0] = "version"
+	case builderCommand:
+		return runBuilder(s, args[1:])
 	}
 	for _, c := range commands {
 		if c.name != args[0] {
@@ -203,7 +205,8 @@ answered within [server] drain_timeout is cut off. A second signal, a moment lat
 
 func runFile(s *streams, args []string) error {
 	flags := newFlags(s, "run", `Serves one app from one file, for every host and path, with every limit at its default.
-FILE is an ES module that exports { fetch(request, env, ctx) } as its default.
+FILE is an ES module that exports { fetch(request, env, ctx) } as its default, or a .nano file that
+"nano build" wrote.
 `)
 	listen := flags.String("listen", "127.0.0.1:8080", "the `address`: host:port, or unix:/path")
 	operands, err := parseFlags(flags, args, "FILE")

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 
+	"nano/apps"
 	"nano/config"
 	"nano/isolates"
 	"nano/loop"
@@ -21,6 +22,7 @@ import (
 // node is a running node: loops, the runtime snapshot and the apps.
 type node struct {
 	configured *config.Config
+	apps       *apps.Set
 	loops      *loop.Node
 }
 
@@ -28,11 +30,12 @@ type node struct {
 //
 //  1. The limit of open files is raised, and the kernel asked for io_uring: without it nothing
 //     below makes sense, and the refusal says what to do.
-//  2. The state folder is made, for the runtime snapshot.
+//  2. The state folder is made, for snapshots.
 //  3. V8 is brought up, on the thread that the process began with and before any loop's thread
 //     exists, and the runtime snapshot is loaded, or built at the first start.
-//  4. Every app's modules are read. One that is broken answers its requests with an error; the
-//     others serve. If all are broken, there is nothing to start for.
+//  4. The apps' modules are read, those of a large node for the most part later, and the building
+//     of snapshots that are missing begins, in a process of its own. An app that is broken answers
+//     its requests with an error; the others serve. If all are broken, there is nothing to start for.
 //  5. The listeners are opened and the loops started, each with its own ring on its own thread.
 //     Isolates are made by the loops, at the first request for their app.
 //
@@ -59,40 +62,71 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	if note != nil {
 		logger.Warn("runtime snapshot: " + note.Error())
 	}
-	apps, errs := resolveApps(image, c)
+	set, errs := apps.Start(setOptions(c, image, store, logger))
 	if err := reportBroken(c, errs, logger); err != nil {
+		set.Close()
 		return nil, err
 	}
+	loops, err := startLoops(c, image, set, logger, accessLog)
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	return &node{configured: c, apps: set, loops: loops}, nil
+}
+
+// setOptions says in the terms of package apps what the configuration says.
+func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store, logger *slog.Logger) apps.Options {
+	options := apps.Options{
+		Runtime: image,
+		Store:   store,
+		Builder: newBuilder(store),
+		Base:    workingFolder(),
+		Logger:  logger,
+		Explain: func(app int, err error) error { return explain(c, app, err) },
+	}
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		options.Apps = append(options.Apps, apps.App{
+			AppOptions: isolates.AppOptions{
+				Name:       app.Name,
+				EnvJSON:    string(app.EnvJSON()),
+				Limits:     isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
+				PerRequest: app.IsolatePerRequest,
+				Warmup:     app.Warmup,
+			},
+			Main: app.Main,
+		})
+	}
+	return options
+}
+
+// readyIsolates is how many isolates of the runtime snapshot each loop keeps ready for apps that wake.
+const readyIsolates = 2
+
+func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger *slog.Logger, accessLog io.Writer) (*loop.Node, error) {
 	options := loopOptions(c, logger, accessLog)
 	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
-		pool := image.NewPool(isolates.PoolOptions{Wake: waker})
-		return &shard{pool: pool, apps: apps, errs: errs}, nil
+		pool := image.NewPool(isolates.PoolOptions{Wake: waker, Heap: uint64(c.Isolates.Heap), Ready: readyIsolates})
+		return &shard{pool: pool, apps: set}, nil
 	}
-	loops, err := loop.Start(loop.NodeOptions{
+	return loop.Start(loop.NodeOptions{
 		Options:  options,
 		OnThread: isolates.WatchThread,
 		Loops:    countLoops(c.Server.Loops),
 		Listen:   c.Server.Listen,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &node{configured: c, loops: loops}, nil
 }
 
 // shard starts the isolates of a loop.
 type shard struct {
 	pool *isolates.Pool
-	apps []*isolates.App
-	errs []error // of apps that cannot be started
+	apps *apps.Set
 }
 
 // Start starts an app.
 func (s *shard) Start(app int) (loop.Worker, error) {
-	if s.errs[app] != nil {
-		return nil, s.errs[app]
-	}
-	isolate, err := s.pool.Start(s.apps[app])
+	isolate, err := s.apps.Start(s.pool, app)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +173,8 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 		DrainTimeout:   max(c.Server.DrainTimeout, 1),
 		Logger:         nodeLogger{logger},
 		AccessLogJSON:  c.Server.Log == config.LogJSON,
+		Memory:         c.Isolates.Memory,
+		Idle:           c.Isolates.Idle,
 	}
 	if c.Server.AccessLog {
 		options.AccessLog = accessLog
@@ -151,6 +187,8 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 			Path:    app.Path,
 			MaxBody: app.Limits.MaxBody,
 			Wall:    app.Limits.Wall,
+
+			ConcurrentRequests: app.Limits.ConcurrentRequests,
 		})
 	}
 	return options
@@ -179,4 +217,8 @@ func describeAddress(address net.Addr) string {
 
 func (n *node) drain() { n.loops.Drain() }
 
-func (n *node) wait() error { return n.loops.Wait() }
+func (n *node) wait() error {
+	err := n.loops.Wait()
+	n.apps.Close()
+	return err
+}

@@ -1,0 +1,296 @@
+package apps
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"nano/isolates"
+	"nano/snapshot"
+)
+
+// App is a configured app.
+type App struct {
+	isolates.AppOptions
+	Main string // path of the main module, or of a file of `nano build`
+}
+
+// Options of a Set.
+type Options struct {
+	Runtime *isolates.Runtime
+	Store   snapshot.Store // of images
+	Builder *Builder       // used by the Set alone from now on
+	Apps    []App
+	Base    string // folder; paths in messages are relative to it
+	Logger  *slog.Logger
+	// Explain puts where an app is configured before an error of it that names no place in its
+	// source; nil: nothing is put.
+	Explain func(app int, err error) error
+	// Eager is how many apps Start looks at before it returns; 0: eagerDefault. The others follow
+	// in the background, so that a node with thousands of them listens at once.
+	Eager int
+}
+
+const eagerDefault = 256
+
+// Set is the apps of a node. What an app consists of is read once, at the start or before its first
+// request, and its image built if the store has none, by the Builder, away from the loops. Until
+// there is an image, the app is started from source. When there is one, nothing of the app is kept
+// in memory until it is started.
+//
+// Start may be called from all loops at the same time.
+type Set struct {
+	options Options
+	entries []entry
+	queue   queue
+	stop    chan struct{}
+	ended   chan struct{} // closed when the worker has ended
+	trouble string        // of the worker: why nothing could be built last time
+}
+
+// entry is one app of a Set.
+type entry struct {
+	App
+
+	// started is what isolates are started from; nil: none was yet. Written under mutex.
+	started atomic.Pointer[isolates.App]
+
+	mutex    sync.Mutex
+	isRead   bool
+	err      error  // the app cannot be started
+	image    string // path of its image; "": there is none yet
+	reported bool   // why it has no snapshot
+}
+
+// Start makes a Set of apps. errs has an error for each app that is known not to start; what is
+// found later, and at the first request, is logged.
+func Start(options Options) (s *Set, errs []error) {
+	s = &Set{options: options, entries: make([]entry, len(options.Apps)), stop: make(chan struct{}), ended: make(chan struct{})}
+	s.queue.init()
+	for i := range s.entries {
+		s.entries[i].App = options.Apps[i]
+	}
+	eager := min(cmp.Or(options.Eager, eagerDefault), len(s.entries))
+	errs = make([]error, len(s.entries))
+	var reader reader
+	for i := range eager {
+		_, errs[i] = s.read(i, &reader)
+	}
+	reader.close()
+	go s.work(eager)
+	return s, errs
+}
+
+// Close ends the background work, a build that is going on included.
+func (s *Set) Close() {
+	close(s.stop)
+	s.options.Builder.Interrupt()
+	<-s.ended
+}
+
+// reader holds a resolver once one was needed.
+type reader struct{ resolver *isolates.Resolver }
+
+func (r *reader) get(runtime *isolates.Runtime) (*isolates.Resolver, error) {
+	if r.resolver == nil {
+		resolver, err := runtime.NewResolver()
+		if err != nil {
+			return nil, err
+		}
+		r.resolver = resolver
+	}
+	return r.resolver, nil
+}
+
+func (r *reader) close() {
+	if r.resolver != nil {
+		r.resolver.Close()
+		r.resolver = nil
+	}
+}
+
+// source reads what app i consists of, on the calling thread.
+func (s *Set) source(i int, reader *reader) (Source, error) {
+	resolver, err := reader.get(s.options.Runtime)
+	if err != nil {
+		return Source{}, err
+	}
+	e := &s.entries[i]
+	source, err := ReadSource(s.options.Runtime, resolver, e.Main, s.options.Base, e.Warmup)
+	if err != nil {
+		return Source{}, s.explain(i, err)
+	}
+	return source, nil
+}
+
+func (s *Set) explain(i int, err error) error {
+	if s.options.Explain == nil {
+		return err
+	}
+	return s.options.Explain(i, err)
+}
+
+// read looks at an app for the first time: what is wrong with it, and whether it has an image. If it
+// has none, one is asked for, and source is what to start from meanwhile.
+func (s *Set) read(i int, reader *reader) (source Source, err error) {
+	e := &s.entries[i]
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return s.readLocked(i, reader)
+}
+
+func (s *Set) readLocked(i int, reader *reader) (source Source, err error) {
+	e := &s.entries[i]
+	if e.isRead {
+		return Source{}, e.err
+	}
+	e.isRead = true
+	source, e.err = s.source(i, reader)
+	if e.err != nil {
+		return Source{}, e.err
+	}
+	e.image = s.findImage(e, source)
+	if e.image == "" {
+		s.queue.want(i, false)
+	}
+	return source, nil
+}
+
+// findImage gives the path of an image that is there already. That of a .nano file is copied to the
+// store: people copy new files over old ones, and what is cut off while it is mapped would end the
+// process.
+func (s *Set) findImage(e *entry, source Source) string {
+	store := s.options.Store
+	if !store.Has(source.Key) && source.IsImage {
+		if err := copyImage(store, e.Main, source.Key); err != nil {
+			s.options.Logger.Warn("cannot copy the app to state_dir, so its file must not be changed while the node runs: "+err.Error(),
+				"app", e.Name)
+			return e.Main
+		}
+	}
+	if !store.Has(source.Key) {
+		return ""
+	}
+	// Should it fail, the image may be swept by another node, and would be built again.
+	_ = store.Touch(source.Key)
+	return store.Path(source.Key)
+}
+
+func copyImage(store snapshot.Store, path string, key snapshot.Key) error {
+	file, err := snapshot.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(store.Save(key, file.Sections()), file.Close())
+}
+
+// Start starts an app in an isolate of a loop, on the loop's thread. It reads the app's source there
+// if it must: before the background has come to it, or when its image is gone.
+func (s *Set) Start(pool *isolates.Pool, i int) (*isolates.Isolate, error) {
+	e := &s.entries[i]
+	app := e.started.Load()
+	if app == nil {
+		var err error
+		if app, err = s.firstStart(i); err != nil {
+			return nil, err
+		}
+	}
+	isolate, err := pool.Start(app)
+	if err == nil || !isAboutImage(err) {
+		return isolate, err
+	}
+	if app, err = s.startFromSource(i, app, err); err != nil {
+		return nil, err
+	}
+	return pool.Start(app)
+}
+
+// isAboutImage tells whether an error of Pool.Start is about the image rather than the app.
+func isAboutImage(err error) bool {
+	var format *snapshot.FormatError
+	var mismatch *snapshot.MismatchError
+	var path *fs.PathError
+	return errors.As(err, &format) || errors.As(err, &mismatch) || errors.As(err, &path) || errors.Is(err, isolates.ErrBundle)
+}
+
+// firstStart makes what isolates of an app are started from.
+func (s *Set) firstStart(i int) (*isolates.App, error) {
+	e := &s.entries[i]
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if app := e.started.Load(); app != nil {
+		return app, nil
+	}
+	var reader reader
+	defer reader.close()
+	source, err := s.readLocked(i, &reader)
+	if err != nil {
+		return nil, err
+	}
+	if e.image != "" {
+		image, err := s.openImage(e)
+		if err == nil {
+			app := s.options.Runtime.NewApp(e.AppOptions, nil)
+			app.SetImage(image)
+			e.started.Store(app)
+			return app, nil
+		}
+		s.giveUpImage(e, err)
+	}
+	return s.fromSourceLocked(i, source, &reader)
+}
+
+// fromSourceLocked makes an app that starts from source, reading it unless it was just read, and
+// asks for its image soon.
+func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.App, error) {
+	if source.Bundle == nil {
+		var err error
+		if source, err = s.source(i, reader); err != nil {
+			return nil, err
+		}
+	}
+	app := s.options.Runtime.NewApp(s.entries[i].AppOptions, source.Bundle)
+	s.entries[i].started.Store(app)
+	s.queue.want(i, true)
+	return app, nil
+}
+
+// openImage opens e's image for the first time, or again.
+func (s *Set) openImage(e *entry) (*isolates.Image, error) {
+	path := e.image
+	image, err := s.options.Runtime.Image(func() (*snapshot.File, error) { return snapshot.Open(path) })
+	if err != nil {
+		return nil, err
+	}
+	if !e.reported && image.Reason() != "" {
+		s.options.Logger.Warn("starts from its source, because it cannot be snapshotted: "+image.Reason(), "app", e.Name)
+	}
+	if !e.reported && image.WarmUpNote() != "" {
+		s.options.Logger.Warn("was not warmed up: "+image.WarmUpNote(), "app", e.Name)
+	}
+	e.reported = true
+	return image, nil
+}
+
+func (s *Set) giveUpImage(e *entry, why error) {
+	s.options.Logger.Warn("its image cannot be used, it starts from its source until there is another: "+why.Error(), "app", e.Name)
+	e.image = ""
+}
+
+// startFromSource replaces an app whose image went bad while the node ran: somebody deleted it, or
+// the disk did.
+func (s *Set) startFromSource(i int, bad *isolates.App, why error) (*isolates.App, error) {
+	e := &s.entries[i]
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if app := e.started.Load(); app != bad {
+		return app, nil // another loop was here before
+	}
+	s.giveUpImage(e, why)
+	var reader reader
+	defer reader.close()
+	return s.fromSourceLocked(i, Source{}, &reader)
+}

@@ -1,0 +1,278 @@
+package apps
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nano/snapshot"
+)
+
+const (
+	// backgroundNice is the priority of reading and building: a loop always goes first.
+	backgroundNice = 10
+	// builderIdle is after how long without work the builder process is ended.
+	builderIdle = 10 * time.Second
+	// retryDelay is for how long nothing is built after the machine refused: no process could be
+	// started, or nothing written.
+	retryDelay = time.Minute
+	// sweepAge is the age at which files of the store are removed that no app here uses.
+	sweepAge = 24 * time.Hour
+)
+
+// queue holds the apps that want an image: first those whose requests have come, then the others.
+type queue struct {
+	mutex  sync.Mutex
+	urgent []int
+	others []int
+	wants  map[int]bool  // app → whether it is urgent
+	filled chan struct{} // holds one token when something was added
+}
+
+func (q *queue) init() {
+	q.wants = map[int]bool{}
+	q.filled = make(chan struct{}, 1)
+}
+
+func (q *queue) want(app int, isUrgent bool) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	wasUrgent, isKnown := q.wants[app]
+	if isKnown && (wasUrgent || !isUrgent) {
+		return
+	}
+	q.wants[app] = isUrgent
+	if isUrgent {
+		q.urgent = append(q.urgent, app)
+	} else {
+		q.others = append(q.others, app)
+	}
+	select {
+	case q.filled <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the next app.
+func (q *queue) take() (app int, ok bool) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	for {
+		if app, ok = pop(&q.urgent); !ok {
+			if app, ok = pop(&q.others); !ok {
+				return 0, false
+			}
+		}
+		// An app that became urgent is in both lists.
+		if _, isWanted := q.wants[app]; isWanted {
+			delete(q.wants, app)
+			return app, true
+		}
+	}
+}
+
+// hasUrgent tells whether an app is waited for.
+func (q *queue) hasUrgent() bool {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	return len(q.urgent) > 0
+}
+
+func pop(list *[]int) (first int, ok bool) {
+	if len(*list) == 0 {
+		return 0, false
+	}
+	first, *list = (*list)[0], (*list)[1:]
+	if len(*list) == 0 {
+		*list = nil
+	}
+	return first, true
+}
+
+// work is the background of a Set, on a thread of its own with low priority, which ends with it, and
+// with the thread the builder: first the apps from number unread are read, then images are built as
+// they are wanted.
+func (s *Set) work(unread int) {
+	defer close(s.ended)
+	runtime.LockOSThread() // and never unlocked
+	// Without it, reading and building take as much as a loop.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), backgroundNice)
+	var reader reader
+	defer reader.close()
+	defer s.options.Builder.Rest()
+	for i := unread; i < len(s.entries); i++ {
+		if s.isStopped() {
+			return
+		}
+		if s.queue.hasUrgent() && s.trouble == "" {
+			s.note(s.buildNext(&reader))
+		}
+		if _, err := s.read(i, &reader); err != nil {
+			s.options.Logger.Error(err.Error(), "app", s.entries[i].Name)
+		}
+	}
+	s.sweep()
+	for s.waitForWork(&reader) {
+		if s.note(s.buildNext(&reader)); s.trouble != "" {
+			s.sleep(retryDelay)
+		}
+	}
+}
+
+// note logs what keeps images from being built when it comes up.
+func (s *Set) note(err error) {
+	if err == nil || s.isStopped() {
+		s.trouble = ""
+		return
+	}
+	if err.Error() != s.trouble {
+		s.options.Logger.Warn("images cannot be built, apps start from their sources: " + err.Error())
+	}
+	s.trouble = err.Error()
+}
+
+func (s *Set) isStopped() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Set) sleep(duration time.Duration) {
+	select {
+	case <-s.stop:
+	case <-time.After(duration):
+	}
+}
+
+// waitForWork waits until something is to be built. False: the Set was closed. When that takes long,
+// the builder and what else costs memory goes.
+func (s *Set) waitForWork(reader *reader) bool {
+	for {
+		if s.isStopped() {
+			return false
+		}
+		if !s.queue.isEmpty() {
+			return true
+		}
+		select {
+		case <-s.stop:
+		case <-s.queue.filled:
+		case <-time.After(builderIdle):
+			s.options.Builder.Rest()
+			reader.close()
+			select {
+			case <-s.stop:
+			case <-s.queue.filled:
+			}
+		}
+	}
+}
+
+func (q *queue) isEmpty() bool {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	return len(q.wants) == 0
+}
+
+// buildNext builds the image of the next app that wants one. An error is about the machine: the app
+// stays in the queue.
+func (s *Set) buildNext(reader *reader) error {
+	i, ok := s.queue.take()
+	if !ok {
+		return nil
+	}
+	e := &s.entries[i]
+	source, err := s.source(i, reader) // read again, so that nothing waits in memory
+	if err != nil {
+		s.options.Logger.Error("cannot be read any more: "+err.Error(), "app", e.Name)
+		return nil
+	}
+	if err := s.ensureImage(e, source); err != nil {
+		if !errors.Is(err, errNoImage) {
+			s.queue.want(i, e.started.Load() != nil)
+			return err
+		}
+		return nil
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.image = s.options.Store.Path(source.Key)
+	app := e.started.Load()
+	if app == nil {
+		return nil // it is opened when it is needed
+	}
+	image, err := s.openImage(e)
+	if err != nil {
+		s.giveUpImage(e, err)
+		return nil
+	}
+	app.SetImage(image)
+	return nil
+}
+
+// errNoImage: the app does not start at all, or there is no image of it even without a snapshot. It
+// was logged.
+var errNoImage = errors.New("no image")
+
+// ensureImage has the image of an app in the store: another app with the same source, or another
+// node, may have brought it there by now.
+func (s *Set) ensureImage(e *entry, source Source) error {
+	if file, err := s.options.Store.Load(source.Key); err == nil {
+		return file.Close()
+	}
+	reply, err := s.options.Builder.BuildImage(Request{Name: e.Name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})
+	var death *DeathError
+	switch {
+	case s.isStopped():
+		return errNoImage
+	case errors.As(err, &death):
+		s.options.Logger.Warn("starts from its source, because it cannot be snapshotted: "+death.What, "app", e.Name)
+		return errNoImage
+	case err != nil:
+		return err
+	case reply.Problem != "":
+		s.options.Logger.Error(reply.Problem, "app", e.Name)
+		return errNoImage
+	}
+	image, err := snapshot.Decode(reply.Image)
+	if err != nil {
+		return err
+	}
+	if err := image.Check(source.Key); err != nil {
+		return err // the builder is of another version: nano was replaced while it ran
+	}
+	err = s.options.Store.Save(source.Key, image.Sections())
+	var path *fs.PathError
+	if errors.As(err, &path) { // its name differs each time
+		err = fmt.Errorf("state_dir: %s: %w", path.Op, path.Err)
+	}
+	return err
+}
+
+// sweep removes the files of the store that no app here uses, and none has used for long.
+func (s *Set) sweep() {
+	runtimeKey := s.options.Runtime.Key()
+	_ = s.options.Store.Touch(runtimeKey) // absent if state_dir cannot be written to
+	used := map[string]bool{s.options.Store.Path(runtimeKey): true}
+	for i := range s.entries {
+		e := &s.entries[i]
+		e.mutex.Lock()
+		used[e.image] = true
+		e.mutex.Unlock()
+	}
+	removed, err := s.options.Store.Sweep(func(path string) bool { return used[path] }, sweepAge)
+	if err != nil {
+		s.options.Logger.Warn("state_dir: " + err.Error())
+	}
+	if removed > 0 {
+		s.options.Logger.Info("removed images that no app uses any more", "files", removed)
+	}
+}

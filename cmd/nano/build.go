@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"nano/apps"
+	"nano/config"
+	"nano/isolates"
+	"nano/snapshot"
+)
+
+func runBuild(s *streams, args []string) error {
+	flags := newFlags(s, "build", `Bundles an app and snapshots it into one file, which "main" in nano.toml and "nano run" accept. It
+starts without building on a node of the same version, and is rebuilt from its own bundle by others.
+FILE is an ES module that exports { fetch(request, env, ctx) } as its default, or such a file.
+`)
+	output := flags.String("o", "", "the `file` to write, app.nano for example")
+	warmup := flags.String("warmup", "", "`path` of a GET request that the app answers once before it is snapshotted")
+	operands, err := parseFlags(flags, args, "FILE")
+	if err != nil {
+		return err
+	}
+	if *output == "" {
+		return usageError{"no -o app.nano named"}
+	}
+	if extension := filepath.Ext(*output); extension != apps.BuiltExtension {
+		return usageError{fmt.Sprintf("-o %s: the file must end in %s", *output, apps.BuiltExtension)}
+	}
+	// What can be built is what can be run.
+	single, err := config.Single(operands[0], "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if err := config.CheckWarmup(*warmup); err != nil {
+		return usageError{"-warmup: " + err.Error()}
+	}
+	if _, err := os.Stat(operands[0]); err != nil {
+		return fmt.Errorf("%s: %w", operands[0], withoutPath(err))
+	}
+	w, err := newWorkshop()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	app := &single.Apps[0]
+	source, reply, err := w.build(app.Name, app.Main, *warmup)
+	if err != nil {
+		return fmt.Errorf("%s: %s", operands[0], oneLine(err.Error()))
+	}
+	if err := apps.WriteBuilt(*output, source, reply.Image); err != nil {
+		return fmt.Errorf("%s: %w", *output, withoutPath(err))
+	}
+	describeBuilt(s, *output, source, reply)
+	return nil
+}
+
+func describeBuilt(s *streams, output string, source apps.Source, reply apps.Reply) {
+	what := "snapshot"
+	if reply.Reason != "" {
+		what = "code cache"
+		fmt.Fprintf(s.err, "nano: it will start from its source, because it cannot be snapshotted: %s\n", oneLine(reply.Reason))
+	}
+	if reply.WarmUpNote != "" {
+		fmt.Fprintf(s.err, "nano: it is not warmed up: %s\n", oneLine(reply.WarmUpNote))
+	}
+	fmt.Fprintf(s.out, "%s: %s and %s, %d KiB\n", output, count(len(source.Bundle.Files()), "module"), what, (len(reply.Image)+1023)>>10)
+}
+
+// builderCommand is the name of the command that a builder process runs. It is not for users.
+const builderCommand = "builder"
+
+// newBuilder makes a builder whose processes are this program: the very same, even if its file was
+// replaced since.
+func newBuilder(store snapshot.Store) *apps.Builder {
+	return &apps.Builder{Command: func() *exec.Cmd {
+		return exec.Command("/proc/self/exe", builderCommand, store.Folder)
+	}}
+}
+
+// runBuilder is the life of a builder process: it builds the images of apps as it is told on its
+// standard input. Its argument is the folder of the store that has the runtime snapshot.
+func runBuilder(s *streams, args []string) int {
+	err := usageError{"a node starts this command by itself"}
+	if len(args) != 1 {
+		printError(s.err, err)
+		return exitUsage
+	}
+	runtime, _, loadErr := isolates.LoadRuntime(snapshot.Store{Folder: args[0]})
+	if loadErr != nil {
+		printError(s.err, loadErr)
+		return apps.ExitUnusable
+	}
+	if err := apps.ServeBuilder(apps.BuildFor(runtime)); err != nil {
+		printError(s.err, fmt.Errorf("%s: %s", builderCommand, strings.TrimSpace(err.Error())))
+		return apps.ExitUnusable
+	}
+	return exitOK
+}
