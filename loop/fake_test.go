@@ -35,7 +35,9 @@ type fakeWorker struct {
 	turns     int
 	disposed  bool
 
-	unfinished bool // after this turn
+	unfinished bool   // after this turn
+	turn       func() // called at the end of each turn; may be nil
+	keepOut    bool   // what out holds belongs to the next turn
 	cpu        time.Duration
 	resident   int64
 	heap       isolates.HeapStats
@@ -61,7 +63,7 @@ type fakeRequest struct {
 }
 
 func newFakeWorker(name string, handle func(w *fakeWorker, r *fakeRequest)) *fakeWorker {
-	return &fakeWorker{name: name, handle: handle, live: map[uint32]*fakeRequest{}}
+	return &fakeWorker{name: name, handle: handle, resident: 1 << 20, live: map[uint32]*fakeRequest{}}
 }
 
 func (w *fakeWorker) AddRequest(r *isolates.Request) {
@@ -121,7 +123,10 @@ func (w *fakeWorker) Turn() error {
 	w.mustLive()
 	w.turns++
 	w.tasks.Store(false)
-	w.out, w.next = w.out[:0], 0
+	if !w.keepOut {
+		w.out = w.out[:0]
+	}
+	w.next, w.keepOut, w.unfinished = 0, false, false
 	requests := w.requests
 	w.requests = w.spare[:0]
 	for i := range requests {
@@ -136,6 +141,9 @@ func (w *fakeWorker) Turn() error {
 		w.onSent(w, id)
 	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
+	if w.turn != nil {
+		w.turn()
+	}
 	return w.fail
 }
 
