@@ -139,7 +139,7 @@ func reportPercentiles(b *testing.B, times []time.Duration) {
 	b.ReportMetric(milliseconds(99), "ms-p99")
 }
 
-func residentKB(b *testing.B) int {
+func residentKB(b testing.TB) int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		b.Fatal(err)

@@ -147,6 +147,7 @@ struct nano_isolate {
     size_t length = 0;
   } builtins, code;  // where V8's built-ins and compiled JavaScript lie
   nano::Scratch scratch;
+  nano::Frames frames;
   bool unsound = false;          // abandoned in the middle of a collection
   bool drains = false;           // the last turn was long, see kCellDrain
   nano_input* inputs = nullptr;  // of this turn, as far as they were not taken

@@ -8,9 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 struct nano_isolate;
@@ -21,7 +19,7 @@ namespace nano {
 
 // A Rescue is the point that a thread goes back to when what runs in an isolate must be abandoned.
 // What lies between is skipped: no destructor runs there. The isolate is good for nothing but
-// nano_isolate_dispose afterwards.
+// nano_isolate_dispose afterwards. It is entered for as long as the Rescue lives.
 struct Rescue {
   explicit Rescue(nano_isolate* self);
   ~Rescue();
@@ -29,6 +27,8 @@ struct Rescue {
 
   jmp_buf point;
   nano_isolate* const self;
+  v8::Isolate* const isolate;
+  bool abandoned = false;
   Rescue* const outer;
 };
 
@@ -45,10 +45,12 @@ struct IdleState {
   void Restore(v8::Isolate* isolate) const;
 };
 
-// Survive calls body, which enters the isolate. False: it was abandoned.
+// Survive enters the isolate and calls body. False: it was abandoned, and the isolate is marked
+// dead. The handle scope stands outside, so that the handles of abandoned scopes are freed.
 template <typename Body>
 bool Survive(nano_isolate* self, Body&& body) {
   Rescue rescue(self);
+  v8::HandleScope handles(rescue.isolate);
   if (_setjmp(rescue.point) == 0) {
     body();
     return true;
@@ -89,12 +91,11 @@ void WatchLimits(nano_isolate* self);
 
 // ---- Memory ----
 
-// An Allocator gives the memory of an isolate's ArrayBuffers and WebAssembly memories, and counts
-// it. It may outlive the isolate, as long as a backing store does.
+// An Allocator gives the memory of an isolate's ArrayBuffers and counts it. It may outlive the
+// isolate, as long as a backing store does.
 class Allocator final : public v8::ArrayBuffer::Allocator {
  public:
   Allocator(nano_isolate* self, size_t limit);
-  ~Allocator() override;
   void* Allocate(size_t length) override { return Take(length, true); }
   void* AllocateUninitialized(size_t length) override { return Take(length, false); }
   void Free(void* data, size_t length) override;
@@ -104,7 +105,6 @@ class Allocator final : public v8::ArrayBuffer::Allocator {
   size_t used() const { return used_.load(std::memory_order_relaxed); }
 
  private:
-  friend class Pages;
   void* Take(size_t length, bool zeroed);
   bool Charge(size_t length);
   void Refuse(size_t length);
@@ -115,7 +115,6 @@ class Allocator final : public v8::ArrayBuffer::Allocator {
   std::atomic<size_t> used_{0};
   size_t refused_ = 0;  // the length asked for last, if it was refused
   uint32_t refused_at_ = 0;
-  std::unique_ptr<v8::PageAllocator> pages_;
 };
 
 // Scratch is memory that an op uses while it runs, up to the limit of the isolate, and that is
@@ -134,6 +133,23 @@ class Scratch {
   };
   std::vector<Piece> pieces_;  // very few
 };
+
+// Frames is the large memory of V8's own functions that run in a turn; see frames.cc.
+class Frames {
+ public:
+  ~Frames();
+  void Note(void* memory);
+  void Forget(void* memory);
+  void NoteSegment(void* segment);
+  static void ForgetSegment(void* segment);  // from any thread
+
+ private:
+  std::vector<void*> held_;  // empty but for moments
+  size_t segments_ = 0;
+};
+
+// ExternalMemory is what an isolate holds outside of its heap.
+size_t ExternalMemory(nano_isolate* self);
 
 // CheckMemory ends the isolate if heap and off-heap memory together are beyond its limit, even
 // after a collection.

@@ -10,6 +10,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -68,6 +69,15 @@ void OnCollectionEnds(v8::Isolate*, v8::GCType type, v8::GCCallbackFlags, void* 
   if (type == v8::kGCTypeMarkSweepCompact) self->meter.collections++;
 }
 
+// Source that is made at run time may be this long. What the parser holds of it is many times as
+// large, and lost if it is abandoned.
+constexpr int kGeneratedSourceMax = 256 << 10;
+
+v8::ModifyCodeGenerationFromStringsResult OnGeneratedSource(v8::Local<v8::Context>,
+                                                            v8::Local<v8::Value> source, bool) {
+  return {!source->IsString() || source.As<v8::String>()->Length() <= kGeneratedSourceMax, {}};
+}
+
 }  // namespace
 
 void IdleState::Save(v8::Isolate* isolate) {
@@ -78,14 +88,22 @@ void IdleState::Restore(v8::Isolate* isolate) const {
   memcpy(reinterpret_cast<uint8_t*>(isolate) + kBegin, bytes, sizeof bytes);
 }
 
-Rescue::Rescue(nano_isolate* self) : self(self), outer(rescue) { rescue = this; }
+Rescue::Rescue(nano_isolate* self) : self(self), isolate(self->isolate), outer(rescue) {
+  isolate->Enter();
+  rescue = this;
+}
 
-Rescue::~Rescue() { rescue = outer; }
+Rescue::~Rescue() {
+  rescue = outer;
+  do {
+    isolate->Exit();
+  } while (abandoned && v8::Isolate::TryGetCurrent() == isolate);
+}
 
 void Rescue::Abandoned() {
+  abandoned = true;
   if (self->meter.collecting.load(std::memory_order_relaxed)) self->unsound = true;
-  self->idle.Restore(self->isolate);
-  while (v8::Isolate::TryGetCurrent() == self->isolate) self->isolate->Exit();
+  self->idle.Restore(isolate);
   self->out.Truncate();
 }
 
@@ -136,6 +154,7 @@ void WatchLimits(nano_isolate* self) {
   self->builtins.start = reinterpret_cast<uintptr_t>(builtins);
   self->isolate->GetCodeRange(&code, &self->code.length);
   self->code.start = reinterpret_cast<uintptr_t>(code);
+  self->isolate->SetModifyCodeGenerationFromStringsCallback(OnGeneratedSource);
   self->isolate->AddGCPrologueCallback(OnCollectionBegins, self);
   self->isolate->AddGCEpilogueCallback(OnCollectionEnds, self);
 }
@@ -159,114 +178,9 @@ v8::ArrayBuffer::Allocator* Sandboxed() {
 
 }  // namespace
 
-// Pages counts what is committed of the memory of resizable ArrayBuffers and WebAssembly memories:
-// address space is reserved for their maximum, and made accessible from its start as they grow.
-class Pages final : public v8::PageAllocator {
- public:
-  explicit Pages(Allocator* owner) : owner_(owner), pages_(Sandboxed()->GetPageAllocator()) {}
-
-  size_t AllocatePageSize() override { return pages_->AllocatePageSize(); }
-  size_t CommitPageSize() override { return pages_->CommitPageSize(); }
-  void SetRandomMmapSeed(int64_t seed) override { pages_->SetRandomMmapSeed(seed); }
-  void* GetRandomMmapAddr() override { return pages_->GetRandomMmapAddr(); }
-
-  void* AllocatePages(void* hint, size_t size, size_t alignment, Permission access) override {
-    if (access != kNoAccess && access != kNoAccessWillJitLater && !owner_->Charge(size))
-      return nullptr;
-    void* memory = pages_->AllocatePages(hint, size, alignment, access);
-    bool committed = access != kNoAccess && access != kNoAccessWillJitLater;
-    if (memory == nullptr) {
-      if (committed) owner_->Refund(size);
-      return nullptr;
-    }
-    std::lock_guard<std::mutex> lock(mutex_);
-    regions_[static_cast<char*>(memory)] = {size, committed ? size : 0};
-    return memory;
-  }
-
-  bool FreePages(void* address, size_t size) override {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      auto found = regions_.find(static_cast<char*>(address));
-      if (found != regions_.end()) {
-        owner_->Refund(found->second.committed);
-        regions_.erase(found);
-      }
-    }
-    return pages_->FreePages(address, size);
-  }
-
-  bool ReleasePages(void* address, size_t size, size_t new_size) override {
-    return pages_->ReleasePages(address, size, new_size);
-  }
-
-  bool SetPermissions(void* address, size_t size, Permission access) override {
-    if (access != kNoAccess && access != kNoAccessWillJitLater)
-      return Commit(static_cast<char*>(address), size) &&
-             pages_->SetPermissions(address, size, access);
-    bool done = pages_->SetPermissions(address, size, access);
-    if (done) Decommit(static_cast<char*>(address));
-    return done;
-  }
-  bool RecommitPages(void* address, size_t size, Permission access) override {
-    return Commit(static_cast<char*>(address), size) &&
-           pages_->RecommitPages(address, size, access);
-  }
-  bool DiscardSystemPages(void* address, size_t size) override {
-    return pages_->DiscardSystemPages(address, size);
-  }
-  bool DecommitPages(void* address, size_t size) override {
-    bool done = pages_->DecommitPages(address, size);
-    if (done) Decommit(static_cast<char*>(address));
-    return done;
-  }
-
- private:
-  struct Region {
-    size_t size;
-    size_t committed;  // from its start
-  };
-
-  Region* Find(char* address, size_t* offset) {
-    auto after = regions_.upper_bound(address);
-    if (after == regions_.begin()) return nullptr;
-    auto& [start, region] = *--after;
-    *offset = static_cast<size_t>(address - start);
-    return *offset < region.size ? &region : nullptr;
-  }
-  bool Commit(char* address, size_t size) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    size_t offset = 0;
-    Region* region = Find(address, &offset);
-    if (region == nullptr || offset + size <= region->committed) return true;
-    if (!owner_->Charge(offset + size - region->committed)) return false;
-    region->committed = offset + size;
-    return true;
-  }
-  void Decommit(char* address) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    size_t offset = 0;
-    Region* region = Find(address, &offset);
-    if (region == nullptr || region->committed <= offset) return;
-    owner_->Refund(region->committed - offset);
-    region->committed = offset;
-  }
-
-  Allocator* const owner_;
-  v8::PageAllocator* const pages_;
-  std::mutex mutex_;
-  std::map<char*, Region> regions_;  // by start
-};
-
 Allocator::Allocator(nano_isolate* self, size_t limit) : self_(self), limit_(limit) {}
 
-Allocator::~Allocator() = default;
-
-v8::PageAllocator* Allocator::GetPageAllocator() {
-  // Made at first use, which is on the isolate's thread: few apps need it.
-  if (!pages_) pages_ = std::make_unique<Pages>(this);
-  return pages_.get();
-}
+v8::PageAllocator* Allocator::GetPageAllocator() { return Sandboxed()->GetPageAllocator(); }
 
 bool Allocator::Charge(size_t length) {
   if (self_ != nullptr) AbandonIfForced(self_);
@@ -328,14 +242,19 @@ void Scratch::Free(void* memory) {
   free(memory);
 }
 
+size_t ExternalMemory(nano_isolate* self) {
+  // V8 counts ArrayBuffers and memories of WebAssembly, our allocator ArrayBuffers that are shared
+  // or have not been made yet.
+  int64_t counted = self->isolate->AdjustAmountOfExternalAllocatedMemory(0);
+  return std::max(self->allocator->used(), static_cast<size_t>(std::max(counted, int64_t{0})));
+}
+
 void CheckMemory(nano_isolate* self) {
-  if (self->heap_limit == 0) return;
-  size_t external = self->allocator->used();
-  if (external < self->heap_limit / 8) return;
+  if (self->heap_limit == 0 || ExternalMemory(self) < self->heap_limit / 8) return;
   auto beyond = [&] {
     v8::HeapStatistics heap;
     self->isolate->GetHeapStatistics(&heap);
-    return heap.used_heap_size() + self->allocator->used() > self->heap_limit;
+    return heap.used_heap_size() + ExternalMemory(self) > self->heap_limit;
   };
   if (!beyond()) return;
   self->isolate->LowMemoryNotification();

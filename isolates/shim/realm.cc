@@ -211,6 +211,7 @@ nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
   self->realms[id] = std::make_unique<nano_realm>(self, static_cast<uint32_t>(id));
   nano_realm* realm = self->realms[id].get();
   context->SetAlignedPointerInEmbedderData(nano_realm::kSlot, realm);
+  context->AllowCodeGenerationFromStrings(false);  // OnGeneratedSource decides
   realm->context.Reset(isolate, context);
   realm->internals.Reset(isolate, internals);
   realm->arena.Use(isolate, arena);

@@ -7,6 +7,11 @@ package shim
 #cgo CXXFLAGS: -DV8_COMPRESS_POINTERS -DV8_31BIT_SMIS_ON_64BIT_ARCH -DV8_ENABLE_SANDBOX
 #cgo CXXFLAGS: -I${SRCDIR}/../include -I${SRCDIR}/../ada
 #cgo CFLAGS: -O2
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal12BackingStore18AllocateWasmMemoryEPNS0_7IsolateEmmNS0_14WasmMemoryFlagENS0_10SharedFlagE
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal12BackingStore35TryAllocateAndPartiallyCommitMemoryEPNS0_7IsolateEmmmmmNS0_14WasmMemoryFlagENS0_10SharedFlagEb
+#cgo LDFLAGS: -Wl,-wrap=_Znwm -Wl,-wrap=_Znam -Wl,-wrap=_ZnamRKSt9nothrow_t -Wl,-wrap=_ZdlPvm -Wl,-wrap=_ZdaPv
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator15AllocateSegmentEmb
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator13ReturnSegmentEPNS0_7SegmentEb
 #cgo noescape nano_isolate_turn
 #cgo nocallback nano_isolate_turn
 #cgo noescape nano_isolate_arena

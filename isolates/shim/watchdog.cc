@@ -114,6 +114,8 @@ void OnTick(v8::Isolate*, void* data) {
   int64_t used = meter.pending.exchange(0, std::memory_order_relaxed);
   if (used == 0 || IsDead(self)) return;
   if (!Charge(self, used) && meter.scope_limit > 0) return Kill(self, NANO_DEAD_CPU);
+  if (self->heap_limit != 0 && ExternalMemory(self) > self->heap_limit)
+    return Kill(self, NANO_DEAD_MEMORY);
   if (MonotonicNanoseconds() - meter.began >= kTurnShare) EndTurn(self);
 }
 

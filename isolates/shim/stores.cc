@@ -1,0 +1,60 @@
+// Memory that V8 takes without its embedder's allocator: of resizable ArrayBuffers and WebAssembly.
+//
+// The linker passes V8's calls of these two functions to us (-wrap, see shim.go). What is not
+// shared V8 counts itself, as external memory, so that CheckMemory sees it grow; here it is only
+// refused when it would be too much from the start. What is shared it counts nowhere. Isolates have
+// nobody to share with, and get none.
+#include "engine.h"
+
+// Not in an anonymous namespace: the linker must see the functions.
+namespace nano::stores {
+
+// Store is V8's std::unique_ptr<BackingStore>, as far as the ABI goes. Null: a RangeError follows.
+struct Store {
+  Store() = default;
+  Store(Store&& other) : pointer(other.pointer) { other.pointer = nullptr; }
+  ~Store() {}  // it is handed on, never destroyed
+  void* pointer = nullptr;
+};
+enum class Wasm : uint8_t {};
+enum class Shared : uint8_t { kNot, kShared };
+
+#define NANO_ALLOCATE_WASM                                                                      \
+  "_ZN2v88internal12BackingStore18AllocateWasmMemoryEPNS0_7IsolateEmmNS0_14WasmMemoryFlagENS0_" \
+  "10SharedFlagE"
+#define NANO_ALLOCATE                                                                          \
+  "_ZN2v88internal12BackingStore35TryAllocateAndPartiallyCommitMemoryEPNS0_7IsolateEmmmmmNS0_" \
+  "14WasmMemoryFlagENS0_10SharedFlagEb"
+
+Store RealAllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm,
+                       Shared shared) asm("__real_" NANO_ALLOCATE_WASM);
+Store RealAllocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t page,
+                   size_t pages, size_t pages_max, Wasm wasm, Shared shared,
+                   bool guarded) asm("__real_" NANO_ALLOCATE);
+
+inline bool Fits(v8::Isolate* isolate, size_t length) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr || self->heap_limit == 0) return true;
+  size_t used = nano::ExternalMemory(self);
+  return length <= self->heap_limit && used <= self->heap_limit - length;
+}
+
+constexpr size_t kWasmPage = 64 << 10;
+
+Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm,
+                   Shared shared) asm("__wrap_" NANO_ALLOCATE_WASM);
+Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm, Shared shared) {
+  if (shared == Shared::kShared || !Fits(isolate, pages * kWasmPage)) return {};
+  return RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
+}
+
+Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t page, size_t pages,
+               size_t pages_max, Wasm wasm, Shared shared,
+               bool guarded) asm("__wrap_" NANO_ALLOCATE);
+Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t page, size_t pages,
+               size_t pages_max, Wasm wasm, Shared shared, bool guarded) {
+  if (shared == Shared::kShared || !Fits(isolate, length)) return {};
+  return RealAllocate(isolate, length, length_max, page, pages, pages_max, wasm, shared, guarded);
+}
+
+}  // namespace nano::stores
