@@ -249,7 +249,7 @@ func TestAbuseCountsAnswers(t *testing.T) {
 			}
 		}
 	})
-	got := abuse(address, abuseRequest("loop"), 20, 0)
+	got := abuse(address, abuseRequest("loop"), 20, time.Minute)
 	if got.Requests != 20 || got.Answers[noAnswer] != 1 || got.Answers["503 cpu-limit"] != 10 || got.Answers["413"] != 9 {
 		t.Errorf("%+v", got)
 	}

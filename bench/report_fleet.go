@@ -87,8 +87,8 @@ func (r *results) writeNeighbour(page *strings.Builder) {
 	}
 	fmt.Fprintf(page, "## A noisy neighbour (`neighbour`)\n\n"+
 		"A hello-world tenant gets %d requests a second (Poisson), first alone and then beside an abuser on the same loop, which\n"+
-		"asks again at once on %d connections (limits: %s). Then that many abusive requests on a node, with the\n"+
-		"resident memory after a tenth of them and after all (`apps/abuse.js`).\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "))
+		"asks again at once on %d connections and began half a second before (limits: %s).\n"+
+		"Then a number of abusive requests to the same node, with the resident memory after a tenth of them and after all.\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "))
 	var rows [][]string
 	for _, one := range r.Neighbour.Abuses {
 		state := "alive"

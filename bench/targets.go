@@ -324,9 +324,13 @@ func (r *results) judgeIsolation() target {
 		if one.App != coldApps[0].Title {
 			continue
 		}
+		if one.Failure != "" {
+			t.Measured, t.Verdict = oneLine(one.Failure), missed
+			continue
+		}
 		added := one.Request.P50 - one.Shared.P50
 		t.Measured = fmt.Sprintf("%s (%s against %s)", milliseconds(added), milliseconds(one.Request.P50), milliseconds(one.Shared.P50))
-		t.Verdict = verdict(one.Failure == "" && added <= isolationMost)
+		t.Verdict = verdict(added <= isolationMost)
 	}
 	return t
 }
