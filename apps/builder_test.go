@@ -44,6 +44,10 @@ func actAs(how string) {
 	if how == "deaf" {
 		os.Exit(0)
 	}
+	if how == "real" || how == "deadly" {
+		actForReal()
+		return
+	}
 	err := ServeBuilder(func(r *Request) Reply {
 		switch r.Name {
 		case "exit":
@@ -85,6 +89,26 @@ func actAs(how string) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+// actForReal builds. A request for a snapshot of the app that DEADLY names ends the process.
+func actForReal() {
+	loaded, err := testRuntime()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(ExitUnusable)
+	}
+	build := BuildFor(loaded)
+	err = ServeBuilder(func(r *Request) Reply {
+		if r.Name == os.Getenv("DEADLY") && r.Death == "" {
+			unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {}
+		}
+		return build(r)
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 }
 

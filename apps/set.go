@@ -49,6 +49,8 @@ type Set struct {
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
 	trouble string        // of the worker: why nothing could be built last time
+
+	isBuilding atomic.Bool // the worker has taken an app out of the queue
 }
 
 // entry is one app of a Set.

@@ -185,6 +185,8 @@ func (q *queue) isEmpty() bool {
 // buildNext builds the image of the next app that wants one. An error is about the machine: the app
 // stays in the queue.
 func (s *Set) buildNext(reader *reader) error {
+	s.isBuilding.Store(true)
+	defer s.isBuilding.Store(false)
 	i, ok := s.queue.take()
 	if !ok {
 		return nil

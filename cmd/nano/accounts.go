@@ -39,7 +39,8 @@ func (n *node) report(logger *slog.Logger) {
 	logger.Info("accounts of the apps\n" + accountTable(accounts))
 }
 
-// byCPU sorts accounts, the most CPU time first, keeps rowsMax of them, and sums up all.
+// byCPU sorts accounts, the most CPU time first, keeps at most rowsMax of them, and sums up all. Apps
+// that were never asked for anything are left out unless there is room for all.
 func byCPU(accounts []loop.AppStats, rowsMax int) (rows []loop.AppStats, total loop.AppStats) {
 	for i := range accounts {
 		total.Add(&accounts[i])
@@ -49,6 +50,9 @@ func byCPU(accounts []loop.AppStats, rowsMax int) (rows []loop.AppStats, total l
 		total.Name = fmt.Sprintf("total of %d apps", len(accounts))
 	}
 	rows = slices.Clone(accounts)
+	if len(rows) > rowsMax {
+		rows = slices.DeleteFunc(rows, func(a loop.AppStats) bool { return a.Requests == 0 && a.Errors() == 0 })
+	}
 	slices.SortStableFunc(rows, func(a, b loop.AppStats) int { return int(min(max(b.CPU-a.CPU, -1), 1)) })
 	return rows[:min(len(rows), rowsMax)], total
 }

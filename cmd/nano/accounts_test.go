@@ -41,12 +41,16 @@ func TestAccountTable(t *testing.T) {
 	if got := strings.Join(strings.Fields(lines[4]), " "); got != "1208 9 1m30s 6 3 4.5M 300K 0 12 0 0 2ms 5ms 0 0 0 total" {
 		t.Errorf("the sum: %s", got)
 	}
-	var many []loop.AppStats
+	many := []loop.AppStats{{Name: "unused"}}
 	for i := range 10_000 {
 		many = append(many, account(fmt.Sprint("app-", i), 1, time.Duration(i)))
 	}
 	table = accountTable(many)
-	if lines := strings.Count(table, "\n"); lines != accountRowsMax+2 || !strings.Contains(table, "total of 10000 apps") || !strings.Contains(table, "app-9999") {
+	if lines := strings.Count(table, "\n"); lines != accountRowsMax+2 || !strings.Contains(table, "total of 10001 apps") || !strings.Contains(table, "app-9999") {
+		t.Errorf("%d lines:\n%s", lines, table)
+	}
+	table = accountTable(append(make([]loop.AppStats, 10_000), account("used", 1, 1)))
+	if lines := strings.Count(table, "\n"); lines != 3 {
 		t.Errorf("%d lines:\n%s", lines, table)
 	}
 }
