@@ -25,7 +25,7 @@ const buildTimeout = 10 * time.Second
 // replaced at the next.
 //
 // All calls come from one goroutine, which is locked to its thread: the kernel ends the child when
-// that thread ends, so that no builder outlives its node. A child has the thread's priority.
+// that thread ends, so that no builder outlives its node.
 type Builder struct {
 	// Command makes the command of a child, which calls ServeBuilder. Standard streams and
 	// attributes are set here.

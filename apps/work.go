@@ -8,14 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"nano/snapshot"
 )
 
 const (
-	// backgroundNice is the priority of reading and building: a loop always goes first.
-	backgroundNice = 10
 	// builderIdle is after how long without work the builder process is ended.
 	builderIdle = 10 * time.Second
 	// retryDelay is for how long nothing is built after the machine refused: no process could be
@@ -94,14 +90,14 @@ func pop(list *[]int) (first int, ok bool) {
 	return first, true
 }
 
-// work is the background of a Set, on a thread of its own with low priority, which ends with it, and
-// with the thread the builder: first the apps from number unread are read, then images are built as
+// work is the background of a Set, on a thread of its own, which ends with it, and with the thread the
+// builder: first the apps from number unread are read, then images are built as
 // they are wanted.
 func (s *Set) work(unread int) {
 	defer close(s.ended)
-	runtime.LockOSThread() // and never unlocked
-	// Without it, reading and building take as much as a loop.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), backgroundNice)
+	// Never unlocked. It has the priority of a loop, unlike the builder: Go's garbage collector stops
+	// all threads at times, and would wait for one that others keep from running.
+	runtime.LockOSThread()
 	var reader reader
 	defer reader.close()
 	defer s.options.Builder.Rest()
