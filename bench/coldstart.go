@@ -57,6 +57,9 @@ type coldResult struct {
 	latencies
 	// Warm is the same for the app while it is warm.
 	Warm latencies `json:"warm"`
+	// CPU is what the server consumed for each request, pauses included: restoring, answering, and
+	// putting to sleep again.
+	CPU time.Duration `json:"cpu_each_ns"`
 	// Awake is how many of all answers came from an instance that had served before. They are no
 	// cold starts and do not count.
 	Awake   int           `json:"awake"`
@@ -81,8 +84,8 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 			if err != nil {
 				result.Failure = err.Error()
 			}
-			progress("coldstart %-6s %-38s %s (warm p50 %s), %d awake %s", app.Name, variant.Title, result.latencies,
-				milliseconds(result.Warm.P50), result.Awake, result.Failure)
+			progress("coldstart %-6s %-38s %s (warm p50 %s), CPU %s each, %d awake %s", app.Name, variant.Title, result.latencies,
+				milliseconds(result.Warm.P50), milliseconds(result.CPU), result.Awake, result.Failure)
 			results = append(results, result)
 		}
 	}
@@ -110,11 +113,20 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 		return err
 	}
 	return onCore(b.clientCore, func() error {
+		before, err := readUsage(running.Process)
+		if err != nil {
+			return err
+		}
 		samples, awake, err := sleepy.run(ctx, b.samples(app.Samples))
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, tail(running.output.String()))
 		}
+		after, err := readUsage(running.Process)
+		if err != nil {
+			return err
+		}
 		result.latencies, result.Awake = summarise(samples), len(awake)
+		result.CPU = after.since(before).Total / time.Duration(len(samples)+len(awake))
 		sleepy.requests, sleepy.pause = requests[:1], coldPause
 		_, warm, err := sleepy.run(ctx, min(b.samples(app.Samples), 500))
 		result.Warm = summarise(warm)

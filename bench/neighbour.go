@@ -26,7 +26,7 @@ const (
 	uploadSize           = 100_000_000 // bytes
 	abuseSettle          = 10 * time.Second
 	abuseLongest         = 200 * time.Millisecond // of an abusive request, on average: then a survival ends early
-	uploadsMost          = 500 // of one survival: 10,000 bodies of 100 MB are 1 TB
+	uploadsMost          = 500                    // of one survival: 10,000 bodies of 100 MB are 1 TB
 )
 
 // abuseLimits are the limits of the abusive tenant: those of a small plan.

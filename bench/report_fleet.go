@@ -14,15 +14,16 @@ func (r *results) writeCold(page *strings.Builder) {
 	fmt.Fprintf(page, "## Cold start (`coldstart`)\n\n"+
 		"From the request for an app that sleeps to the last byte of its answer, over a socket. %d copies of the app sleep after\n"+
 		"%s without a request and are asked in turn, one each %s. Each answer tells whether its instance was just started;\n"+
-		"only those count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n\n",
+		"only those count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n"+
+		"The CPU time of the whole process includes putting the app to sleep again.\n\n",
 		coldCopies, coldIdle, coldPause)
 	var rows [][]string
 	for _, one := range r.Cold {
 		row := append([]string{one.Title, one.Variant}, one.cells()...)
-		rows = append(rows, append(row, milliseconds(one.Warm.P50), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
+		rows = append(rows, append(row, milliseconds(one.Warm.P50), milliseconds(one.CPU), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
 	}
 	header := append([]string{"app", "way"}, latencyColumns...)
-	writeTable(page, append(header, "warm p50", "cold starts", "awake", "failure"), rows)
+	writeTable(page, append(header, "warm p50", "CPU each", "cold starts", "awake", "failure"), rows)
 }
 
 func (r *results) writeDensity(page *strings.Builder) {
