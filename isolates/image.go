@@ -97,6 +97,8 @@ type loadedImage struct {
 	image  shim.Image
 	file   *snapshot.File // nil: memory
 	memory *shim.Blob     // copies of the sources
+
+	modules []shim.Module // in that memory
 }
 
 // acquire gives the image to one more isolate.
@@ -166,7 +168,7 @@ func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
 		views[k].Source = shim.StringView(rest[:length:length])
 		rest = rest[length:]
 	}
-	return &loadedImage{image: shim.NewImage(nil, views), memory: memory}
+	return &loadedImage{image: shim.NewImage(nil, views), memory: memory, modules: views}
 }
 
 func (l *loadedImage) free() {

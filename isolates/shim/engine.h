@@ -228,6 +228,9 @@ inline v8::MaybeLocal<v8::String> Utf8(v8::Isolate* isolate, nano_bytes text) {
                                  static_cast<int>(text.length));
 }
 
+// PlaceOf is the innermost place in the app's code, "file:line:column", or "".
+std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack);
+
 // Describe formats a caught exception as "name:line:column: text" (or just the text).
 std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::TryCatch& caught);
 
@@ -305,6 +308,9 @@ constexpr int64_t kStartLimit = 1000000000;
 
 // UrlComponents makes the array that the op urlComponents gives, once for each realm.
 uint32_t* UrlComponents(nano_realm* realm);
+
+// BuffersKey is the name of a property of the global object's prototype, see ShowBuffers.
+v8::Local<v8::Private> BuffersKey(v8::Isolate* isolate);
 
 // Hook is a function that the runtime's scripts have put on internals.
 v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> context,

@@ -171,6 +171,13 @@ void MakeCaches(const Linking& linking, nano_bytes* caches) {
   }
 }
 
+// HideBuffers undoes ShowBuffers.
+void HideBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  v8::Local<v8::Value> prototype = context->Global()->GetPrototypeV2();
+  if (prototype->IsObject() && !prototype->IsProxy())
+    (void)prototype.As<v8::Object>()->DeletePrivate(context, BuffersKey(isolate));
+}
+
 }  // namespace
 
 void ReserveRealmSlot(v8::Isolate* isolate, v8::Local<v8::Context> context) {
@@ -220,6 +227,10 @@ nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
   return realm;
 }
 
+v8::Local<v8::Private> BuffersKey(v8::Isolate* isolate) {
+  return v8::Private::ForApi(isolate, OneByte(isolate, "nano:buffers"));
+}
+
 nano_realm* RestoreRealm(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   v8::Isolate::Scope scope(isolate);
@@ -235,6 +246,7 @@ nano_realm* RestoreRealm(nano_isolate* self) {
   nano_realm* realm = AddRealm(self, context, internals, words);
   if (realm == nullptr) return nullptr;
   realm->from_snapshot = self->has_app_snapshot;
+  if (realm->from_snapshot) HideBuffers(isolate, context);
   if (context->GetDataFromSnapshotOnce<v8::Uint32Array>(kUrlComponents).ToLocal(&components)) {
     realm->url_components.Reset(isolate, components);
     realm->url_components_data = static_cast<uint32_t*>(components->Buffer()->Data());
