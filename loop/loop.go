@@ -355,7 +355,7 @@ func (l *Loop) handle(completion *uring.Completion) {
 		l.operations--
 	case opMail: // it only wakes
 	case opMessage:
-		l.messageSent(index, completion.Result)
+		l.messageFailed(index)
 	default:
 		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
 	}
