@@ -82,6 +82,19 @@ func (p *process) builders() (pids []int) {
 	return pids
 }
 
+// account is the latest row of an app in the tables of SIGUSR1, by column; nil: there is none.
+func (p *process) account(app string) (row []string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, line := range p.log {
+		fields := strings.Fields(line)
+		if len(fields) == 17 && fields[16] == app {
+			row = fields
+		}
+	}
+	return row
+}
+
 func isAlive(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(status), ") Z ")
@@ -100,15 +113,18 @@ func TestBuildAndRun(t *testing.T) {
 		}
 	}
 	p := startNano(t, 1, "run", output, "--listen", "127.0.0.1:0")
-	// The warm-up request has counted.
-	p.expect("GET", "/", "", "", 200, "count 2")
+	// The warm-up request has counted, if the app is restored; loading it may be faster.
+	var counted int
+	if _, err := fmt.Sscanf(p.ask("GET", "/", "", "").body, "count %d", &counted); err != nil || counted < 1 || counted > 2 {
+		t.Errorf("count %d, %v", counted, err)
+	}
 	if pids := p.builders(); len(pids) != 0 {
 		t.Errorf("a builder was started for a file that is built: %v", pids)
 	}
 	p.signal(syscall.SIGUSR1)
 	p.waitForLog("  total")
-	if fields := strings.Fields(p.waitForLog("  app")); fields[10] != "0" {
-		t.Errorf("started from source: %v", fields)
+	if row := p.account("app"); row[10] != "0" {
+		t.Errorf("started from source: %v", row)
 	}
 	// It can be written over while it is used, and built from once more.
 	again := filepath.Join(folder, "again.nano")
@@ -118,7 +134,7 @@ func TestBuildAndRun(t *testing.T) {
 	if err := os.WriteFile(output, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.expect("GET", "/", "", "", 200, "count 3")
+	p.expect("GET", "/", "", "", 200, fmt.Sprint("count ", counted+1))
 	exit, _, stderr = runNano(t, "run", output, "--listen", "127.0.0.1:0")
 	if exit != 1 || !strings.Contains(stderr, "app.nano: not a snapshot file; build it again from its sources with `nano build`") {
 		t.Errorf("exit code %d: %s", exit, stderr)
@@ -357,14 +373,8 @@ func TestIdleAppsSleep(t *testing.T) {
 	p.expect("GET", "/", "", "", 200, "count 1")
 	eventually(t, "a sleep in the accounts", func() bool {
 		p.signal(syscall.SIGUSR1)
-		p.mutex.Lock()
-		defer p.mutex.Unlock()
-		for _, line := range p.log {
-			if fields := strings.Fields(line); len(fields) > 13 && fields[len(fields)-1] == "app" && fields[13] == "1" {
-				return true
-			}
-		}
-		return false
+		row := p.account("app")
+		return row != nil && row[13] == "1"
 	})
 	p.expect("GET", "/", "", "", 200, "count 1")
 }
