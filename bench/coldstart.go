@@ -31,6 +31,17 @@ const (
 	coldPause  = coldCycle / coldCopies // between two requests
 )
 
+// coldWarmup is what an image may be warmed up with; it does not count in x-served.
+const coldWarmup = "/?warmup=1"
+
+// warmup is what the app's image is warmed up with: hello, which counts all requests, needs none.
+func (a coldApp) warmup() string {
+	if a.Name == "hello" {
+		return ""
+	}
+	return coldWarmup
+}
+
 // coldVariant is a way to ask.
 type coldVariant struct {
 	Title string
@@ -40,13 +51,16 @@ type coldVariant struct {
 	// starts: the budget is what ends them, in the way of the next start.
 	Memory string
 	Idle   time.Duration
-	Apps   int // as many of coldApps
+	Warmup bool
+	Apps   []coldApp
 }
 
 var coldVariants = []coldVariant{
-	{Title: "new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
-	{Title: "keep-alive", Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
-	{Title: "keep-alive, asleep for want of memory", Memory: "16MiB", Idle: time.Hour, Apps: 1},
+	{Title: "new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Apps: coldApps},
+	{Title: "keep-alive", Memory: "1GiB", Idle: coldIdle, Apps: coldApps[:1]},
+	{Title: "asleep for want of memory, keep-alive", Memory: "16MiB", Idle: time.Hour, Apps: coldApps[:1]},
+	{Title: "warmup, new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Warmup: true, Apps: coldApps[1:]},
+	{Title: "warmup, keep-alive", Memory: "1GiB", Idle: coldIdle, Warmup: true, Apps: coldApps[1:]},
 }
 
 // coldResult is the time of requests for apps that were asleep.
@@ -54,6 +68,7 @@ type coldResult struct {
 	App     string `json:"app"`
 	Title   string `json:"title"`
 	Variant string `json:"variant"`
+	Warmup  bool   `json:"warmup"` // the image was warmed up by a request
 	latencies
 	// Warm is the same for the app while it is warm.
 	Warm latencies `json:"warm"`
@@ -75,8 +90,8 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 	}
 	var results []coldResult
 	for _, variant := range coldVariants {
-		for _, app := range coldApps[:variant.Apps] {
-			result := coldResult{App: app.Name, Title: app.Title, Variant: variant.Title, Most: app.Most}
+		for _, app := range variant.Apps {
+			result := coldResult{App: app.Name, Title: app.Title, Variant: variant.Title, Warmup: variant.Warmup, Most: app.Most}
 			err := b.measureCold(ctx, p, app, variant, &result)
 			if ctx.Err() != nil {
 				return results, ctx.Err()
@@ -95,6 +110,11 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 // measureCold starts a node with many copies of one app and wakes one after the other.
 func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant coldVariant, result *coldResult) error {
 	tenants := copies(coldCopies, app.Name, b.appPath(app.File))
+	for index := range tenants {
+		if variant.Warmup {
+			tenants[index].Warmup = app.warmup()
+		}
+	}
 	running, err := b.startFleet(ctx, p, fleet{Memory: variant.Memory, Idle: variant.Idle, Tenants: tenants})
 	if err != nil {
 		return err

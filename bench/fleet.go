@@ -15,6 +15,7 @@ type tenant struct {
 	Name      string
 	Main      string   // absolute path of its module
 	Isolation string   // "app" or "request"
+	Warmup    string   // path and query of a request that warms its image up, or ""
 	Limits    []string // lines of [app.limits], or none
 }
 
@@ -78,6 +79,9 @@ func (f fleet) configuration(port int, state string) string {
 		fmt.Fprintf(&text, "\n[[app]]\nname = %q\nmain = %q\nhosts = [%q]\n", t.Name, t.Main, t.host())
 		if t.Isolation != "" {
 			fmt.Fprintf(&text, "isolation = %q\n", t.Isolation)
+		}
+		if t.Warmup != "" {
+			fmt.Fprintf(&text, "warmup = %q\n", t.Warmup)
 		}
 		if len(t.Limits) > 0 {
 			text.WriteString("[app.limits]\n" + strings.Join(t.Limits, "\n") + "\n")

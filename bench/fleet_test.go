@@ -186,7 +186,7 @@ func TestFleetConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tenants[1].Isolation, tenants[2].Limits = "request", abuseLimits
+	tenants[1].Isolation, tenants[1].Warmup, tenants[2].Limits = "request", coldWarmup, abuseLimits
 	text := fleet{Memory: "1GiB", Idle: coldIdle, Tenants: tenants}.configuration(8080, folder)
 	read, err := config.Parse(filepath.Join(folder, "nano.toml"), []byte(text))
 	if err != nil {
@@ -195,7 +195,7 @@ func TestFleetConfiguration(t *testing.T) {
 	if len(read.Apps) != 3 || read.Server.Loops != 1 || read.Isolates.Idle != coldIdle || read.Isolates.Memory != 1<<30 {
 		t.Errorf("%+v", read)
 	}
-	if read.Apps[0].Hosts[0] != tenants[0].host() || !read.Apps[1].IsolatePerRequest || read.Apps[2].Limits.CPU != 50*time.Millisecond {
+	if read.Apps[0].Hosts[0] != tenants[0].host() || !read.Apps[1].IsolatePerRequest || read.Apps[1].Warmup != coldWarmup || read.Apps[2].Limits.CPU != 50*time.Millisecond {
 		t.Errorf("%+v", read.Apps)
 	}
 }
@@ -265,8 +265,8 @@ func TestJudgeFleets(t *testing.T) {
 	found := &results{
 		Cold: []coldResult{
 			{App: "hello", latencies: latencies{P99: time.Millisecond}}, {App: "hello", latencies: latencies{P99: 3 * time.Millisecond}},
-			{App: "api", latencies: latencies{P99: 2 * time.Millisecond}},
-			{App: "store", latencies: latencies{P99: time.Millisecond}}, {App: "store", Failure: "503"},
+			{App: "api", latencies: latencies{P99: 9 * time.Millisecond}}, {App: "api", Warmup: true, latencies: latencies{P99: 2 * time.Millisecond}},
+			{App: "store", Warmup: true, latencies: latencies{P99: time.Millisecond}}, {App: "store", Warmup: true, Failure: "503"},
 		},
 		Density: []densityResult{
 			{Peer: "nano", Apps: 1, Requests: 1, memory: memory{RSS: 30 << 20}},

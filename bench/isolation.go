@@ -46,8 +46,8 @@ func (b *bench) runIsolation(ctx context.Context) ([]isolationResult, error) {
 func (b *bench) measureIsolation(ctx context.Context, p peer, app coldApp, result *isolationResult) error {
 	main := b.appPath(app.File)
 	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: []tenant{
-		{Name: "shared", Main: main, Isolation: "app"},
-		{Name: "fresh", Main: main, Isolation: "request"},
+		{Name: "shared", Main: main, Isolation: "app", Warmup: app.warmup()},
+		{Name: "fresh", Main: main, Isolation: "request", Warmup: app.warmup()},
 	}})
 	if err != nil {
 		return err
