@@ -199,6 +199,16 @@ func TestBuildRefuses(t *testing.T) {
 func TestCheckNotes(t *testing.T) {
 	toml := oneApp(t, intlApp, "")
 	exit, out, stderr := runNano(t, "check", "-c", toml)
+	if _, err := os.Stat(filepath.Join(filepath.Dir(toml), ".nano")); err == nil {
+		t.Error("the check has left something")
+	}
+	p := startNano(t, 1, "serve", "-c", toml)
+	eventually(t, "an image", func() bool { return len(stored(t, toml)) == 1 })
+	p.signal(syscall.SIGTERM)
+	p.waitForExit()
+	if exit, again, stderr := runNano(t, "check", "-c", toml); exit != 0 || again != out || stderr != "" {
+		t.Errorf("with the node's image: exit code %d: %s%s", exit, again, stderr)
+	}
 	if exit != 0 || stderr != "" || !strings.HasPrefix(out, "note: app: starts from its source, because it cannot be snapshotted: ") ||
 		!strings.Contains(out, "app.js:1:11: an Intl.NumberFormat") || !strings.Contains(out, "no problems: 1 app") {
 		t.Errorf("exit code %d: %s%s", exit, out, stderr)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -54,7 +53,7 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	if err := os.MkdirAll(c.Server.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state_dir %s: %w", c.Server.StateDir, withoutPath(err))
 	}
-	store := snapshot.Store{Folder: filepath.Join(c.Server.StateDir, "snapshots")}
+	store := imageStore(c)
 	image, note, err := isolates.LoadRuntime(store)
 	if err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
