@@ -35,7 +35,6 @@ type meter struct {
 	begun, end int64 // of this window, on the loop's clock
 	number     uint32
 	used       int64 // by the thread when it begun
-	requests   uint64
 	active     []*appWorker // those that took turns in this window
 
 	overloaded int // windows
