@@ -151,3 +151,36 @@ func residentKB(b *testing.B) int {
 	}
 	return resident
 }
+
+// Restoring an app from its own snapshot, up to its first answer.
+func BenchmarkRestoreImage(b *testing.B) {
+	lockThread(b)
+	app, _ := imageApp(b, AppOptions{}, helloApp)
+	benchmarkStart(b, testRuntime.NewPool(PoolOptions{Wake: -1}), app)
+}
+
+func benchmarkStart(b *testing.B, pool *Pool, app *App) {
+	plain := newPlainRequest(b)
+	var starts, answers []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		for pool.Prepare() {
+		}
+		b.StartTimer()
+		begin := time.Now()
+		isolate, err := pool.Start(app)
+		if err != nil {
+			b.Fatal(err)
+		}
+		starts = append(starts, time.Since(begin))
+		isolate.AddRequest(plain)
+		if err := isolate.Turn(); err != nil {
+			b.Fatal(err)
+		}
+		answers = append(answers, time.Since(begin))
+		isolate.Dispose()
+	}
+	reportPercentiles(b, answers)
+	slices.Sort(starts)
+	b.ReportMetric(float64(starts[len(starts)/2])/float64(time.Millisecond), "ms-start")
+}
