@@ -219,8 +219,9 @@ func TestLifeOfAContextEndsWithItsRequest(t *testing.T) {
 func TestCodeOfAnEndedContext(t *testing.T) {
 	perRequest(t, `export default { fetch(r) {
 		console.debug(new URL("http://a/b").host); // what is not loaded now will not be
-		Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20).value.then(async () => { setTimeout(() => {}, 1); new URL("http://a/b").host; await null; structuredClone({}); console.log("compiled");
-			try { structuredClone(() => {}); } catch {} Promise.reject(new Error("lost")); queueMicrotask(() => { throw new Error("thrown"); }); });
+		Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20).value.then(() => {
+			console.log("woke"); setTimeout(() => {}, 1); new URL("http://a/c").host; r.headers.get("host");
+			queueMicrotask(() => { throw new Error("thrown"); }); Promise.reject(new Error("lost")); crypto.randomUUID(); });
 		return new Response("ok") } }`, func(t *testing.T, isolate *Isolate) {
 		request(t, isolate, 1, get)
 		turn(t, isolate)
@@ -237,7 +238,7 @@ func TestCodeOfAnEndedContext(t *testing.T) {
 			}
 			log += string(record.Body)
 		}
-		if log != "compiled" {
+		if log != "woke" {
 			t.Errorf("log %q", log)
 		}
 		if got := fetch(t, isolate, get); string(got.Body) != "ok" {
