@@ -16,9 +16,9 @@ import (
 	"nano/snapshot"
 )
 
-// buildTimeout is how long one app may take to build. An app whose top level runs longer could not
-// be started either.
-const buildTimeout = 10 * time.Second
+// buildTimeout is how long one app may take to build. It is for builders that hang: how much an app may
+// compute is bounded by CPU time (builderCPUMax), since on a busy node a builder gets little of it.
+const buildTimeout = 30 * time.Second
 
 // Builder builds the images of apps in a child process, which V8 and the apps may end: V8 aborts on
 // some values that it cannot put into a snapshot. A child serves for many builds; one that died is
@@ -210,7 +210,7 @@ func (b *Builder) setChild(c *child) error {
 func (b *Builder) IsIdle() bool { return b.child == nil }
 
 // endPatience is how long a child whose input has ended may go on.
-const endPatience = time.Second
+const endPatience = 5 * time.Second
 
 // end waits for the child's end, and tells how it came about.
 func (c *child) end() string {

@@ -15,7 +15,7 @@ import (
 // Limits of a builder process: what an app's top level does there must harm nobody else.
 const (
 	builderDataMax   = 2 << 30          // bytes of private writable memory
-	builderCPUMax    = 30 * time.Second // for one build; the node waits for less (buildTimeout)
+	builderCPUMax    = 10 * time.Second // for one build
 	builderOOMAdjust = "1000"           // the kernel ends a builder before anybody else
 	builderNice      = 10               // priority: loops go first
 )

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"nano/isolates"
 	"nano/snapshot"
@@ -210,8 +211,14 @@ func (s *Set) Start(pool *isolates.Pool, i int) (*isolates.Isolate, error) {
 	return pool.Start(app)
 }
 
-// isAboutImage tells whether an error of Pool.Start is about the image rather than the app.
+// isAboutImage tells whether an error of Pool.Start is about the image, rather than the app or a
+// shortage that will pass.
 func isAboutImage(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, shortage) {
+			return false
+		}
+	}
 	var format *snapshot.FormatError
 	var mismatch *snapshot.MismatchError
 	var path *fs.PathError

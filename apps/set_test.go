@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/http1"
 	"nano/isolates"
 	"nano/snapshot"
@@ -326,6 +328,61 @@ func TestSetOutlivesItsImages(t *testing.T) {
 			if now, err := os.ReadFile(files[0]); err != nil || !bytes.Equal(withoutTimes(t, now), withoutTimes(t, whole)) {
 				t.Errorf("%s: not rebuilt, %v", name, err)
 			}
+		}
+	}
+}
+
+// TestSetHammer starts apps on several loops while their images are built, and deleted again.
+func TestSetHammer(t *testing.T) {
+	files := map[string]string{}
+	var mains []string
+	for i := range 4 {
+		name := fmt.Sprintf("%d.js", i)
+		files[name] = strings.Replace(wellApp, "well", fmt.Sprint("app ", i), 1)
+		mains = append(mains, name, name)
+	}
+	b := newBench(t, files)
+	b.start(1, mains...)
+	loaded := loadRuntime(t)
+	var loops sync.WaitGroup
+	for loop := range 3 {
+		loops.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			own := *b
+			own.pool = loaded.NewPool(isolates.PoolOptions{Wake: -1})
+			defer own.pool.Close()
+			for i := range 60 {
+				app := (i + loop) % len(mains)
+				if body, _, err := own.ask(app); err != nil || body != fmt.Sprintf("app %d 1", app/2) {
+					t.Errorf("app %d: %q, %v", app, body, err)
+				}
+				if i%20 == 19 {
+					images, _ := filepath.Glob(filepath.Join(b.store.Folder, "*.snapshot"))
+					for _, image := range images {
+						os.Remove(image) // another loop may have been faster
+					}
+				}
+			}
+		})
+	}
+	loops.Wait()
+}
+
+// TestShortagesPass: an image is not given up for want of descriptors.
+func TestShortagesPass(t *testing.T) {
+	for err, want := range map[error]bool{
+		&fs.PathError{Op: "open", Path: "x", Err: unix.EMFILE}: false,
+		&fs.PathError{Op: "mmap", Path: "x", Err: unix.ENOMEM}: false,
+		&fs.PathError{Op: "open", Path: "x", Err: unix.ENOENT}: true,
+		&fs.PathError{Op: "open", Path: "x", Err: unix.EIO}:    true,
+		&snapshot.FormatError{What: "damaged"}:                 true,
+		&snapshot.MismatchError{What: "V8 version"}:            true,
+		isolates.ErrBundle:      true,
+		errors.New("TypeError"): false,
+	} {
+		if got := isAboutImage(fmt.Errorf("app image: %w", err)); got != want {
+			t.Errorf("%v: %v", err, got)
 		}
 	}
 }
