@@ -49,7 +49,7 @@ FILE is an ES module that exports { fetch(request, env, ctx) } as its default, o
 	app := &single.Apps[0]
 	source, reply, err := w.build(app.Name, app.Main, *warmup)
 	if err != nil {
-		return fmt.Errorf("%s: %s", operands[0], oneLine(err.Error()))
+		return explain(single, 0, err)
 	}
 	if err := apps.WriteBuilt(*output, source, reply.Image); err != nil {
 		return fmt.Errorf("%s: %w", *output, withoutPath(err))
