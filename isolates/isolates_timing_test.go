@@ -160,6 +160,7 @@ func BenchmarkRestoreImage(b *testing.B) {
 }
 
 func benchmarkStart(b *testing.B, pool *Pool, app *App) {
+	lockThread(b)
 	plain := newPlainRequest(b)
 	var starts, answers []time.Duration
 	for b.Loop() {
@@ -183,4 +184,43 @@ func benchmarkStart(b *testing.B, pool *Pool, app *App) {
 	reportPercentiles(b, answers)
 	slices.Sort(starts)
 	b.ReportMetric(float64(starts[len(starts)/2])/float64(time.Millisecond), "ms-start")
+}
+
+// Starting apps of several sizes in every way there is, up to the first answer.
+func BenchmarkStart(b *testing.B) {
+	lockThread(b)
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resolver.Close()
+	for _, name := range []string{"hello.js", "router.js", "api.js", "store.js"} {
+		bundle, err := resolver.Resolve("../bench/apps/"+name, "../bench/apps")
+		if err != nil {
+			b.Fatal(err)
+		}
+		built, image := build(b, bundle, BuildOptions{Warmup: "/"})
+		b.Logf("%s: reason %q, note %q, load %v", name, built.Reason, built.WarmUpNote, time.Duration(image.manifest.LoadNS))
+		run := func(how string, ready int, change func(*Image)) {
+			b.Run(name+"/"+how, func(b *testing.B) {
+				changed := &Image{open: image.open, manifest: image.manifest, snapshot: image.snapshot}
+				change(changed)
+				app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}"}, bundle)
+				if how != "source" {
+					app.SetImage(changed)
+				}
+				pool := testRuntime.NewPool(PoolOptions{Wake: -1, Ready: ready})
+				defer pool.Close()
+				benchmarkStart(b, pool, app)
+				for _, section := range built.Sections {
+					if section.Name == how {
+						b.ReportMetric(float64(len(section.Data))/1024, "KB-"+how)
+					}
+				}
+			})
+		}
+		run("snapshot", 0, func(*Image) {})
+		run("ready", 1, func(i *Image) { i.manifest.LoadNS = 0 })
+		run("source", 0, func(*Image) {})
+	}
 }
