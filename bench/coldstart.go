@@ -19,9 +19,9 @@ type coldApp struct {
 
 // coldApps are the apps of the cold-start scenario, with the p99 that is promised for each.
 var coldApps = []coldApp{
-	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 5000},
-	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 2000},
-	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 2000},
+	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 3000},
+	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 1000},
+	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 1000},
 }
 
 const (
@@ -75,6 +75,8 @@ type coldResult struct {
 	// CPU is what the server consumed for each request, pauses included: restoring, answering, and
 	// putting to sleep again.
 	CPU time.Duration `json:"cpu_each_ns"`
+	// Starts are what the node counted meanwhile.
+	Starts map[string]starts `json:"starts"`
 	// Awake is how many of all answers came from an instance that had served before. They are no
 	// cold starts and do not count.
 	Awake   int           `json:"awake"`
@@ -99,8 +101,8 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 			if err != nil {
 				result.Failure = err.Error()
 			}
-			progress("coldstart %-6s %-38s %s (warm p50 %s), CPU %s each, %d awake %s", app.Name, variant.Title, result.latencies,
-				milliseconds(result.Warm.P50), milliseconds(result.CPU), result.Awake, result.Failure)
+			progress("coldstart %-6s %-38s %s (warm p50 %s), CPU %s each, %d awake, started from %s %s", app.Name, variant.Title, result.latencies,
+				milliseconds(result.Warm.P50), milliseconds(result.CPU), result.Awake, describeStarts(result.Starts), result.Failure)
 			results = append(results, result)
 		}
 	}
@@ -132,6 +134,10 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 	if err := running.settle(ctx, settleLimit); err != nil {
 		return err
 	}
+	counted, err := running.accounts(ctx)
+	if err != nil {
+		return err
+	}
 	return onCore(b.clientCore, func() error {
 		before, err := readUsage(running.Process)
 		if err != nil {
@@ -145,7 +151,11 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 		if err != nil {
 			return err
 		}
-		result.latencies, result.Awake = summarise(samples), len(awake)
+		now, err := running.accounts(ctx)
+		if err != nil {
+			return err
+		}
+		result.latencies, result.Awake, result.Starts = summarise(samples), len(awake), now.since(counted)
 		result.CPU = after.since(before).Total / time.Duration(len(samples)+len(awake))
 		sleepy.requests, sleepy.pause = requests[:1], coldPause
 		_, warm, err := sleepy.run(ctx, min(b.samples(app.Samples), 500))

@@ -43,6 +43,15 @@ func copies(count int, prefix, main string) []tenant {
 	return tenants
 }
 
+// distinct is distinct for a folder that all measurements share, so that an image is built once.
+func (b *bench) distinct(count int) ([]tenant, error) {
+	folder := filepath.Join(b.temporary, "apps")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	return distinct(count, folder)
+}
+
 // distinct writes count modules into folder, no two alike, and returns their tenants. Each answers
 // with its own name and the number of requests that the instance has served.
 func distinct(count int, folder string) ([]tenant, error) {
@@ -73,7 +82,7 @@ func (t tenant) greeting() string { return "Hello from " + t.Name }
 // configuration returns the nano.toml of a fleet.
 func (f fleet) configuration(port int, state string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\n\n[isolates]\nmemory = %q\nidle = %q\n",
+	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\nlog = \"json\"\n\n[isolates]\nmemory = %q\nidle = %q\n",
 		port, state, f.Memory, f.Idle)
 	for _, t := range f.Tenants {
 		fmt.Fprintf(&text, "\n[[app]]\nname = %q\nmain = %q\nhosts = [%q]\n", t.Name, t.Main, t.host())
@@ -93,7 +102,7 @@ func (f fleet) configuration(port int, state string) string {
 // build has the images of all tenants made: it starts a node, asks every tenant once and waits until
 // the node has nothing more to do. Later nodes find the images in the state folder.
 func (b *bench) build(ctx context.Context, p peer, tenants []tenant) error {
-	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants})
+	running, err := b.startFleetOn(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants}, b.serverCore+","+b.clientCore)
 	if err != nil {
 		return err
 	}
@@ -111,9 +120,14 @@ func (b *bench) build(ctx context.Context, p peer, tenants []tenant) error {
 	return running.settle(ctx, settleLimit)
 }
 
-// startFleet starts NANO with a fleet, on the server's core. All fleets share one state folder,
-// since it names images by what they are made of.
+// startFleet starts NANO with a fleet, on the server's core.
 func (b *bench) startFleet(ctx context.Context, p peer, f fleet) (*server, error) {
+	return b.startFleetOn(ctx, p, f, b.serverCore)
+}
+
+// startFleetOn starts NANO with a fleet, on some cores. All fleets share one state folder, since it
+// names images by what they are made of.
+func (b *bench) startFleetOn(ctx context.Context, p peer, f fleet, cores string) (*server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -126,7 +140,7 @@ func (b *bench) startFleet(ctx context.Context, p peer, f fleet) (*server, error
 	if err := os.WriteFile(path, []byte(f.configuration(port, filepath.Join(b.temporary, "state"))), 0o644); err != nil {
 		return nil, err
 	}
-	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, b.serverCore, fmt.Sprintf("127.0.0.1:%d", port))
+	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, cores, fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 const (

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -197,6 +198,27 @@ func TestFleetConfiguration(t *testing.T) {
 	}
 	if read.Apps[0].Hosts[0] != tenants[0].host() || !read.Apps[1].IsolatePerRequest || read.Apps[1].Warmup != coldWarmup || read.Apps[2].Limits.CPU != 50*time.Millisecond {
 		t.Errorf("%+v", read.Apps)
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	log := `{"level":"INFO","msg":"account","app":"a","requests":3}
+{"level":"INFO","msg":"accounts","apps":2,"requests":10,"warm":2,"resident":1024,"starts":{"snapshot":{"count":4,"total_ns":8000000,"max_ns":3000000}}}
+{"level":"INFO","msg":"accounts","apps":2,`
+	records := accountRecords(log)
+	if len(records) != 1 {
+		t.Fatalf("%d records: %q", len(records), records)
+	}
+	var read accounts
+	if err := json.Unmarshal([]byte(records[0]), &read); err != nil || read.Requests != 10 || read.Warm != 2 || read.Resident != 1024 {
+		t.Fatalf("%+v, %v", read, err)
+	}
+	earlier := accounts{Starts: map[string]starts{"snapshot": {Count: 2, Total: 2 * time.Millisecond}}}
+	if got := describeStarts(read.since(earlier)); got != "2 snapshot (mean 3.00 ms)" {
+		t.Errorf("%s", got)
+	}
+	if got := describeStarts(read.since(read)); got != "" {
+		t.Errorf("nothing since: %s", got)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 const (
 	isolationPause   = 10 * time.Millisecond // between two requests: time enough to restore a context ahead
-	isolationSamples = 1000                  // of each kind
+	isolationSamples = 600                   // of each kind
 )
 
 // isolationResult compares isolation = "request" with isolation = "app": the same app on the same

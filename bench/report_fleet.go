@@ -20,10 +20,10 @@ func (r *results) writeCold(page *strings.Builder) {
 	var rows [][]string
 	for _, one := range r.Cold {
 		row := append([]string{one.Title, one.Variant}, one.cells()...)
-		rows = append(rows, append(row, milliseconds(one.Warm.P50), milliseconds(one.CPU), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
+		rows = append(rows, append(row, milliseconds(one.Warm.P50), milliseconds(one.CPU), describeStarts(one.Starts), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
 	}
 	header := append([]string{"app", "way"}, latencyColumns...)
-	writeTable(page, append(header, "warm p50", "CPU each", "cold starts", "awake", "failure"), rows)
+	writeTable(page, append(header, "warm p50", "CPU each", "started from", "cold starts", "awake", "failure"), rows)
 }
 
 func (r *results) writeDensity(page *strings.Builder) {
@@ -58,8 +58,10 @@ func (r *results) writeZipf(page *strings.Builder) {
 	fmt.Fprintf(page, "## %s apps, Zipf traffic, %s (`zipf`)\n\n"+
 		"Sources of their own, on one loop; the n-th app is asked in proportion to 1/n. Images were built before, in %.0f s.\n"+
 		"At half of saturation requests come as a Poisson process, and their time runs from when they were to be sent.\n"+
-		"The hit ratio is the part of answers that came from a warm instance. RSS after all of it: %s.\n\n",
-		thousands(int64(z.Apps)), zipfMemory, z.Building.Seconds(), megabytes(z.Memory.RSS))
+		"The hit ratio is the part of answers that came from a warm instance. After all of it: RSS %s, %s warm apps that the\n"+
+		"node believes to take %s. Starts at half of saturation, as the node counts them: %s.\n\n",
+		thousands(int64(z.Apps)), zipfMemory, z.Building.Seconds(), megabytes(z.Memory.RSS),
+		thousands(int64(z.Accounts.Warm)), megabytes(z.Accounts.Resident), describeStarts(z.HalfStarts))
 	var rows [][]string
 	for _, one := range []struct {
 		name string
