@@ -65,6 +65,7 @@ func (b *Builder) BuildImage(request Request) (Reply, error) {
 	if errors.As(err, &death) {
 		request.Death = death.What
 		reply, err = b.Build(request)
+		reply.HasDied = true
 	}
 	return reply, err
 }

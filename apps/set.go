@@ -50,6 +50,7 @@ type Set struct {
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
 	trouble string        // of the worker: why nothing could be built last time
+	built   int           // of the worker: images since it last had nothing to do
 
 	isBuilding atomic.Bool // the worker has taken an app out of the queue
 }
@@ -270,7 +271,12 @@ func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.
 // openImage opens e's image for the first time, or again.
 func (s *Set) openImage(e *entry) (*isolates.Image, error) {
 	path := e.image
-	image, err := s.options.Runtime.Image(func() (*snapshot.File, error) { return snapshot.Open(path) })
+	return s.useImage(e, func() (*snapshot.File, error) { return snapshot.Open(path) })
+}
+
+// useImage makes an image of e, and tells once what there is to tell of it.
+func (s *Set) useImage(e *entry, open func() (*snapshot.File, error)) (*isolates.Image, error) {
+	image, err := s.options.Runtime.Image(open)
 	if err != nil {
 		return nil, err
 	}

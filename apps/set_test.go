@@ -85,8 +85,6 @@ type bench struct {
 	log     *watched
 	pool    *isolates.Pool
 	builder *Builder
-	env     []string // of builders
-	built   chan string
 	set     *Set
 }
 
@@ -397,16 +395,21 @@ func withoutTimes(t *testing.T, image []byte) []byte {
 	return append(append([]byte{}, file.Section("bundle")...), file.Section("cache")...)
 }
 
-// TestSetOfAnAppThatEndsItsBuilders: it serves all the same.
+// TestSetOfAnAppThatEndsItsBuilders: it serves all the same, and the next node tries again.
 func TestSetOfAnAppThatEndsItsBuilders(t *testing.T) {
 	b := newBench(t, map[string]string{"a.js": wellApp, "b.js": strings.Replace(wellApp, "well", "other", 1)})
 	b.builder.Command = fakeCommand(t, "deadly", "DEADLY=app-0")
 	b.start(0, "a.js", "b.js")
 	b.expect(0, "well 1", "source cache")
 	b.log.waitFor(t, "cannot be snapshotted: the snapshot builder died: signal: killed")
-	b.waitForImages(2)
+	b.waitForImages(1)
 	b.expect(0, "well 1", "cache")
 	b.expect(1, "other 1", fromImage)
+	b.end()
+	b.builder.Command = fakeCommand(t, "real")
+	b.start(0, "a.js", "b.js")
+	b.waitForImages(2)
+	b.expect(0, "well 1", fromImage)
 }
 
 // TestSetWithoutAStore: a state_dir that cannot be written to is told of once, and costs speed only.

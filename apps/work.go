@@ -158,6 +158,10 @@ func (s *Set) waitForWork(reader *reader) bool {
 		if !s.queue.isEmpty() {
 			return true
 		}
+		if s.built > 0 {
+			s.options.Logger.Info("images are built", "files", s.built)
+			s.built = 0
+		}
 		select {
 		case <-s.stop:
 		case <-s.queue.filled:
@@ -216,8 +220,7 @@ func (s *Set) buildNext(reader *reader) error {
 	return nil
 }
 
-// errNoImage: the app does not start at all, or there is no image of it even without a snapshot. It
-// was logged.
+// errNoImage: there is nothing for the store, which was logged.
 var errNoImage = errors.New("no image")
 
 // ensureImage has the image of an app in the store: another app with the same source, or another
@@ -247,12 +250,39 @@ func (s *Set) ensureImage(e *entry, source Source) error {
 	if err := image.Check(source.Key); err != nil {
 		return err // the builder is of another version: nano was replaced while it ran
 	}
+	if reply.HasDied {
+		return s.useUnstored(e, reply.Image)
+	}
 	err = s.options.Store.Save(source.Key, image.Sections())
+	if err == nil {
+		s.built++
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) { // its name differs each time
 		err = fmt.Errorf("state_dir: %s: %w", path.Op, path.Err)
 	}
 	return err
+}
+
+// useUnstored has an app started from an image in memory until the node ends: the next one tries to
+// snapshot it again, since what killed the builders may have been a shortage of memory.
+func (s *Set) useUnstored(e *entry, image []byte) error {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	app := e.started.Load()
+	if app == nil {
+		return errNoImage // it is built again should a request come
+	}
+	memory, err := snapshot.InMemory(image)
+	if err != nil {
+		return err
+	}
+	opened, err := s.useImage(e, func() (*snapshot.File, error) { return snapshot.OpenFile(memory) })
+	if err != nil {
+		return errors.Join(err, memory.Close())
+	}
+	app.SetImage(opened)
+	return errNoImage
 }
 
 // sweep removes the files of the store that no app here uses, and none has used for long.
