@@ -17,6 +17,8 @@ const (
 	// retryDelay is for how long nothing is built after the machine refused: no process could be
 	// started, or nothing written.
 	retryDelay = time.Minute
+	// builtTold is how many images are built in one go without a word.
+	builtTold = 100
 	// sweepAge is the age at which files of the store are removed that no app here uses.
 	sweepAge = 24 * time.Hour
 )
@@ -158,10 +160,10 @@ func (s *Set) waitForWork(reader *reader) bool {
 		if !s.queue.isEmpty() {
 			return true
 		}
-		if s.built > 0 {
+		if s.built > builtTold {
 			s.options.Logger.Info("images are built", "files", s.built)
-			s.built = 0
 		}
+		s.built = 0
 		select {
 		case <-s.stop:
 		case <-s.queue.filled:

@@ -77,7 +77,9 @@ const builderCommand = "builder"
 // replaced since.
 func newBuilder(store snapshot.Store) *apps.Builder {
 	return &apps.Builder{Command: func() *exec.Cmd {
-		return exec.Command("/proc/self/exe", builderCommand, store.Folder)
+		command := exec.Command("/proc/self/exe", builderCommand, store.Folder)
+		command.Args[0] = os.Args[0] // for whoever lists processes
+		return command
 	}}
 }
 

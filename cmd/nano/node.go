@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"runtime"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"nano/apps"
 	"nano/config"
@@ -61,6 +64,9 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	if note != nil {
 		logger.Warn("runtime snapshot: " + note.Error())
 	}
+	// Sockets that a supervisor has passed are for the loops, not for the builder. The call fails on
+	// kernels only that the probe has refused.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	set, errs := apps.Start(setOptions(c, image, store, logger))
 	if err := reportBroken(c, errs, logger); err != nil {
 		set.Close()
