@@ -81,7 +81,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	if err := r.verifySnapshot(bundle, &built, options.Name); err != nil {
 		return Built{}, err
 	}
-	encodedCaches := encodeCaches(caches)
+	encodedCaches := encodeBlocks(caches)
 	loadTime, err := r.measureLoad(bundle, encodedCaches, options.Name)
 	if err != nil {
 		return Built{}, err
@@ -94,6 +94,9 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 		{Name: sectionManifest, Data: described},
 		{Name: sectionBundle, Data: bundle.Encode()},
 		{Name: sectionCache, Data: encodedCaches},
+	}
+	if texts := encodeTexts(bundle.modules); texts != nil {
+		sections = append(sections, snapshot.Section{Name: sectionText, Data: texts})
 	}
 	if built.Snapshot != nil {
 		sections = append(sections, snapshot.Section{Name: sectionSnapshot, Data: built.Snapshot})

@@ -10,10 +10,11 @@ import (
 )
 
 var testBundle = &Bundle{[]shim.Module{
-	{Name: "main.js", Source: "import './b.js'; import './c.js'", ASCII: true,
+	{Name: "main.js", Source: "import './b.js'; import './c.js'", Encoding: shim.ASCII,
 		Imports: []shim.Import{{Name: "./b.js", Target: 1}, {Name: "./c.js", Target: 2}}},
-	{Name: "b.js", Source: "'é'"},
-	{Name: "c.js", Source: "", ASCII: true, Imports: []shim.Import{{Name: "./main.js", Target: 0}}},
+	{Name: "b.js", Source: "'é'", Encoding: shim.Latin1},
+	{Name: "d.js", Source: "'é日😀'", Encoding: shim.UTF16},
+	{Name: "c.js", Source: "", Encoding: shim.ASCII, Imports: []shim.Import{{Name: "./main.js", Target: 0}}},
 }}
 
 func TestBundleComesBack(t *testing.T) {
@@ -40,7 +41,7 @@ func TestDecodeBundleRefusesTruncations(t *testing.T) {
 
 func TestCachesComeBack(t *testing.T) {
 	caches := [][]byte{[]byte("12345678"), nil, []byte("123")}
-	encoded := encodeCaches(caches)
+	encoded := encodeBlocks(caches)
 	modules := make([]shim.Module, 3)
 	decodeCaches(encoded, modules)
 	for i, cache := range caches {
@@ -65,6 +66,6 @@ func FuzzDecodeBundle(f *testing.F) {
 }
 
 func FuzzDecodeCaches(f *testing.F) {
-	f.Add(encodeCaches([][]byte{[]byte("12345678"), nil, []byte("123")}))
+	f.Add(encodeBlocks([][]byte{[]byte("12345678"), nil, []byte("123")}))
 	f.Fuzz(func(t *testing.T, data []byte) { decodeCaches(data, make([]shim.Module, 5)) })
 }

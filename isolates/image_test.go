@@ -121,7 +121,7 @@ func TestImagesAreDeterministic(t *testing.T) {
 	}
 	first, _ := build(t, resolved, BuildOptions{Warmup: "/"})
 	second, _ := build(t, resolved, BuildOptions{Warmup: "/"})
-	if len(first.Sections) != 4 || first.WarmUpNote != "" {
+	if len(first.Sections) != 5 || first.WarmUpNote != "" {
 		t.Fatalf("%d sections, %q", len(first.Sections), first.WarmUpNote)
 	}
 	for i, section := range first.Sections {
@@ -389,7 +389,7 @@ func TestRejectedCodeCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, cache := range [][]byte{nil, {1, 2, 3}, bytes.Repeat([]byte{0xff}, 4096)} {
-		loaded := loadBundle(resolved, encodeCaches([][]byte{cache}))
+		loaded := loadBundle(resolved, encodeBlocks([][]byte{cache}))
 		app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}"}, resolved)
 		image := app.image.Load()
 		image.loaded, image.users = loaded, 1

@@ -88,12 +88,28 @@ class SourceText final : public v8::String::ExternalOneByteStringResource {
   const nano_bytes text_;
 };
 
+// WideText is the same for a source with characters beyond Latin-1.
+class WideText final : public v8::String::ExternalStringResource {
+ public:
+  explicit WideText(nano_bytes text) : text_(text) {}
+  const uint16_t* data() const override { return reinterpret_cast<const uint16_t*>(text_.data); }
+  size_t length() const override { return text_.length / 2; }
+
+ protected:
+  void Dispose() override {}
+
+ private:
+  const nano_bytes text_;
+};
+
 // A module of an image.
 struct ModuleSource {
   std::string name;
   nano_bytes source;
   nano_bytes cache;
-  std::unique_ptr<SourceText> external;  // null: the source is short, or not ASCII
+  // One of them is set, unless the source is short.
+  std::unique_ptr<SourceText> external;
+  std::unique_ptr<WideText> wide;
   std::vector<std::pair<std::string, uint32_t>> imports;
 };
 
