@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/http1"
 )
 
@@ -162,13 +164,13 @@ func BenchmarkRestoreImage(b *testing.B) {
 func benchmarkStart(b *testing.B, pool *Pool, app *App) {
 	lockThread(b)
 	plain := newPlainRequest(b)
-	var starts, answers []time.Duration
+	var starts, answers, cpu []time.Duration
 	for b.Loop() {
 		b.StopTimer()
 		for pool.Prepare() {
 		}
 		b.StartTimer()
-		begin := time.Now()
+		begin, beginCPU := time.Now(), threadCPU(b)
 		isolate, err := pool.Start(app)
 		if err != nil {
 			b.Fatal(err)
@@ -179,11 +181,23 @@ func benchmarkStart(b *testing.B, pool *Pool, app *App) {
 			b.Fatal(err)
 		}
 		answers = append(answers, time.Since(begin))
+		cpu = append(cpu, threadCPU(b)-beginCPU)
 		isolate.Dispose()
 	}
 	reportPercentiles(b, answers)
 	slices.Sort(starts)
+	slices.Sort(cpu)
 	b.ReportMetric(float64(starts[len(starts)/2])/float64(time.Millisecond), "ms-start")
+	b.ReportMetric(float64(cpu[len(cpu)/2])/float64(time.Millisecond), "ms-cpu")
+}
+
+// threadCPU is the CPU time of the calling thread.
+func threadCPU(b *testing.B) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(now.Nano())
 }
 
 // Starting apps of several sizes in every way there is, up to the first answer.
