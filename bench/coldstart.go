@@ -15,20 +15,19 @@ type coldApp struct {
 	Body    string // of the answer to "/"
 	Most    time.Duration
 	Samples int
+	Pause   time.Duration // between two requests for any of its copies: time to sleep and to get ready
 }
 
 // coldApps are the apps of the cold-start scenario, with the p99 that is promised for each.
 var coldApps = []coldApp{
-	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 3000},
-	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 1000},
-	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 1000},
+	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 3000, 4 * time.Millisecond},
+	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 1000, 8 * time.Millisecond},
+	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 1000, 16 * time.Millisecond},
 }
 
 const (
 	coldIdle   = 50 * time.Millisecond // an app unused for so long sleeps
-	coldCycle  = 4 * coldIdle          // from one request for an app to the next one
-	coldCopies = 50
-	coldPause  = coldCycle / coldCopies // between two requests
+	coldCopies = 50                    // asked in turn: each after 200 ms or more
 )
 
 // coldWarmup is what an image may be warmed up with; it does not count in x-served.
@@ -77,6 +76,8 @@ type coldResult struct {
 	CPU time.Duration `json:"cpu_each_ns"`
 	// Starts are what the node counted meanwhile.
 	Starts map[string]starts `json:"starts"`
+	// Refused is how many requests were refused before the app had an image.
+	Refused int `json:"refused"`
 	// Awake is how many of all answers came from an instance that had served before. They are no
 	// cold starts and do not count.
 	Awake   int           `json:"awake"`
@@ -126,8 +127,10 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 	for index, t := range tenants {
 		requests[index] = t.get("/")
 	}
-	// The first request for an app may start it from its source and have an image made.
-	sleepy := sleeper{address: running.Address, requests: requests, want: app.Body, pause: coldPause, reconnect: variant.Reconnect}
+	if result.Refused, err = waitForImage(ctx, running, requests[0]); err != nil {
+		return err
+	}
+	sleepy := sleeper{address: running.Address, requests: requests, want: app.Body, pause: app.Pause, reconnect: variant.Reconnect}
 	if _, _, err := sleepy.run(ctx, 2*len(requests)); err != nil {
 		return err
 	}
@@ -157,7 +160,7 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 		}
 		result.latencies, result.Awake, result.Starts = summarise(samples), len(awake), now.since(counted)
 		result.CPU = after.since(before).Total / time.Duration(len(samples)+len(awake))
-		sleepy.requests, sleepy.pause = requests[:1], coldPause
+		sleepy.requests = requests[:1]
 		_, warm, err := sleepy.run(ctx, min(b.samples(app.Samples), 500))
 		result.Warm = summarise(warm)
 		if result.Count < result.Awake {
@@ -165,6 +168,28 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 		}
 		return err
 	})
+}
+
+const imageTries = 100
+
+// waitForImage asks an app until it answers and the node has nothing more to do. Before there is an
+// image, the app starts from its source, and a large one may meet a limit: refused is how often.
+func waitForImage(ctx context.Context, running *server, request []byte) (refused int, err error) {
+	for ; refused < imageTries; refused++ {
+		connection, err := dial(running.Address)
+		if err != nil {
+			return refused, err
+		}
+		answer, err := connection.ask(request)
+		connection.close()
+		if err != nil {
+			return refused, err
+		}
+		if err := running.settle(ctx, settleLimit); err != nil || answer.Status == 200 {
+			return refused, err
+		}
+	}
+	return refused, fmt.Errorf("no answer with status 200 in %d requests: %s", imageTries, tail(running.output.String()))
 }
 
 // samples shortens a quick run.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -99,10 +100,23 @@ func (f fleet) configuration(port int, state string) string {
 	return text.String()
 }
 
-// build has the images of all tenants made: it starts a node, asks every tenant once and waits until
-// the node has nothing more to do. Later nodes find the images in the state folder.
+// build has the images of all tenants made, by a node on each core for a part of them: it asks every
+// tenant once and waits until the node has nothing more to do. Later nodes find the images in the
+// state folder.
 func (b *bench) build(ctx context.Context, p peer, tenants []tenant) error {
-	running, err := b.startFleetOn(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants}, b.serverCore+","+b.clientCore)
+	cores := []string{b.serverCore, b.clientCore}
+	failed := make([]error, len(cores))
+	var group sync.WaitGroup
+	for index, core := range cores {
+		first, end := index*len(tenants)/len(cores), (index+1)*len(tenants)/len(cores)
+		group.Go(func() { failed[index] = b.buildOn(ctx, p, tenants[first:end], core) })
+	}
+	group.Wait()
+	return errors.Join(failed...)
+}
+
+func (b *bench) buildOn(ctx context.Context, p peer, tenants []tenant, core string) error {
+	running, err := b.startFleetOn(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants}, core)
 	if err != nil {
 		return err
 	}
@@ -125,9 +139,9 @@ func (b *bench) startFleet(ctx context.Context, p peer, f fleet) (*server, error
 	return b.startFleetOn(ctx, p, f, b.serverCore)
 }
 
-// startFleetOn starts NANO with a fleet, on some cores. All fleets share one state folder, since it
+// startFleetOn starts NANO with a fleet, on some core. All fleets share one state folder, since it
 // names images by what they are made of.
-func (b *bench) startFleetOn(ctx context.Context, p peer, f fleet, cores string) (*server, error) {
+func (b *bench) startFleetOn(ctx context.Context, p peer, f fleet, core string) (*server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -140,7 +154,7 @@ func (b *bench) startFleetOn(ctx context.Context, p peer, f fleet, cores string)
 	if err := os.WriteFile(path, []byte(f.configuration(port, filepath.Join(b.temporary, "state"))), 0o644); err != nil {
 		return nil, err
 	}
-	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, cores, fmt.Sprintf("127.0.0.1:%d", port))
+	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, core, fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 const (

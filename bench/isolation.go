@@ -57,6 +57,9 @@ func (b *bench) measureIsolation(ctx context.Context, p peer, app coldApp, resul
 	fresh := shared
 	fresh.requests = [][]byte{tenant{Name: "fresh"}.get("/")}
 	for _, one := range []sleeper{shared, fresh} {
+		if _, err := waitForImage(ctx, running, one.requests[0]); err != nil {
+			return err
+		}
 		if _, _, err := one.run(ctx, 20); err != nil {
 			return err
 		}

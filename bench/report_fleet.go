@@ -13,10 +13,10 @@ func (r *results) writeCold(page *strings.Builder) {
 	}
 	fmt.Fprintf(page, "## Cold start (`coldstart`)\n\n"+
 		"From the request for an app that sleeps to the last byte of its answer, over a socket. %d copies of the app sleep after\n"+
-		"%s without a request and are asked in turn, one each %s. Each answer tells whether its instance was just started;\n"+
-		"only those count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n"+
+		"%s without a request and are asked in turn. Each answer tells whether its instance was just started; only those\n"+
+		"count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n"+
 		"The CPU time of the whole process includes putting the app to sleep again.\n\n",
-		coldCopies, coldIdle, coldPause)
+		coldCopies, coldIdle)
 	var rows [][]string
 	for _, one := range r.Cold {
 		row := append([]string{one.Title, one.Variant}, one.cells()...)
@@ -24,6 +24,11 @@ func (r *results) writeCold(page *strings.Builder) {
 	}
 	header := append([]string{"app", "way"}, latencyColumns...)
 	writeTable(page, append(header, "warm p50", "CPU each", "started from", "cold starts", "awake", "failure"), rows)
+	for _, one := range r.Cold {
+		if one.Refused > 0 {
+			fmt.Fprintf(page, "%s, %s: %d requests were refused before the app had an image.\n\n", one.Title, one.Variant, one.Refused)
+		}
+	}
 }
 
 func (r *results) writeDensity(page *strings.Builder) {
