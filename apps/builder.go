@@ -16,16 +16,16 @@ import (
 	"nano/snapshot"
 )
 
-// buildTimeout is how long one app may take to build. An app whose top level runs longer could not
-// be started either.
-const buildTimeout = 10 * time.Second
+// buildTimeout is how long one app may take to build. It is for builders that hang: how much an app may
+// compute is bounded by CPU time (builderCPUMax), since on a busy node a builder gets little of it.
+const buildTimeout = 30 * time.Second
 
 // Builder builds the images of apps in a child process, which V8 and the apps may end: V8 aborts on
 // some values that it cannot put into a snapshot. A child serves for many builds; one that died is
 // replaced at the next.
 //
 // All calls come from one goroutine, which is locked to its thread: the kernel ends the child when
-// that thread ends, so that no builder outlives its node. A child has the thread's priority.
+// that thread ends, so that no builder outlives its node.
 type Builder struct {
 	// Command makes the command of a child, which calls ServeBuilder. Standard streams and
 	// attributes are set here.
@@ -65,6 +65,7 @@ func (b *Builder) BuildImage(request Request) (Reply, error) {
 	if errors.As(err, &death) {
 		request.Death = death.What
 		reply, err = b.Build(request)
+		reply.HasDied = true
 	}
 	return reply, err
 }
@@ -210,7 +211,7 @@ func (b *Builder) setChild(c *child) error {
 func (b *Builder) IsIdle() bool { return b.child == nil }
 
 // endPatience is how long a child whose input has ended may go on.
-const endPatience = time.Second
+const endPatience = 5 * time.Second
 
 // end waits for the child's end, and tells how it came about.
 func (c *child) end() string {

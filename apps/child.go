@@ -15,8 +15,9 @@ import (
 // Limits of a builder process: what an app's top level does there must harm nobody else.
 const (
 	builderDataMax   = 2 << 30          // bytes of private writable memory
-	builderCPUMax    = 30 * time.Second // for one build; the node waits for less (buildTimeout)
+	builderCPUMax    = 10 * time.Second // for one build
 	builderOOMAdjust = "1000"           // the kernel ends a builder before anybody else
+	builderNice      = 10               // priority: loops go first
 )
 
 // ServeBuilder is the life of a builder process: it answers requests from stdin on stdout until
@@ -89,7 +90,11 @@ func limitBuilder() error {
 			return fmt.Errorf("limit: %w", err)
 		}
 	}
-	// Advice: without /proc the process is like any other to the kernel.
+	// Advice, both: a builder that is like any other process works as well. The group is all its
+	// threads, since the node has made a group for it.
+	if unix.Getpgrp() == os.Getpid() {
+		_ = unix.Setpriority(unix.PRIO_PGRP, 0, builderNice)
+	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(builderOOMAdjust), 0)
 	// The limit of CPU time sends a signal that Go would ignore.
 	exceeded := make(chan os.Signal, 1)

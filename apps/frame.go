@@ -32,6 +32,9 @@ type Reply struct {
 	WarmUpNote string `json:"warm_up_note,omitempty"`
 	// Image is a snapshot file; empty if there is a Problem.
 	Image []byte `json:"-"`
+	// HasDied says that builders died of the app, so that the Reason may be one of the moment. Set
+	// by Builder.BuildImage.
+	HasDied bool `json:"-"`
 }
 
 // A frame is a JSON object and bytes behind it:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"nano/isolates"
 	"nano/snapshot"
@@ -49,6 +50,9 @@ type Set struct {
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
 	trouble string        // of the worker: why nothing could be built last time
+	built   int           // of the worker: images since it last had nothing to do
+
+	isBuilding atomic.Bool // the worker has taken an app out of the queue
 }
 
 // entry is one app of a Set.
@@ -208,8 +212,14 @@ func (s *Set) Start(pool *isolates.Pool, i int) (*isolates.Isolate, error) {
 	return pool.Start(app)
 }
 
-// isAboutImage tells whether an error of Pool.Start is about the image rather than the app.
+// isAboutImage tells whether an error of Pool.Start is about the image, rather than the app or a
+// shortage that will pass.
 func isAboutImage(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, shortage) {
+			return false
+		}
+	}
 	var format *snapshot.FormatError
 	var mismatch *snapshot.MismatchError
 	var path *fs.PathError
@@ -261,7 +271,12 @@ func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.
 // openImage opens e's image for the first time, or again.
 func (s *Set) openImage(e *entry) (*isolates.Image, error) {
 	path := e.image
-	image, err := s.options.Runtime.Image(func() (*snapshot.File, error) { return snapshot.Open(path) })
+	return s.useImage(e, func() (*snapshot.File, error) { return snapshot.Open(path) })
+}
+
+// useImage makes an image of e, and tells once what there is to tell of it.
+func (s *Set) useImage(e *entry, open func() (*snapshot.File, error)) (*isolates.Image, error) {
+	image, err := s.options.Runtime.Image(open)
 	if err != nil {
 		return nil, err
 	}

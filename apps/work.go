@@ -8,19 +8,17 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"nano/snapshot"
 )
 
 const (
-	// backgroundNice is the priority of reading and building: a loop always goes first.
-	backgroundNice = 10
 	// builderIdle is after how long without work the builder process is ended.
 	builderIdle = 10 * time.Second
 	// retryDelay is for how long nothing is built after the machine refused: no process could be
 	// started, or nothing written.
 	retryDelay = time.Minute
+	// builtTold is how many images are built in one go without a word.
+	builtTold = 100
 	// sweepAge is the age at which files of the store are removed that no app here uses.
 	sweepAge = 24 * time.Hour
 )
@@ -94,14 +92,14 @@ func pop(list *[]int) (first int, ok bool) {
 	return first, true
 }
 
-// work is the background of a Set, on a thread of its own with low priority, which ends with it, and
-// with the thread the builder: first the apps from number unread are read, then images are built as
+// work is the background of a Set, on a thread of its own, which ends with it, and with the thread the
+// builder: first the apps from number unread are read, then images are built as
 // they are wanted.
 func (s *Set) work(unread int) {
 	defer close(s.ended)
-	runtime.LockOSThread() // and never unlocked
-	// Without it, reading and building take as much as a loop.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), backgroundNice)
+	// Never unlocked. It has the priority of a loop, unlike the builder: Go's garbage collector stops
+	// all threads at times, and would wait for one that others keep from running.
+	runtime.LockOSThread()
 	var reader reader
 	defer reader.close()
 	defer s.options.Builder.Rest()
@@ -162,6 +160,10 @@ func (s *Set) waitForWork(reader *reader) bool {
 		if !s.queue.isEmpty() {
 			return true
 		}
+		if s.built > builtTold {
+			s.options.Logger.Info("images are built", "files", s.built)
+		}
+		s.built = 0
 		select {
 		case <-s.stop:
 		case <-s.queue.filled:
@@ -185,6 +187,8 @@ func (q *queue) isEmpty() bool {
 // buildNext builds the image of the next app that wants one. An error is about the machine: the app
 // stays in the queue.
 func (s *Set) buildNext(reader *reader) error {
+	s.isBuilding.Store(true)
+	defer s.isBuilding.Store(false)
 	i, ok := s.queue.take()
 	if !ok {
 		return nil
@@ -218,8 +222,7 @@ func (s *Set) buildNext(reader *reader) error {
 	return nil
 }
 
-// errNoImage: the app does not start at all, or there is no image of it even without a snapshot. It
-// was logged.
+// errNoImage: there is nothing for the store, which was logged.
 var errNoImage = errors.New("no image")
 
 // ensureImage has the image of an app in the store: another app with the same source, or another
@@ -249,12 +252,39 @@ func (s *Set) ensureImage(e *entry, source Source) error {
 	if err := image.Check(source.Key); err != nil {
 		return err // the builder is of another version: nano was replaced while it ran
 	}
+	if reply.HasDied {
+		return s.useUnstored(e, reply.Image)
+	}
 	err = s.options.Store.Save(source.Key, image.Sections())
+	if err == nil {
+		s.built++
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) { // its name differs each time
 		err = fmt.Errorf("state_dir: %s: %w", path.Op, path.Err)
 	}
 	return err
+}
+
+// useUnstored has an app started from an image in memory until the node ends: the next one tries to
+// snapshot it again, since what killed the builders may have been a shortage of memory.
+func (s *Set) useUnstored(e *entry, image []byte) error {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	app := e.started.Load()
+	if app == nil {
+		return errNoImage // it is built again should a request come
+	}
+	memory, err := snapshot.InMemory(image)
+	if err != nil {
+		return err
+	}
+	opened, err := s.useImage(e, func() (*snapshot.File, error) { return snapshot.OpenFile(memory) })
+	if err != nil {
+		return errors.Join(err, memory.Close())
+	}
+	app.SetImage(opened)
+	return errNoImage
 }
 
 // sweep removes the files of the store that no app here uses, and none has used for long.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 )
 
 const activeApps = 1000
@@ -20,11 +19,7 @@ func (b *bench) runActive(ctx context.Context) (*activeResult, error) {
 	if !found {
 		return nil, nil
 	}
-	folder, err := os.MkdirTemp(b.temporary, "active-")
-	if err != nil {
-		return nil, err
-	}
-	tenants, err := distinct(activeApps, folder)
+	tenants, err := b.distinct(activeApps)
 	if err != nil {
 		return nil, err
 	}

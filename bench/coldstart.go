@@ -15,21 +15,31 @@ type coldApp struct {
 	Body    string // of the answer to "/"
 	Most    time.Duration
 	Samples int
+	Pause   time.Duration // between two requests for any of its copies: time to sleep and to get ready
 }
 
 // coldApps are the apps of the cold-start scenario, with the p99 that is promised for each.
 var coldApps = []coldApp{
-	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 5000},
-	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 2000},
-	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 2000},
+	{"hello", "hello", "hello.js", "Hello, World!", 2 * time.Millisecond, 3000, 4 * time.Millisecond},
+	{"api", "200 KB router bundle", "api.js", "api", 3 * time.Millisecond, 1000, 8 * time.Millisecond},
+	{"store", "1 MB bundle", "store.js", "store", 5 * time.Millisecond, 1000, 16 * time.Millisecond},
 }
 
 const (
 	coldIdle   = 50 * time.Millisecond // an app unused for so long sleeps
-	coldCycle  = 4 * coldIdle          // from one request for an app to the next one
-	coldCopies = 50
-	coldPause  = coldCycle / coldCopies // between two requests
+	coldCopies = 50                    // asked in turn: each after 200 ms or more
 )
+
+// coldWarmup is what an image may be warmed up with; it does not count in x-served.
+const coldWarmup = "/?warmup=1"
+
+// warmup is what the app's image is warmed up with: hello, which counts all requests, needs none.
+func (a coldApp) warmup() string {
+	if a.Name == "hello" {
+		return ""
+	}
+	return coldWarmup
+}
 
 // coldVariant is a way to ask.
 type coldVariant struct {
@@ -40,13 +50,16 @@ type coldVariant struct {
 	// starts: the budget is what ends them, in the way of the next start.
 	Memory string
 	Idle   time.Duration
-	Apps   int // as many of coldApps
+	Warmup bool
+	Apps   []coldApp
 }
 
 var coldVariants = []coldVariant{
-	{Title: "new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
-	{Title: "keep-alive", Memory: "1GiB", Idle: coldIdle, Apps: len(coldApps)},
-	{Title: "keep-alive, asleep for want of memory", Memory: "16MiB", Idle: time.Hour, Apps: 1},
+	{Title: "new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Apps: coldApps},
+	{Title: "keep-alive", Memory: "1GiB", Idle: coldIdle, Apps: coldApps[:1]},
+	{Title: "asleep for want of memory, keep-alive", Memory: "16MiB", Idle: time.Hour, Apps: coldApps[:1]},
+	{Title: "warmup, new connection", Reconnect: true, Memory: "1GiB", Idle: coldIdle, Warmup: true, Apps: coldApps[1:]},
+	{Title: "warmup, keep-alive", Memory: "1GiB", Idle: coldIdle, Warmup: true, Apps: coldApps[1:]},
 }
 
 // coldResult is the time of requests for apps that were asleep.
@@ -54,9 +67,17 @@ type coldResult struct {
 	App     string `json:"app"`
 	Title   string `json:"title"`
 	Variant string `json:"variant"`
+	Warmup  bool   `json:"warmup"` // the image was warmed up by a request
 	latencies
 	// Warm is the same for the app while it is warm.
 	Warm latencies `json:"warm"`
+	// CPU is what the server consumed for each request, pauses included: restoring, answering, and
+	// putting to sleep again.
+	CPU time.Duration `json:"cpu_each_ns"`
+	// Starts are what the node counted meanwhile.
+	Starts map[string]starts `json:"starts"`
+	// Refused is how many requests were refused before the app had an image.
+	Refused int `json:"refused"`
 	// Awake is how many of all answers came from an instance that had served before. They are no
 	// cold starts and do not count.
 	Awake   int           `json:"awake"`
@@ -72,8 +93,8 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 	}
 	var results []coldResult
 	for _, variant := range coldVariants {
-		for _, app := range coldApps[:variant.Apps] {
-			result := coldResult{App: app.Name, Title: app.Title, Variant: variant.Title, Most: app.Most}
+		for _, app := range variant.Apps {
+			result := coldResult{App: app.Name, Title: app.Title, Variant: variant.Title, Warmup: variant.Warmup, Most: app.Most}
 			err := b.measureCold(ctx, p, app, variant, &result)
 			if ctx.Err() != nil {
 				return results, ctx.Err()
@@ -81,8 +102,8 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 			if err != nil {
 				result.Failure = err.Error()
 			}
-			progress("coldstart %-6s %-38s %s (warm p50 %s), %d awake %s", app.Name, variant.Title, result.latencies,
-				milliseconds(result.Warm.P50), result.Awake, result.Failure)
+			progress("coldstart %-6s %-38s %s (warm p50 %s), CPU %s each, %d awake, started from %s %s", app.Name, variant.Title, result.latencies,
+				milliseconds(result.Warm.P50), milliseconds(result.CPU), result.Awake, describeStarts(result.Starts), result.Failure)
 			results = append(results, result)
 		}
 	}
@@ -92,6 +113,11 @@ func (b *bench) runCold(ctx context.Context) ([]coldResult, error) {
 // measureCold starts a node with many copies of one app and wakes one after the other.
 func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant coldVariant, result *coldResult) error {
 	tenants := copies(coldCopies, app.Name, b.appPath(app.File))
+	for index := range tenants {
+		if variant.Warmup {
+			tenants[index].Warmup = app.warmup()
+		}
+	}
 	running, err := b.startFleet(ctx, p, fleet{Memory: variant.Memory, Idle: variant.Idle, Tenants: tenants})
 	if err != nil {
 		return err
@@ -101,21 +127,40 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 	for index, t := range tenants {
 		requests[index] = t.get("/")
 	}
-	// The first request for an app may start it from its source and have an image made.
-	sleepy := sleeper{address: running.Address, requests: requests, want: app.Body, pause: coldPause, reconnect: variant.Reconnect}
+	if result.Refused, err = waitForImage(ctx, running, requests[0]); err != nil {
+		return err
+	}
+	sleepy := sleeper{address: running.Address, requests: requests, want: app.Body, pause: app.Pause, reconnect: variant.Reconnect}
 	if _, _, err := sleepy.run(ctx, 2*len(requests)); err != nil {
 		return err
 	}
 	if err := running.settle(ctx, settleLimit); err != nil {
 		return err
 	}
+	counted, err := running.accounts(ctx)
+	if err != nil {
+		return err
+	}
 	return onCore(b.clientCore, func() error {
+		before, err := readUsage(running.Process)
+		if err != nil {
+			return err
+		}
 		samples, awake, err := sleepy.run(ctx, b.samples(app.Samples))
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, tail(running.output.String()))
 		}
-		result.latencies, result.Awake = summarise(samples), len(awake)
-		sleepy.requests, sleepy.pause = requests[:1], coldPause
+		after, err := readUsage(running.Process)
+		if err != nil {
+			return err
+		}
+		now, err := running.accounts(ctx)
+		if err != nil {
+			return err
+		}
+		result.latencies, result.Awake, result.Starts = summarise(samples), len(awake), now.since(counted)
+		result.CPU = after.since(before).Total / time.Duration(len(samples)+len(awake))
+		sleepy.requests = requests[:1]
 		_, warm, err := sleepy.run(ctx, min(b.samples(app.Samples), 500))
 		result.Warm = summarise(warm)
 		if result.Count < result.Awake {
@@ -123,6 +168,28 @@ func (b *bench) measureCold(ctx context.Context, p peer, app coldApp, variant co
 		}
 		return err
 	})
+}
+
+const imageTries = 100
+
+// waitForImage asks an app until it answers and the node has nothing more to do. Before there is an
+// image, the app starts from its source, and a large one may meet a limit: refused is how often.
+func waitForImage(ctx context.Context, running *server, request []byte) (refused int, err error) {
+	for ; refused < imageTries; refused++ {
+		connection, err := dial(running.Address)
+		if err != nil {
+			return refused, err
+		}
+		answer, err := connection.ask(request)
+		connection.close()
+		if err != nil {
+			return refused, err
+		}
+		if err := running.settle(ctx, settleLimit); err != nil || answer.Status == 200 {
+			return refused, err
+		}
+	}
+	return refused, fmt.Errorf("no answer with status 200 in %d requests: %s", imageTries, tail(running.output.String()))
 }
 
 // samples shortens a quick run.

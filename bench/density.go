@@ -58,15 +58,11 @@ type apartment struct {
 
 // runDensity warms apps up and looks at the process.
 func (b *bench) runDensity(ctx context.Context) ([]densityResult, error) {
-	folder, err := os.MkdirTemp(b.temporary, "density-")
-	if err != nil {
-		return nil, err
-	}
 	counts := densityCounts
 	if b.quick {
 		counts = []int{1, 100}
 	}
-	tenants, err := distinct(counts[len(counts)-1], folder)
+	tenants, err := b.distinct(counts[len(counts)-1])
 	if err != nil {
 		return nil, err
 	}

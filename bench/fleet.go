@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type tenant struct {
 	Name      string
 	Main      string   // absolute path of its module
 	Isolation string   // "app" or "request"
+	Warmup    string   // path and query of a request that warms its image up, or ""
 	Limits    []string // lines of [app.limits], or none
 }
 
@@ -40,6 +42,15 @@ func copies(count int, prefix, main string) []tenant {
 		tenants[index] = tenant{Name: fmt.Sprintf("%s-%d", prefix, index), Main: main}
 	}
 	return tenants
+}
+
+// distinct is distinct for a folder that all measurements share, so that an image is built once.
+func (b *bench) distinct(count int) ([]tenant, error) {
+	folder := filepath.Join(b.temporary, "apps")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	return distinct(count, folder)
 }
 
 // distinct writes count modules into folder, no two alike, and returns their tenants. Each answers
@@ -72,12 +83,15 @@ func (t tenant) greeting() string { return "Hello from " + t.Name }
 // configuration returns the nano.toml of a fleet.
 func (f fleet) configuration(port int, state string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\n\n[isolates]\nmemory = %q\nidle = %q\n",
+	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\nlog = \"json\"\n\n[isolates]\nmemory = %q\nidle = %q\n",
 		port, state, f.Memory, f.Idle)
 	for _, t := range f.Tenants {
 		fmt.Fprintf(&text, "\n[[app]]\nname = %q\nmain = %q\nhosts = [%q]\n", t.Name, t.Main, t.host())
 		if t.Isolation != "" {
 			fmt.Fprintf(&text, "isolation = %q\n", t.Isolation)
+		}
+		if t.Warmup != "" {
+			fmt.Fprintf(&text, "warmup = %q\n", t.Warmup)
 		}
 		if len(t.Limits) > 0 {
 			text.WriteString("[app.limits]\n" + strings.Join(t.Limits, "\n") + "\n")
@@ -86,10 +100,23 @@ func (f fleet) configuration(port int, state string) string {
 	return text.String()
 }
 
-// build has the images of all tenants made: it starts a node, asks every tenant once and waits until
-// the node has nothing more to do. Later nodes find the images in the state folder.
+// build has the images of all tenants made, by a node on each core for a part of them: it asks every
+// tenant once and waits until the node has nothing more to do. Later nodes find the images in the
+// state folder.
 func (b *bench) build(ctx context.Context, p peer, tenants []tenant) error {
-	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants})
+	cores := []string{b.serverCore, b.clientCore}
+	failed := make([]error, len(cores))
+	var group sync.WaitGroup
+	for index, core := range cores {
+		first, end := index*len(tenants)/len(cores), (index+1)*len(tenants)/len(cores)
+		group.Go(func() { failed[index] = b.buildOn(ctx, p, tenants[first:end], core) })
+	}
+	group.Wait()
+	return errors.Join(failed...)
+}
+
+func (b *bench) buildOn(ctx context.Context, p peer, tenants []tenant, core string) error {
+	running, err := b.startFleetOn(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants}, core)
 	if err != nil {
 		return err
 	}
@@ -107,9 +134,14 @@ func (b *bench) build(ctx context.Context, p peer, tenants []tenant) error {
 	return running.settle(ctx, settleLimit)
 }
 
-// startFleet starts NANO with a fleet, on the server's core. All fleets share one state folder,
-// since it names images by what they are made of.
+// startFleet starts NANO with a fleet, on the server's core.
 func (b *bench) startFleet(ctx context.Context, p peer, f fleet) (*server, error) {
+	return b.startFleetOn(ctx, p, f, b.serverCore)
+}
+
+// startFleetOn starts NANO with a fleet, on some core. All fleets share one state folder, since it
+// names images by what they are made of.
+func (b *bench) startFleetOn(ctx context.Context, p peer, f fleet, core string) (*server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -122,7 +154,7 @@ func (b *bench) startFleet(ctx context.Context, p peer, f fleet) (*server, error
 	if err := os.WriteFile(path, []byte(f.configuration(port, filepath.Join(b.temporary, "state"))), 0o644); err != nil {
 		return nil, err
 	}
-	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, b.serverCore, fmt.Sprintf("127.0.0.1:%d", port))
+	return startServer(ctx, []string{p.Binary, "serve", "-c", path}, core, fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 const (

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -186,7 +187,7 @@ func TestFleetConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tenants[1].Isolation, tenants[2].Limits = "request", abuseLimits
+	tenants[1].Isolation, tenants[1].Warmup, tenants[2].Limits = "request", coldWarmup, abuseLimits
 	text := fleet{Memory: "1GiB", Idle: coldIdle, Tenants: tenants}.configuration(8080, folder)
 	read, err := config.Parse(filepath.Join(folder, "nano.toml"), []byte(text))
 	if err != nil {
@@ -195,8 +196,29 @@ func TestFleetConfiguration(t *testing.T) {
 	if len(read.Apps) != 3 || read.Server.Loops != 1 || read.Isolates.Idle != coldIdle || read.Isolates.Memory != 1<<30 {
 		t.Errorf("%+v", read)
 	}
-	if read.Apps[0].Hosts[0] != tenants[0].host() || !read.Apps[1].IsolatePerRequest || read.Apps[2].Limits.CPU != 50*time.Millisecond {
+	if read.Apps[0].Hosts[0] != tenants[0].host() || !read.Apps[1].IsolatePerRequest || read.Apps[1].Warmup != coldWarmup || read.Apps[2].Limits.CPU != 50*time.Millisecond {
 		t.Errorf("%+v", read.Apps)
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	log := `{"level":"INFO","msg":"account","app":"a","requests":3}
+{"level":"INFO","msg":"accounts","apps":2,"requests":10,"warm":2,"resident":1024,"starts":{"snapshot":{"count":4,"total_ns":8000000,"max_ns":3000000}}}
+{"level":"INFO","msg":"accounts","apps":2,`
+	records := accountRecords(log)
+	if len(records) != 1 {
+		t.Fatalf("%d records: %q", len(records), records)
+	}
+	var read accounts
+	if err := json.Unmarshal([]byte(records[0]), &read); err != nil || read.Requests != 10 || read.Warm != 2 || read.Resident != 1024 {
+		t.Fatalf("%+v, %v", read, err)
+	}
+	earlier := accounts{Starts: map[string]starts{"snapshot": {Count: 2, Total: 2 * time.Millisecond}}}
+	if got := describeStarts(read.since(earlier)); got != "2 snapshot (mean 3.00 ms)" {
+		t.Errorf("%s", got)
+	}
+	if got := describeStarts(read.since(read)); got != "" {
+		t.Errorf("nothing since: %s", got)
 	}
 }
 
@@ -249,7 +271,7 @@ func TestAbuseCountsAnswers(t *testing.T) {
 			}
 		}
 	})
-	got := abuse(address, abuseRequest("loop"), 20, 0)
+	got := abuse(address, abuseRequest("loop"), 20, time.Minute)
 	if got.Requests != 20 || got.Answers[noAnswer] != 1 || got.Answers["503 cpu-limit"] != 10 || got.Answers["413"] != 9 {
 		t.Errorf("%+v", got)
 	}
@@ -265,8 +287,8 @@ func TestJudgeFleets(t *testing.T) {
 	found := &results{
 		Cold: []coldResult{
 			{App: "hello", latencies: latencies{P99: time.Millisecond}}, {App: "hello", latencies: latencies{P99: 3 * time.Millisecond}},
-			{App: "api", latencies: latencies{P99: 2 * time.Millisecond}},
-			{App: "store", latencies: latencies{P99: time.Millisecond}}, {App: "store", Failure: "503"},
+			{App: "api", latencies: latencies{P99: 9 * time.Millisecond}}, {App: "api", Warmup: true, latencies: latencies{P99: 2 * time.Millisecond}},
+			{App: "store", Warmup: true, latencies: latencies{P99: time.Millisecond}}, {App: "store", Warmup: true, Failure: "503"},
 		},
 		Density: []densityResult{
 			{Peer: "nano", Apps: 1, Requests: 1, memory: memory{RSS: 30 << 20}},

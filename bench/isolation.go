@@ -9,7 +9,7 @@ import (
 
 const (
 	isolationPause   = 10 * time.Millisecond // between two requests: time enough to restore a context ahead
-	isolationSamples = 1000                  // of each kind
+	isolationSamples = 600                   // of each kind
 )
 
 // isolationResult compares isolation = "request" with isolation = "app": the same app on the same
@@ -46,8 +46,8 @@ func (b *bench) runIsolation(ctx context.Context) ([]isolationResult, error) {
 func (b *bench) measureIsolation(ctx context.Context, p peer, app coldApp, result *isolationResult) error {
 	main := b.appPath(app.File)
 	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: []tenant{
-		{Name: "shared", Main: main, Isolation: "app"},
-		{Name: "fresh", Main: main, Isolation: "request"},
+		{Name: "shared", Main: main, Isolation: "app", Warmup: app.warmup()},
+		{Name: "fresh", Main: main, Isolation: "request", Warmup: app.warmup()},
 	}})
 	if err != nil {
 		return err
@@ -57,6 +57,9 @@ func (b *bench) measureIsolation(ctx context.Context, p peer, app coldApp, resul
 	fresh := shared
 	fresh.requests = [][]byte{tenant{Name: "fresh"}.get("/")}
 	for _, one := range []sleeper{shared, fresh} {
+		if _, err := waitForImage(ctx, running, one.requests[0]); err != nil {
+			return err
+		}
 		if _, _, err := one.run(ctx, 20); err != nil {
 			return err
 		}

@@ -46,7 +46,8 @@ type bench struct {
 	abuse        int    // abusive requests of each kind
 	quick        bool   // small numbers, to see that it works
 	out          string // "": print the report
-	other        string // path of another build of NANO, or ""
+	binary       string // path of the build of NANO
+	other        string // path of another one, or ""
 }
 
 func main() {
@@ -81,7 +82,7 @@ func run(ctx context.Context, arguments []string) error {
 	if err := b.chooseCores(); err != nil {
 		return err
 	}
-	if b.peers, err = findPeers(ctx, b.root, names); err != nil {
+	if b.peers, err = findPeers(ctx, b.root, b.binary, names); err != nil {
 		return err
 	}
 	if b.other != "" {
@@ -125,6 +126,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	selected := flags.String("scenario", strings.Join(all, ","), "what to measure")
 	peers := flags.String("peers", strings.Join(peerNames, ","), "whom to measure")
+	flags.StringVar(&b.binary, "nano", "bin/nano", "the build of NANO to measure, relative to the repository")
 	flags.StringVar(&b.other, "compare", "", "another build of bin/nano, measured as \"other\"")
 	duration := flags.Duration("duration", 5*time.Second, "length of a round, in whole seconds")
 	rounds := flags.Int("rounds", 3, "rounds of each scenario")

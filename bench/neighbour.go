@@ -25,7 +25,8 @@ const (
 	abusers              = 4           // connections of an abuser, each of which asks again at once
 	uploadSize           = 100_000_000 // bytes
 	abuseSettle          = 10 * time.Second
-	uploadsMost          = 500 // of one survival: 10,000 bodies of 100 MB are 1 TB
+	abuseLongest         = 200 * time.Millisecond // of an abusive request, on average: then a survival ends early
+	uploadsMost          = 500                    // of one survival: 10,000 bodies of 100 MB are 1 TB
 )
 
 // abuseLimits are the limits of the abusive tenant: those of a small plan.
@@ -170,7 +171,7 @@ func (b *bench) surviveAbuse(ctx context.Context, running *server, result *abuse
 		count  int
 		memory *memory
 	}{{early, &result.Before}, {count - early, &result.After}} {
-		got, err := b.abuser(ctx, running.Address, result.Kind, part.count, 0)
+		got, err := b.abuser(ctx, running.Address, result.Kind, part.count, max(time.Duration(part.count)*abuseLongest, abuseSettle))
 		if err != nil {
 			return err
 		}
@@ -201,7 +202,7 @@ func (c *abuseCount) add(other abuseCount) {
 const abuseCommand = "abuse"
 
 // abuser runs an abuser: a process of the lowest priority, so that it does not take the client's
-// core from the measurement. It makes count requests, or as many as it can until duration is over.
+// core from the measurement. It makes at most count requests, or with 0 any number, until duration is over.
 func (b *bench) abuser(ctx context.Context, address, kind string, count int, duration time.Duration) (abuseCount, error) {
 	var result abuseCount
 	self, err := os.Executable()
@@ -246,7 +247,8 @@ func abuseRequest(kind string) []byte {
 	return append([]byte(head), make([]byte, uploadSize)...)
 }
 
-// abuse asks on several connections: count requests in all, or until duration is over.
+// abuse asks on several connections: at most count requests in all, or with 0 any number, until
+// duration is over.
 func abuse(address string, request []byte, count int, duration time.Duration) abuseCount {
 	result := abuseCount{Answers: map[string]int{}}
 	end := time.Now().Add(duration)
@@ -254,7 +256,7 @@ func abuse(address string, request []byte, count int, duration time.Duration) ab
 	take := func() bool {
 		mutex.Lock()
 		defer mutex.Unlock()
-		if count > 0 && result.Requests == count || count == 0 && time.Now().After(end) {
+		if count > 0 && result.Requests == count || time.Now().After(end) {
 			return false
 		}
 		result.Requests++

@@ -50,15 +50,18 @@ var platformBinaries = map[string]map[string]string{
 }
 
 // findPeers returns the named runtimes, installed and runnable. root is the folder of the
-// repository.
-func findPeers(ctx context.Context, root string, names []string) ([]peer, error) {
+// repository, nano the binary of NANO, absolute or from there.
+func findPeers(ctx context.Context, root, nano string, names []string) ([]peer, error) {
 	installed := filepath.Join(root, "bench", ".peers")
 	var peers []peer
 	for _, name := range names {
 		if name == nanoName {
-			binary := filepath.Join(root, "bin", "nano")
+			binary := nano
+			if !filepath.IsAbs(binary) {
+				binary = filepath.Join(root, nano)
+			}
 			if _, err := os.Stat(binary); err != nil {
-				return nil, errors.New("bin/nano is not built: run make build, or leave nano out with --peers")
+				return nil, fmt.Errorf("%s is not built: run make build, or leave nano out with --peers", nano)
 			}
 			peers = append(peers, peer{name, binary, "version", prepareNano})
 			continue

@@ -13,16 +13,22 @@ func (r *results) writeCold(page *strings.Builder) {
 	}
 	fmt.Fprintf(page, "## Cold start (`coldstart`)\n\n"+
 		"From the request for an app that sleeps to the last byte of its answer, over a socket. %d copies of the app sleep after\n"+
-		"%s without a request and are asked in turn, one each %s. Each answer tells whether its instance was just started;\n"+
-		"only those count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n\n",
-		coldCopies, coldIdle, coldPause)
+		"%s without a request and are asked in turn. Each answer tells whether its instance was just started; only those\n"+
+		"count. The time with a new connection includes connecting; the warm p50 is the same request when nothing sleeps.\n"+
+		"The CPU time of the whole process includes putting the app to sleep again.\n\n",
+		coldCopies, coldIdle)
 	var rows [][]string
 	for _, one := range r.Cold {
 		row := append([]string{one.Title, one.Variant}, one.cells()...)
-		rows = append(rows, append(row, milliseconds(one.Warm.P50), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
+		rows = append(rows, append(row, milliseconds(one.Warm.P50), milliseconds(one.CPU), describeStarts(one.Starts), thousands(int64(one.Count)), thousands(int64(one.Awake)), oneLine(one.Failure)))
 	}
 	header := append([]string{"app", "way"}, latencyColumns...)
-	writeTable(page, append(header, "warm p50", "cold starts", "awake", "failure"), rows)
+	writeTable(page, append(header, "warm p50", "CPU each", "started from", "cold starts", "awake", "failure"), rows)
+	for _, one := range r.Cold {
+		if one.Refused > 0 {
+			fmt.Fprintf(page, "%s, %s: %d requests were refused before the app had an image.\n\n", one.Title, one.Variant, one.Refused)
+		}
+	}
 }
 
 func (r *results) writeDensity(page *strings.Builder) {
@@ -57,8 +63,10 @@ func (r *results) writeZipf(page *strings.Builder) {
 	fmt.Fprintf(page, "## %s apps, Zipf traffic, %s (`zipf`)\n\n"+
 		"Sources of their own, on one loop; the n-th app is asked in proportion to 1/n. Images were built before, in %.0f s.\n"+
 		"At half of saturation requests come as a Poisson process, and their time runs from when they were to be sent.\n"+
-		"The hit ratio is the part of answers that came from a warm instance. RSS after all of it: %s.\n\n",
-		thousands(int64(z.Apps)), zipfMemory, z.Building.Seconds(), megabytes(z.Memory.RSS))
+		"The hit ratio is the part of answers that came from a warm instance. After all of it: RSS %s, %s warm apps that the\n"+
+		"node believes to take %s. Starts at half of saturation, as the node counts them: %s.\n\n",
+		thousands(int64(z.Apps)), zipfMemory, z.Building.Seconds(), megabytes(z.Memory.RSS),
+		thousands(int64(z.Accounts.Warm)), megabytes(z.Accounts.Resident), describeStarts(z.HalfStarts))
 	var rows [][]string
 	for _, one := range []struct {
 		name string
@@ -87,8 +95,8 @@ func (r *results) writeNeighbour(page *strings.Builder) {
 	}
 	fmt.Fprintf(page, "## A noisy neighbour (`neighbour`)\n\n"+
 		"A hello-world tenant gets %d requests a second (Poisson), first alone and then beside an abuser on the same loop, which\n"+
-		"asks again at once on %d connections (limits: %s). Then that many abusive requests on a node, with the\n"+
-		"resident memory after a tenth of them and after all (`apps/abuse.js`).\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "))
+		"asks again at once on %d connections and began half a second before (limits: %s).\n"+
+		"Then a number of abusive requests to the same node, with the resident memory after a tenth of them and after all.\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "))
 	var rows [][]string
 	for _, one := range r.Neighbour.Abuses {
 		state := "alive"

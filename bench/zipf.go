@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"sort"
 	"time"
 )
@@ -26,7 +25,10 @@ type zipfResult struct {
 	Building   time.Duration  `json:"building_ns"` // of all images
 	Saturation arrivalsResult `json:"saturation"`
 	Half       arrivalsResult `json:"half"`
-	Memory     memory         `json:"memory"` // after the traffic
+	Memory     memory         `json:"memory"`   // after the traffic
+	Accounts   accounts       `json:"accounts"` // likewise
+	// HalfStarts are the starts at half of saturation.
+	HalfStarts map[string]starts `json:"half_starts"`
 }
 
 // zipf draws ranks whose frequency falls with a power of the rank.
@@ -64,11 +66,7 @@ func (b *bench) runZipf(ctx context.Context) (*zipfResult, error) {
 	if b.quick {
 		result.Apps, saturate, duration = zipfApps/10, 3*time.Second, 5*time.Second
 	}
-	folder, err := os.MkdirTemp(b.temporary, "zipf-")
-	if err != nil {
-		return nil, err
-	}
-	tenants, err := distinct(result.Apps, folder)
+	tenants, err := b.distinct(result.Apps)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +85,13 @@ func (b *bench) runZipf(ctx context.Context) (*zipfResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, tail(running.output.String()))
 	}
-	result.Memory, err = readMemory(running.Process)
-	progress("zipf      half of %.0f/s: %s, %d failed %s, %d starts, RSS %s", result.Saturation.PerSecond, result.Half.latencies,
-		result.Half.Failed, result.Half.Failure, result.Half.Starts, megabytes(result.Memory.RSS))
-	return result, err
+	if result.Memory, err = readMemory(running.Process); err != nil {
+		return nil, err
+	}
+	progress("zipf      half of %.0f/s: %s, %d failed %s, %s, RSS %s, %d warm, believed to take %s", result.Saturation.PerSecond, result.Half.latencies,
+		result.Half.Failed, result.Half.Failure, describeStarts(result.HalfStarts), megabytes(result.Memory.RSS),
+		result.Accounts.Warm, megabytes(result.Accounts.Resident))
+	return result, nil
 }
 
 // loadZipf fills the budget, finds the rate that saturates the node, and then loads it with half.
@@ -118,8 +119,14 @@ func loadZipf(ctx context.Context, running *server, tenants []tenant, saturate, 
 	targets = targets[:0]
 	// A queue for connections would be one outside the node.
 	load.Rate, load.Duration, load.Connections = result.Saturation.PerSecond/2, duration, 8*zipfConnections
+	before, err := running.accounts(ctx)
+	if err != nil {
+		return err
+	}
 	if result.Half, err = load.run(ctx); err != nil {
 		return fmt.Errorf("half of saturation: %w", err)
 	}
-	return nil
+	result.Accounts, err = running.accounts(ctx)
+	result.HalfStarts = result.Accounts.since(before)
+	return err
 }

@@ -61,6 +61,14 @@ func (a *arena) renew(size int) error {
 	return nil
 }
 
+// dropLarge lets go of an arena that was made for a large body, if nothing that is staged lies in it.
+func (a *arena) dropLarge() error {
+	if a.count != 0 || len(a.memory) < measureBody {
+		return nil
+	}
+	return a.renew(0)
+}
+
 // staged are the records that the next turn takes.
 func (a *arena) staged() shim.Input {
 	return shim.Input{Realm: a.realm, Offset: uint32(a.start), Count: uint32(a.count)}

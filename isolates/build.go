@@ -78,7 +78,10 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 			built.Reason = diagnosis
 		}
 	}
-	encodedCaches := encodeCaches(caches)
+	if err := r.verifySnapshot(bundle, &built, options.Name); err != nil {
+		return Built{}, err
+	}
+	encodedCaches := encodeBlocks(caches)
 	loadTime, err := r.measureLoad(bundle, encodedCaches, options.Name)
 	if err != nil {
 		return Built{}, err
@@ -91,6 +94,9 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 		{Name: sectionManifest, Data: described},
 		{Name: sectionBundle, Data: bundle.Encode()},
 		{Name: sectionCache, Data: encodedCaches},
+	}
+	if texts := encodeTexts(bundle.modules); texts != nil {
+		sections = append(sections, snapshot.Section{Name: sectionText, Data: texts})
 	}
 	if built.Snapshot != nil {
 		sections = append(sections, snapshot.Section{Name: sectionSnapshot, Data: built.Snapshot})
@@ -107,6 +113,27 @@ func (r *Runtime) makeCaches(image shim.Image, modules int, name string) ([][]by
 	}
 	defer isolate.Dispose()
 	return isolate.StartForCaches(image, modules, name, "{}")
+}
+
+// verifySnapshot restores a new snapshot once. What V8 cannot read again, it finds here and not where
+// others would die of it.
+func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string) error {
+	if built.Snapshot == nil {
+		return nil
+	}
+	loaded := loadBundle(bundle, nil)
+	defer loaded.free()
+	blob := shim.NewBlob(built.Snapshot)
+	defer blob.Free()
+	image := shim.NewImage(blob.Bytes(), loaded.modules)
+	defer image.Free()
+	isolate, err := shim.NewIsolate(r.blob, image, shim.IsolateOptions{Wake: -1})
+	if err != nil {
+		return err
+	}
+	defer isolate.Dispose()
+	_, err = isolate.Start(0, image, name, "{}")
+	return err
 }
 
 // measureLoad is how long it takes to start the app in a ready isolate with its code caches, the

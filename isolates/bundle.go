@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"nano/isolates/shim"
@@ -45,13 +46,10 @@ const (
 	bundleBytesMax   = 1 << 29 // V8's longest string, about
 )
 
-// flagASCII of an encoded module: all bytes of its source are below 128.
-const flagASCII = 1
-
 // Encode writes the bundle. Integers are little-endian, 32 bits wide:
 //
 //	magic (8) · number of modules ·
-//	for each module: name · flags · length of the source · number of imports ·
+//	for each module: name · encoding of the text (shim.Encoding) · length of the source · number of imports ·
 //	  for each import: specifier · index of the module ·
 //	the sources
 //
@@ -64,7 +62,7 @@ func (b *Bundle) Encode() []byte {
 	number(len(b.modules))
 	for _, module := range b.modules {
 		text(module.Name)
-		number(map[bool]int{true: flagASCII}[module.ASCII])
+		number(int(module.Encoding))
 		number(len(module.Source))
 		number(len(module.Imports))
 		for _, imported := range module.Imports {
@@ -89,11 +87,11 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 	}
 	for i := range modules {
 		module := &modules[i]
-		if module.ASCII != isASCII(module.Source) {
-			return nil, fmt.Errorf("%w: the flags of %q", ErrBundle, module.Name)
-		}
 		if !utf8.ValidString(module.Source) {
 			return nil, fmt.Errorf("%w: %q is not UTF-8", ErrBundle, module.Name)
+		}
+		if module.Encoding != encodingOf(module.Source) {
+			return nil, fmt.Errorf("%w: the encoding of %q", ErrBundle, module.Name)
 		}
 		module.Source = strings.Clone(module.Source)
 	}
@@ -114,7 +112,7 @@ func decodeModules(data []byte) ([]shim.Module, error) {
 	var lengths []int
 	for range count {
 		module := shim.Module{Name: reader.text()}
-		module.ASCII = reader.number(flagASCII) != 0
+		module.Encoding = shim.Encoding(reader.number(int(shim.UTF16)))
 		lengths = append(lengths, reader.number(bundleBytesMax))
 		for range reader.number(bundleModulesMax) {
 			module.Imports = append(module.Imports, shim.Import{Name: reader.text(), Target: reader.number(count - 1)})
@@ -174,38 +172,107 @@ func (r *bundleReader) text() string {
 	return text
 }
 
-func isASCII(text string) bool {
-	return !slices.ContainsFunc([]byte(text), func(c byte) bool { return c >= utf8.RuneSelf })
+// encodingOf is the narrowest encoding of a source, which is valid UTF-8.
+func encodingOf(source string) shim.Encoding {
+	encoding := shim.ASCII
+	for _, c := range source {
+		if c > unicode.MaxLatin1 {
+			return shim.UTF16
+		}
+		if c >= utf8.RuneSelf {
+			encoding = shim.Latin1
+		}
+	}
+	return encoding
 }
 
-// encodeCaches writes the code caches of the modules of a bundle, each preceded by its length in
-// eight bytes, and padded to a multiple of that: V8 copies what is not aligned.
-func encodeCaches(caches [][]byte) []byte {
+// encodeText writes a source in its encoding; nil if V8 takes it as it is.
+func encodeText(module *shim.Module) []byte {
+	if len(module.Source) < shim.ExternalSourceMin || module.Encoding == shim.ASCII {
+		return nil
+	}
+	text := make([]byte, 0, 2*len(module.Source))
+	for _, c := range module.Source {
+		if module.Encoding == shim.Latin1 {
+			text = append(text, byte(c))
+		} else if c > 0xffff {
+			high, low := utf16.EncodeRune(c)
+			text = binary.NativeEndian.AppendUint16(text, uint16(high))
+			text = binary.NativeEndian.AppendUint16(text, uint16(low))
+		} else {
+			text = binary.NativeEndian.AppendUint16(text, uint16(c))
+		}
+	}
+	return text
+}
+
+// encodeTexts writes the texts of the modules of a bundle that need one; nil: none does.
+func encodeTexts(modules []shim.Module) []byte {
+	texts := make([][]byte, len(modules))
+	isNeeded := false
+	for i := range modules {
+		texts[i] = encodeText(&modules[i])
+		isNeeded = isNeeded || texts[i] != nil
+	}
+	if !isNeeded {
+		return nil
+	}
+	return encodeBlocks(texts)
+}
+
+// decodeTexts gives modules their texts, views of data.
+func decodeTexts(data []byte, modules []shim.Module) error {
+	texts := decodeBlocks(data, len(modules))
+	for i := range modules {
+		module := &modules[i]
+		if len(module.Source) < shim.ExternalSourceMin || module.Encoding == shim.ASCII {
+			continue
+		}
+		if texts[i] == nil {
+			return fmt.Errorf("%w: no text of %q", ErrBundle, module.Name)
+		}
+		module.Text = texts[i]
+	}
+	return nil
+}
+
+// encodeBlocks writes blocks of bytes, each preceded by its length in eight bytes, and padded to a
+// multiple of that: V8 copies a code cache that is not aligned.
+func encodeBlocks(blocks [][]byte) []byte {
 	var out []byte
-	for _, cache := range caches {
-		out = binary.LittleEndian.AppendUint64(out, uint64(len(cache)))
-		out = append(out, cache...)
-		out = append(out, make([]byte, -len(cache)&7)...)
+	for _, block := range blocks {
+		out = binary.LittleEndian.AppendUint64(out, uint64(len(block)))
+		out = append(out, block...)
+		out = append(out, make([]byte, -len(block)&7)...)
 	}
 	return out
 }
 
-// decodeCaches gives modules their caches, views of data. What does not fit is left out: without its
-// cache, a module is compiled.
-func decodeCaches(data []byte, modules []shim.Module) {
-	for i := range modules {
+// decodeBlocks reads `count` blocks as views of data, nil where one is empty or cut off.
+func decodeBlocks(data []byte, count int) [][]byte {
+	blocks := make([][]byte, count)
+	for i := range blocks {
 		if len(data) < 8 {
-			return
+			break
 		}
 		length := binary.LittleEndian.Uint64(data)
 		data = data[8:]
 		padded := (length + 7) &^ 7
-		if length > bundleBytesMax || padded > uint64(len(data)) {
-			return
+		if length > 2*bundleBytesMax || padded > uint64(len(data)) {
+			break
 		}
 		if length > 0 {
-			modules[i].Cache = data[:length]
+			blocks[i] = data[:length]
 		}
 		data = data[padded:]
+	}
+	return blocks
+}
+
+// decodeCaches gives modules their code caches, views of data. One that is missing is no error:
+// without, a module is compiled.
+func decodeCaches(data []byte, modules []shim.Module) {
+	for i, cache := range decodeBlocks(data, len(modules)) {
+		modules[i].Cache = cache
 	}
 }

@@ -27,8 +27,10 @@ import (
 //     (MB) lets it grow as usual.
 //   - concurrent-marking-max-worker-num: the marker of the background threads, which
 //     single-threaded-gc leaves idle, still keeps a state for each of seven: 16 KB.
+//   - no-validate-asm: asm.js is plain JavaScript, since V8 aborts for a snapshot with a module that
+//     it has compiled as WebAssembly.
 const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-loop-unrolling " +
-	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1"
+	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 --no-validate-asm"
 
 var start = sync.OnceValue(func() error {
 	var scripts []shim.Script

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if path := os.Getenv(buildTo); path != "" {
+		buildInChild(path)
+	}
 	code := m.Run()
 	os.RemoveAll(folder)
 	os.Exit(code)
@@ -132,13 +135,19 @@ func request(t testing.TB, isolate *Isolate, id uint32, text string) {
 	isolate.AddRequest(&staged)
 }
 
-// turn runs a turn and returns copies of its records.
+// turn runs a turn, and more of them while records are left, and returns copies of what came out.
 func turn(t testing.TB, isolate *Isolate) []Record {
 	t.Helper()
-	if err := isolate.Turn(); err != nil {
-		t.Fatal(err)
+	var records []Record
+	for {
+		if err := isolate.Turn(); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, drain(isolate)...)
+		if !isolate.Unfinished() {
+			return records
+		}
 	}
-	return drain(isolate)
 }
 
 func drain(isolate *Isolate) []Record {

@@ -14,14 +14,15 @@ import (
 // The sections of an app image.
 const (
 	sectionBundle   = "bundle"   // Bundle.Encode
-	sectionCache    = "cache"    // encodeCaches
+	sectionText     = "text"     // encodeTexts; absent if all sources are ASCII or short
+	sectionCache    = "cache"    // encodeBlocks of code caches
 	sectionSnapshot = "snapshot" // what V8 restores; absent if the app cannot be snapshotted
 	sectionManifest = "manifest" // a manifest, as JSON
 )
 
 // imageVersion changes with the meaning of the sections, and with what decides how a snapshot
 // refers to the sources that lie beside it.
-const imageVersion = "2"
+const imageVersion = "3"
 
 // manifest is what an image tells of itself.
 type manifest struct {
@@ -75,8 +76,8 @@ func (r *Runtime) Image(open func() (*snapshot.File, error)) (*Image, error) {
 	if err := json.Unmarshal(file.Section(sectionManifest), &image.manifest); err != nil {
 		return nil, fmt.Errorf("manifest of the app image: %w", err)
 	}
-	if _, err := decodeModules(file.Section(sectionBundle)); err != nil {
-		return nil, fmt.Errorf("app image: %w", err)
+	if _, err := modulesOf(file); err != nil {
+		return nil, err
 	}
 	return image, nil
 }
@@ -97,6 +98,8 @@ type loadedImage struct {
 	image  shim.Image
 	file   *snapshot.File // nil: memory
 	memory *shim.Blob     // copies of the sources
+
+	modules []shim.Module // in that memory
 }
 
 // acquire gives the image to one more isolate.
@@ -140,33 +143,50 @@ func (i *Image) load() (*loadedImage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("app image: %w", err)
 	}
-	modules, err := decodeModules(file.Section(sectionBundle))
+	modules, err := modulesOf(file)
 	if err != nil {
 		file.Close()
+		return nil, err
+	}
+	return &loadedImage{image: shim.NewImage(file.Section(sectionSnapshot), modules), file: file}, nil
+}
+
+// modulesOf reads the modules of an image, as views of the file.
+func modulesOf(file *snapshot.File) ([]shim.Module, error) {
+	modules, err := decodeModules(file.Section(sectionBundle))
+	if err == nil {
+		err = decodeTexts(file.Section(sectionText), modules)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("app image: %w", err)
 	}
 	decodeCaches(file.Section(sectionCache), modules)
-	return &loadedImage{image: shim.NewImage(file.Section(sectionSnapshot), modules), file: file}, nil
+	return modules, nil
 }
 
 // loadBundle makes an image of a bundle and maybe code caches, by copying them to memory of C.
 func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
-	size := bundle.Size()
-	data := make([]byte, 0, (size+7)&^7+len(caches))
+	texts := encodeTexts(bundle.modules)
+	data := make([]byte, 0, len(texts)+len(caches)+bundle.Size())
+	data = append(append(data, texts...), caches...) // first, since they are aligned
 	for _, module := range bundle.modules {
 		data = append(data, module.Source...)
 	}
-	data = append(data[:cap(data)-len(caches)], caches...)
 	memory := shim.NewBlob(data)
-	views := append([]shim.Module(nil), bundle.modules...)
 	rest := memory.Bytes()
-	decodeCaches(rest[len(rest)-len(caches):], views)
+	views := append([]shim.Module(nil), bundle.modules...)
+	if err := decodeTexts(rest[:len(texts)], views); err != nil {
+		panic(err) // they were written above
+	}
+	rest = rest[len(texts):]
+	decodeCaches(rest[:len(caches)], views)
+	rest = rest[len(caches):]
 	for k := range views {
 		length := len(views[k].Source)
 		views[k].Source = shim.StringView(rest[:length:length])
 		rest = rest[length:]
 	}
-	return &loadedImage{image: shim.NewImage(nil, views), memory: memory}
+	return &loadedImage{image: shim.NewImage(nil, views), memory: memory, modules: views}
 }
 
 func (l *loadedImage) free() {

@@ -26,10 +26,15 @@ type Isolate struct {
 	record   Record
 	failed   error // staging failed: the next turn ends the isolate
 
-	cpu      time.Duration // of V8 isolates that were replaced
-	resident int64
-	turns    uint
-	started  Start
+	cpu          time.Duration // of V8 isolates that were replaced
+	resident     int64
+	measuredAt   time.Duration // CPU, when resident was refreshed
+	isGrown      bool          // resident is to be refreshed by the next turn
+	heapUsed     int64
+	external     int64 // bytes of ArrayBuffers and the like
+	externalKept int64 // of them, after the last collection for their sake
+	turns        uint
+	started      Start
 }
 
 // Start tells how an isolate was started.
@@ -85,6 +90,7 @@ func (i *Isolate) Dispose() {
 
 // AddRequest stages a request for the next turn.
 func (i *Isolate) AddRequest(r *Request) {
+	i.isGrown = i.isGrown || len(r.Body) >= measureBody
 	if i.contexts != nil {
 		i.note(i.contexts.addRequest(r))
 		return
@@ -131,7 +137,7 @@ func (i *Isolate) Turn() error {
 	}
 	i.stage()
 	records, alive := i.isolate.Turn(i.inputs)
-	if i.turns++; i.turns%measureTurns == 0 {
+	if i.turns++; i.turns%measureTurns == 0 || i.isGrown || i.CPU()-i.measuredAt >= measureCPU {
 		i.measure()
 	}
 	i.taken()
@@ -164,8 +170,13 @@ func (i *Isolate) taken() {
 	}
 }
 
-// measureTurns is after how many turns Resident is refreshed.
-const measureTurns = 64
+// Resident is refreshed after so many turns, or when they took so much time, or at once after a body
+// of so many bytes.
+const (
+	measureTurns = 64
+	measureCPU   = 2 * time.Millisecond
+	measureBody  = 1 << 20
+)
 
 // isolateCost is what an isolate costs outside of what V8 reports; see docs/RATIONALE.md.
 const isolateCost = 700 << 10
@@ -173,6 +184,26 @@ const isolateCost = 700 << 10
 func (i *Isolate) measure() {
 	m := i.isolate.Memory()
 	i.resident = isolateCost + int64(m.HeapPhysical+m.External)
+	i.heapUsed, i.external = int64(m.HeapUsed), int64(m.External)
+	i.measuredAt, i.isGrown = i.CPU(), false
+}
+
+// V8 collects for the sake of ArrayBuffers only when they are many times larger than the heap. An idle
+// loop does it before: when there are collectFrom bytes of them and twice as many as the last time
+// left, in an isolate whose heap is small enough for it to take a few milliseconds.
+const (
+	collectFrom    = 16 << 20
+	collectHeapMax = 16 << 20
+)
+
+// collectBuffers collects ArrayBuffers that are likely garbage, such as the bodies of past requests.
+func (i *Isolate) collectBuffers() {
+	if i.external >= max(collectFrom, 2*i.externalKept) && i.heapUsed <= collectHeapMax {
+		i.note(i.arena.dropLarge())
+		i.isolate.Collect()
+		i.measure()
+		i.externalKept = i.external
+	}
 }
 
 // Unfinished reports that the last turn stopped after its share of time: staged records are left, for
@@ -203,8 +234,15 @@ func (i *Isolate) Heap() (stats HeapStats) {
 }
 
 // Prepare does a small piece of work that has no hurry: it makes contexts for later requests and
-// disposes of those that have served. False: nothing is left to do, until the next turn.
-func (i *Isolate) Prepare() bool { return i.contexts != nil && i.contexts.prepare() }
+// disposes of those that have served, or collects what large bodies have left. False: nothing is left
+// to do, until the next turn.
+func (i *Isolate) Prepare() bool {
+	if i.contexts != nil {
+		return i.contexts.prepare()
+	}
+	i.collectBuffers()
+	return false
+}
 
 // Started tells what the isolate was started from.
 func (i *Isolate) Started() Start { return i.started }

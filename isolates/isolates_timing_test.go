@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/http1"
 )
 
@@ -150,4 +152,89 @@ func residentKB(b testing.TB) int {
 		b.Fatal(err)
 	}
 	return resident
+}
+
+// Restoring an app from its own snapshot, up to its first answer.
+func BenchmarkRestoreImage(b *testing.B) {
+	lockThread(b)
+	app, _ := imageApp(b, AppOptions{}, helloApp)
+	benchmarkStart(b, testRuntime.NewPool(PoolOptions{Wake: -1}), app)
+}
+
+func benchmarkStart(b *testing.B, pool *Pool, app *App) {
+	lockThread(b)
+	plain := newPlainRequest(b)
+	var starts, answers, cpu []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		for pool.Prepare() {
+		}
+		b.StartTimer()
+		begin, beginCPU := time.Now(), threadCPU(b)
+		isolate, err := pool.Start(app)
+		if err != nil {
+			b.Fatal(err)
+		}
+		starts = append(starts, time.Since(begin))
+		isolate.AddRequest(plain)
+		if err := isolate.Turn(); err != nil {
+			b.Fatal(err)
+		}
+		answers = append(answers, time.Since(begin))
+		cpu = append(cpu, threadCPU(b)-beginCPU)
+		isolate.Dispose()
+	}
+	reportPercentiles(b, answers)
+	slices.Sort(starts)
+	slices.Sort(cpu)
+	b.ReportMetric(float64(starts[len(starts)/2])/float64(time.Millisecond), "ms-start")
+	b.ReportMetric(float64(cpu[len(cpu)/2])/float64(time.Millisecond), "ms-cpu")
+}
+
+// threadCPU is the CPU time of the calling thread.
+func threadCPU(b *testing.B) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(now.Nano())
+}
+
+// Starting apps of several sizes in every way there is, up to the first answer.
+func BenchmarkStart(b *testing.B) {
+	lockThread(b)
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resolver.Close()
+	for _, name := range []string{"hello.js", "router.js", "api.js", "store.js"} {
+		bundle, err := resolver.Resolve("../bench/apps/"+name, "../bench/apps")
+		if err != nil {
+			b.Fatal(err)
+		}
+		built, image := build(b, bundle, BuildOptions{Warmup: "/"})
+		b.Logf("%s: reason %q, note %q, load %v", name, built.Reason, built.WarmUpNote, time.Duration(image.manifest.LoadNS))
+		run := func(how string, ready int, change func(*Image)) {
+			b.Run(name+"/"+how, func(b *testing.B) {
+				changed := &Image{open: image.open, manifest: image.manifest, snapshot: image.snapshot}
+				change(changed)
+				app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}"}, bundle)
+				if how != "source" {
+					app.SetImage(changed)
+				}
+				pool := testRuntime.NewPool(PoolOptions{Wake: -1, Ready: ready})
+				defer pool.Close()
+				benchmarkStart(b, pool, app)
+				for _, section := range built.Sections {
+					if section.Name == how {
+						b.ReportMetric(float64(len(section.Data))/1024, "KB-"+how)
+					}
+				}
+			})
+		}
+		run("snapshot", 0, func(*Image) {})
+		run("ready", 1, func(i *Image) { i.manifest.LoadNS = 0 })
+		run("source", 0, func(*Image) {})
+	}
 }

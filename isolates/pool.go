@@ -28,7 +28,7 @@ type Pool struct {
 
 // quickLoad is what loading an app into a ready isolate may take at most, as measured when its image
 // was built: longer, and restoring its snapshot is faster.
-const quickLoad = 400 * time.Microsecond
+const quickLoad = 200 * time.Microsecond
 
 // NewPool makes a pool with nothing ready yet.
 func (r *Runtime) NewPool(options PoolOptions) *Pool { return &Pool{runtime: r, options: options} }

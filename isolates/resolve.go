@@ -75,7 +75,7 @@ func (g *graph) add(path string) (int, error) {
 	index := len(g.modules)
 	g.index[path] = index
 	text := strings.ToValidUTF8(string(source), "\ufffd") // V8 would replace the rest, too
-	g.modules = append(g.modules, shim.Module{Name: g.shown(path), Source: text, ASCII: isASCII(text)})
+	g.modules = append(g.modules, shim.Module{Name: g.shown(path), Source: text, Encoding: encodingOf(text)})
 	lines, err := g.resolver.isolate.Imports(g.shown(path), text)
 	if err != nil {
 		g.problems = append(g.problems, err)

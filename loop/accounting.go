@@ -140,33 +140,23 @@ type report struct {
 // cost a µs or two each.
 const reportedPerTick = 256
 
-// Apps are the accounts of all apps, in the order of Options.Apps. Each loop is asked; one that is in
-// a long turn answers after it.
+// Apps are the accounts of all apps, in the order of Options.Apps. Each loop is asked, one after the
+// other; one that is in a long turn answers after it.
 func (n *Node) Apps(ctx context.Context) ([]AppStats, error) {
 	options := n.options
 	sum := make([]AppStats, len(options.Apps))
 	for i := range sum {
 		sum[i].Name = options.Apps[i].Name
 	}
-	type asked struct {
-		apps []AppStats
-		done chan struct{}
-	}
-	var all []asked
 	for _, each := range *options.memory.portions.Load() {
-		a := asked{make([]AppStats, len(sum)), make(chan struct{})}
-		if each.loop.mailbox.Post(message{kind: messageReport, report: &report{apps: a.apps, done: a.done}}) {
-			all = append(all, a)
+		done := make(chan struct{})
+		if !each.loop.mailbox.Post(message{kind: messageReport, report: &report{apps: sum, done: done}}) {
+			continue // it has ended
 		}
-	}
-	for _, a := range all {
 		select {
-		case <-a.done:
+		case <-done:
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		for i := range sum {
-			sum[i].Add(&a.apps[i])
+			return nil, ctx.Err() // sum is left to the loop
 		}
 	}
 	return sum, nil
@@ -183,7 +173,11 @@ func (l *Loop) fillReports() {
 			l.reports = l.reports[:last]
 			return
 		}
-		l.apps[r.next].account(&r.apps[r.next])
+		if w := l.apps[r.next]; w.isolate != nil || w.load.count != 0 || w.counts != (AppCounts{}) {
+			var own AppStats
+			w.account(&own)
+			r.apps[r.next].Add(&own)
+		}
 		r.next++
 	}
 }

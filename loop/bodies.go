@@ -41,7 +41,7 @@ func (b *body) bytes() []byte {
 	return b.buffer
 }
 
-// pooledMax is the largest body that lies in a buffer of the pool.
+// pooledMax is the largest body that lies in a buffer of the pool. Only tests change it.
 var pooledMax = bufferSizes[len(bufferSizes)-1]
 
 // append appends data. missing is how much is still to come, data included, if that is known.

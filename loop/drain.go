@@ -133,10 +133,12 @@ func (l *Loop) end() error {
 		}
 		l.reap()
 		for i := range l.completions {
-			switch kind, _, _ := l.completions[i].UserData.Unpack(); kind {
+			switch kind, _, index := l.completions[i].UserData.Unpack(); kind {
 			case opWake:
 				l.wakeArmed = false
 			case opMail:
+			case opMessage:
+				l.messageFailed(index)
 			default:
 				l.operations--
 			}

@@ -274,7 +274,8 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.text(r.id, fmt.Appendf(nil, "%d", len(r.body)))
 		case "late":
 			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})
-			w.onTimer = func(w *fakeWorker, id uint32) { w.text(id, []byte("late")) }
+			w.live[r.id] = &fakeRequest{target: name}
+			w.onTimer = demoTimer
 		case "empty":
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 204, NoBody: true})
 		case "null":
@@ -297,9 +298,8 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 		case "pending":
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("pending"), Pending: true})
 			w.record(isolates.Record{Kind: isolates.KindTimerSet, ID: r.id, Delay: time.Second})
-			w.onTimer = func(w *fakeWorker, id uint32) {
-				w.record(isolates.Record{Kind: isolates.KindSettled, ID: id})
-			}
+			w.live[r.id] = &fakeRequest{target: name}
+			w.onTimer = demoTimer
 		case "forever":
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("forever"), Pending: true})
 		case "fields":
@@ -314,6 +314,16 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.text(r.id, fmt.Appendf(nil, "%s %s %s %s", r.method, r.target, r.host, r.body))
 		}
 	}
+}
+
+// demoTimer ends what waits for a timer.
+func demoTimer(w *fakeWorker, id uint32) {
+	if w.live[id].target == "late" {
+		w.text(id, []byte("late"))
+	} else {
+		w.record(isolates.Record{Kind: isolates.KindSettled, ID: id})
+	}
+	delete(w.live, id)
 }
 
 // streamOn makes the next chunk of a stream, or its end.

@@ -34,8 +34,7 @@ const (
 type meter struct {
 	begun, end int64 // of this window, on the loop's clock
 	number     uint32
-	used       int64 // by the thread when it begun
-	requests   uint64
+	used       int64        // by the thread when it begun
 	active     []*appWorker // those that took turns in this window
 
 	overloaded int // windows
@@ -59,8 +58,21 @@ type appLoad struct {
 	lane lane
 }
 
-// noteTurn accounts for a turn of w's isolate.
-func (l *Loop) noteTurn(w *appWorker) {
+// needFurtherSlow asks for a slow loop beside the least busy loop that has none.
+func (l *Loop) needFurtherSlow() {
+	without := l.others()
+	for i := range l.placement.loops {
+		if l.placement.seats[l.lane+i].loop.Load() != nil {
+			without &^= 1 << i
+		}
+	}
+	if core := l.leastBusy(0, without); core >= 0 && l.placement.needSlow != nil {
+		l.placement.needSlow(core)
+	}
+}
+
+// noteTurn accounts for a turn of w's isolate, in which it answered a number of requests.
+func (l *Loop) noteTurn(w *appWorker, answers int) {
 	load := &w.load
 	seen := load.cpuSeen
 	load.cpuSeen = int64(w.isolate.CPU())
@@ -70,7 +82,7 @@ func (l *Loop) noteTurn(w *appWorker) {
 		l.noteActive(w)
 	}
 	load.cpu += took
-	if took >= longTurn {
+	if took >= longTurn && took >= longTurn*int64(answers) {
 		l.longWork(w, took)
 	}
 }
@@ -85,7 +97,7 @@ func (l *Loop) takeStock() {
 	busy := time * busyFull / length
 	l.publishLoad(busy)
 	l.shareOut(time, length)
-	if l.placement.loops > 1 && !l.isSlow() && !l.draining {
+	if l.placement.loops > 1 && !l.draining {
 		l.balance(busy)
 	}
 	for i := range m.active {
@@ -129,11 +141,14 @@ func (l *Loop) balance(busy int64) {
 		return
 	}
 	m.overloaded++
-	to := l.leastBusy(l.others())
+	if l.isSlow() && m.overloaded == overloadedWindows {
+		l.needFurtherSlow()
+	}
+	to := l.leastBusy(l.lane, l.others())
 	if to < 0 {
 		return
 	}
-	room := busy - l.busy(to)
+	room := busy - l.busy(l.lane+to)
 	if room < busyGap {
 		return
 	}
@@ -147,7 +162,7 @@ func (l *Loop) balance(busy int64) {
 // that is served there as well: as many as would level out half of the difference.
 func (l *Loop) shed(to int, busy, room int64) {
 	for _, w := range l.meter.active {
-		if where := l.whereIs(w); where&slowBit == 0 && where&(1<<l.seat) != 0 && where&(1<<to) != 0 {
+		if where := l.whereIs(w); where&l.seatMask == l.seatBits && where&(1<<to) != 0 {
 			l.shedTo, l.shedding = to, int64(l.connections.open)*room/(2*busy)
 			return
 		}
@@ -165,8 +180,11 @@ func (l *Loop) relieve(to int, busy, room int64) bool {
 	}
 	if largest != nil && largest.load.share >= busy/2 {
 		where := l.whereIs(largest)
-		return where&slowBit == 0 && where&(1<<l.seat) != 0 && where&(1<<to) == 0 &&
+		return where&l.seatMask == l.seatBits && where&(1<<to) == 0 &&
 			l.placement.change(int32(largest.app), where, where|1<<to)
+	}
+	if l.isSlow() {
+		return false // whoever is here goes home soon
 	}
 	level := room / 2
 	for _, w := range l.meter.active {
@@ -190,7 +208,7 @@ func (l *Loop) reviewFurther() {
 	for _, w := range m.further {
 		where := l.whereIs(w)
 		home := homeOf(where)
-		if where&(1<<l.seat) == 0 || home == l.seat {
+		if where&l.seatMask != l.seatBits || home == l.core() {
 			w.load.isFurther = false
 			l.retire(w)
 			continue
@@ -200,10 +218,10 @@ func (l *Loop) reviewFurther() {
 			share = w.load.share
 		}
 		last := bits.Len64(where&loopsMask&^(1<<home)) - 1
-		if w.load.idle++; l.busy(home)+share > busyLow || last != l.seat {
+		if w.load.idle++; l.busy(l.lane+home)+share > busyLow || last != l.core() {
 			w.load.idle = 0
 		}
-		if w.load.idle >= idleWindows && l.placement.change(int32(w.app), where, where&^(1<<l.seat)) {
+		if w.load.idle >= idleWindows && l.placement.change(int32(w.app), where, where&^(1<<l.core())) {
 			w.load.isFurther = false
 			l.retire(w)
 			continue
@@ -221,10 +239,10 @@ func (l *Loop) noteActive(w *appWorker) {
 	load := &w.load
 	load.window, load.cpu = l.meter.number, 0
 	l.meter.active = append(l.meter.active, w)
-	if l.placement.loops == 1 || load.isFurther || l.isSlow() {
+	if l.placement.loops == 1 || load.isFurther {
 		return
 	}
-	if where := l.whereIs(w); where&(1<<l.seat) != 0 && homeOf(where) != l.seat {
+	if where := l.whereIs(w); where&l.seatMask == l.seatBits && homeOf(where) != l.core() {
 		load.isFurther, load.idle = true, 0
 		l.meter.further = append(l.meter.further, w)
 	}

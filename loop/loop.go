@@ -1,12 +1,16 @@
 // Package loop is the heart of the runtime: one Loop per core owns a ring, the connections that were
-// accepted on it, and one isolate per app. A request stays on its loop from the first byte to the
-// last, so nothing on its way takes a lock.
+// accepted on it, and one isolate for each app that lives there. A request whose app lives elsewhere
+// takes its connection along to that loop before it begins; from then on it stays where it is, so
+// nothing on its way takes a lock.
 //
 // To follow a request, read in this order: loop.go (the tick), listen.go (accept), connection.go
 // (operations and their completions), receive.go (heads and bodies), route.go, exchange.go (one
-// request and its answer), worker.go (the turn of an isolate), respond.go. Beside that way lie
-// timeouts.go and timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
-// loops together into a server.
+// request and its answer), worker.go (the turn of an isolate), respond.go. shard.go tells how apps wake
+// up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go what large
+// bodies may take, accounting.go what becomes known of all this. Beside that way lie timeouts.go and
+// timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
+// loops together into a server: placement.go says which of them serve an app, load.go changes that by
+// load and slowlane.go by what an app does to others, move.go takes connections there.
 package loop
 
 import (
@@ -355,7 +359,7 @@ func (l *Loop) handle(completion *uring.Completion) {
 		l.operations--
 	case opMail: // it only wakes
 	case opMessage:
-		l.messageSent(index, completion.Result)
+		l.messageFailed(index)
 	default:
 		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
 	}

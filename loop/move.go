@@ -37,8 +37,8 @@ type moved struct {
 	remote        [remoteMax]byte
 }
 
-// Kinds of operations for messages between loops: opMessage completes where it was sent, with the
-// receiver's seat for an index, opMail where it arrives.
+// Kinds of operations for messages between loops: opMessage completes where it was sent, if it fails,
+// with the receiver's seat for an index, opMail where it arrives.
 const (
 	opMessage = opCloseRefused + 1 + iota
 	opMail
@@ -119,20 +119,16 @@ func (l *Loop) post(to int, m message) bool {
 		return false
 	}
 	if target.waker.Claim() {
-		l.operations++
 		l.hasMessages = true
 		l.ring.Message(uring.Pack(opMessage, 0, uint32(to)), target.ringFD, uring.Pack(opMail, 0, 0), 0)
 	}
 	return true
 }
 
-// messageSent handles the completion of a message to the ring of another loop, which was asleep. If
-// the kernel could not deliver it, the eventfd wakes that loop.
-func (l *Loop) messageSent(to uint32, result int32) {
-	l.operations--
-	if result < 0 {
-		l.placement.seats[to].loop.Load().waker.Signal()
-	}
+// messageFailed handles the completion of a message to the ring of another loop that was asleep, of
+// which there is only one if the kernel could not deliver it. Then the eventfd wakes that loop.
+func (l *Loop) messageFailed(to uint32) {
+	l.placement.seats[to].loop.Load().waker.Signal()
 }
 
 // sendMessages submits messages before the turns, which may take long: who has been sent something

@@ -479,7 +479,7 @@ func simulateMoves(t *testing.T, seed uint64) (whole int, moves uint64) {
 		}
 		o.DrainTimeout = time.Minute
 	})
-	places := []uint64{servedBy(0), servedBy(1), servedBy(0) | 2, servedBy(1) | 1, servedSlow(0), servedSlow(1)}
+	places := []uint64{servedBy(0), servedBy(1), servedBy(0) | 2, servedBy(1) | 1, servedSlow(0), servedSlow(1), servedSlow(1) | 1}
 	for range 60 {
 		app, where := random.IntN(len(groupApps)), places[random.IntN(len(places))]
 		g.worlds[0].ring.At(time.Duration(random.IntN(100000))*time.Microsecond, func() { g.serve(app, where) })

@@ -35,7 +35,7 @@ type placement struct {
 //
 //	bits 0 to 55   loops that serve it
 //	bits 56 to 61  its home
-//	bit 62         it is in the slow lane: only the slow loop beside its home serves it
+//	bit 62         it is in the slow lane: the slow loops beside those loops serve it
 //
 // 0: nowhere yet.
 type placedApp struct {
@@ -55,7 +55,7 @@ const (
 )
 
 func servedBy(loop int) uint64   { return uint64(loop)<<homeShift | 1<<loop }
-func servedSlow(loop int) uint64 { return uint64(loop)<<homeShift | slowBit }
+func servedSlow(loop int) uint64 { return servedBy(loop) | slowBit }
 func homeOf(where uint64) int    { return int(where & homeMask >> homeShift) }
 
 // A seat is a loop's place in its node. A slow loop takes its own when it is needed first.
@@ -77,7 +77,8 @@ type place struct {
 	ringFD      int
 	thread      int // the kernel's id of it
 
-	shedTo      int   // the loop that takes connections over
+	lane        int   // of seats: seat = lane + core
+	shedTo      int   // the core whose loop of this lane takes connections over
 	shedding    int64 // that many
 	hasMessages bool  // to other rings, not submitted
 
@@ -100,9 +101,10 @@ func (l *Loop) takePlace() {
 	l.placement, l.ringFD, l.thread = p, l.ring.FD(), unix.Gettid()
 	l.epochOffset = int64(l.epoch.Sub(p.epoch))
 	l.reviewSlowedAt = never
-	l.seatMask, l.seatBits = 1<<l.seat, 1<<l.seat
+	l.seatMask, l.seatBits = 1<<l.core()|slowBit, 1<<l.core()
 	if l.isSlow() {
-		l.seatMask, l.seatBits = homeMask|slowBit, servedSlow(l.core())
+		l.lane = p.loops
+		l.seatBits |= slowBit
 	}
 	l.usage = newThreadUsage(l.options.usage)
 	l.meter.number = 1
@@ -136,23 +138,24 @@ func (l *Loop) destination(app int32) int {
 	if where == 0 {
 		where = l.settleApp(app)
 	}
-	to := -1
+	lane, core := 0, -1
+	if where&slowBit != 0 {
+		lane = p.loops
+	}
 	switch {
 	case where&l.seatMask == l.seatBits:
-		if l.shedding > 0 && where&(1<<l.shedTo) != 0 && where&slowBit == 0 {
-			to = l.shedTo
+		if l.shedding > 0 && where&(1<<l.shedTo) != 0 {
+			core = l.shedTo
 		}
-	case where&slowBit != 0:
-		to = p.loops + homeOf(where)
-	case where&(1<<l.core()) != 0: // from the slow loop to the one beside it
-		to = l.core()
+	case where&(1<<l.core()) != 0: // to the loop beside this one
+		core = l.core()
 	default:
-		to = l.leastBusy(where & loopsMask)
+		core = l.leastBusy(lane, where&loopsMask)
 	}
-	if to < 0 || to == l.seat || p.seats[to].loop.Load() == nil {
+	if core < 0 || lane+core == l.seat || p.seats[lane+core].loop.Load() == nil {
 		return -1
 	}
-	return to
+	return lane + core
 }
 
 // homesSlack is by how many apps, and by what fraction of them, a loop may have more than its share.
@@ -220,20 +223,21 @@ func (l *Loop) busy(seat int) int64 {
 	return busyFull
 }
 
-// leastBusy is the least busy of a set of loops, the first among equals; -1 if none is there.
-func (l *Loop) leastBusy(loops uint64) int {
+// leastBusy is the core of a set whose loop of a lane is the least busy, the first among equals; -1 if
+// none is there.
+func (l *Loop) leastBusy(lane int, cores uint64) int {
 	best, least := -1, int64(0)
-	for ; loops != 0; loops &= loops - 1 {
-		i := bits.TrailingZeros64(loops)
-		if l.placement.seats[i].loop.Load() == nil {
+	for ; cores != 0; cores &= cores - 1 {
+		i := bits.TrailingZeros64(cores)
+		if l.placement.seats[lane+i].loop.Load() == nil {
 			continue
 		}
-		if busy := l.busy(i); best < 0 || busy < least {
+		if busy := l.busy(lane + i); best < 0 || busy < least {
 			best, least = i, busy
 		}
 	}
 	return best
 }
 
-// others is the set of the node's loops but this one.
+// others is the set of the node's cores but this loop's.
 func (l *Loop) others() uint64 { return (1<<l.placement.loops - 1) &^ (1 << l.core()) }

@@ -96,6 +96,44 @@ func TestHotApp(t *testing.T) {
 	}
 }
 
+// TestHotAppInSlowLane: an app for which one slow loop is not enough gets more of them.
+func TestHotAppInSlowLane(t *testing.T) {
+	g := newGroup(t, fakering.Config{}, nil)
+	g.serve(0, servedSlow(0))
+	var customers []*customer
+	for range 8 {
+		customers = append(customers, g.ask(0, "a", 2*time.Millisecond, time.Second))
+	}
+	seats := g.placement().seats
+	last := seats[3].loop.Load()
+	seats[3].loop.Store(nil)
+	var asked []int
+	g.placement().needSlow = func(loop int) { asked = append(asked, loop) }
+	g.rings[2].busy = 950
+	g.run(300 * time.Millisecond)
+	if len(asked) != 1 || asked[0] != 1 {
+		t.Fatalf("asked for slow loops beside %v", asked)
+	}
+	seats[3].loop.Store(last)
+	g.run(300 * time.Millisecond)
+	if g.where(0) != servedSlow(0)|1<<1 {
+		t.Fatalf("served by %#x", g.where(0))
+	}
+	if n := g.worlds[3].loop.connections.open; n == 0 || n == 8 {
+		t.Errorf("%d of 8 connections went over", n)
+	}
+	g.rings[2].busy = 100
+	g.run(5 * time.Second)
+	if g.where(0) != servedSlow(0) || !g.worlds[3].workers[0].disposed {
+		t.Errorf("in the end served by %#x", g.where(0))
+	}
+	for i, c := range customers {
+		if c.answered != c.asked || c.asked < 400 {
+			t.Errorf("client %d: %d answers to %d requests", i, c.answered, c.asked)
+		}
+	}
+}
+
 // TestHomesMove: of several apps that overload their home together, some get another one.
 func TestHomesMove(t *testing.T) {
 	g := newGroup(t, fakering.Config{}, nil)
@@ -184,7 +222,7 @@ func TestSlowLane(t *testing.T) {
 	g.ask(0, "a", 50*time.Millisecond, 10*time.Minute)
 	neighbour := g.ask(0, "b", time.Second, 2*time.Minute)
 
-	busy = 4 * time.Millisecond
+	busy = 900 * time.Microsecond
 	g.run(time.Second)
 	if g.where(0) != servedBy(0) || asked != 0 {
 		t.Fatal("short turns were taken for long ones")

@@ -26,10 +26,12 @@ type lane struct {
 }
 
 const (
-	// A turn from longTurn on is long. Turns of many short requests end before.
-	longTurn = int64(5 * time.Millisecond)
+	// A turn of longTurn for each request that it answered is long.
+	longTurn = int64(time.Millisecond)
 	// longWorkMax is the long work that is too much: once, or before debtDecay has worn it off.
-	longWorkMax  = int64(20 * time.Millisecond)
+	longWorkMax = int64(20 * time.Millisecond)
+	// A start from longStart on is long: an app that has a snapshot needs less.
+	longStart    = int64(5 * time.Millisecond)
 	longStartMax = longWorkMax * 3 / 4
 	debtDecay    = 40 // 1/40 of the time that passes: 25 ms a second
 
@@ -88,7 +90,7 @@ func (l *Loop) longWork(w *appWorker, ns int64) {
 // startedLong accounts for the start of an isolate. A single one is forgiven, however long: the next
 // requests find the app awake.
 func (l *Loop) startedLong(w *appWorker, ns int64) {
-	if ns >= longTurn {
+	if ns >= longStart {
 		l.longWork(w, min(ns, longStartMax))
 	}
 }
@@ -166,7 +168,8 @@ func (l *Loop) reviewSlowed() {
 			kept = append(kept, w)
 			continue
 		}
-		if p.change(int32(w.app), servedSlow(l.seat), servedBy(l.seat)) {
+		where := l.whereIs(w)
+		if where&slowBit != 0 && homeOf(where) == l.seat && p.change(int32(w.app), where, servedBy(l.seat)) {
 			l.post(p.loops+l.seat, message{kind: messageRetire, app: int32(w.app)})
 		}
 		lane.isSlow = false

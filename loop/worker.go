@@ -138,7 +138,11 @@ func (l *Loop) takeTurns() {
 		}
 		l.stats.Turns++
 		err := w.isolate.Turn()
+		answers := 0
 		for record, ok := w.isolate.Next(); ok; record, ok = w.isolate.Next() {
+			if record.Kind == isolates.KindRespond {
+				answers++
+			}
 			l.act(w, record)
 		}
 		if err != nil {
@@ -146,7 +150,7 @@ func (l *Loop) takeTurns() {
 			l.diedLong(w, err)
 			continue
 		}
-		l.noteTurn(w)
+		l.noteTurn(w, answers)
 		if w.isolate.Unfinished() {
 			w.isRunnable = true
 			l.unfinished = append(l.unfinished, w)

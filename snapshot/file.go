@@ -30,7 +30,7 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	defer file.Close() // the mapping stays
-	opened, err := mapFile(file)
+	opened, err := OpenFile(file)
 	var format *FormatError
 	if errors.As(err, &format) {
 		format.Path = path
@@ -38,7 +38,22 @@ func Open(path string) (*File, error) {
 	return opened, err
 }
 
-func mapFile(file *os.File) (*File, error) {
+// InMemory makes a file without a name, in memory that can be mapped: what Decode gives may not be
+// handed to C.
+func InMemory(data []byte) (*os.File, error) {
+	descriptor, err := unix.MemfdCreate("nano-snapshot", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	file := os.NewFile(uintptr(descriptor), "memory")
+	if _, err := file.Write(data); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// OpenFile is Open for a file that is open already; it may be closed afterwards.
+func OpenFile(file *os.File) (*File, error) {
 	now := time.Now()
 	identity, err := identify(file)
 	if err != nil {

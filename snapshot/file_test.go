@@ -65,6 +65,27 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestInMemory(t *testing.T) {
+	memory, err := InMemory(Encode(testKey, testSections))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		file, err := OpenFile(memory)
+		if err != nil || !file.isMapped || string(file.Section("snapshot")) != "blob" {
+			t.Fatalf("%+v, %v", file, err)
+		}
+		file.Release()
+		if string(file.Section("snapshot")) != "blob" {
+			t.Error("what was released is gone")
+		}
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	memory.Close()
+}
+
 func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	for name, content := range map[string][]byte{

@@ -141,7 +141,7 @@ func Features() []string {
 
 // featuresRequired are promises of the kernel that the package relies on.
 const featuresRequired = giouring.FeatSingleMMap | giouring.FeatNoDrop | giouring.FeatSubmitStable |
-	giouring.FeatFastPoll | giouring.FeatExtArg
+	giouring.FeatFastPoll | giouring.FeatExtArg | giouring.FeatCQESkip
 
 func featureRefusal(missing uint32) error {
 	return &Refusal{

@@ -78,8 +78,9 @@ type Ring interface {
 	// or -EALREADY; the target itself completes too, usually with -ECANCELED.
 	Cancel(u UserData, target UserData)
 	// Message posts the completion {payload, result} on the ring whose descriptor is ring, and
-	// wakes it. Its own Result is 0, or an error if nothing was posted: -EBADF or -EBADFD where
-	// there is no such ring any more, -EOVERFLOW or -ENOMEM where it can take no more.
+	// wakes it. It completes only if nothing was posted, by the end of the Enter that submits it:
+	// with -EBADF or -EBADFD where there is no such ring any more, with -EOVERFLOW or -ENOMEM
+	// where it can take no more.
 	Message(u UserData, ring int, payload UserData, result int32)
 
 	// Enter submits what is queued. With wait it then blocks until there is a completion or

@@ -132,6 +132,7 @@ func (r *KernelRing) Cancel(u UserData, target UserData) {
 func (r *KernelRing) Message(u UserData, ring int, payload UserData, result int32) {
 	r.push(entry{
 		OpCode:   giouring.OpMsgRing,
+		Flags:    giouring.SqeCQESkipSuccess,
 		Fd:       int32(ring),
 		Off:      uint64(payload),
 		Addr:     uint64(giouring.MsgData),

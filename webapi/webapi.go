@@ -118,14 +118,17 @@ func OpsHash() [sha256.Size]byte {
 }
 
 // SourcesHash is the SHA-256 of all scripts, names included: what a runtime snapshot was made of.
-func SourcesHash() [sha256.Size]byte {
+func SourcesHash() [sha256.Size]byte { return sourcesHash() }
+
+// sourcesHash is asked for with every key of a snapshot.
+var sourcesHash = sync.OnceValue(func() [sha256.Size]byte {
 	return hashOf(func(h hash.Hash) {
 		for _, script := range Scripts() {
 			writeText(h, script.Name)
 			writeText(h, script.Source)
 		}
 	})
-}
+})
 
 func hashOf(write func(hash.Hash)) (sum [sha256.Size]byte) {
 	h := sha256.New()

@@ -49,7 +49,7 @@ FILE is an ES module that exports { fetch(request, env, ctx) } as its default, o
 	app := &single.Apps[0]
 	source, reply, err := w.build(app.Name, app.Main, *warmup)
 	if err != nil {
-		return fmt.Errorf("%s: %s", operands[0], oneLine(err.Error()))
+		return explain(single, 0, err)
 	}
 	if err := apps.WriteBuilt(*output, source, reply.Image); err != nil {
 		return fmt.Errorf("%s: %w", *output, withoutPath(err))
@@ -77,7 +77,9 @@ const builderCommand = "builder"
 // replaced since.
 func newBuilder(store snapshot.Store) *apps.Builder {
 	return &apps.Builder{Command: func() *exec.Cmd {
-		return exec.Command("/proc/self/exe", builderCommand, store.Folder)
+		command := exec.Command("/proc/self/exe", builderCommand, store.Folder)
+		command.Args[0] = os.Args[0] // for whoever lists processes
+		return command
 	}}
 }
 

@@ -89,13 +89,14 @@ func checkStateDir(dir string) error {
 }
 
 // checkApps has every app built, as a node would do, and thrown away: a check leaves nothing behind.
-// notes are what is worth knowing and no problem.
+// What a node has built before is not built again. notes are what is worth knowing and no problem.
 func checkApps(node *config.Config) (notes []string, err error) {
 	w, err := newWorkshop()
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
+	w.built = imageStore(node)
 	var problems []error
 	for i := range node.Apps {
 		app := &node.Apps[i]
@@ -114,6 +115,11 @@ func checkApps(node *config.Config) (notes []string, err error) {
 	return notes, errors.Join(problems...)
 }
 
+// imageStore is where a node keeps snapshots.
+func imageStore(node *config.Config) snapshot.Store {
+	return snapshot.Store{Folder: filepath.Join(node.Server.StateDir, "snapshots")}
+}
+
 // workshop builds apps for commands that serve nothing. What it needs of a store is gone when it is
 // closed.
 type workshop struct {
@@ -122,6 +128,7 @@ type workshop struct {
 	resolver *isolates.Resolver
 	builder  *apps.Builder
 	base     string
+	built    snapshot.Store // of images that need not be built; the zero Store: none
 }
 
 func newWorkshop() (*workshop, error) {
@@ -151,11 +158,17 @@ func (w *workshop) close() {
 // appProblem is what is wrong with an app, rather than with this machine.
 type appProblem struct{ error }
 
-// build builds one app, in a builder process.
+// build builds one app, in a builder process. The reply has no image if it was built before.
 func (w *workshop) build(name, main, warmup string) (source apps.Source, reply apps.Reply, err error) {
 	source, err = apps.ReadSource(w.runtime, w.resolver, main, w.base, warmup)
 	if err != nil {
 		return source, reply, err
+	}
+	if w.built.Folder != "" {
+		image, err := w.runtime.Image(func() (*snapshot.File, error) { return w.built.Load(source.Key) })
+		if err == nil {
+			return source, apps.Reply{Reason: image.Reason(), WarmUpNote: image.WarmUpNote()}, nil
+		}
 	}
 	reply, err = w.builder.BuildImage(apps.Request{Name: name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})
 	if err == nil && reply.Problem != "" {

@@ -195,6 +195,7 @@ func runServe(s *streams, args []string) error {
 
 SIGTERM or SIGINT drains it: connections are closed after their answer, and what is not
 answered within [server] drain_timeout is cut off. A second signal, a moment later, ends it at once.
+SIGUSR1 writes to the log what each app has used: requests, errors, CPU time, memory, starts.
 `)
 	file := flags.String("c", "nano.toml", configFlagHelp)
 	if _, err := parseFlags(flags, args); err != nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"nano/apps"
 	"nano/config"
@@ -54,7 +56,7 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	if err := os.MkdirAll(c.Server.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state_dir %s: %w", c.Server.StateDir, withoutPath(err))
 	}
-	store := snapshot.Store{Folder: filepath.Join(c.Server.StateDir, "snapshots")}
+	store := imageStore(c)
 	image, note, err := isolates.LoadRuntime(store)
 	if err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
@@ -62,6 +64,9 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 	if note != nil {
 		logger.Warn("runtime snapshot: " + note.Error())
 	}
+	// Sockets that a supervisor has passed are for the loops, not for the builder. The call fails on
+	// kernels only that the probe has refused.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	set, errs := apps.Start(setOptions(c, image, store, logger))
 	if err := reportBroken(c, errs, logger); err != nil {
 		set.Close()

@@ -212,6 +212,17 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("serves on %q, want %q", p.url, want)
 	}
 	p.expect("GET", "/", "", "", 200, "well")
+	var builders []int
+	eventually(t, "a builder", func() bool { builders = p.builders(); return len(builders) == 1 })
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", builders[0]))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("files of the builder: %v, %v", files, err)
+	}
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil && strings.HasPrefix(target, "socket:") {
+			t.Errorf("the builder has %s", target)
+		}
+	}
 	p.signal(syscall.SIGTERM)
 	if exit := p.waitForExit(); exit != 0 {
 		t.Errorf("exit code %d", exit)

@@ -20,7 +20,7 @@ import (
 // serve runs a node until it has drained.
 func serve(s *streams, load func() (*config.Config, error)) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	configured, err := load()
 	if err != nil {
 		return err
@@ -41,6 +41,8 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 type drainer interface {
 	// drain makes the node answer what it has received and then end.
 	drain()
+	// report writes the accounts of the apps to the log.
+	report(logger *slog.Logger)
 }
 
 // sameWish is for how long after the first signal to end further ones say nothing new: timeout(1)
@@ -62,6 +64,8 @@ func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logge
 			switch {
 			case received == syscall.SIGHUP:
 				logger.Warn("SIGHUP: reload is not available in this version; restart the node instead")
+			case received == syscall.SIGUSR1:
+				go node.report(logger) // a loop in a long turn answers late, and signals must not wait
 			case draining.IsZero():
 				draining = time.Now()
 				logger.Info("draining", "signal", received.String())

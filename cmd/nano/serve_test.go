@@ -21,6 +21,8 @@ type fakeNode struct{ drains int }
 
 func (n *fakeNode) drain() { n.drains++ }
 
+func (n *fakeNode) report(logger *slog.Logger) { logger.Info("reported") }
+
 // TestSupervise gives the signals, in the virtual time of its bubble.
 func TestSupervise(t *testing.T) {
 	failure := errors.New("a loop failed")
@@ -37,6 +39,7 @@ func TestSupervise(t *testing.T) {
 		{"a signal drains", []os.Signal{syscall.SIGTERM}, time.Second, true, nil, 1, "draining signal=\"terminated\""},
 		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, time.Second, false, errSignal, 1, "draining"},
 		{"child and group are signalled", []os.Signal{syscall.SIGTERM, syscall.SIGTERM}, 0, true, nil, 1, "draining"},
+		{"a report is no end", []os.Signal{syscall.SIGUSR1, syscall.SIGTERM}, time.Second, true, nil, 1, "reported"},
 		{"reload is not there", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, time.Second, true, nil, 1, "reload is not available"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

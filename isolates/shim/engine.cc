@@ -134,6 +134,34 @@ v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const
   return function.As<v8::Function>();
 }
 
+std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack) {
+  for (int i = 0; i < stack->GetFrameCount(); i++) {
+    v8::Local<v8::StackFrame> frame = stack->GetFrame(isolate, static_cast<uint32_t>(i));
+    v8::String::Utf8Value name(isolate, frame->GetScriptName());
+    if (*name == nullptr || name.length() == 0 || strncmp(*name, "nano:", 5) == 0) continue;
+    return std::string(*name, name.length()) + ":" + std::to_string(frame->GetLineNumber()) + ":" +
+           std::to_string(frame->GetColumn());
+  }
+  return "";
+}
+
+// PlaceIn is the same of a stack in words, "Error: …\n    at name (file:line:column)\n    at
+// file:…".
+std::string PlaceIn(std::string_view stack) {
+  constexpr std::string_view kFrame = "\n    at ";
+  for (size_t at = stack.find(kFrame); at != std::string_view::npos; at = stack.find(kFrame, at)) {
+    at += kFrame.size();
+    std::string_view frame = stack.substr(at, stack.find('\n', at) - at);
+    if (frame.ends_with(')')) {
+      frame.remove_suffix(1);
+      frame = frame.substr(frame.rfind('(') + 1);
+    }
+    if (!frame.starts_with("nano:") && frame.find(':') != std::string_view::npos)
+      return std::string(frame);
+  }
+  return "";
+}
+
 std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::TryCatch& caught) {
   if (caught.HasTerminated()) return "terminated: a limit was reached while the app started";
   if (!caught.HasCaught()) return "unknown error";
@@ -142,7 +170,15 @@ std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::T
   v8::Local<v8::Message> message = caught.Message();
   if (message.IsEmpty()) return described;
   v8::String::Utf8Value file(isolate, message->GetScriptResourceName());
-  if (*file == nullptr || strncmp(*file, "nano:", 5) == 0) return described;
+  if (*file == nullptr) return described;
+  if (strncmp(*file, "nano:", 5) == 0) {
+    // The runtime has thrown it: the place is that of the app's call.
+    std::string place;
+    v8::Local<v8::Value> stack;
+    if (caught.StackTrace(context).ToLocal(&stack) && stack->IsString())
+      place = PlaceIn(*v8::String::Utf8Value(isolate, stack));
+    return place.empty() ? described : place + ": " + described;
+  }
   return std::string(*file, file.length()) + ":" +
          std::to_string(message->GetLineNumber(context).FromMaybe(0)) + ":" +
          std::to_string(message->GetStartColumn(context).FromMaybe(-1) + 1) + ": " + described;

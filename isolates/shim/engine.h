@@ -88,12 +88,28 @@ class SourceText final : public v8::String::ExternalOneByteStringResource {
   const nano_bytes text_;
 };
 
+// WideText is the same for a source with characters beyond Latin-1.
+class WideText final : public v8::String::ExternalStringResource {
+ public:
+  explicit WideText(nano_bytes text) : text_(text) {}
+  const uint16_t* data() const override { return reinterpret_cast<const uint16_t*>(text_.data); }
+  size_t length() const override { return text_.length / 2; }
+
+ protected:
+  void Dispose() override {}
+
+ private:
+  const nano_bytes text_;
+};
+
 // A module of an image.
 struct ModuleSource {
   std::string name;
   nano_bytes source;
   nano_bytes cache;
-  std::unique_ptr<SourceText> external;  // null: the source is short, or not ASCII
+  // One of them is set, unless the source is short.
+  std::unique_ptr<SourceText> external;
+  std::unique_ptr<WideText> wide;
   std::vector<std::pair<std::string, uint32_t>> imports;
 };
 
@@ -229,6 +245,9 @@ inline v8::MaybeLocal<v8::String> Utf8(v8::Isolate* isolate, nano_bytes text) {
                                  static_cast<int>(text.length));
 }
 
+// PlaceOf is the innermost place in the app's code, "file:line:column", or "".
+std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack);
+
 // Describe formats a caught exception as "name:line:column: text" (or just the text).
 std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::TryCatch& caught);
 
@@ -306,6 +325,9 @@ constexpr int64_t kStartLimit = 1000000000;
 
 // UrlComponents makes the array that the op urlComponents gives, once for each realm.
 uint32_t* UrlComponents(nano_realm* realm);
+
+// BuffersKey is the name of a property of the global object's prototype, see ShowBuffers.
+v8::Local<v8::Private> BuffersKey(v8::Isolate* isolate);
 
 // Hook is a function that the runtime's scripts have put on internals.
 v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> context,

@@ -41,8 +41,8 @@ v8::MaybeLocal<v8::Promise> OnDynamicImport(v8::Local<v8::Context> context, v8::
   return resolver->GetPromise();
 }
 
-// Sources that are shorter live in the heap, and in the snapshot.
-constexpr size_t kExternalSourceBytesMin = 1024;
+// Sources that are shorter live in the heap, and in the snapshot. Go knows it as ExternalSourceMin.
+constexpr size_t kExternalSourceBytesMin = NANO_EXTERNAL_SOURCE_MIN;
 
 v8::ScriptOrigin ModuleOrigin(v8::Local<v8::String> name) {
   return v8::ScriptOrigin(name, 0, 0, false, -1, v8::Local<v8::Value>(), false, false, true);
@@ -57,6 +57,7 @@ v8::MaybeLocal<v8::Module> CompileModule(v8::Isolate* isolate, const ModuleSourc
   if (!Utf8(isolate, name).ToLocal(&name_string)) return {};
   v8::MaybeLocal<v8::String> text =
       module.external ? v8::String::NewExternalOneByte(isolate, module.external.get())
+      : module.wide   ? v8::String::NewExternalTwoByte(isolate, module.wide.get())
                       : Utf8(isolate, module.source);
   if (!text.ToLocal(&source_string)) return {};
   if (!use_cache || module.cache.length == 0) {
@@ -171,6 +172,13 @@ void MakeCaches(const Linking& linking, nano_bytes* caches) {
   }
 }
 
+// HideBuffers undoes ShowBuffers.
+void HideBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  v8::Local<v8::Value> prototype = context->Global()->GetPrototypeV2();
+  if (prototype->IsObject() && !prototype->IsProxy())
+    (void)prototype.As<v8::Object>()->DeletePrivate(context, BuffersKey(isolate));
+}
+
 }  // namespace
 
 void ReserveRealmSlot(v8::Isolate* isolate, v8::Local<v8::Context> context) {
@@ -221,6 +229,10 @@ nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
   return realm;
 }
 
+v8::Local<v8::Private> BuffersKey(v8::Isolate* isolate) {
+  return v8::Private::ForApi(isolate, OneByte(isolate, "nano:buffers"));
+}
+
 nano_realm* RestoreRealm(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   v8::Isolate::Scope scope(isolate);
@@ -236,6 +248,7 @@ nano_realm* RestoreRealm(nano_isolate* self) {
   nano_realm* realm = AddRealm(self, context, internals, words);
   if (realm == nullptr) return nullptr;
   realm->from_snapshot = self->has_app_snapshot;
+  if (realm->from_snapshot) HideBuffers(isolate, context);
   if (context->GetDataFromSnapshotOnce<v8::Uint32Array>(kUrlComponents).ToLocal(&components)) {
     realm->url_components.Reset(isolate, components);
     realm->url_components_data = static_cast<uint32_t*>(components->Buffer()->Data());
@@ -298,9 +311,15 @@ nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t c
       source.imports.emplace_back(
           std::string(module.import_names[k].data, module.import_names[k].length),
           module.import_targets[k]);
-    if (module.ascii == 0 || module.source.length < kExternalSourceBytesMin) continue;
-    source.external = std::make_unique<SourceText>(module.source);
-    image->references.push_back(reinterpret_cast<intptr_t>(source.external.get()));
+    if (module.source.length < kExternalSourceBytesMin) continue;
+    nano_bytes text = module.encoding == NANO_ASCII ? module.source : module.text;
+    if (module.encoding == NANO_UTF16) {
+      source.wide = std::make_unique<WideText>(text);
+      image->references.push_back(reinterpret_cast<intptr_t>(source.wide.get()));
+    } else {
+      source.external = std::make_unique<SourceText>(text);
+      image->references.push_back(reinterpret_cast<intptr_t>(source.external.get()));
+    }
   }
   image->references.push_back(0);
   return image;
@@ -363,7 +382,7 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   v8::Isolate* isolate = self->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Module> module;
-  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, {}};
+  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, nullptr, {}};
   bool from_cache;
   if (!CompileModule(isolate, text, false, &from_cache).ToLocal(&module)) {
     *error = CopyOut(Describe(isolate, scope.context, caught));

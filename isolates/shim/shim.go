@@ -48,13 +48,27 @@ type Import struct {
 	Target int
 }
 
-// Module is an ES module with its imports resolved. Cache is V8's code cache of it, or nil. ASCII
-// says that all bytes of Source are below 128.
+// Encoding is the narrowest of those that V8 can read a source in where it lies.
+type Encoding uint8
+
+// Encodings of sources.
+const (
+	ASCII  Encoding = C.NANO_ASCII
+	Latin1 Encoding = C.NANO_LATIN1
+	UTF16  Encoding = C.NANO_UTF16 // in the byte order of the machine
+)
+
+// ExternalSourceMin is the length in bytes from which on V8 reads sources where they lie.
+const ExternalSourceMin = C.NANO_EXTERNAL_SOURCE_MIN
+
+// Module is an ES module with its imports resolved. Cache is V8's code cache of it, or nil. Text is
+// its source in Encoding: nil for ASCII, and for one that is short.
 type Module struct {
 	Name, Source string
 	Imports      []Import
 	Cache        []byte
-	ASCII        bool
+	Encoding     Encoding
+	Text         []byte
 }
 
 // Shared are the cells that V8's threads and Go read without a call; see nano_shared in shim.h.
@@ -208,10 +222,8 @@ func NewImage(snapshot []byte, modules []Module) Image {
 	defer pinner.Unpin()
 	list := make([]C.nano_module, len(modules))
 	for k, module := range modules {
-		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache)}
-		if module.ASCII {
-			list[k].ascii = 1
-		}
+		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache),
+			encoding: C.int(module.Encoding), text: view(module.Text)}
 		if len(module.Imports) == 0 {
 			continue
 		}

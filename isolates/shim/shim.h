@@ -28,13 +28,18 @@ typedef struct {
   int lazy;           // compiled on first use instead of at snapshot time
 } nano_script;
 
+// The narrowest of the encodings that V8 can read a source in where it lies.
+#define NANO_EXTERNAL_SOURCE_MIN 1024  // bytes of UTF-8: shorter sources are copied
+enum nano_encoding { NANO_ASCII = 0, NANO_LATIN1 = 1, NANO_UTF16 = 2 };
+
 // An ES module of an app, its imports already resolved: import_targets[i] is the index of the
 // module that import_names[i] means.
 typedef struct {
   nano_bytes name;
   nano_bytes source;  // UTF-8
   nano_bytes cache;   // V8's code cache of it, or empty
-  int ascii;          // all bytes of source are below 128
+  int encoding;       // an enum nano_encoding
+  nano_bytes text;    // the source in that encoding, unless it is NANO_ASCII; or empty
   const nano_bytes* import_names;
   const uint32_t* import_targets;
   size_t import_count;

@@ -43,17 +43,9 @@ bool Boot(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::Local<v8::Ob
 
 // ---- What a snapshot cannot hold ----
 
-// Where is the place of the app's code that runs: "file:line:column".
+// Where is the place of the app's code that runs.
 std::string Where(v8::Isolate* isolate) {
-  auto stack = v8::StackTrace::CurrentStackTrace(isolate, 16, v8::StackTrace::kDetailed);
-  for (int i = 0; i < stack->GetFrameCount(); i++) {
-    v8::Local<v8::StackFrame> frame = stack->GetFrame(isolate, static_cast<uint32_t>(i));
-    v8::String::Utf8Value name(isolate, frame->GetScriptName());
-    if (*name == nullptr || name.length() == 0 || strncmp(*name, "nano:", 5) == 0) continue;
-    return std::string(*name, name.length()) + ":" + std::to_string(frame->GetLineNumber()) + ":" +
-           std::to_string(frame->GetColumn());
-  }
-  return "";
+  return PlaceOf(isolate, v8::StackTrace::CurrentStackTrace(isolate, 16));
 }
 
 // Globals that V8 leaves out of isolates that build a snapshot.
@@ -252,6 +244,58 @@ class WarmUp {
   bool answered_ = false, streaming_ = false, pending_ = false, ended_ = false;
 };
 
+class Buffers final : public v8::QueryObjectPredicate {
+ public:
+  bool Filter(v8::Local<v8::Object> object) override {
+    return object->IsArrayBuffer() || object->IsArrayBufferView();
+  }
+};
+
+// ShowBuffers hangs all ArrayBuffers and their views where the serializer of V8 13.6 comes by
+// early. Objects that it first meets deep in the graph it puts off, and it cannot do that with
+// these: it writes a backing store before the object, where the deserializer expects none. The
+// prototype of the global object is among the first things that it looks at.
+bool ShowBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  Buffers predicate;
+  std::vector<v8::Global<v8::Object>> found;
+  isolate->GetHeapProfiler()->QueryObjects(context, &predicate, &found);
+  if (found.empty()) return true;
+  v8::LocalVector<v8::Value> list(isolate);
+  for (const auto& object : found)
+    if (object.Get(isolate)->IsArrayBuffer()) list.push_back(object.Get(isolate));
+  for (const auto& object : found)
+    if (!object.Get(isolate)->IsArrayBuffer()) list.push_back(object.Get(isolate));
+  v8::Local<v8::Value> prototype = context->Global()->GetPrototypeV2();
+  return prototype->IsObject() && !prototype->IsProxy() &&
+         prototype.As<v8::Object>()
+             ->SetPrivate(context, BuffersKey(isolate),
+                          v8::Array::New(isolate, list.data(), list.size()))
+             .FromMaybe(false);
+}
+
+// Finalize lets the callbacks of FinalizationRegistry run that are due: V8 aborts for a snapshot
+// with some of them waiting.
+void Finalize(nano_isolate* self) {
+  for (int round = 0; round < 4; round++) {
+    self->isolate->LowMemoryNotification();
+    bool ran = RunTasks(*self->tasks);
+    self->isolate->PerformMicrotaskCheckpoint();
+    if (!ran) return;
+  }
+}
+
+// MarkRehashable sets the word of a snapshot's header which says that V8 seeds all hash tables anew
+// when it restores it. V8 does so for a module's table of exports, as for all others (see
+// HeapObject::RehashBasedOnMap), but its test for what it can do has not heard of it, and calls
+// every snapshot with a module in it one that cannot be rehashed. Unmarked, it would have the
+// tables of the builder's seed in a process with another. True if V8 takes the mark.
+bool MarkRehashable(v8::StartupData* data) {
+  constexpr size_t kRehashabilityOffset = 4;
+  const uint32_t mark = 1;
+  memcpy(const_cast<char*>(data->data) + kRehashabilityOffset, &mark, sizeof mark);
+  return data->CanBeRehashed();
+}
+
 // Evaluate runs the app in the builder's isolate and leaves its context ready for CreateBlob.
 void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& source,
               Build* build) {
@@ -284,17 +328,23 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   if (!build->reason.empty()) build->error.clear();  // the app missed what it asked for
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
   RemoveTraps(isolate, context);
+  Finalize(self);
   self->rejections.clear();
   std::string name = intl.Find(isolate, context);
   if (!name.empty()) {
     build->reason = IntlReason("", name);
     return;
   }
+  auto memory = v8::ArrayBuffer::New(isolate, kFirstArenaBytes);
+  v8::Local<v8::Int32Array> arena = v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4);
+  if (!ShowBuffers(isolate, context)) {
+    build->reason = "the app has replaced the prototype of the global object";
+    return;
+  }
   context->SetEmbedderData(nano_realm::kSlot, v8::Undefined(isolate));
   creator.AddContext(context);
   creator.AddData(context, realm->internals.Get(isolate));
-  auto memory = v8::ArrayBuffer::New(isolate, kFirstArenaBytes);
-  creator.AddData(context, v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4));
+  creator.AddData(context, arena);
   if (realm->url_components_data != nullptr)
     creator.AddData(context, realm->url_components.Get(isolate));
 }
@@ -320,7 +370,7 @@ Build BuildApp(const Source& source) {
       v8::StartupData data = creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
       if (data.data == nullptr) {
         build.reason = "V8 could not make the snapshot";
-      } else if (!data.CanBeRehashed()) {
+      } else if (!data.CanBeRehashed() && !MarkRehashable(&data)) {
         build.reason = "it holds an object whose hash table V8 cannot seed anew";
       } else {
         build.blob.assign(data.data, data.raw_size);

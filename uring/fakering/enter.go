@@ -167,13 +167,18 @@ func (r *Ring) step() (moved bool) {
 func (r *Ring) complete(op *operation, result int32, flags uint32) {
 	r.record.note(r.now, "complete", op, result, flags)
 	if flags&completionMore == 0 {
-		op.ended = true
-		r.operations = slices.DeleteFunc(r.operations, func(o *operation) bool { return o == op })
+		r.end(op)
 		if op.kind == opSend && checksum(op.memory) != op.sum {
 			r.fail("%v: its memory was modified before the completion", op)
 		}
 	}
 	r.made = append(r.made, completion{uring.Completion{UserData: op.userData, Result: result, Flags: flags}, op})
+}
+
+// end takes op from those in flight.
+func (r *Ring) end(op *operation) {
+	op.ended = true
+	r.operations = slices.DeleteFunc(r.operations, func(o *operation) bool { return o == op })
 }
 
 // show makes completions visible, in an order that the seed draws. Those of one user data keep
@@ -343,7 +348,7 @@ func (r *Ring) message(op *operation) {
 	to.inbox = append(to.inbox, uring.Completion{UserData: op.target, Result: op.result})
 	to.nudge.signal()
 	to.postMutex.Unlock()
-	r.complete(op, 0, 0)
+	r.end(op) // nothing tells of a success
 }
 
 func (r *Ring) takeMessages() {

@@ -3,7 +3,7 @@
 // this file.
 //
 // Every answer says how many requests this instance has served, so that a client can tell an app
-// that was just started from a warm one.
+// that was just started from a warm one; a request with ?warmup=1 does not count.
 import * as cheerio from "cheerio";
 import * as dates from "date-fns";
 import { cs, da, de, enGB, es, fi, fr, it, ja, nb, nl, pl, pt, sv, uk } from "date-fns/locale";
@@ -69,7 +69,7 @@ const aboutPage = page.html();
 let served = 0;
 const app = new Hono();
 app.use(async (context, next) => {
-  served++;
+  served += context.req.query("warmup") ? 0 : 1;
   await next();
   context.header("x-served", String(served));
 });

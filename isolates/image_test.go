@@ -1,0 +1,469 @@
+package isolates
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nano/snapshot"
+)
+
+// build makes an app's image and stores it in a file.
+func build(t testing.TB, bundle *Bundle, options BuildOptions) (Built, *Image) {
+	t.Helper()
+	if options.Name == "" {
+		options.Name = "test"
+	}
+	built, err := testRuntime.Build(bundle, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "app.snapshot")
+	key := testRuntime.ImageKey(bundle, options.Warmup)
+	if err := os.WriteFile(path, snapshot.Encode(key, built.Sections), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image, err := testRuntime.Image(func() (*snapshot.File, error) { return snapshot.Open(path) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built, image
+}
+
+// imageApp makes an app of one module that has an image.
+func imageApp(t testing.TB, options AppOptions, source string) (*App, Built) {
+	t.Helper()
+	resolved, err := bundle(t, "app.js", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if options.Name == "" {
+		options.Name = "test"
+	}
+	if options.EnvJSON == "" {
+		options.EnvJSON = "{}"
+	}
+	built, image := build(t, resolved, BuildOptions{Warmup: options.Warmup})
+	app := testRuntime.NewApp(options, resolved)
+	app.SetImage(image)
+	return app, built
+}
+
+// startImage starts an app and checks what from.
+func startImage(t testing.TB, app *App, how string) *Isolate {
+	t.Helper()
+	lockThread(t)
+	isolate, err := startOn(app, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(isolate.Dispose)
+	if got := isolate.Started().How; got != how {
+		t.Fatalf("started from %s, not %s", got, how)
+	}
+	return isolate
+}
+
+// Everything that the top level of a module may leave behind.
+const stateApp = `
+	const secret = Symbol("own");
+	class Counter { #n = 40; static made = 0; constructor() { Counter.made++; } next() { return ++this.#n; } }
+	const counter = new Counter(), map = new Map([[counter, "key"], ["a", { b: [1, 2n, "x"] }]]), set = new Set([1, "1", null]);
+	const weak = new WeakMap([[counter, "weakly"]]), ref = new WeakRef(counter), typed = new Float64Array([1.5, 2.5]);
+	const buffer = new ArrayBuffer(100_000); new Uint8Array(buffer)[99_999] = 7;
+	const pattern = /(?<word>\w+)@/gu; pattern.test("warm@");
+	let settle; const pending = new Promise((done) => { settle = done; });
+	const suspended = (async () => "resumed " + await pending)();
+	function* generate() { let n = 0; for (;;) yield n += 2; }
+	const generator = generate(); generator.next();
+	const url = new URL("http://host:81/path?q#f"), headers = new Headers({ a: "b" }), text = new TextEncoder().encode("hé");
+	const proxy = new Proxy({}, { get: (_, key) => "proxied " + String(key) });
+	const date = new Date(86400000), big = 2n ** 70n, error = new RangeError("kept", { cause: 1 });
+	globalThis.onGlobal = { [secret]: "symbol" };
+	Array.prototype.ours = function () { return this.length; };
+	const waited = await Promise.resolve("awaited");
+	export default { async fetch(r, env) {
+		settle("now");
+		return Response.json([counter.next(), Counter.made, map.get(counter), map.get("a").b.map(String), [...set], weak.get(counter),
+			ref.deref() === counter, [...typed], new Uint8Array(buffer)[99_999], pattern.lastIndex, "x@".match(/(?<word>\w+)@/).groups.word,
+			await suspended, generator.next().value, url.port, new URL("/b", url).href, headers.get("a"), [...text], proxy.some,
+			date.toISOString(), String(big), error.message + error.cause, onGlobal[secret], [1, 2].ours(), waited, import.meta.url, env.N]);
+	} }`
+
+const stateAnswer = `[41,1,"key",["1","2","x"],[1,"1",null],"weakly",true,[1.5,2.5],7,5,"x","resumed now",4,"81","http://host:81/b","b",` +
+	`[104,195,169],"proxied some","1970-01-02T00:00:00.000Z","1180591620717411303424","kept1","symbol",2,"awaited","file:///app.js",5]`
+
+func TestSnapshotKeepsStateOfTopLevel(t *testing.T) {
+	app, built := imageApp(t, AppOptions{EnvJSON: `{"N":5}`}, stateApp)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	for range 3 { // each from the same state
+		isolate := startImage(t, app, "snapshot")
+		if got := fetch(t, isolate, get); string(got.Body) != stateAnswer {
+			t.Errorf("got  %s\nwant %s", got.Body, stateAnswer)
+		}
+		isolate.Collect()
+		if got := fetch(t, isolate, get); !strings.HasPrefix(string(got.Body), "[42,1,") {
+			t.Errorf("the second request got %s", got.Body)
+		}
+	}
+}
+
+func TestImagesAreDeterministic(t *testing.T) {
+	resolved, err := bundle(t, "app.js", stateApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _ := build(t, resolved, BuildOptions{Warmup: "/"})
+	second, _ := build(t, resolved, BuildOptions{Warmup: "/"})
+	if len(first.Sections) != 5 || first.WarmUpNote != "" {
+		t.Fatalf("%d sections, %q", len(first.Sections), first.WarmUpNote)
+	}
+	for i, section := range first.Sections {
+		if section.Name != sectionManifest && !bytes.Equal(section.Data, second.Sections[i].Data) {
+			t.Errorf("two builds differ in section %s", section.Name)
+		}
+	}
+}
+
+// Many apps in one process, their isolates made and used in turns.
+func TestManySnapshotsLiveTogether(t *testing.T) {
+	lockThread(t)
+	const apps, rounds = 20, 5
+	list := make([]*App, apps)
+	for i := range list {
+		source := fmt.Sprintf(`const own = %d; class A%d { #x = own; get x() { return this.#x; } }
+			const all = Array.from({ length: %d }, (_, n) => ({ n, f: () => n + own }));
+			let served = 0; globalThis.shared = own;
+			export default { fetch(r, env) { return new Response([own, new A%d().x, all.at(-1).f(), ++served, shared, env.ID].join()) } }`,
+			i, i, 10+i*100, i)
+		var built Built
+		list[i], built = imageApp(t, AppOptions{Name: fmt.Sprint("app", i), EnvJSON: fmt.Sprintf(`{"ID":%d}`, i)}, source)
+		if built.Reason != "" {
+			t.Fatal(built.Reason)
+		}
+	}
+	var alive []*Isolate
+	var of []int
+	for round := range rounds {
+		for i, app := range list {
+			isolate, err := startOn(app, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alive, of = append(alive, isolate), append(of, i)
+		}
+		for k, isolate := range alive {
+			i := of[k]
+			want := fmt.Sprintf("%d,%d,%d,%d,%d,%d", i, i, 9+i*100+i, round-k/apps+1, i, i)
+			if got := fetch(t, isolate, get); string(got.Body) != want {
+				t.Fatalf("round %d, isolate %d: got %s, want %s", round, k, got.Body, want)
+			}
+		}
+	}
+	for _, isolate := range alive {
+		isolate.Dispose()
+	}
+}
+
+func TestSnapshotHoldsNoSecrets(t *testing.T) {
+	const mark = "hunter2-is-not-in-the-image"
+	app, built := imageApp(t, AppOptions{Warmup: "/", EnvJSON: `{"KEY":"` + mark + `"}`},
+		`let seen; export default { fetch(r, env) { seen ??= Object.keys(env).join() + typeof env.KEY; return new Response(seen + env.KEY) } }`)
+	for _, section := range built.Sections {
+		if bytes.Contains(section.Data, []byte(mark)) {
+			t.Errorf("section %s holds the secret", section.Name)
+		}
+	}
+	// The request that warmed the app up saw an empty env, and what the app made of it is kept.
+	if got := fetch(t, startImage(t, app, "snapshot"), get); string(got.Body) != "undefined"+mark {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
+func TestAppsThatCannotBeSnapshotted(t *testing.T) {
+	for name, c := range map[string]struct{ source, reason, answer string }{
+		"WebAssembly": {
+			"const bytes = new Uint8Array([0,97,115,109,1,0,0,0]);\nconst module = new WebAssembly.Module(bytes);\n" +
+				`export default { fetch() { return new Response(String(module)) } }`,
+			"app.js:2:16: WebAssembly", "[object WebAssembly.Module]"},
+		"guarded WebAssembly": {
+			"\nconst has = typeof WebAssembly !== 'undefined';\nexport default { fetch() { return new Response(String(has)) } }",
+			"app.js:2:13: WebAssembly", "true"},
+		"SharedArrayBuffer": {
+			"const shared = new SharedArrayBuffer(8);\nexport default { fetch() { return new Response(String(shared.byteLength)) } }",
+			"app.js:1:16: SharedArrayBuffer", "8"},
+		"Intl": {
+			"new Intl.Collator();\nfunction make() {\n  return new Intl.NumberFormat('de');\n}\nconst format = make();\nexport default { fetch() { return new Response(format.format(1.5)) } }",
+			"app.js:3:10: an Intl.NumberFormat", "1,5"},
+		"subclass of Intl": {
+			"class F extends Intl.DateTimeFormat {}\nconst format = new F('en', {year: 'numeric', timeZone: 'UTC'});\nexport default { fetch() { return new Response(format.format(0)) } }",
+			"app.js:1:1: an Intl.DateTimeFormat", "1970"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, built := imageApp(t, AppOptions{}, c.source)
+			if !strings.HasPrefix(built.Reason, c.reason) {
+				t.Errorf("reason %q, want %q", built.Reason, c.reason)
+			}
+			isolate := startImage(t, app, "cache")
+			if got := fetch(t, isolate, get); string(got.Body) != c.answer {
+				t.Errorf("got %s", got.Body)
+			}
+		})
+	}
+}
+
+// What looks like trouble and is none.
+func TestAppsThatCanBeSnapshotted(t *testing.T) {
+	for name, c := range map[string]struct{ source, answer string }{
+		"dropped Intl":  {`const text = new Intl.NumberFormat("de").format(1.5); export default { fetch() { return new Response(text) } }`, "1,5"},
+		"locale string": {`const text = (1234.5).toLocaleString("de") + "b".localeCompare("a"); export default { fetch() { return new Response(text) } }`, "1.234,51"},
+		"asm.js":        {`function m(std) { "use asm"; function f() { return 42; } return { f: f }; } const f = m(globalThis).f; export default { fetch() { return new Response(String(f())) } }`, "42"},
+		"finalizer":     {`const held = {}; const registry = new FinalizationRegistry(() => {}); registry.register(held, 1); registry.register({}, 2); export default { fetch() { registry.register({}, 3); return new Response("ok") } }`, "ok"},
+		"unhandled":     {`Promise.reject(new Error("x")); export default { fetch() { return new Response("ok") } }`, "ok"},
+		"late wasm":     {`export default { fetch() { return new Response(typeof WebAssembly + typeof SharedArrayBuffer) } }`, "objectfunction"},
+		"eval":          {`const f = new Function("return 7"), g = eval("() => 1"); export default { fetch() { return new Response(String(f() + g())) } }`, "8"},
+		"microtask":     {`let n = 0; queueMicrotask(() => n++); export default { fetch() { return new Response(String(n)) } }`, "1"},
+		"streams":       {`const { readable, writable } = new TransformStream(); const w = writable.getWriter(); export default { fetch() { w.write(new Uint8Array([65])); w.close(); return new Response(readable).text().then((x) => new Response(x)) } }`, "A"},
+		"abort":         {`const c = new AbortController(); c.signal.onabort = () => {}; const e = new EventTarget(); export default { fetch() { c.abort(); return new Response(String(c.signal.aborted)) } }`, "true"},
+		"latin":         {`const text = "häß ` + strings.Repeat("é", 3000) + `"; export default { fetch() { return new Response(text.slice(0, 3)) } }`, "häß"},
+		"wide":          {`const text = "日本 ` + strings.Repeat("語", 3000) + `"; export default { fetch() { return new Response(text.slice(0, 2)) } }`, "日本"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, built := imageApp(t, AppOptions{}, c.source)
+			if built.Reason != "" {
+				t.Fatal(built.Reason)
+			}
+			isolate := startImage(t, app, "snapshot")
+			if got := fetch(t, isolate, get); string(got.Body) != c.answer {
+				t.Errorf("got %s", got.Body)
+			}
+		})
+	}
+}
+
+func TestBuildTellsWhyAnAppDoesNotStart(t *testing.T) {
+	for source, want := range map[string]string{
+		"\nthrow new TypeError('at the top')":                         "app.js:2:7: TypeError: at the top",
+		"export default {}":                                           "fetch",
+		"\nawait new Promise(() => {})":                               "app.js:2:1: top-level await",
+		"setTimeout(() => {}, 1)":                                     "app.js:1:1: Error: setTimeout() is not allowed while a module's top level runs; call it inside fetch()",
+		"crypto.randomUUID()":                                         "app.js:1:8: Error: crypto.randomUUID() is not allowed",
+		"crypto.getRandomValues(new Uint8Array(8))":                   "app.js:1:8: Error: crypto.getRandomValues() is not allowed",
+		"const x = 1;\nMath.random()":                                 "app.js:2:6: Error: Math.random() is not allowed",
+		"for (;;);":                                                   "terminated",
+		"const all = []; for (;;) all.push(new Array(1e5).fill(0.5))": "terminated",
+	} {
+		resolved, err := bundle(t, "app.js", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := testRuntime.Build(resolved, BuildOptions{Name: "test"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q in it", source, err, want)
+		}
+	}
+}
+
+func TestMathRandom(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { fetch() {
+		const { random } = Math, d = Object.getOwnPropertyDescriptor(Math, "random");
+		let constructs = true; try { new random(); } catch { constructs = false; }
+		return Response.json([random.name, random.length, d.writable, d.enumerable, d.configurable, constructs, "prototype" in random, random() < 1, random() !== random()]) } }`)
+	if got := fetch(t, isolate, get); string(got.Body) != `["random",0,true,false,true,false,false,true,true]` {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
+func TestWarmUp(t *testing.T) {
+	lockThread(t)
+	const source = `let calls = 0; const kept = [];
+		export default { async fetch(r, env, ctx) {
+			calls++; kept.push(r.url);
+			const path = new URL(r.url).pathname;
+			if (path === "/fail") throw new Error("cold");
+			if (path === "/chance") return new Response(String(Math.random()));
+			if (path === "/never") return new Promise(() => {});
+			if (path === "/missing") return new Response("no", { status: 404 });
+			if (path === "/endless") return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(20000)); } }));
+			if (path === "/wasm") WebAssembly.compile;
+			if (path === "/stream") return new Response(new ReadableStream({ n: 0, pull(c) { if (this.n++ < 5) c.enqueue(new Uint8Array(20000)); else c.close(); } }));
+			ctx.waitUntil(Promise.resolve());
+			return new Response(calls + kept[0]);
+		} }`
+	for path, c := range map[string]struct{ note, answer string }{
+		"/":        {"", "2http://localhost/"},
+		"/stream":  {"", "2http://localhost/stream"},
+		"/missing": {"", "2http://localhost/missing"},
+		"/fail":    {"answered with status 500: nano: test: uncaught Error: cold", "1http://app.test/"},
+		"/chance":  {"Math.random() is not allowed", "1http://app.test/"},
+		"/never":   {"not answered", "1http://app.test/"},
+		"/endless": {"does not end", "1http://app.test/"},
+		"/wasm":    {"WebAssembly", "1http://app.test/"},
+	} {
+		app, built := imageApp(t, AppOptions{Warmup: path}, source)
+		if built.Reason != "" || !strings.Contains(built.WarmUpNote, c.note) || (c.note == "") != (built.WarmUpNote == "") {
+			t.Errorf("%s: reason %q, note %q", path, built.Reason, built.WarmUpNote)
+		}
+		if got := fetch(t, startImage(t, app, "snapshot"), get); string(got.Body) != c.answer {
+			t.Errorf("%s: got %s", path, got.Body)
+		}
+	}
+}
+
+func TestImageRefusesWhatItIsNot(t *testing.T) {
+	resolved, err := bundle(t, "app.js", helloApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, _ := build(t, resolved, BuildOptions{})
+	open := func(key snapshot.Key, sections []snapshot.Section) error {
+		file, err := snapshot.Decode(snapshot.Encode(key, sections))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = testRuntime.Image(func() (*snapshot.File, error) { return file, nil })
+		return err
+	}
+	key := testRuntime.ImageKey(resolved, "")
+	if err := open(key, built.Sections); err != nil {
+		t.Fatal(err)
+	}
+	stale := key
+	stale.Sources = "older scripts"
+	var mismatch *snapshot.MismatchError
+	if err := open(stale, built.Sections); !errors.As(err, &mismatch) {
+		t.Errorf("scripts: got %v", err)
+	}
+	noApp := key
+	noApp.App = ""
+	if err := open(noApp, built.Sections); err == nil {
+		t.Error("accepted a runtime snapshot")
+	}
+	for i := range built.Sections[:2] {
+		sections := append([]snapshot.Section(nil), built.Sections...)
+		sections[i].Data = sections[i].Data[:len(sections[i].Data)-1]
+		if err := open(key, sections); err == nil {
+			t.Errorf("accepted a cut-off section %s", sections[i].Name)
+		}
+	}
+	if testRuntime.ImageKey(resolved, "/") == key {
+		t.Error("the warm-up path is not in the key")
+	}
+}
+
+// An image is mapped while isolates of it live, and not longer.
+func TestImageIsMappedWhileInUse(t *testing.T) {
+	app, _ := imageApp(t, AppOptions{}, helloApp)
+	image := app.image.Load()
+	lockThread(t)
+	for range 2 {
+		a, err := startOn(app, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := startOn(app, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image.users != 2 || image.loaded == nil || a.loaded != b.loaded {
+			t.Errorf("%d users", image.users)
+		}
+		a.Dispose()
+		fetch(t, b, get)
+		b.Dispose()
+		if image.users != 0 || image.loaded != nil {
+			t.Errorf("%d users after the last", image.users)
+		}
+	}
+}
+
+// A code cache that V8 does not want is no error: the module is compiled.
+func TestRejectedCodeCache(t *testing.T) {
+	resolved, err := bundle(t, "app.js", helloApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cache := range [][]byte{nil, {1, 2, 3}, bytes.Repeat([]byte{0xff}, 4096)} {
+		loaded := loadBundle(resolved, encodeBlocks([][]byte{cache}))
+		app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}"}, resolved)
+		image := app.image.Load()
+		image.loaded, image.users = loaded, 1
+		if got := fetch(t, startImage(t, app, "source"), get); string(got.Body) != "Hello World" {
+			t.Errorf("got %q", got.Body)
+		}
+	}
+}
+
+func TestPoolUsesReadyIsolates(t *testing.T) {
+	lockThread(t)
+	pool := testRuntime.NewPool(PoolOptions{Wake: -1, Heap: 64 << 20, Ready: 2})
+	defer pool.Close()
+	for pool.Prepare() {
+	}
+	if pool.Ready() != 2 {
+		t.Fatalf("%d ready", pool.Ready())
+	}
+	start := func(app *App, how string, ready int) {
+		t.Helper()
+		isolate, err := pool.Start(app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer isolate.Dispose()
+		if isolate.Started().How != how || pool.Ready() != ready {
+			t.Errorf("from %s, %d ready", isolate.Started().How, pool.Ready())
+		}
+		if got := fetch(t, isolate, get); string(got.Body) != "Hello World" {
+			t.Errorf("got %s", got.Body)
+		}
+	}
+	quick, _ := imageApp(t, AppOptions{Limits: Limits{Heap: 64 << 20}}, helloApp)
+	other, _ := imageApp(t, AppOptions{Limits: Limits{Heap: 32 << 20}}, helloApp)
+	slow, _ := imageApp(t, AppOptions{Limits: Limits{Heap: 64 << 20}}, helloApp)
+	slow.image.Load().manifest.LoadNS = 1e9
+	start(other, "snapshot", 2)
+	start(slow, "snapshot", 2)
+	start(quick, "cache", 1)
+	start(quick, "cache", 0)
+	start(quick, "snapshot", 0)
+}
+
+// Typed arrays at every depth of the graph, reached by objects of V8's own first: its serializer puts
+// off what is deep.
+func TestSnapshotKeepsBuffersWhereverTheyAre(t *testing.T) {
+	app, built := imageApp(t, AppOptions{}, `
+		let list = null;
+		const types = [Uint8Array, Int16Array, Float64Array, BigInt64Array, Uint8ClampedArray];
+		for (let i = 0; i < 200; i++) {
+			const type = types[i % types.length], array = new type(i * 3 + 1);
+			array[i] = type === BigInt64Array ? BigInt(i) : i;
+			list = { array, view: new DataView(array.buffer), next: list, part: array.subarray(i), empty: new type(0), f() { return list.array[0]; } };
+		}
+		Array.prototype.ours = () => list;
+		Object.defineProperty(Object.prototype, "theirs", { get: () => list, configurable: true });
+		Function.prototype.more = () => list;
+		globalThis[0] = list;
+		const resizable = new ArrayBuffer(8, { maxByteLength: 64 }), over = new Uint8Array(resizable);
+		export default { fetch() {
+			let sum = 0, n = 0;
+			for (let at = [].ours(); at !== null; at = at.next, n++) {
+				const i = 199 - n;
+				sum += Number(at.array[i]) + Number(at.part[0]) + (at.view.byteLength === at.array.byteLength) + (at.part.buffer === at.array.buffer) + at.empty.length;
+			}
+			resizable.resize(16);
+			return new Response([n, sum, ({}).theirs === list, over.length].join());
+		} }`)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	isolate := startImage(t, app, "snapshot")
+	isolate.Collect()
+	if got := fetch(t, isolate, get); string(got.Body) != "200,40200,true,16" {
+		t.Errorf("got %s", got.Body)
+	}
+}

@@ -1,0 +1,235 @@
+package loop
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nano/uring/fakering"
+)
+
+// A fakeGauge says what a test wants. wait takes as long as it is told to.
+type fakeGauge struct {
+	stalls          chan struct{}
+	left, limit     int64 // of the control group; limit 0: it has none
+	own             int64 // resident bytes; 0: unknown
+	stopped, closed bool
+}
+
+func (g *fakeGauge) wait(length time.Duration) bool {
+	select {
+	case _, isOpen := <-g.stalls:
+		return isOpen
+	case <-time.After(length):
+		return false
+	}
+}
+func (g *fakeGauge) room() (left, limit int64, ok bool) { return g.left, g.limit, g.limit != 0 }
+func (g *fakeGauge) resident() (int64, bool)            { return g.own, g.own != 0 }
+func (g *fakeGauge) stop()                              { g.stopped = true; close(g.stalls) }
+func (g *fakeGauge) close()                             { g.closed = true }
+
+// TestPressureSteps: each sign of shortage lowers the limit by steps from what is in use, not below its
+// floor; after some calm it rises to the budget again.
+func TestPressureSteps(t *testing.T) {
+	const budget = 1 << 30
+	now := time.Unix(1000, 0)
+	for name, short := range map[string]func(g *fakeGauge) (stalled bool){
+		"stalls":        func(g *fakeGauge) bool { return true },
+		"control group": func(g *fakeGauge) bool { g.left, g.limit = 100<<20, 2<<30; return false },
+		"small group":   func(g *fakeGauge) bool { g.left, g.limit = 7<<20, 64<<20; return false },
+		"process":       func(g *fakeGauge) bool { g.own = 2 << 30; return false },
+	} {
+		gauge, log := &fakeGauge{left: 1 << 30, limit: 2 << 30, own: 1 << 30}, &recorder{}
+		p := &pressure{memory: newMemory(budget), gauge: gauge, logger: log}
+		p.memory.total.Store(800 << 20)
+		if pause := p.step(now, false); pause != pressureWatch || p.memory.limit.Load() != budget {
+			t.Errorf("%s: limit %d while all is well, pause %v", name, p.memory.limit.Load(), pause)
+		}
+		for i, want := range []int64{700 << 20, 700 << 20 * 7 / 8, 700 << 20 * 7 / 8 * 7 / 8} {
+			pause := p.step(now, short(gauge))
+			if got := p.memory.limit.Load(); got != want || pause != pressurePause {
+				t.Errorf("%s: step %d: limit %d, want %d; pause %v", name, i, got, want, pause)
+			}
+		}
+		for range 100 {
+			p.step(now, short(gauge))
+		}
+		if got := p.memory.limit.Load(); got != budget/pressureFloor {
+			t.Errorf("%s: limit %d after many steps", name, got)
+		}
+		*gauge = fakeGauge{}
+		p.step(now.Add(pressureCalm-1), false)
+		if got := p.memory.limit.Load(); got != budget/pressureFloor {
+			t.Errorf("%s: limit %d before it has been calm", name, got)
+		}
+		for range pressureRise {
+			p.step(now.Add(pressureCalm), false)
+		}
+		if got := p.memory.limit.Load(); got != budget || p.isShort {
+			t.Errorf("%s: limit %d in the end", name, got)
+		}
+		if log.count("memory is short") != 1 || log.count("no longer short") != 1 {
+			t.Errorf("%s: logged %q", name, log.lines)
+		}
+	}
+}
+
+// TestPressureWatch: a stall is acted on at once, and the end of the watch waits for it.
+func TestPressureWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // in virtual time
+		gauge := &fakeGauge{stalls: make(chan struct{})}
+		options, err := (&Options{Memory: 64 << 20}).withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := options.memory
+		m.total.Store(64 << 20)
+		end := watchPressure(options, gauge)
+		gauge.stalls <- struct{}{}
+		synctest.Wait()
+		if got := m.limit.Load(); got != 56<<20 {
+			t.Errorf("limit %d after a stall", got)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := m.limit.Load(); got != 64<<20 {
+			t.Errorf("limit %d after a calm minute", got)
+		}
+		end()
+		end()
+		if !gauge.stopped || !gauge.closed {
+			t.Error("the gauge was not closed")
+		}
+	})
+}
+
+// TestPressureEvicts: a lower limit reaches loops that sleep.
+func TestPressureEvicts(t *testing.T) {
+	b := newTown(t, fakering.Config{}, 6, func(o *Options) { o.Memory = 6 << 20 })
+	for app := range 6 {
+		b.ask(app, "/")
+	}
+	b.ring.At(10*time.Millisecond, func() { b.loop.options.memory.setLimit(2 << 20) })
+	b.run(20 * time.Millisecond)
+	b.wantWarm("under pressure", 4, 5)
+	for app, w := range b.loop.apps {
+		if want := app < 4; w.counts.PressureEvictions == 1 != want || w.counts.Evictions != 0 {
+			t.Errorf("app %d: %+v", app, w.counts)
+		}
+	}
+	b.loop.options.memory.setLimit(6 << 20)
+	b.ask(0, "/")
+	b.wantWarm("after it", 0, 4, 5)
+	b.checkMemory()
+}
+
+// writeFiles makes files below a folder.
+func writeFiles(t *testing.T, folder string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKernelGauge reads control groups as the kernel shows them: the tightest limit of ours and those
+// above counts, and cached files do not.
+func TestKernelGauge(t *testing.T) {
+	for name, test := range map[string]struct {
+		files       map[string]string
+		left, limit int64
+		ok          bool
+	}{
+		"nothing there": {nil, 0, 0, false},
+		"version 1":     {map[string]string{"proc/self/cgroup": "4:memory:/a\n0::/\n"}, 0, 0, false},
+		"no limit": {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n",
+			"sys/fs/cgroup/a/b/memory.high": "max\n", "sys/fs/cgroup/a/b/memory.current": "500\n"}, 0, 0, false},
+		"max": {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "1000\n",
+			"sys/fs/cgroup/a/b/memory.current": "700\n"}, 300, 1000, true},
+		"high is lower": {map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "1000\n",
+			"sys/fs/cgroup/a/memory.high": "800\n", "sys/fs/cgroup/a/memory.current": "700\n"}, 100, 800, true},
+		"the group above is tighter": {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "1000\n",
+			"sys/fs/cgroup/a/b/memory.current": "700\n", "sys/fs/cgroup/a/memory.max": "2000\n",
+			"sys/fs/cgroup/a/memory.current": "1950\n"}, 50, 2000, true},
+		"cached files": {map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "1000\n",
+			"sys/fs/cgroup/a/memory.current": "950\n", "sys/fs/cgroup/a/memory.stat": "anon 100\ninactive_file 500\nactive_file 50\nshmem 3\n"}, 600, 1000, true},
+		"in a container": {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000\n",
+			"sys/fs/cgroup/memory.current": "990\n"}, 10, 1000, true},
+	} {
+		folder := t.TempDir()
+		writeFiles(t, folder, test.files)
+		gauge, err := newKernelGauge(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, limit, ok := gauge.room()
+		if ok != test.ok || ok && (left != test.left || limit != test.limit) {
+			t.Errorf("%s: %d left of %d, %v", name, left, limit, ok)
+		}
+		if gauge.wait(0) {
+			t.Errorf("%s: stalled", name)
+		}
+		gauge.close()
+	}
+}
+
+// TestKernelGaugeAverage: without a trigger the averages tell.
+func TestKernelGaugeAverage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "memory")
+	for text, want := range map[string]float64{
+		"some avg10=12.50 avg60=1.00 avg300=0.10 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n": 12.5,
+		"": 0, "some avg10=x": 0, "some": 0,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := readStalls(path); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	gauge, err := newKernelGauge(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gauge.close()
+	if err := os.WriteFile(path, []byte("some avg10=50.00 avg60=1.00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gauge.average = path
+	if !gauge.wait(0) {
+		t.Error("no stall at 50 %")
+	}
+}
+
+// TestKernelGaugeHere: what this system has can be read, and a wait can be ended.
+func TestKernelGaugeHere(t *testing.T) {
+	gauge, err := newKernelGauge("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gauge.close()
+	if n, ok := gauge.resident(); !ok || n < 1<<20 || n > 1<<40 {
+		t.Errorf("%d bytes resident, %v", n, ok)
+	}
+	if left, limit, ok := gauge.room(); ok && left > limit {
+		t.Errorf("%d left of %d", left, limit)
+	}
+	t.Logf("trigger: %v, groups: %s", gauge.trigger >= 0, strings.Join(gauge.groups, " "))
+	ended := make(chan bool)
+	go func() { ended <- gauge.wait(patience) }()
+	gauge.stop()
+	select {
+	case <-ended:
+	case <-time.After(patience / 2):
+		t.Error("the wait was not ended")
+	}
+}
