@@ -214,6 +214,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);
 
+  Clock::Calibrate();
   v8::V8::SetFlagsFromString(flags.data, flags.length);
   v8::V8::SetEntropySource(Entropy);
   static std::unique_ptr<v8::Platform> platform = NewPlatform();
@@ -233,6 +234,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   v8::Isolate::Scope scope(sealing_isolate);
   v8::HandleScope handles(sealing_isolate);
   v8::Context::New(sealing_isolate);
+  Clock::Calibrate();
   return nullptr;
 }
 

@@ -69,6 +69,8 @@ void OnCollectionEnds(v8::Isolate*, v8::GCType type, v8::GCCallbackFlags, void* 
   if (type == v8::kGCTypeMarkSweepCompact) self->meter.collections++;
 }
 
+}  // namespace
+
 // Source that is made at run time may be this long. What the parser holds of it is many times as
 // large, and lost if it is abandoned.
 constexpr int kGeneratedSourceMax = 256 << 10;
@@ -77,8 +79,6 @@ v8::ModifyCodeGenerationFromStringsResult OnGeneratedSource(v8::Local<v8::Contex
                                                             v8::Local<v8::Value> source, bool) {
   return {!source->IsString() || source.As<v8::String>()->Length() <= kGeneratedSourceMax, {}};
 }
-
-}  // namespace
 
 void IdleState::Save(v8::Isolate* isolate) {
   memcpy(bytes, reinterpret_cast<uint8_t*>(isolate) + kBegin, sizeof bytes);
@@ -154,7 +154,6 @@ void WatchLimits(nano_isolate* self) {
   self->builtins.start = reinterpret_cast<uintptr_t>(builtins);
   self->isolate->GetCodeRange(&code, &self->code.length);
   self->code.start = reinterpret_cast<uintptr_t>(code);
-  self->isolate->SetModifyCodeGenerationFromStringsCallback(OnGeneratedSource);
   self->isolate->AddGCPrologueCallback(OnCollectionBegins, self);
   self->isolate->AddGCEpilogueCallback(OnCollectionEnds, self);
 }

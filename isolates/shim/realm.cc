@@ -260,6 +260,7 @@ void InstallCallbacks(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
   isolate->SetPromiseRejectCallback(OnPromiseReject);
+  isolate->SetModifyCodeGenerationFromStringsCallback(OnGeneratedSource);
   isolate->SetHostInitializeImportMetaObjectCallback(OnImportMeta);
   isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
   isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);

@@ -9,6 +9,9 @@
 // V8 looks for interrupts where JavaScript loops and calls, but not in its built-ins:
 // `Array.prototype.indexOf.call({length: 2**53 - 1}, 1)` runs for months. What goes on after it
 // was ended is therefore forced, in three steps (kForce…).
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -116,7 +119,7 @@ void OnTick(v8::Isolate*, void* data) {
   if (!Charge(self, used) && meter.scope_limit > 0) return Kill(self, NANO_DEAD_CPU);
   if (self->heap_limit != 0 && ExternalMemory(self) > self->heap_limit)
     return Kill(self, NANO_DEAD_MEMORY);
-  if (MonotonicNanoseconds() - meter.began >= kTurnShare) EndTurn(self);
+  if (Clock::NanosecondsSince(meter.began) >= kTurnShare) EndTurn(self);
 }
 
 // ---- Forcing, on the isolate's thread ----
@@ -188,7 +191,7 @@ class Watch {
     seen_ = now;
     uint32_t running = kRunning;
     if (!state_.compare_exchange_strong(running, kInspected, std::memory_order_acq_rel)) return;
-    Inspect(std::min(used, MonotonicNanoseconds() - self_->meter.began));
+    Inspect(std::min(used, Clock::NanosecondsSince(self_->meter.began)));
     state_.store(kRunning, std::memory_order_release);
   }
   clockid_t clock() const { return clock_; }
@@ -265,17 +268,41 @@ bool StartThread() {
 
 int64_t MonotonicNanoseconds() { return Nanoseconds(CLOCK_MONOTONIC); }
 
+bool Clock::steady = false;
+double Clock::nanoseconds = 1;
+
+void Clock::Calibrate() {
+  static int64_t first_time = 0;
+  static uint64_t first_tick = 0;
+#if defined(__x86_64__)
+  constexpr unsigned kPowerManagement = 0x80000007, kInvariant = 1 << 8;
+  unsigned a, b, c, d;
+  steady = __get_cpuid(kPowerManagement, &a, &b, &c, &d) != 0 && (d & kInvariant) != 0;
+#elif defined(__aarch64__)
+  steady = true;
+#endif
+  if (!steady) return;
+  int64_t time = MonotonicNanoseconds();
+  uint64_t tick = Now();
+  if (first_tick == 0) {
+    first_time = time;
+    first_tick = tick;
+  } else if (tick > first_tick) {
+    nanoseconds = static_cast<double>(time - first_time) / static_cast<double>(tick - first_tick);
+  }
+}
+
 WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watch_(this_thread) {
   Meter& meter = self->meter;
   meter.scope_limit = limit_ns;
   meter.pending.store(0, std::memory_order_relaxed);
-  meter.began = MonotonicNanoseconds();
+  meter.began = Clock::Now();
   if (watch_ != nullptr) watch_->Begin(self);
 }
 
 WatchScope::~WatchScope() {
   if (watch_ != nullptr) watch_->End();
-  self_->shared.cpu_ns += MonotonicNanoseconds() - self_->meter.began;
+  self_->shared.cpu_ns += Clock::NanosecondsSince(self_->meter.began);
 }
 
 }  // namespace nano
