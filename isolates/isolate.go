@@ -237,6 +237,9 @@ func (i *Isolate) Heap() (stats HeapStats) {
 // disposes of those that have served, or collects what large bodies have left. False: nothing is left
 // to do, until the next turn.
 func (i *Isolate) Prepare() bool {
+	if i.failed != nil {
+		return false // the next turn ends it
+	}
 	if i.contexts != nil {
 		return i.contexts.prepare()
 	}
