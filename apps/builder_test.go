@@ -76,6 +76,10 @@ func actAs(how string) {
 			for i := 0; i < len(hold); i += 4096 {
 				hold[i] = 1
 			}
+		case "cpu":
+			unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: 1, Max: 60})
+			for {
+			}
 		case "file":
 			err := os.WriteFile(os.Getenv("FLAG"), []byte("x"), 0o600)
 			return Reply{Problem: fmt.Sprint(err)}
@@ -192,6 +196,7 @@ func TestBuilderOutlivesItsChildren(t *testing.T) {
 		"abort":  "signal: killed: Fatal error in v8::SnapshotCreator: a native function is not known",
 		"panic":  "exit status 2: panic: boom",
 		"memory": "died",
+		"cpu":    "of CPU time for one app",
 	} {
 		_, err := b.Build(Request{Name: name})
 		var death *DeathError

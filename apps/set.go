@@ -66,6 +66,7 @@ type entry struct {
 	isRead   bool
 	err      error  // the app cannot be started
 	image    string // path of its image; "": there is none yet
+	hash     string // of the App in the image's key
 	reported bool   // why it has no snapshot
 }
 
@@ -156,7 +157,7 @@ func (s *Set) readLocked(i int, reader *reader) (source Source, err error) {
 	if e.err != nil {
 		return Source{}, e.err
 	}
-	e.image = s.findImage(e, source)
+	e.image, e.hash = s.findImage(e, source), source.Key.App
 	if e.image == "" {
 		s.queue.want(i, false)
 	}
@@ -270,8 +271,18 @@ func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.
 
 // openImage opens e's image for the first time, or again.
 func (s *Set) openImage(e *entry) (*isolates.Image, error) {
-	path := e.image
-	return s.useImage(e, func() (*snapshot.File, error) { return snapshot.Open(path) })
+	path, want := e.image, s.options.Runtime.Key()
+	want.App = e.hash
+	return s.useImage(e, func() (*snapshot.File, error) {
+		file, err := snapshot.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := file.Check(want); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		return file, nil
+	})
 }
 
 // useImage makes an image of e, and tells once what there is to tell of it.

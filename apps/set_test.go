@@ -301,7 +301,14 @@ func TestSetOutlivesItsImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := snapshot.Encode(snapshot.Key{V8: "1.0"}, nil)
-	for name, content := range map[string][]byte{"damaged": append(whole[:len(whole)-1:len(whole)-1], whole[len(whole)-1]^1), "cut": whole[:5000], "foreign": foreign, "gone": nil} {
+	file, err := snapshot.Decode(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := file.Key()
+	key.App = strings.Repeat("0", len(key.App))
+	another := snapshot.Encode(key, file.Sections())
+	for name, content := range map[string][]byte{"damaged": append(whole[:len(whole)-1:len(whole)-1], whole[len(whole)-1]^1), "cut": whole[:5000], "foreign": foreign, "another app's": another, "gone": nil} {
 		for _, isWarm := range []bool{false, true} {
 			if !isWarm {
 				b.start(0, "a.js")

@@ -208,7 +208,7 @@ func (s *Set) buildNext(reader *reader) error {
 	}
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	e.image = s.options.Store.Path(source.Key)
+	e.image, e.hash = s.options.Store.Path(source.Key), source.Key.App
 	app := e.started.Load()
 	if app == nil {
 		return nil // it is opened when it is needed

@@ -11,6 +11,8 @@ const activeApps = 1000
 type activeResult struct {
 	One  peerResult `json:"one"`
 	Many peerResult `json:"many"`
+	// Restarts are the starts during the load: none, if all apps stay warm.
+	Restarts map[string]starts `json:"restarts"`
 }
 
 // runActive spreads a load over apps that are all warm. Both loads go to the same process, in turn.
@@ -35,6 +37,10 @@ func (b *bench) runActive(ctx context.Context) (*activeResult, error) {
 		return nil, err
 	}
 	result := &activeResult{One: peerResult{Peer: "1 app"}, Many: peerResult{Peer: fmt.Sprintf("%d apps", activeApps)}}
+	before, err := house.accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for round := range b.rounds + 1 {
 		for _, side := range []struct {
 			apps   int
@@ -54,5 +60,7 @@ func (b *bench) runActive(ctx context.Context) (*activeResult, error) {
 	}
 	result.One.summarise()
 	result.Many.summarise()
-	return result, nil
+	after, err := house.accounts(ctx)
+	result.Restarts = after.since(before)
+	return result, err
 }

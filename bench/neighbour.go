@@ -16,7 +16,7 @@ import (
 )
 
 // abuses are the paths of apps/abuse.js.
-var abuses = []string{"loop", "heap", "upload", "promises", "timers", "array", "string", "json", "parse", "recursion", "regexp", "buffers"}
+var abuses = []string{"loop", "heap", "upload", "collect", "promises", "timers", "array", "string", "json", "parse", "recursion", "regexp", "buffers"}
 
 const (
 	neighbourRate        = 500 // requests per second of the well-behaved tenant
@@ -26,7 +26,7 @@ const (
 	uploadSize           = 100_000_000 // bytes
 	abuseSettle          = 10 * time.Second
 	abuseLongest         = 200 * time.Millisecond // of an abusive request, on average: then a survival ends early
-	uploadsMost          = 500                    // of one survival: 10,000 bodies of 100 MB are 1 TB
+	uploadsPart          = 5                      // a survival makes one upload where it makes this many other requests
 )
 
 // abuseLimits are the limits of the abusive tenant: those of a small plan.
@@ -163,8 +163,8 @@ func (b *bench) besideAbuse(ctx context.Context, running *server, neighbour tena
 // surviveAbuse makes a number of abusive requests and compares the memory early and late.
 func (b *bench) surviveAbuse(ctx context.Context, running *server, result *abuseResult) error {
 	count := b.abuse
-	if result.Kind == "upload" {
-		count = min(count, uploadsMost)
+	if isUpload(result.Kind) {
+		count = max(count/uploadsPart, 2)
 	}
 	early := max(count/10, 1)
 	for _, part := range []struct {
@@ -236,10 +236,13 @@ func runAbuser(arguments []string) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
+// isUpload tells whether the requests of a kind of abuse have large bodies.
+func isUpload(kind string) bool { return kind == "upload" || kind == "collect" }
+
 // abuseRequest returns the request for a kind of abuse.
 func abuseRequest(kind string) []byte {
 	request := tenant{Name: "abuser"}.get("/" + kind)
-	if kind != "upload" {
+	if !isUpload(kind) {
 		return request
 	}
 	head := strings.TrimSuffix(string(request), "\r\n") + fmt.Sprintf("Content-Length: %d\r\n\r\n", uploadSize)

@@ -348,7 +348,10 @@ func (r *results) judgeActive() target {
 	if r.Active != nil && r.Active.One.TotalMicros > 0 && r.Active.Many.TotalMicros > 0 {
 		one, many := r.Active.One, r.Active.Many
 		t.Measured = fmt.Sprintf("%.2f × (%.2f µs against %.2f)", many.TotalMicros/one.TotalMicros, many.TotalMicros, one.TotalMicros)
-		t.Verdict = verdict(many.TotalMicros <= activeMost*one.TotalMicros && many.Errors == 0)
+		if len(r.Active.Restarts) > 0 {
+			t.Measured += "; not all stayed warm: " + describeStarts(r.Active.Restarts)
+		}
+		t.Verdict = verdict(many.TotalMicros <= activeMost*one.TotalMicros && many.Errors == 0 && len(r.Active.Restarts) == 0)
 	}
 	return t
 }

@@ -43,6 +43,16 @@ var start = sync.OnceValue(func() error {
 	return nil
 })
 
+// scriptBytes is the length of the runtime's scripts that every isolate has.
+var scriptBytes = sync.OnceValue(func() (bytes int64) {
+	for _, script := range webapi.Scripts() {
+		if !script.Lazy {
+			bytes += int64(len(script.Source))
+		}
+	}
+	return bytes
+})
+
 // WatchThread puts the apps that the calling thread runs under their CPU limits. The thread must be
 // locked.
 func WatchThread() error { return shim.WatchThread() }

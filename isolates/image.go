@@ -99,7 +99,21 @@ type loadedImage struct {
 	file   *snapshot.File // nil: memory
 	memory *shim.Blob     // copies of the sources
 
-	modules []shim.Module // in that memory
+	modules   []shim.Module // in that memory
+	textBytes int64         // of the sources that V8 reads where they lie
+}
+
+// newLoadedImage makes an image of modules whose sources stay where they are.
+func newLoadedImage(blob []byte, modules []shim.Module) *loadedImage {
+	loaded := &loadedImage{image: shim.NewImage(blob, modules), modules: modules}
+	for _, module := range modules {
+		if module.Text != nil {
+			loaded.textBytes += int64(len(module.Text))
+		} else if len(module.Source) >= shim.ExternalSourceMin {
+			loaded.textBytes += int64(len(module.Source))
+		}
+	}
+	return loaded
 }
 
 // acquire gives the image to one more isolate.
@@ -148,7 +162,9 @@ func (i *Image) load() (*loadedImage, error) {
 		file.Close()
 		return nil, err
 	}
-	return &loadedImage{image: shim.NewImage(file.Section(sectionSnapshot), modules), file: file}, nil
+	loaded := newLoadedImage(file.Section(sectionSnapshot), modules)
+	loaded.file = file
+	return loaded, nil
 }
 
 // modulesOf reads the modules of an image, as views of the file.
@@ -186,7 +202,9 @@ func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
 		views[k].Source = shim.StringView(rest[:length:length])
 		rest = rest[length:]
 	}
-	return &loadedImage{image: shim.NewImage(nil, views), memory: memory, modules: views}
+	loaded := newLoadedImage(nil, views)
+	loaded.memory = memory
+	return loaded
 }
 
 func (l *loadedImage) free() {

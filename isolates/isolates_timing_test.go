@@ -2,6 +2,7 @@ package isolates
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -237,4 +238,83 @@ func BenchmarkStart(b *testing.B) {
 		run("ready", 1, func(i *Image) { i.manifest.LoadNS = 0 })
 		run("source", 0, func(*Image) {})
 	}
+}
+
+// What warm apps cost, by the kernel's account and by Resident's.
+func BenchmarkResident(b *testing.B) {
+	lockThread(b)
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resolver.Close()
+	for _, c := range []struct {
+		name, warmup string
+		count        int
+		perRequest   bool
+		turns        int
+	}{
+		{"hello.js", "", 200, false, 1}, {"hello.js", "/", 200, false, 1}, {"router.js", "/", 100, false, 1},
+		{"api.js", "/", 60, false, 1}, {"store.js", "/", 30, false, 1}, {"hello.js", "/", 60, true, 1},
+		{"hello.js", "/", 60, false, 5000}, {"router.js", "/", 60, false, 5000},
+	} {
+		bundle, err := resolver.Resolve("../bench/apps/"+c.name, "../bench/apps")
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, image := build(b, bundle, BuildOptions{Warmup: c.warmup})
+		app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}", PerRequest: c.perRequest}, bundle)
+		app.SetImage(image)
+		b.Run(fmt.Sprintf("%s-warm=%t-perRequest=%t-turns=%d", c.name, c.warmup != "", c.perRequest, c.turns), func(b *testing.B) {
+			lockThread(b)
+			plain := newPlainRequest(b)
+			for b.Loop() {
+				var alive []*Isolate
+				before, estimate := anonymousKB(b), int64(0)
+				for range c.count {
+					isolate, err := startOn(app, -1)
+					if err != nil {
+						b.Fatal(err)
+					}
+					for range c.turns {
+						isolate.AddRequest(plain)
+						if err := isolate.Turn(); err != nil {
+							b.Fatal(err)
+						}
+						drain(isolate)
+					}
+					prepare(isolate)
+					alive = append(alive, isolate)
+				}
+				for _, isolate := range alive {
+					isolate.measure()
+					estimate += isolate.Resident()
+				}
+				b.ReportMetric(float64(anonymousKB(b)-before)/float64(c.count), "KB-anonymous")
+				b.ReportMetric(float64(estimate)/1024/float64(c.count), "KB-estimate")
+				m := alive[0].isolate.Memory()
+				b.ReportMetric(float64(m.HeapPhysical)/1024, "KB-physical")
+				b.ReportMetric(float64(m.HeapUsed)/1024, "KB-used")
+				b.ReportMetric(float64(m.External)/1024, "KB-external")
+				b.ReportMetric(float64(m.Malloced)/1024, "KB-malloced")
+				for _, isolate := range alive {
+					isolate.Dispose()
+				}
+			}
+		})
+	}
+}
+
+// anonymousKB is the memory that is this process's alone.
+func anonymousKB(b *testing.B) int {
+	rollup, err := os.ReadFile("/proc/self/smaps_rollup")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(rollup, []byte("Anonymous:"))
+	size, err := strconv.Atoi(strings.Fields(string(rest))[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return size
 }

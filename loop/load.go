@@ -25,9 +25,11 @@ const (
 	// what came of it.
 	overloadedWindows = 2
 	settlingWindows   = 5
-	// idleWindows is for how long a further loop waits with little to do until it stops serving
-	// an app: 3 s.
-	idleWindows = 30
+	// idleTime is for how long a further loop waits with little to do until it stops serving an app.
+	idleTime = int64(3 * time.Second)
+	// reviewPause is how long a loop sleeps at most while it serves apps for others. It is so long
+	// that a loop at work does not take it for a near deadline.
+	reviewPause = 3 * loadWindow
 )
 
 // meter is what a loop knows of its load.
@@ -52,8 +54,8 @@ type appLoad struct {
 	begun  uint64 // count before it
 	share  int64  // ‰ of the loop's time, once it has ended
 
-	isFurther bool // on meter.further: this loop is not its home
-	idle      int  // windows
+	isFurther bool  // on meter.further: this loop is not its home
+	idleSince int64 // it could do without this loop, on the loop's clock
 
 	lane lane
 }
@@ -218,10 +220,10 @@ func (l *Loop) reviewFurther() {
 			share = w.load.share
 		}
 		last := bits.Len64(where&loopsMask&^(1<<home)) - 1
-		if w.load.idle++; l.busy(l.lane+home)+share > busyLow || last != l.core() {
-			w.load.idle = 0
+		if l.busy(l.lane+home)+share > busyLow || last != l.core() {
+			w.load.idleSince = l.now
 		}
-		if w.load.idle >= idleWindows && l.placement.change(int32(w.app), where, where&^(1<<l.core())) {
+		if l.now-w.load.idleSince >= idleTime && l.placement.change(int32(w.app), where, where&^(1<<l.core())) {
 			w.load.isFurther = false
 			l.retire(w)
 			continue
@@ -243,7 +245,7 @@ func (l *Loop) noteActive(w *appWorker) {
 		return
 	}
 	if where := l.whereIs(w); where&l.seatMask == l.seatBits && homeOf(where) != l.core() {
-		load.isFurther, load.idle = true, 0
+		load.isFurther, load.idleSince = true, l.now
 		l.meter.further = append(l.meter.further, w)
 	}
 }

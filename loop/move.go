@@ -135,7 +135,7 @@ func (l *Loop) messageFailed(to uint32) {
 // need not wait for them.
 func (l *Loop) sendMessages() error {
 	l.hasMessages = false
-	if len(l.runnable) == 0 {
+	if len(l.runnable)+len(l.unfinished) == 0 {
 		return nil // the next wait submits them
 	}
 	return l.ring.Enter(false, 0)

@@ -117,7 +117,7 @@ func (l *Loop) takePlace() {
 // the slow lane has; or never.
 func (l *Loop) nextReview() int64 {
 	if len(l.meter.further) != 0 {
-		return min(l.meter.end, l.reviewSlowedAt)
+		return min(l.meter.begun+reviewPause, l.reviewSlowedAt)
 	}
 	return l.reviewSlowedAt
 }

@@ -2,7 +2,10 @@ package loop
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"nano/isolates"
 )
 
 // While an isolate takes its turn, everything else on its loop waits. Most turns take microseconds,
@@ -134,7 +137,13 @@ func (l *Loop) slowDown(w *appWorker) {
 	}
 	l.reviewSlowedAt = min(l.reviewSlowedAt, lane.until)
 	l.stats.Slowed++
+	l.logSlow(w)
 	l.retire(w)
+}
+
+func (l *Loop) logSlow(w *appWorker) {
+	l.options.Logger.App(w.name, isolates.LevelWarn, fmt.Appendf(nil,
+		"in the slow lane for %v: its turns are long and held up other apps", time.Duration(w.load.lane.length)))
 }
 
 // slowReady puts the apps into the slow lane that were waiting for it to be there.
@@ -165,6 +174,7 @@ func (l *Loop) reviewSlowed() {
 			lane.length = min(2*lane.length, slowMax)
 			lane.until = l.now + lane.length
 			l.reviewSlowedAt = min(l.reviewSlowedAt, lane.until)
+			l.logSlow(w)
 			kept = append(kept, w)
 			continue
 		}

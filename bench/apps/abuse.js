@@ -51,6 +51,13 @@ const abuses = {
     return String(/^(a+)+$/.test("a".repeat(40) + "b"));
   },
   async upload(request) {
+    let size = 0;
+    for await (const chunk of request.body) {
+      size += chunk.byteLength;
+    }
+    return String(size);
+  },
+  async collect(request) {
     return String((await request.arrayBuffer()).byteLength);
   },
 };

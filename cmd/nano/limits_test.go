@@ -45,8 +45,8 @@ func TestLimitsAreOfOneApp(t *testing.T) {
 	}
 }
 
-// TestRestartAfterKill: what a killed node leaves behind does not hinder the next one, not even a
-// snapshot file that was cut short.
+// TestRestartAfterKill: what a killed node leaves behind does not hinder the next one, not even
+// snapshot files that were cut short.
 func TestRestartAfterKill(t *testing.T) {
 	folder := writeFiles(t, map[string]string{
 		"app.js":    "export default { fetch() { return new Response('well') } }",
@@ -58,11 +58,13 @@ func TestRestartAfterKill(t *testing.T) {
 		p.signal(syscall.SIGKILL)
 		<-p.ended
 		snapshots, err := filepath.Glob(filepath.Join(folder, ".nano", "snapshots", "*.snapshot"))
-		if err != nil || len(snapshots) != 1 {
+		if err != nil || len(snapshots) == 0 {
 			t.Fatalf("snapshots: %v, %v", snapshots, err)
 		}
-		if err := os.Truncate(snapshots[0], 1000); err != nil {
-			t.Fatal(err)
+		for _, snapshot := range snapshots {
+			if err := os.Truncate(snapshot, 1000); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
