@@ -79,6 +79,7 @@ func actAs(how string) {
 		case "cpu":
 			unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: 1, Max: 60})
 			for {
+				runtime.KeepAlive(r)
 			}
 		case "file":
 			err := os.WriteFile(os.Getenv("FLAG"), []byte("x"), 0o600)

@@ -263,8 +263,10 @@ func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.
 			return nil, err
 		}
 	}
-	app := s.options.Runtime.NewApp(s.entries[i].AppOptions, source.Bundle)
-	s.entries[i].started.Store(app)
+	e := &s.entries[i]
+	app := s.options.Runtime.NewApp(e.AppOptions, source.Bundle)
+	e.hash = source.Key.App
+	e.started.Store(app)
 	s.queue.want(i, true)
 	return app, nil
 }

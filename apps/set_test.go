@@ -432,6 +432,23 @@ func TestSetWithoutAStore(t *testing.T) {
 	}
 }
 
+// TestSourcesThatChange: one process serves one version of an app.
+func TestSourcesThatChange(t *testing.T) {
+	b := newBench(t, map[string]string{"a.js": wellApp})
+	b.builder.Command = fakeCommand(t, "unusable")
+	b.start(0, "a.js")
+	b.expect(0, "well 1", "source")
+	b.log.waitFor(t, "images cannot be built")
+	b.write("a.js", strings.Replace(wellApp, "well", "better", 1))
+	var reader reader
+	defer reader.close()
+	if err := b.set.buildNext(&reader); err != nil || b.images() != 0 { // the worker sleeps
+		t.Errorf("%d images, %v", b.images(), err)
+	}
+	b.log.waitFor(t, "its files have changed")
+	b.expect(0, "well 1", "source")
+}
+
 func TestSweepAtStart(t *testing.T) {
 	b := newBench(t, map[string]string{"a.js": wellApp})
 	old := snapshot.Key{App: "of an app that is no more"}

@@ -199,6 +199,10 @@ func (s *Set) buildNext(reader *reader) error {
 		s.options.Logger.Error("cannot be read any more: "+err.Error(), "app", e.Name)
 		return nil
 	}
+	if s.hasChanged(e, source) {
+		s.options.Logger.Warn("its files have changed since the node read them, restart it to serve them", "app", e.Name)
+		return nil
+	}
 	if err := s.ensureImage(e, source); err != nil {
 		if !errors.Is(err, errNoImage) {
 			s.queue.want(i, e.started.Load() != nil)
@@ -220,6 +224,14 @@ func (s *Set) buildNext(reader *reader) error {
 	}
 	app.SetImage(image)
 	return nil
+}
+
+// hasChanged tells whether isolates of an app were started from another source than the one that was
+// read now: they and those that an image of it would start must not serve side by side.
+func (s *Set) hasChanged(e *entry, source Source) bool {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return e.started.Load() != nil && e.hash != source.Key.App
 }
 
 // errNoImage: there is nothing for the store, which was logged.
