@@ -219,7 +219,7 @@ func TestLifeOfAContextEndsWithItsRequest(t *testing.T) {
 func TestCodeOfAnEndedContext(t *testing.T) {
 	perRequest(t, `export default { fetch(r) {
 		console.debug(new URL("http://a/b").host); // what is not loaded now will not be
-		Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20).value.then(() => {
+		Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300).value.then(() => {
 			console.log("woke"); setTimeout(() => {}, 1); new URL("http://a/c").host; r.headers.get("host");
 			queueMicrotask(() => { throw new Error("thrown"); }); Promise.reject(new Error("lost")); crypto.randomUUID(); });
 		return new Response("ok") } }`, func(t *testing.T, isolate *Isolate) {

@@ -296,6 +296,9 @@ bool MarkRehashable(v8::StartupData* data) {
   return data->CanBeRehashed();
 }
 
+// After this many full collections V8 has dropped the bytecode of what ran at the top level only.
+constexpr int kFlushRounds = 10;
+
 // Evaluate runs the app in the builder's isolate and leaves its context ready for CreateBlob.
 void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& source,
               Build* build) {
@@ -319,6 +322,9 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
     build->reason = trapped;
     if (loaded && trapped.empty() && source.request.length > 0) {
       CallHook(realm, context, "setStarting", v8::True(isolate), nullptr);
+      for (int i = 0; i < kFlushRounds; i++)
+        isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+      isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
       build->warmup = WarmUp(realm, context).Run(source.request);
       CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
       if (!trapped.empty()) build->warmup = trapped;
