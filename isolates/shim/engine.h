@@ -165,7 +165,7 @@ struct nano_isolate {
   nano::Scratch scratch;
   nano::Frames frames;
   bool unsound = false;          // abandoned in the middle of a collection
-  bool drains = false;           // the last turn was long, see kCellDrain
+  bool drains = false;           // the turn before was long, see kCellDrain
   nano_input* inputs = nullptr;  // of this turn, as far as they were not taken
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;

@@ -110,6 +110,7 @@ size_t OnNearHeapLimit(void* data, size_t current, size_t initial) {
 }
 
 void EndTurn(nano_isolate* self) {
+  self->drains = true;
   for (size_t i = 0; i < self->input_count; i++)
     Cells(self->realms[self->inputs[i].realm].get())[kCellEnd] = 1;
 }

@@ -302,7 +302,9 @@ WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watc
 
 WatchScope::~WatchScope() {
   if (watch_ != nullptr) watch_->End();
-  self_->shared.cpu_ns += Clock::NanosecondsSince(self_->meter.began);
+  int64_t used = Clock::NanosecondsSince(self_->meter.began);
+  self_->shared.cpu_ns += used;
+  if (used < kTurnShare) self_->drains = false;
 }
 
 }  // namespace nano

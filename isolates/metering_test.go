@@ -1,0 +1,90 @@
+package isolates
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// spin is a function of the app that computes for a number of milliseconds.
+const spin = `const spin = (ms) => { const end = performance.now() + ms; while (performance.now() < end); };`
+
+// What is counted is the request, not the turn: many short ones may share it.
+func TestCPULimitIsPerRequest(t *testing.T) {
+	watchThread(t)
+	isolate := startApp(t, Options{Wake: -1, CPULimit: 60 * time.Millisecond}, spin+`
+		export default { async fetch(r) { spin(5); await null; spin(5); return new Response("ok") } }`)
+	const requests = 40
+	for id := range uint32(requests) {
+		request(t, isolate, id, get)
+	}
+	answers, turns := 0, 0
+	for answers < requests {
+		if turns++; turns > requests+1 {
+			t.Fatalf("%d answers after %d turns", answers, turns)
+		}
+		if err := isolate.Turn(); err != nil {
+			t.Fatal(err)
+		}
+		answers += len(drain(isolate))
+		if isolate.Unfinished() != (answers < requests) {
+			t.Fatalf("unfinished is %v after %d answers", isolate.Unfinished(), answers)
+		}
+	}
+	if turns == 1 {
+		t.Error("one turn took it all: its share of time did not end it")
+	}
+}
+
+// What a request does in many turns is added up.
+func TestCPULimitHoldsAcrossTurns(t *testing.T) {
+	watchThread(t)
+	isolate := startApp(t, Options{Wake: -1, CPULimit: 60 * time.Millisecond}, spin+`
+		export default { async fetch(r) { for (;;) { spin(5); await new Promise((done) => setTimeout(done)); } } }`)
+	request(t, isolate, 1, get)
+	for range 200 {
+		err := isolate.Turn()
+		for _, record := range drain(isolate) {
+			if record.Kind == KindTimerSet {
+				isolate.AddTimer(record.ID)
+			}
+		}
+		if errors.Is(err, ErrCPULimit) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("a second of CPU time did not reach a limit of 60 ms")
+}
+
+// Log lines carry the id of their request wherever it goes on.
+func TestLogLinesCarryTheirRequest(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(r) {
+		console.log("handler"); await null; console.log("await");
+		queueMicrotask(() => console.log("microtask"));
+		Promise.resolve().then(() => console.log("then"));
+		await new Promise((done) => setTimeout(() => { console.log("timer"); done(); }));
+		return new Response(new ReadableStream({ pull(c) { console.log("pull"); c.close() } })) } }`)
+	seen := map[string]string{}
+	note := func(records []Record) {
+		for _, record := range records {
+			switch record.Kind {
+			case KindTimerSet:
+				isolate.AddTimer(record.ID)
+			case KindLog:
+				seen[fmt.Sprint(record.ID)] += string(record.Body) + " "
+			}
+		}
+	}
+	request(t, isolate, 7, get)
+	request(t, isolate, 9, get)
+	note(turn(t, isolate))
+	note(turn(t, isolate))
+	const want = "handler await microtask then timer pull "
+	if len(seen) != 2 || seen["7"] != want || seen["9"] != want {
+		t.Errorf("got %q", seen)
+	}
+}
