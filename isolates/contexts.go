@@ -44,7 +44,7 @@ const (
 	contextsReady = 3
 	// contextsCollect is after how many dropped contexts Prepare collects garbage. A context is some
 	// 300 KB of it.
-	contextsCollect = 32
+	contextsCollect = 16
 	// contextsPerIsolate is after how many contexts the V8 isolate is replaced: what a request
 	// leaves in tables of the isolate, such as the registry of Symbol.for, does not grow for ever.
 	contextsPerIsolate = 10_000

@@ -300,7 +300,7 @@ func TestWarmUp(t *testing.T) {
 		"/stream":  {"", "2http://localhost/stream"},
 		"/missing": {"", "2http://localhost/missing"},
 		"/fail":    {"answered with status 500: nano: test: uncaught Error: cold", "1http://app.test/"},
-		"/chance":  {"Math.random() is not allowed", "1http://app.test/"},
+		"/chance":  {"Math.random() is not allowed during the warm-up request", "1http://app.test/"},
 		"/never":   {"not answered", "1http://app.test/"},
 		"/endless": {"does not end", "1http://app.test/"},
 		"/wasm":    {"WebAssembly", "1http://app.test/"},

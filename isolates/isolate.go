@@ -84,8 +84,9 @@ func (h *HeapStats) Add(other *HeapStats) {
 
 // Dispose ends the isolate and frees its memory. Blocks given out stay valid.
 func (i *Isolate) Dispose() {
-	i.isolate.Dispose()
-	i.image.release()
+	if i.isolate.Dispose() {
+		i.image.release()
+	}
 }
 
 // AddRequest stages a request for the next turn.

@@ -18,8 +18,8 @@ import (
 // instead. An app whose turns are long is served by the slow loop beside its home for a time
 // (slowlane.go).
 //
-// Nobody conducts this. Every loop looks at itself ten times a second, and changes one word of one app
-// at the most, by compare-and-swap. What it knows of others is how busy they say they are.
+// Nobody conducts this. Every loop looks at itself ten times a second (load.go), and changes the words
+// of apps that it serves, by compare-and-swap. What it knows of others is how busy they say they are.
 type placement struct {
 	epoch time.Time
 	apps  []placedApp

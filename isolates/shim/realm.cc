@@ -362,8 +362,11 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
   return self;
 }
 
-void nano_isolate_dispose(nano_isolate* self) {
-  if (self->unsound) return Leak(self);
+int nano_isolate_dispose(nano_isolate* self) {
+  if (self->unsound) {
+    Leak(self);
+    return 1;
+  }
   v8::Isolate* isolate = self->isolate;
   self->rejections.clear();
   self->reporting.clear();
@@ -373,6 +376,7 @@ void nano_isolate_dispose(nano_isolate* self) {
   isolate->Dispose();
   DetachTasks(isolate);
   delete self;
+  return 0;
 }
 
 nano_shared* nano_isolate_shared(nano_isolate* self) { return &self->shared; }

@@ -319,8 +319,8 @@ func (i Isolate) Limit(cpu time.Duration) {
 	C.nano_isolate_limit(i.pointer, C.int64_t(cpu.Milliseconds()))
 }
 
-// Dispose ends the isolate.
-func (i Isolate) Dispose() { C.nano_isolate_dispose(i.pointer) }
+// Dispose ends the isolate. False: it cannot be freed and stays, with all that it refers to.
+func (i Isolate) Dispose() bool { return C.nano_isolate_dispose(i.pointer) == 0 }
 
 // Imports compiles a module and lists what it imports, as lines "line:column:specifier".
 func (i Isolate) Imports(name, source string) (string, error) {

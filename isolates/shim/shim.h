@@ -148,7 +148,9 @@ char* nano_diagnose(nano_bytes runtime_blob, const nano_image*, nano_bytes app_n
 // holds on threads that called nano_watch_thread. NULL and *error when V8 refuses the blob.
 nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image, int wake,
                                size_t heap_limit, int64_t cpu_limit_ms, char** error);
-void nano_isolate_dispose(nano_isolate*);
+// nano_isolate_dispose frees an isolate. 1: it cannot be freed and stays, with all that it refers
+// to.
+int nano_isolate_dispose(nano_isolate*);
 nano_shared* nano_isolate_shared(nano_isolate*);
 
 // nano_isolate_imports compiles a module without running it. *out: lines

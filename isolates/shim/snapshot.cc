@@ -321,7 +321,9 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
         Load(realm, context, *source.image, source.app_name, {}, &from_cache, &build->error);
     build->reason = trapped;
     if (loaded && trapped.empty() && source.request.length > 0) {
-      CallHook(realm, context, "setStarting", v8::True(isolate), nullptr);
+      CallHook(realm, context, "setStarting",
+               OneByte(isolate, "during the warm-up request, whose outcome all isolates share"),
+               nullptr);
       for (int i = 0; i < kFlushRounds; i++)
         isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
       isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);

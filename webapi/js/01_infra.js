@@ -64,12 +64,14 @@
   // While an app's top level runs nothing may depend on time, chance or I/O, since its outcome is kept in
   // a snapshot.
   ObjectDefineProperty(internals, "starting", { __proto__: null, get: () => running.starting });
+  // true, false, or, for something else that is kept in a snapshot, words for when it is.
   internals.setStarting = function setStarting(starting) {
     running.starting = starting;
   };
   internals.requireStarted = function requireStarted(what) {
     if (running.starting) {
-      throw new Error(what + " is not allowed while a module's top level runs; call it inside fetch()");
+      throw new Error(what + " is not allowed " + (running.starting === true
+        ? "while a module's top level runs; call it inside fetch()" : running.starting));
     }
   };
 
