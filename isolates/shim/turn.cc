@@ -56,8 +56,8 @@ void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
 }
 
 void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
-  RealmScope scope(self->main());
   v8::Isolate* isolate = self->isolate;
+  v8::Context::Scope scope(self->main()->context.Get(isolate));
   TakeRecords(self, inputs, count);
   if (IsDead(self)) return;
   isolate->PerformMicrotaskCheckpoint();
