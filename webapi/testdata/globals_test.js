@@ -147,4 +147,30 @@ export default suite({
     const { log } = console;
     log("without receiver");
   },
+  "JSON.parse is V8's but for text that is nested too deeply"() {
+    const { parse } = JSON;
+    same([parse.name, parse.length, "prototype" in parse], ["parse", 2, false]);
+    same(Object.getOwnPropertyDescriptor(JSON, "parse").enumerable, false);
+    same(parse('{"a":[1,{"b":null}]}', (key, value) => (key === "b" ? 2 : value)), { a: [1, { b: 2 }] });
+    same(parse({ toString: () => "[1]" }), [1]);
+    same(parse(null), null);
+    const raised = (text) => {
+      try {
+        parse(text);
+      } catch (error) {
+        return error.name;
+      }
+      return "";
+    };
+    const nested = (depth, inner = "") => "[".repeat(depth) + inner + "]".repeat(depth);
+    same(raised(nested(10000)), "");
+    same(raised(nested(10001)), "RangeError");
+    same(raised('{"a":'.repeat(10001) + "1" + "}".repeat(10001)), "RangeError");
+    same(raised(nested(10001, '"\u0416"')), "RangeError");
+    same(raised("[".repeat(5e6)), "RangeError");
+    same(raised(JSON.stringify(["[".repeat(20000), "\\\"" + "{".repeat(20000)])), "");
+    same(raised("[" + "[],".repeat(20000) + "{}]"), "");
+    same(raised("[".repeat(5000) + "x".repeat(10000)), "SyntaxError");
+    same(raised(Symbol("s")), "TypeError");
+  },
 });
