@@ -38,7 +38,7 @@ func (r *Runtime) Build(bundle *Bundle, options BuildOptions) (Built, error) {
 		if err != nil {
 			return shim.Built{}, err
 		}
-		return shim.SnapshotApp(r.blob, image, options.Name, request)
+		return shim.SnapshotApp(r.blob, image, options.Name, request, false)
 	})
 }
 

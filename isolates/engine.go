@@ -5,6 +5,7 @@
 package isolates
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"sync"
@@ -93,17 +94,46 @@ func BuildRuntime() ([]byte, error) {
 		return nil, fmt.Errorf("runtime snapshot: %w", err)
 	}
 	defer blob.Free()
-	return append([]byte(nil), blob.Bytes()...), nil
+	return warmRuntime(blob)
+}
+
+// warmUpApp takes the ways of a request that most apps take, so that no isolate has to compile them.
+const warmUpApp = `export default { async fetch(request, env, ctx) {
+	ctx.waitUntil(Promise.resolve());
+	const facts = [request.method, request.url, request.headers.get("host"), await request.text()];
+	const response = Response.json({ facts }, { headers: { "x-a": "b" } });
+	response.headers.set("x-b", "c");
+	return new Response(await response.text(), response);
+} }`
+
+// warmRuntime lets the runtime serve one request, of an app that is then forgotten: its functions are
+// compiled in the snapshot, which spares every isolate a third of a millisecond at its first request.
+func warmRuntime(blob *shim.Blob) ([]byte, error) {
+	loaded := loadBundle(&Bundle{[]shim.Module{{Name: "nano:warm-up", Source: warmUpApp}}}, nil)
+	defer loaded.free()
+	request, err := warmUpRecord("/")
+	if err != nil {
+		return nil, err
+	}
+	built, err := shim.SnapshotApp(blob, loaded.image, "nano", request, true)
+	if err != nil {
+		return nil, fmt.Errorf("runtime snapshot: %w", err)
+	}
+	if built.Snapshot == nil || built.WarmUpNote != "" {
+		return nil, fmt.Errorf("runtime snapshot: %s%s", built.Reason, built.WarmUpNote)
+	}
+	return built.Snapshot, nil
 }
 
 func runtimeKey() snapshot.Key {
+	sources := webapi.SourcesHash()
 	return snapshot.Key{
 		V8:           shim.Version(),
 		V8Tag:        shim.VersionTag(),
 		Architecture: runtime.GOARCH,
 		Flags:        flags,
 		Ops:          fmt.Sprintf("%x", webapi.OpsHash()),
-		Sources:      fmt.Sprintf("%x", webapi.SourcesHash()),
+		Sources:      fmt.Sprintf("%x", sha256.Sum256(append(sources[:], warmUpApp...))),
 		Sealed:       true, // shim.Start makes a plain isolate before anything else
 	}
 }

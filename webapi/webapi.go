@@ -105,6 +105,7 @@ var Ops = []string{
 	"loadScript",       // (name): the function of a lazy script
 	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read
 	"drainMicrotasks",  // (): runs them now; only from a tick, not from a microtask
+	"jsonTooDeep",      // (string): its brackets are nested more deeply than JSON.parse may be asked to follow
 }
 
 // OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table

@@ -132,6 +132,34 @@ class CloneDelegate final : public v8::ValueSerializer::Delegate {
   nano_isolate* const self_;
 };
 
+// How deeply JSON may be nested. For each level V8's parser holds some 100 bytes outside the heap,
+// which no limit counts and which are lost if the parser is abandoned.
+constexpr size_t kJsonDepthMax = 10000;
+
+// IsDeep tells whether more than kJsonDepthMax brackets are open at once. It need not be right for
+// text that is no JSON, and there V8 says what is wrong.
+template <typename Unit>
+bool IsDeep(const Unit* text, size_t length) {
+  size_t depth = 0;
+  for (size_t i = 0; i < length; i++) {
+    switch (text[i]) {
+      case '"':
+        while (++i < length && text[i] != '"')
+          if (text[i] == '\\') i++;
+        break;
+      case '[':
+      case '{':
+        if (++depth > kJsonDepthMax) return true;
+        break;
+      case ']':
+      case '}':
+        if (depth > 0) depth--;
+        break;
+    }
+  }
+  return false;
+}
+
 int Classify(v8::Local<v8::Value> value) {
   if (value->IsNativeError()) return 1;
   if (value->IsPromise()) return 2;
@@ -174,6 +202,12 @@ void promiseResult(Info info) {
 
 void enqueueMicrotask(Info info) {
   info.GetIsolate()->EnqueueMicrotask(info[0].As<v8::Function>());
+}
+
+void jsonTooDeep(Info info) {
+  v8::String::ValueView text(info.GetIsolate(), info[0].As<v8::String>());
+  info.GetReturnValue().Set(text.is_one_byte() ? IsDeep(text.data8(), text.length())
+                                               : IsDeep(text.data16(), text.length()));
 }
 
 void drainMicrotasks(Info info) { info.GetIsolate()->PerformMicrotaskCheckpoint(); }

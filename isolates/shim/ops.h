@@ -41,7 +41,8 @@
   X(constructorName, 1)  \
   X(loadScript, 1)       \
   X(lazyGlobal, 2)       \
-  X(drainMicrotasks, 0)
+  X(drainMicrotasks, 0)  \
+  X(jsonTooDeep, 1)
 
 #include <v8.h>
 

@@ -248,7 +248,7 @@ nano_realm* RestoreRealm(nano_isolate* self) {
   nano_realm* realm = AddRealm(self, context, internals, words);
   if (realm == nullptr) return nullptr;
   realm->from_snapshot = self->has_app_snapshot;
-  if (realm->from_snapshot) HideBuffers(isolate, context);
+  HideBuffers(isolate, context);
   if (context->GetDataFromSnapshotOnce<v8::Uint32Array>(kUrlComponents).ToLocal(&components)) {
     realm->url_components.Reset(isolate, components);
     realm->url_components_data = static_cast<uint32_t*>(components->Buffer()->Data());

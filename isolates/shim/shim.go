@@ -257,12 +257,17 @@ type Built struct {
 
 // SnapshotApp evaluates an app and makes a snapshot of it. request is the record of a request to warm
 // it up with, or nil. An error: it does not start. V8 may end the process.
-func SnapshotApp(blob *Blob, image Image, name string, request []byte) (Built, error) {
+// forget: the app is not kept, so that the result is a runtime snapshot again, warmed up.
+func SnapshotApp(blob *Blob, image Image, name string, request []byte, forget bool) (Built, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var built C.nano_built
 	var problem *C.char
-	if C.nano_snapshot_app(blob.bytes, image.pointer, cBytes(name), view(request), &built, &problem) != 0 {
+	var forgets C.int
+	if forget {
+		forgets = 1
+	}
+	if C.nano_snapshot_app(blob.bytes, image.pointer, cBytes(name), view(request), forgets, &built, &problem) != 0 {
 		return Built{}, takeError(problem)
 	}
 	return Built{Snapshot: takeBytes(built.blob), Reason: takeText(built.reason), WarmUpNote: takeText(built.warmup_note)}, nil

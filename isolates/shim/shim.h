@@ -134,10 +134,11 @@ typedef struct {
 
 // nano_snapshot_app evaluates an app on top of the runtime snapshot and builds its own, the same
 // bytes for the same image. request is a record of a synthetic request that the app is warmed up
-// with, or empty. -1 and *error if the app does not even start. What the app does may end the
-// process: V8 aborts for what a snapshot cannot hold.
+// with, or empty. forget: the app is not kept, so that the result is a runtime snapshot again, with
+// what of the runtime the request has compiled. -1 and *error if the app does not even start. What
+// the app does may end the process: V8 aborts for what a snapshot cannot hold.
 int nano_snapshot_app(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name,
-                      nano_bytes request, nano_built* built, char** error);
+                      nano_bytes request, int forget, nano_built* built, char** error);
 // nano_diagnose starts an app in an ordinary isolate and tells what a snapshot of it could not
 // hold: "file:line:column: what", or NULL if nothing is known.
 char* nano_diagnose(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name);

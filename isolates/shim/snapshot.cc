@@ -146,6 +146,7 @@ struct Source {
   const nano_image* image;
   nano_bytes app_name;
   nano_bytes request;  // to warm up with, or empty
+  bool forget;         // the app after that
 };
 
 // WarmUp gives the app one request and sees it through. "", or why the state after it is no good.
@@ -335,6 +336,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   if (isolate->IsExecutionTerminating()) isolate->CancelTerminateExecution();
   if (!build->reason.empty()) build->error.clear();  // the app missed what it asked for
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
+  if (source.forget) CallHook(realm, context, "forget", v8::Undefined(isolate), nullptr);
   RemoveTraps(isolate, context);
   Finalize(self);
   self->rejections.clear();
@@ -508,12 +510,12 @@ int nano_snapshot(nano_bytes* blob, char** error) {
 }
 
 int nano_snapshot_app(nano_bytes runtime_blob, const nano_image* image, nano_bytes app_name,
-                      nano_bytes request, nano_built* built, char** error) {
+                      nano_bytes request, int forget, nano_built* built, char** error) {
   *built = {};
-  Build build = BuildApp({runtime_blob, image, app_name, request});
+  Build build = BuildApp({runtime_blob, image, app_name, request, forget != 0});
   if (!build.warmup.empty()) {
     built->warmup_note = CopyOut(build.warmup);
-    build = BuildApp({runtime_blob, image, app_name, {nullptr, 0}});
+    build = BuildApp({runtime_blob, image, app_name, {nullptr, 0}, forget != 0});
   }
   if (!build.error.empty()) {
     *error = CopyOut(build.error);

@@ -3,11 +3,11 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, ReflectApply, ReflectOwnKeys, SafeMap,
-    String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
+    Error, JSONParse, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, RangeError, ReflectApply,
+    ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
     globalThis,
   } = internals.primordials;
-  const { lazyGlobal, loadScript } = ops;
+  const { jsonTooDeep, lazyGlobal, loadScript } = ops;
 
   // ---- The global object ----
 
@@ -84,6 +84,21 @@
     },
   };
   ObjectDefineProperty(Math, "random", { __proto__: null, value: random });
+
+  // V8's parser keeps what it needs for a level of nesting outside the heap, where no limit counts it. Text
+  // that is shorter than JSON_DEPTH_MAX cannot be nested more deeply, and is not looked at twice.
+  const { parse } = {
+    parse(text, reviver) {
+      if (typeof text !== "string") text = `${text}`;
+      if (text.length > JSON_DEPTH_MAX && jsonTooDeep(text)) {
+        throw new RangeError("JSON is nested more than " + JSON_DEPTH_MAX + " levels deep");
+      }
+      return reviver === undefined ? JSONParse(text) : JSONParse(text, reviver);
+    },
+  };
+  const JSON_DEPTH_MAX = 10000;
+  ObjectDefineProperty(JSON, "parse", { __proto__: null, value: parse });
+  internals.parseJSON = parse;
 
   // ---- What runs now ----
 

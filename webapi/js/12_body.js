@@ -8,7 +8,7 @@
   "use strict";
   const {
     ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, JSONParse, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
+    DataViewPrototypeGetByteOffset, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
     StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
@@ -143,7 +143,7 @@
   internals.convertBody = function convertBody(data, as, mimeType, context) {
     switch (as) {
       case AS_TEXT: return toText(data);
-      case AS_JSON: return JSONParse(toText(data));
+      case AS_JSON: return internals.parseJSON(toText(data));
       case AS_BYTES: return toBytes(data);
       case AS_ARRAY_BUFFER: return exactBuffer(toBytes(data));
       case AS_BLOB:

@@ -559,6 +559,13 @@
     env = JSONParse(envJSON);
   };
 
+  // Takes the app away again, which the runtime was warmed up with.
+  internals.forget = function forget() {
+    target = undefined;
+    handler = undefined;
+    appName = "";
+  };
+
   // Takes env away again, after the synthetic request that warms an app up before its snapshot is made.
   internals.suspend = function suspend() {
     env = undefined;

@@ -147,4 +147,30 @@ export default suite({
     const { log } = console;
     log("without receiver");
   },
+  "JSON.parse is V8's but for text that is nested too deeply"() {
+    const { parse } = JSON;
+    equal([parse.name, parse.length, "prototype" in parse], ["parse", 2, false]);
+    equal(Object.getOwnPropertyDescriptor(JSON, "parse").enumerable, false);
+    equal(JSON.stringify(parse('{"a":[1,{"b":null}]}', (key, value) => (key === "b" ? 2 : value))), '{"a":[1,{"b":2}]}');
+    equal(parse({ toString: () => "[1]" }), [1]);
+    equal(parse(null), null);
+    const raised = (text) => {
+      try {
+        parse(text);
+      } catch (error) {
+        return error.name;
+      }
+      return "";
+    };
+    const nested = (depth, inner = "") => "[".repeat(depth) + inner + "]".repeat(depth);
+    equal(raised(nested(10000)), "");
+    equal(raised(nested(10001)), "RangeError");
+    equal(raised('{"a":'.repeat(10001) + "1" + "}".repeat(10001)), "RangeError");
+    equal(raised(nested(10001, '"\u0416"')), "RangeError");
+    equal(raised("[".repeat(5e6)), "RangeError");
+    equal(raised(JSON.stringify(["[".repeat(20000), "\\\"" + "{".repeat(20000)])), "");
+    equal(raised("[" + "[],".repeat(20000) + "{}]"), "");
+    equal(raised("[".repeat(5000) + "x".repeat(10000)), "SyntaxError");
+    equal(raised(Symbol("s")), "TypeError");
+  },
 });
