@@ -1,0 +1,18 @@
+// V8's pages right after an isolate was restored.
+#include "engine.h"
+
+namespace nano::pages {
+
+#define NANO_SHRINK "_ZN2v88internal14PagedSpaceBase28ShrinkImmortalImmovablePagesEv"
+
+void Shrink(void* space) asm("__wrap_" NANO_SHRINK);
+
+// Shrink stands for what V8 does to the pages of each space at the end of deserialization: it cuts
+// what is still free off them, and the first object allocated later takes a page of its own. That
+// saves nothing, since no free memory was touched, and costs an isolate two pages of 256 KB address
+// space more, one of them of the trusted space, whose 1 GB all isolates of a process share: it is
+// what the number of isolates is bounded by. Kept, the free memory stays on the free lists, where
+// the end of deserialization has put it.
+void Shrink(void*) {}
+
+}  // namespace nano::pages
