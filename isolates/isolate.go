@@ -28,6 +28,8 @@ type Isolate struct {
 
 	cpu          time.Duration // of V8 isolates that were replaced
 	resident     int64
+	reserved     ranges
+	heapTotal    uint64        // when reserved was measured
 	measuredAt   time.Duration // CPU, when resident was refreshed
 	isGrown      bool          // resident is to be refreshed by the next turn
 	heapUsed     int64
@@ -85,6 +87,7 @@ func (h *HeapStats) Add(other *HeapStats) {
 // Dispose ends the isolate and frees its memory. Blocks given out stay valid.
 func (i *Isolate) Dispose() {
 	if i.isolate.Dispose() {
+		i.reserved.count(ranges{})
 		i.image.release()
 	}
 }
@@ -197,6 +200,10 @@ func (i *Isolate) measure() {
 	i.resident = isolateCost + max(int64(m.HeapUsed), touched) + max(external, 0)
 	i.heapUsed, i.external = int64(m.HeapUsed), int64(m.External)
 	i.measuredAt, i.isGrown = i.CPU(), false
+	if m.HeapTotal != i.heapTotal {
+		i.heapTotal = m.HeapTotal
+		i.reserved.count(ranges{1, i.isolate.Ranges()})
+	}
 }
 
 // V8 collects for the sake of ArrayBuffers only when they are many times larger than the heap. An idle

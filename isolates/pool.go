@@ -21,9 +21,10 @@ type PoolOptions struct {
 // that are loaded into one faster than their own snapshot is restored. All calls come from the
 // loop's thread, which must be locked.
 type Pool struct {
-	runtime *Runtime
-	options PoolOptions
-	ready   []shim.Isolate
+	runtime  *Runtime
+	options  PoolOptions
+	ready    []shim.Isolate
+	reserved ranges // by those that are ready
 }
 
 // quickLoad is what loading an app into a ready isolate may take at most, as measured when its image
@@ -35,7 +36,7 @@ func (r *Runtime) NewPool(options PoolOptions) *Pool { return &Pool{runtime: r, 
 
 // Prepare makes one isolate ready, if one is missing. False: none is missing now.
 func (p *Pool) Prepare() bool {
-	if len(p.ready) >= p.options.Ready {
+	if len(p.ready) >= p.options.Ready || Crowded() {
 		return false
 	}
 	bare, err := shim.NewIsolate(p.runtime.blob, shim.Image{}, shim.IsolateOptions{Wake: p.options.Wake, HeapLimit: p.options.Heap})
@@ -43,7 +44,14 @@ func (p *Pool) Prepare() bool {
 		return false // whoever starts an app next is told
 	}
 	p.ready = append(p.ready, bare)
+	p.countReady()
 	return len(p.ready) < p.options.Ready
+}
+
+// countReady counts what the ready isolates take.
+func (p *Pool) countReady() {
+	n := int64(len(p.ready))
+	p.reserved.count(ranges{n, shim.Ranges{Cage: n * fresh.Cage, Trusted: n * fresh.Trusted}})
 }
 
 // Ready is how many isolates are ready.
@@ -55,12 +63,19 @@ func (p *Pool) Close() {
 		bare.Dispose()
 	}
 	p.ready = nil
+	p.countReady()
 }
 
 // Start starts an app. An error names the place in the app's source, if that is where the fault
-// lies.
+// lies; ErrNoRoom: it is the process that has no room.
 func (p *Pool) Start(app *App) (*Isolate, error) {
 	begun := time.Now()
+	if !roomFor(1) {
+		p.Close() // what is ready takes room as well
+		if !roomFor(1) {
+			return nil, ErrNoRoom
+		}
+	}
 	image := app.image.Load()
 	loaded, err := image.acquire()
 	if err != nil {
@@ -107,6 +122,7 @@ func (p *Pool) takeReady(app *App, image *Image) (shim.Isolate, bool) {
 	}
 	bare := p.ready[last]
 	p.ready = p.ready[:last]
+	p.countReady()
 	return bare, true
 }
 

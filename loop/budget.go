@@ -123,7 +123,7 @@ func (l *Loop) noteResident(w *appWorker) {
 func (l *Loop) keepBudget() {
 	l.publishPortion()
 	l.wantsRoom = false
-	if m := l.options.memory; m.total.Load() > m.limit.Load() {
+	if m := l.options.memory; m.total.Load() > m.limit.Load() || l.options.Crowded() {
 		l.makeRoom(0)
 	}
 }
@@ -143,13 +143,15 @@ func (l *Loop) publishPortion() {
 	}
 }
 
-// makeRoom evicts idle apps until need bytes more are within the limit, or has other loops do so.
+// makeRoom evicts idle apps until need bytes more are within the limit and the process is not crowded,
+// or has other loops do so.
 func (l *Loop) makeRoom(need int64) {
 	m := l.options.memory
 	for evicted := 0; ; evicted++ {
 		limit := m.limit.Load()
 		over := m.total.Load() + need - limit
-		if over <= 0 {
+		isCrowded := l.options.Crowded()
+		if over <= 0 && !isCrowded {
 			return
 		}
 		if evicted == evictionsPerTick {
@@ -164,10 +166,10 @@ func (l *Loop) makeRoom(need int64) {
 		older := m.older(own)
 		switch portions := int64(len(*m.portions.Load())); {
 		case first == nil && older == nil:
-			l.logOver(m.total.Load(), limit)
+			l.logOver(m.total.Load(), limit, isCrowded)
 			return
 		case older == nil, first != nil && over > limit/overMax && l.resident > limit/portions:
-			if limit < m.budget {
+			if limit < m.budget && over > 0 {
 				first.worker.counts.PressureEvictions++
 			} else {
 				first.worker.counts.Evictions++
@@ -193,13 +195,18 @@ func (m *memory) older(before int64) (found *portion) {
 }
 
 // logOver says that the limit is exceeded and nothing can be done about it, now and then.
-func (l *Loop) logOver(total, limit int64) {
+func (l *Loop) logOver(total, limit int64, isCrowded bool) {
 	m := l.options.memory
-	if total <= limit { // it will be: for a start
+	if total <= limit && !isCrowded { // it will be: for a start
 		return
 	}
 	last := m.loggedAt.Load()
 	if last != 0 && l.wallClock-last < overLogPause || !m.loggedAt.CompareAndSwap(last, l.wallClock) {
+		return
+	}
+	if isCrowded {
+		l.options.Logger.Server(isolates.LevelWarn,
+			"isolates take nearly all of V8's address space, and all of them have requests in hand")
 		return
 	}
 	l.options.Logger.Server(isolates.LevelWarn, fmt.Sprintf(

@@ -37,7 +37,10 @@ type Options struct {
 	// Memory is the budget of the warm isolates of all loops together, in bytes of Worker.Resident;
 	// default 1 GiB. Those that were idle for longest sleep first.
 	Memory int64
-	Idle   time.Duration // without a request, after which an app sleeps; default 60 s
+	// Crowded reports that the process has little room left for isolates whatever the memory: then
+	// apps sleep as if the budget was exceeded. Any loop may call it; nil: there always is room.
+	Crowded func() bool
+	Idle    time.Duration // without a request, after which an app sleeps; default 60 s
 	// Bodies is how many bytes of large request bodies all loops together keep while they come in;
 	// default 256 MiB. An app may use up a quarter. What is beyond waits in the kernel, or at the
 	// client; one body at a time may always come in.
@@ -141,6 +144,9 @@ func (o *Options) withDefaults() (*Options, error) {
 			return nil, fmt.Errorf("loop: %w", err)
 		}
 		filled.Router = router
+	}
+	if filled.Crowded == nil {
+		filled.Crowded = func() bool { return false }
 	}
 	if filled.Blocks == nil {
 		filled.Blocks = isolateBlocks{}

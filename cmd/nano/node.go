@@ -179,6 +179,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 		Logger:         nodeLogger{logger},
 		AccessLogJSON:  c.Server.Log == config.LogJSON,
 		Memory:         c.Isolates.Memory,
+		Crowded:        isolates.Crowded,
 		Idle:           c.Isolates.Idle,
 	}
 	if c.Server.AccessLog {

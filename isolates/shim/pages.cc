@@ -16,3 +16,23 @@ void Shrink(void* space) asm("__wrap_" NANO_SHRINK);
 void Shrink(void*) {}
 
 }  // namespace nano::pages
+
+using namespace nano;
+
+void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
+  constexpr int64_t kPage = 256 << 10;
+  *out = {};
+  for (size_t i = 0; i < self->isolate->NumberOfHeapSpaces(); i++) {
+    v8::HeapSpaceStatistics space;
+    self->isolate->GetHeapSpaceStatistics(&space, i);
+    std::string_view name = space.space_name();
+    // What all isolates have in common counts for none of them.
+    if (name == "read_only_space" || name.starts_with("shared_")) continue;
+    auto size = static_cast<int64_t>(space.space_size());
+    size = (size + kPage - 1) / kPage * kPage;
+    int64_t& range = name.starts_with("trusted_") ? out->trusted
+                     : name.starts_with("code_")  ? out->code
+                                                  : out->cage;
+    range += size;
+  }
+}

@@ -418,6 +418,16 @@ func (i Isolate) Spaces(spaces []Space) int {
 	return int(C.nano_isolate_spaces(i.pointer, (*C.nano_space)(unsafe.Pointer(unsafe.SliceData(spaces))), C.size_t(len(spaces))))
 }
 
+// Ranges is what an isolate has taken of the address ranges that all isolates share, in bytes.
+type Ranges struct{ Cage, Trusted, Code int64 }
+
+// Ranges measures that.
+func (i Isolate) Ranges() Ranges {
+	var ranges C.nano_ranges
+	C.nano_isolate_ranges(i.pointer, &ranges)
+	return Ranges{int64(ranges.cage), int64(ranges.trusted), int64(ranges.code)}
+}
+
 // Collect runs a full garbage collection and gives memory back.
 func (i Isolate) Collect() { C.nano_isolate_collect(i.pointer) }
 

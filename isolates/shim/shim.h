@@ -105,6 +105,10 @@ typedef struct {
   uint64_t used, committed;
 } nano_space;
 
+typedef struct {
+  int64_t cage, trusted, code;
+} nano_ranges;
+
 // nano_start brings V8 up, once per process, and seals the read-only heap with a plain isolate.
 // op_names: the op table, one name a line, checked against the one compiled in. NULL, or why not.
 const char* nano_start(const nano_script* scripts, size_t count, nano_bytes op_names,
@@ -188,6 +192,9 @@ int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count, nano_outp
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
 // nano_isolate_spaces measures at most `most` of V8's heap spaces, in V8's order; their number.
 size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
+// nano_isolate_ranges measures what the isolate has taken of the address ranges that all isolates of
+// the process share, in bytes: whole pages, resident or not.
+void nano_isolate_ranges(nano_isolate*, nano_ranges* out);
 void nano_isolate_collect(nano_isolate*);
 // nano_isolate_terminate may be called from any thread while the isolate lives.
 void nano_isolate_terminate(nano_isolate*, int death);

@@ -1,0 +1,85 @@
+package isolates
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"nano/isolates/shim"
+)
+
+// The isolates of a process share ranges of addresses, in which V8 reserves pages of 256 KB for them:
+// the sandbox's cage (4 GB), the trusted space (1 GB) and the space of machine code (512 MB). What is
+// resident of a page does not matter. An isolate that needs a page when its range is full ends, and
+// none can be made: V8 would end the process. And each page is a memory mapping or more, of which the
+// kernel allows a process some 65,000. So it is counted what all isolates have taken, whatever loop
+// they are on, and none is made without room.
+
+// ranges is what isolates have taken of each.
+type ranges struct {
+	isolates int64
+	shim.Ranges
+}
+
+// fresh is at least what an isolate takes that was just restored, up to a bundle of some 200 KB.
+var fresh = ranges{1, shim.Ranges{Cage: 3 * page, Trusted: page}}
+
+const (
+	page = 256 << 10
+	// What V8 has of each, less what its own plain isolate takes and what isolates grow by between two
+	// measurements.
+	cageMax    = 4<<30 - 256<<20
+	trustedMax = 1<<30 - 24*page
+	codeMax    = 512<<20 - 24*page
+	// mappingsPerIsolate is twice what a small app takes, and mappingsDefault the kernel's limit.
+	mappingsPerIsolate = 24
+	mappingsDefault    = 65530
+	// spare is for how many isolates there is still room when the ranges count as crowded: as many as
+	// loops may start before one of them has put the least recently used one to sleep.
+	spare = 40
+)
+
+// ErrNoRoom is the error of a start when the isolates of the process, all of them, have taken what
+// V8 has of addresses.
+var ErrNoRoom = errors.New("no isolate can be made: those that there are take all of V8's address space")
+
+// taken is the sum over all isolates of the process.
+var taken struct{ isolates, cage, trusted, code atomic.Int64 }
+
+// isolatesMax is how many isolates the kernel has mappings for.
+var isolatesMax = sync.OnceValue(func() int64 {
+	mappings := int64(mappingsDefault)
+	if text, err := os.ReadFile("/proc/sys/vm/max_map_count"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			mappings = n
+		}
+	}
+	return max(1, mappings/mappingsPerIsolate)
+})
+
+// Crowded reports that there is little room left for more isolates in this process, whatever memory
+// there is: some should be disposed of. Any goroutine may call it.
+func Crowded() bool { return !roomFor(spare) }
+
+// roomFor reports whether there is room for a number of fresh isolates.
+func roomFor(n int64) bool {
+	return taken.isolates.Load()+n*fresh.isolates <= isolatesMax() &&
+		taken.cage.Load()+n*fresh.Cage <= cageMax &&
+		taken.trusted.Load()+n*fresh.Trusted <= trustedMax &&
+		taken.code.Load()+n*fresh.Code <= codeMax
+}
+
+// count replaces what was counted for an isolate.
+func (r *ranges) count(now ranges) {
+	if *r == now {
+		return
+	}
+	taken.isolates.Add(now.isolates - r.isolates)
+	taken.cage.Add(now.Cage - r.Cage)
+	taken.trusted.Add(now.Trusted - r.Trusted)
+	taken.code.Add(now.Code - r.Code)
+	*r = now
+}
