@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"nano/isolates"
 )
 
 // Request is what a builder process is asked to do.
@@ -30,6 +32,8 @@ type Reply struct {
 	Reason string `json:"reason,omitempty"`
 	// WarmUpNote is why the app was not warmed up though that was wished; "": it was, or need not.
 	WarmUpNote string `json:"warm_up_note,omitempty"`
+	// Log is what the app logged at its top level.
+	Log []isolates.LogLine `json:"log,omitempty"`
 	// Image is a snapshot file; empty if there is a Problem.
 	Image []byte `json:"-"`
 	// HasDied says that builders died of the app, so that the Reason may be one of the moment. Set

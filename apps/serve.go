@@ -24,7 +24,7 @@ func BuildFor(runtime *isolates.Runtime) func(*Request) Reply {
 		}
 		key := runtime.ImageKey(bundle, r.Warmup)
 		return Reply{
-			Reason: built.Reason, WarmUpNote: built.WarmUpNote, Image: snapshot.Encode(key, built.Sections),
+			Reason: built.Reason, WarmUpNote: built.WarmUpNote, Log: built.Log, Image: snapshot.Encode(key, built.Sections),
 		}
 	}
 }

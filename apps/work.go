@@ -1,13 +1,16 @@
 package apps
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"runtime"
 	"sync"
 	"time"
 
+	"nano/isolates"
 	"nano/snapshot"
 )
 
@@ -264,6 +267,7 @@ func (s *Set) ensureImage(e *entry, source Source) error {
 	if err := image.Check(source.Key); err != nil {
 		return err // the builder is of another version: nano was replaced while it ran
 	}
+	s.logStart(e, reply.Log)
 	if reply.HasDied {
 		return s.useUnstored(e, reply.Image)
 	}
@@ -276,6 +280,24 @@ func (s *Set) ensureImage(e *entry, source Source) error {
 		err = fmt.Errorf("state_dir: %s: %w", path.Op, path.Err)
 	}
 	return err
+}
+
+// startLevels are the levels of what an app logs. It goes to the log as that of its requests does.
+var startLevels = [...]slog.Level{
+	isolates.LevelDebug: slog.LevelDebug, isolates.LevelInfo: slog.LevelInfo, isolates.LevelWarn: slog.LevelWarn,
+	isolates.LevelError: slog.LevelError, isolates.LevelUncaught: slog.LevelError,
+}
+
+// logStart logs what an app logged at its top level when its image was built, unless an isolate has
+// logged it that was started from its source.
+func (s *Set) logStart(e *entry, lines []isolates.LogLine) {
+	if e.started.Load() != nil {
+		return
+	}
+	for _, line := range lines {
+		level := startLevels[min(line.Level, isolates.LevelUncaught)]
+		s.options.Logger.Log(context.Background(), level, line.Text, "app", e.Name)
+	}
 }
 
 // useUnstored has an app started from an image in memory until the node ends: the next one tries to

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"nano/http1"
@@ -25,6 +26,8 @@ type Built struct {
 	Reason string
 	// WarmUpNote is why the app was not warmed up though that was wished, or "".
 	WarmUpNote string
+	// Log is what the app logged at its top level; see Image.Log.
+	Log []LogLine
 }
 
 // Build evaluates an app and makes its image: the bundle, code caches, and the snapshot if there can
@@ -65,7 +68,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	}
 	loaded := loadBundle(bundle, nil)
 	defer loaded.free()
-	caches, err := r.makeCaches(loaded.image, len(bundle.modules), options.Name)
+	caches, log, err := r.makeCaches(loaded.image, len(bundle.modules), options.Name)
 	if err != nil {
 		return Built{}, err
 	}
@@ -86,7 +89,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	if err != nil {
 		return Built{}, err
 	}
-	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version()})
+	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version(), log})
 	if err != nil {
 		return Built{}, err
 	}
@@ -101,18 +104,47 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	if built.Snapshot != nil {
 		sections = append(sections, snapshot.Section{Name: sectionSnapshot, Data: built.Snapshot})
 	}
-	return Built{sections, built.Reason, built.WarmUpNote}, nil
+	return Built{sections, built.Reason, built.WarmUpNote, log}, nil
 }
 
 // makeCaches starts the app from source, which tells whether it starts at all, and takes the code
-// caches after that: they hold what ran.
-func (r *Runtime) makeCaches(image shim.Image, modules int, name string) ([][]byte, error) {
+// caches after that: they hold what ran. log is what it has logged.
+func (r *Runtime) makeCaches(image shim.Image, modules int, name string) (caches [][]byte, log []LogLine, err error) {
 	isolate, err := shim.NewIsolate(r.blob, shim.Image{}, shim.IsolateOptions{Wake: -1})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer isolate.Dispose()
-	return isolate.StartForCaches(image, modules, name, "{}")
+	if caches, err = isolate.StartForCaches(image, modules, name, "{}"); err != nil {
+		return nil, nil, err
+	}
+	return caches, startLog(isolate), nil
+}
+
+// startLogMax bounds what an image keeps of an app's log, in bytes.
+const startLogMax = 64 << 10
+
+// startLog is what an app that was just started has logged.
+func startLog(started shim.Isolate) (lines []LogLine) {
+	records, _ := started.Turn(nil) // reports rejections, too
+	reader := Isolate{out: records}
+	left := startLogMax
+	for {
+		record, ok := reader.Next()
+		if !ok {
+			return lines
+		}
+		if record.Kind == KindLog && left >= 0 {
+			text := record.Body[:min(len(record.Body), left)]
+			if left -= len(record.Body); left >= 0 {
+				lines = append(lines, LogLine{record.Level, string(text)})
+			} else {
+				text = append(text[:len(text):len(text)], "… (the rest was dropped)"...)
+				lines = append(lines, LogLine{record.Level, strings.ToValidUTF8(string(text), "")})
+			}
+		}
+		FreeBlock(record.Block)
+	}
 }
 
 // verifySnapshot restores a new snapshot once. What V8 cannot read again, it finds here and not where

@@ -83,6 +83,7 @@ func (c *contexts) start() (*requestContext, error) {
 		i.isolate.DropRealm(realm)
 		return nil, err
 	}
+	i.hush(i.isolate)
 	c.starts++
 	return c.context(realm), nil
 }

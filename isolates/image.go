@@ -30,6 +30,14 @@ type manifest struct {
 	WarmUp string `json:"warm_up,omitempty"` // why the app was not warmed up though that was wished
 	LoadNS int64  `json:"load_ns"`           // what starting the app took in a ready isolate, with code caches
 	V8     string `json:"v8"`
+	// Log is what the app has logged at its top level.
+	Log []LogLine `json:"log,omitempty"`
+}
+
+// LogLine is a line of an app's log.
+type LogLine struct {
+	Level Level  `json:"level"`
+	Text  string `json:"text"` // UTF-8
 }
 
 // Image is what isolates of an app are started from: an app image on disk, mapped only while
@@ -87,6 +95,10 @@ func (i *Image) Reason() string { return i.manifest.Reason }
 
 // WarmUpNote is why the app was not warmed up though that was wished, or "".
 func (i *Image) WarmUpNote() string { return i.manifest.WarmUp }
+
+// Log is what the app logged at its top level when the image was built, errors and rejections that
+// nothing caught among it. Isolates that are started from the image do not log it again.
+func (i *Image) Log() []LogLine { return i.manifest.Log }
 
 // ImageBundle is the bundle in an image file, for rebuilding the image with this version.
 func ImageBundle(file *snapshot.File) (*Bundle, error) {

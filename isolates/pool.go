@@ -156,5 +156,15 @@ func (i *Isolate) startIn(bare shim.Isolate) error {
 	if fromCache {
 		i.started.How = startCache
 	}
+	i.hush(bare)
 	return err
+}
+
+// hush keeps an app that has an image from logging what it logs at its top level: that was recorded
+// when the image was built (Image.Log). Whether it runs again depends on how the isolate is started.
+// It is called after a start, before anything else runs.
+func (i *Isolate) hush(started shim.Isolate) {
+	if i.image.open != nil {
+		started.Hush()
+	}
 }

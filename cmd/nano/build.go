@@ -67,6 +67,9 @@ func describeBuilt(s *streams, output string, source apps.Source, reply apps.Rep
 	if reply.WarmUpNote != "" {
 		fmt.Fprintf(s.err, "nano: it is not warmed up: %s\n", oneLine(reply.WarmUpNote))
 	}
+	for _, line := range reply.Log {
+		fmt.Fprintf(s.err, "nano: it logs at its top level: %s\n", oneLine(line.Text))
+	}
 	fmt.Fprintf(s.out, "%s: %s and %s, %d KiB\n", output, count(len(source.Bundle.Files()), "module"), what, (len(reply.Image)+1023)>>10)
 }
 

@@ -111,6 +111,9 @@ func checkApps(node *config.Config) (notes []string, err error) {
 		if reply.WarmUpNote != "" {
 			notes = append(notes, fmt.Sprintf("%s: is not warmed up: %s", app.Name, oneLine(reply.WarmUpNote)))
 		}
+		for _, line := range reply.Log {
+			notes = append(notes, fmt.Sprintf("%s: logs at its top level: %s", app.Name, oneLine(line.Text)))
+		}
 	}
 	return notes, errors.Join(problems...)
 }
@@ -167,7 +170,7 @@ func (w *workshop) build(name, main, warmup string) (source apps.Source, reply a
 	if w.built.Folder != "" {
 		image, err := w.runtime.Image(func() (*snapshot.File, error) { return w.built.Load(source.Key) })
 		if err == nil {
-			return source, apps.Reply{Reason: image.Reason(), WarmUpNote: image.WarmUpNote()}, nil
+			return source, apps.Reply{Reason: image.Reason(), WarmUpNote: image.WarmUpNote(), Log: image.Log()}, nil
 		}
 	}
 	reply, err = w.builder.BuildImage(apps.Request{Name: name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})

@@ -111,6 +111,27 @@ void Output::Clear() {
   capacity_ = 0;
 }
 
+void Output::Discard() {
+  for (size_t at = 0; at < finished_;) {
+    const auto* record = reinterpret_cast<const nano_record*>(data_ + at);
+    at += record->size;
+    free(record->block);
+  }
+  DropBlock();
+  Clear();
+}
+
+void Output::Swap(Output& other) {
+  std::swap(logged, other.logged);
+  std::swap(data_, other.data_);
+  std::swap(length_, other.length_);
+  std::swap(capacity_, other.capacity_);
+  std::swap(limit_, other.limit_);
+  std::swap(finished_, other.finished_);
+  std::swap(blocks_, other.blocks_);
+  std::swap(block_, other.block_);
+}
+
 const std::vector<std::unique_ptr<Script>>& Scripts() { return scripts; }
 
 const Script* FindScript(std::string_view name) {

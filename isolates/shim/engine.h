@@ -34,6 +34,9 @@ class Output {
   void Finish(size_t block_bytes);
   void Limit(size_t heap_limit) { limit_ = heap_limit; }
   void Truncate();
+  // Discard clears with the blocks of records that nobody has received.
+  void Discard();
+  void Swap(Output& other);
   // Bytes of this turn so far.
   size_t total() const { return length_ + blocks_; }
   size_t logged = 0;  // of them, lines of the log
@@ -170,6 +173,7 @@ struct nano_isolate {
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
+  nano::Output start_out;  // what starting the app has written, for the next turn to bring out
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run

@@ -342,6 +342,7 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
   }
   self->heap_limit = heap_limit;
   self->out.Limit(heap_limit);
+  self->start_out.Limit(heap_limit);
   self->meter.limit = cpu_limit_ms * 1000000;
   self->allocator = std::make_shared<Allocator>(self, heap_limit);
   v8::Isolate* isolate = self->isolate = v8::Isolate::Allocate();
@@ -368,6 +369,7 @@ int nano_isolate_dispose(nano_isolate* self) {
     return 1;
   }
   v8::Isolate* isolate = self->isolate;
+  self->start_out.Discard();
   self->rejections.clear();
   self->reporting.clear();
   self->realms.clear();
@@ -419,6 +421,8 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
     *caches = options.caches =
         static_cast<nano_bytes*>(calloc(image->modules.size(), sizeof(nano_bytes)));
   WatchScope watch(self, kStartLimit);
+  // Go may still be reading what the last turn has brought out.
+  self->out.Swap(self->start_out);
   Survive(self, [&] {
     RealmScope scope(realm);
     started = realm->from_snapshot ||
@@ -427,10 +431,18 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
     if (started && Utf8(self->isolate, env_json).ToLocal(&env))
       started = CallHook(realm, scope.context, "resume", env, &problem);
   });
+  self->out.Truncate();
+  self->out.Swap(self->start_out);
   *from_cache = cached;
   if (started && !IsDead(self)) return 0;
   *error = CopyOut(started ? kEndedAtStart : problem);
   return -1;
+}
+
+void nano_isolate_hush(nano_isolate* self) {
+  self->start_out.Discard();
+  v8::Isolate::Scope scope(self->isolate);
+  self->rejections.clear();
 }
 
 void nano_isolate_limit(nano_isolate* self, int64_t cpu_limit_ms) {

@@ -320,6 +320,9 @@ func NewIsolate(blob *Blob, image Image, options IsolateOptions) (Isolate, error
 // IsZero reports that there is no isolate.
 func (i Isolate) IsZero() bool { return i.pointer == nil }
 
+// Hush drops what the app has logged while it was started, and what it has left rejected.
+func (i Isolate) Hush() { C.nano_isolate_hush(i.pointer) }
+
 // Limit sets the CPU limit, per record of a turn.
 func (i Isolate) Limit(cpu time.Duration) {
 	C.nano_isolate_limit(i.pointer, C.int64_t(cpu.Milliseconds()))

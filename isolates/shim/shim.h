@@ -164,11 +164,14 @@ int nano_isolate_imports(nano_isolate*, nano_bytes name, nano_bytes source, char
                          char** error);
 // nano_isolate_start starts the app of an image in a realm: links and evaluates its modules (the
 // first is the main one), from code caches where V8 accepts them, unless the realm came with the
-// app's snapshot, and hands over env. *from_cache tells that no module was compiled from source.
-// *caches, if not NULL, becomes an array of a code cache for each module, each given back with
-// nano_free like the array itself. -1 and *error if the app does not start.
+// app's snapshot, and hands over env. What the app logs meanwhile, the next turn brings out, with
+// the promises that it has left rejected. *from_cache tells that no module was compiled from
+// source. *caches, if not NULL, becomes an array of a code cache for each module, each given back
+// with nano_free like the array itself. -1 and *error if the app does not start.
 int nano_isolate_start(nano_isolate*, uint32_t realm, const nano_image*, nano_bytes app_name,
                        nano_bytes env_json, int* from_cache, nano_bytes** caches, char** error);
+// nano_isolate_hush drops what the app has logged while it was started.
+void nano_isolate_hush(nano_isolate*);
 // nano_isolate_limit sets the limit of an isolate that nano_isolate_new made without one.
 void nano_isolate_limit(nano_isolate*, int64_t cpu_limit_ms);
 
@@ -192,8 +195,8 @@ int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count, nano_outp
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
 // nano_isolate_spaces measures at most `most` of V8's heap spaces, in V8's order; their number.
 size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
-// nano_isolate_ranges measures what the isolate has taken of the address ranges that all isolates of
-// the process share, in bytes: whole pages, resident or not.
+// nano_isolate_ranges measures what the isolate has taken of the address ranges that all isolates
+// of the process share, in bytes: whole pages, resident or not.
 void nano_isolate_ranges(nano_isolate*, nano_ranges* out);
 void nano_isolate_collect(nano_isolate*);
 // nano_isolate_terminate may be called from any thread while the isolate lives.

@@ -122,6 +122,7 @@ using namespace nano;
 int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano_output* out) {
   if (self->owner != pthread_self()) Fatal("turn", "an isolate was used by another thread");
   self->out.Clear();
+  if (self->start_out.length() > 0) self->out.Swap(self->start_out);
   if (!IsDead(self)) {
     self->inputs = inputs;
     self->input_count = count;
