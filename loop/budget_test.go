@@ -31,6 +31,36 @@ func TestLeastRecentlyUsed(t *testing.T) {
 	b.checkMemory()
 }
 
+// TestCrowded: when the process has no room for more isolates, apps sleep though there is memory, before
+// another starts; busy ones stay, and that is said once.
+func TestCrowded(t *testing.T) {
+	var b *town
+	b = newTown(t, fakering.Config{}, 5, func(o *Options) {
+		o.Wall = time.Hour
+		o.Crowded = func() bool { return b != nil && len(b.warmApps()) >= 3 }
+	})
+	for _, app := range []int{0, 1, 2, 0, 3} {
+		b.ask(app, "/")
+	}
+	b.wantWarm("two of room for less than three", 0, 3)
+	var hung []*fakering.Peer
+	for _, app := range []int{0, 1, 3} {
+		peer, _ := b.talk(getFrom(app, "/never"))
+		hung = append(hung, peer)
+	}
+	if got := b.ask(4, "/x"); !strings.HasSuffix(got, "GET /x 4 ") {
+		t.Errorf("got %q", got)
+	}
+	b.wantWarm("three that are busy", 0, 1, 3)
+	if n := b.log.count("address space"); n != 1 {
+		t.Errorf("logged %d times: %q", n, b.log.lines)
+	}
+	b.checkMemory()
+	for _, peer := range hung {
+		peer.Reset()
+	}
+}
+
 // checkMemory checks that what is counted is what there is.
 func (b *town) checkMemory() {
 	b.t.Helper()
