@@ -274,6 +274,23 @@ bool ShowBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
              .FromMaybe(false);
 }
 
+class Errors final : public v8::QueryObjectPredicate {
+ public:
+  bool Filter(v8::Local<v8::Object> object) override { return object->IsNativeError(); }
+};
+
+// FormatStacks has V8 make the text of each error's stack now. It does so when the stack is first
+// read, and needs for it the bytecode of all its frames, which is not in a snapshot for what ran
+// only once.
+void FormatStacks(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  Errors predicate;
+  std::vector<v8::Global<v8::Object>> found;
+  isolate->GetHeapProfiler()->QueryObjects(context, &predicate, &found);
+  v8::TryCatch caught(isolate);
+  v8::Local<v8::String> name = OneByte(isolate, "stack");
+  for (const auto& error : found) (void)error.Get(isolate)->Get(context, name);
+}
+
 // Finalize lets the callbacks of FinalizationRegistry run that are due: V8 aborts for a snapshot
 // with some of them waiting.
 void Finalize(nano_isolate* self) {
@@ -315,12 +332,14 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   v8::Context::Scope context_scope(context);
   IntlObjects intl(isolate, context);
   SetTraps(isolate, context);
+  CallHook(realm, context, "building", v8::True(isolate), nullptr);
   {
     WatchScope watch(self, kStartLimit);
     bool from_cache;
     bool loaded =
         Load(realm, context, *source.image, source.app_name, {}, &from_cache, &build->error);
     build->reason = trapped;
+    if (loaded && trapped.empty()) FormatStacks(isolate, context);
     if (loaded && trapped.empty() && source.request.length > 0) {
       CallHook(realm, context, "setStarting",
                OneByte(isolate, "during the warm-up request, whose outcome all isolates share"),
@@ -329,6 +348,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
         isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
       isolate->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
       build->warmup = WarmUp(realm, context).Run(source.request);
+      FormatStacks(isolate, context);
       CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
       if (!trapped.empty()) build->warmup = trapped;
     }
@@ -338,6 +358,10 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
   if (source.forget) CallHook(realm, context, "forget", v8::Undefined(isolate), nullptr);
   RemoveTraps(isolate, context);
+  if (!CallHook(realm, context, "building", v8::False(isolate), nullptr)) {
+    build->reason = "the app has made Error.stackTraceLimit a property that cannot be removed";
+    return;
+  }
   Finalize(self);
   self->rejections.clear();
   std::string name = intl.Find(isolate, context);

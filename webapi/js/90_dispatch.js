@@ -42,6 +42,7 @@
   const CLASS_ERROR = 1;
   const CLASS_TYPED_ARRAY = 15;
   const PROMISE_FULFILLED = 1;
+  const STACK_TRACE_LIMIT = 10; // V8's --stack-trace-limit
 
   const HEAD_TEXT = "content-type: text/plain;charset=UTF-8\r\n";
 
@@ -50,6 +51,7 @@
   let handler; // the function fetch of it
   let env;
   let appName = "";
+  let stackTraceLimit = STACK_TRACE_LIMIT; // Error.stackTraceLimit as the app's snapshot has it
 
   // Exchanges of which a later record may come: the handler is at work, or the body streams. By id.
   const active = new SafeMap();
@@ -557,6 +559,19 @@
   // Gives a started app its env, before the first request: after start, or after a snapshot was restored.
   internals.resume = function resume(envJSON) {
     env = JSONParse(envJSON);
+    if (stackTraceLimit !== STACK_TRACE_LIMIT) Error.stackTraceLimit = stackTraceLimit;
+  };
+
+  // V8 defines Error.stackTraceLimit whenever it makes or restores a context, but not in an isolate that is to be
+  // snapshotted: errors have no stack there, and if an app defines it, V8 defines it once more in what it restores,
+  // and dies of that. So it is there while a snapshot is built, and taken away just before.
+  internals.building = function building(begins) {
+    if (begins) {
+      Error.stackTraceLimit = STACK_TRACE_LIMIT;
+    } else {
+      stackTraceLimit = Error.stackTraceLimit;
+      delete Error.stackTraceLimit;
+    }
   };
 
   // Takes the app away again, which the runtime was warmed up with.
