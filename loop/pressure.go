@@ -65,6 +65,13 @@ const (
 	// not account for: buffers, bodies, snapshots, Go's heap.
 	residentFraction = 4
 	residentBeside   = 512 << 20
+	// What the process takes beside what isolates account for is in part memory that the C library keeps
+	// though it is free: of isolates that are gone, of functions that were compiled. It is given back
+	// when it has grown by trimLeast bytes and 1/trimFraction of what isolates take, every trimPause at
+	// most: that holds up whoever allocates meanwhile, for milliseconds.
+	trimLeast    = 64 << 20
+	trimFraction = 8
+	trimPause    = 10 * time.Second
 )
 
 // pressure decides about the limit.
@@ -74,11 +81,15 @@ type pressure struct {
 	logger  Logger
 	lastBad time.Time // when memory was short last
 	isShort bool      // the limit is below the budget
+
+	trim      func()    // gives back what the C library keeps
+	trimmedAt time.Time // when it was called last
+	surplus   int64     // the least since then of what the process takes beside what isolates account for
 }
 
 // watchPressure watches memory until the returned function is called, which waits for its end.
 func watchPressure(options *Options, gauge pressureGauge) (end func()) {
-	p := &pressure{memory: options.memory, gauge: gauge, logger: options.Logger}
+	p := &pressure{memory: options.memory, gauge: gauge, logger: options.Logger, trim: isolates.Trim}
 	ended, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -105,6 +116,7 @@ func watchPressure(options *Options, gauge pressureGauge) (end func()) {
 func (p *pressure) step(now time.Time, stalled bool) (pause time.Duration) {
 	m := p.memory
 	limit := m.limit.Load()
+	p.giveBack(now)
 	if cause := p.cause(stalled); cause != "" {
 		p.lastBad = now
 		// What is not in use could be taken into use at once: start from what is.
@@ -129,6 +141,24 @@ func (p *pressure) step(now time.Time, stalled bool) (pause time.Duration) {
 		}
 	}
 	return pressureWatch
+}
+
+// giveBack has the C library give back memory if it is likely to keep much.
+func (p *pressure) giveBack(now time.Time) {
+	resident, ok := p.gauge.resident()
+	if !ok {
+		return
+	}
+	total := p.memory.total.Load()
+	p.surplus = min(p.surplus, max(0, resident-total))
+	if resident-total-p.surplus < trimLeast+total/trimFraction || now.Sub(p.trimmedAt) < trimPause {
+		return
+	}
+	p.trim()
+	p.trimmedAt = now
+	if resident, ok = p.gauge.resident(); ok {
+		p.surplus = max(0, resident-p.memory.total.Load())
+	}
 }
 
 // cause says why memory is short; "": it is not.

@@ -44,7 +44,7 @@ func TestPressureSteps(t *testing.T) {
 		"process":       func(g *fakeGauge) bool { g.own = 2 << 30; return false },
 	} {
 		gauge, log := &fakeGauge{left: 1 << 30, limit: 2 << 30, own: 1 << 30}, &recorder{}
-		p := &pressure{memory: newMemory(budget), gauge: gauge, logger: log}
+		p := &pressure{memory: newMemory(budget), gauge: gauge, logger: log, trim: func() {}}
 		p.memory.total.Store(800 << 20)
 		if pause := p.step(now, false); pause != pressureWatch || p.memory.limit.Load() != budget {
 			t.Errorf("%s: limit %d while all is well, pause %v", name, p.memory.limit.Load(), pause)
@@ -74,6 +74,38 @@ func TestPressureSteps(t *testing.T) {
 		}
 		if log.count("memory is short") != 1 || log.count("no longer short") != 1 {
 			t.Errorf("%s: logged %q", name, log.lines)
+		}
+	}
+}
+
+// TestGiveBack: the C library gives memory back when the process has grown or isolates have gone, not
+// again for what it does not give back, and not often.
+func TestGiveBack(t *testing.T) {
+	gauge, trims := &fakeGauge{}, 0
+	left := int64(0) // of what the process takes
+	p := &pressure{memory: newMemory(8 << 30), gauge: gauge, logger: &recorder{}, trim: func() { trims++; gauge.own = left }}
+	now := time.Unix(1000, 0)
+	for i, each := range []struct {
+		isolates, process, left int64 // in MiB
+		after                   time.Duration
+		trims                   int
+	}{
+		{0, 60, 0, 0, 0},
+		{1600, 1700, 0, time.Second, 0},
+		{1600, 1900, 1850, time.Second, 1}, // has grown by more than 264
+		{1600, 2000, 1850, trimPause, 1},   // by 150 since
+		{100, 1990, 200, trimPause - 1, 2}, // isolates have gone
+		{100, 800, 200, trimPause - 1, 2},  // too soon
+		{100, 800, 800, 1, 3},              // nothing comes back
+		{100, 800, 800, trimPause, 3},      // so it is not tried again
+		{100, 150, 800, trimPause, 3},      // it did by itself
+		{100, 240, 150, time.Second, 4},    // and grew again
+	} {
+		now = now.Add(each.after)
+		p.memory.total.Store(each.isolates << 20)
+		gauge.own, left = each.process<<20, each.left<<20
+		if p.step(now, false); trims != each.trims {
+			t.Errorf("step %d: %d times, want %d", i, trims, each.trims)
 		}
 	}
 }

@@ -1,4 +1,6 @@
-// V8's pages right after an isolate was restored.
+// Memory below V8: the pages of its spaces, the ranges that these lie in, and what malloc keeps.
+#include <malloc.h>
+
 #include "engine.h"
 
 namespace nano::pages {
@@ -36,3 +38,5 @@ void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
     range += size;
   }
 }
+
+void nano_trim(void) { malloc_trim(0); }

@@ -437,6 +437,9 @@ func (i Isolate) Collect() { C.nano_isolate_collect(i.pointer) }
 // Terminate ends what runs in the isolate; from any thread, while the isolate lives.
 func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C.int(death)) }
 
+// Trim gives memory back to the system that malloc keeps though it is free.
+func Trim() { C.nano_trim() }
+
 // Free gives back what the shim allocated, such as a block.
 func Free(memory unsafe.Pointer) { C.nano_free(memory) }
 

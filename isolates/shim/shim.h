@@ -199,6 +199,8 @@ size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
 // of the process share, in bytes: whole pages, resident or not.
 void nano_isolate_ranges(nano_isolate*, nano_ranges* out);
 void nano_isolate_collect(nano_isolate*);
+// nano_trim gives memory back to the system that malloc keeps though it is free.
+void nano_trim(void);
 // nano_isolate_terminate may be called from any thread while the isolate lives.
 void nano_isolate_terminate(nano_isolate*, int death);
 
