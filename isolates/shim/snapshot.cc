@@ -68,11 +68,12 @@ void RemoveTraps(v8::Isolate* isolate, v8::Local<v8::Context> context) {
     (void)context->Global()->Delete(context, OneByte(isolate, name));
 }
 
-// IntlObjects finds instances of the constructors of Intl, which CreateBlob would abort for.
-class IntlObjects final : public v8::QueryObjectPredicate {
+// Survey goes through what is alive. It finds instances of the constructors of Intl, which
+// CreateBlob would abort for, and the ArrayBuffers and their views.
+class Survey final : public v8::QueryObjectPredicate {
  public:
   // The prototypes are taken before the app can change them.
-  IntlObjects(v8::Isolate* isolate, v8::Local<v8::Context> context) : prototypes_(isolate) {
+  Survey(v8::Isolate* isolate, v8::Local<v8::Context> context) : prototypes_(isolate) {
     v8::Local<v8::Value> intl, prototype, constructor;
     v8::Local<v8::Array> names;
     if (!context->Global()->Get(context, OneByte(isolate, "Intl")).ToLocal(&intl) ||
@@ -98,33 +99,42 @@ class IntlObjects final : public v8::QueryObjectPredicate {
     }
   }
 
-  // Find is the constructor's name of an instance that is alive, or "".
-  std::string Find(v8::Isolate* isolate, v8::Local<v8::Context> context) {
-    std::vector<v8::Global<v8::Object>> found;
-    isolate->GetHeapProfiler()->QueryObjects(context, this, &found);
-    return found_;
+  // Run collects all garbage and looks at what is left.
+  void Run(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+    intl_.clear();
+    buffers_.clear();
+    isolate->GetHeapProfiler()->QueryObjects(context, this, &buffers_);
   }
 
+  // The constructor's name of an instance, or "".
+  const std::string& intl() const { return intl_; }
+  const std::vector<v8::Global<v8::Object>>& buffers() const { return buffers_; }
+
   bool Filter(v8::Local<v8::Object> object) override {
-    if (object->IsProxy()) return false;
-    for (v8::Local<v8::Object> prototype : prototypes_)
-      if (object == prototype) return false;
-    v8::Local<v8::Value> parent = object->GetPrototypeV2();
-    for (int depth = 0; depth < 8 && parent->IsObject() && !parent->IsProxy(); depth++) {
-      for (size_t i = 0; i < prototypes_.size(); i++)
-        if (parent == prototypes_[i]) {
-          found_ = names_[i];
-          return true;
-        }
-      parent = parent.As<v8::Object>()->GetPrototypeV2();
-    }
+    if (object->IsArrayBuffer() || object->IsArrayBufferView()) return true;
+    if (!object->IsProxy()) FindIntl(object);
     return false;
   }
 
  private:
+  void FindIntl(v8::Local<v8::Object> object) {
+    for (v8::Local<v8::Object> prototype : prototypes_)
+      if (object == prototype) return;
+    v8::Local<v8::Value> parent = object->GetPrototypeV2();
+    for (int depth = 0; depth < 8 && parent->IsObject() && !parent->IsProxy(); depth++) {
+      for (size_t i = 0; i < prototypes_.size(); i++)
+        if (parent == prototypes_[i]) {
+          intl_ = names_[i];
+          return;
+        }
+      parent = parent.As<v8::Object>()->GetPrototypeV2();
+    }
+  }
+
   v8::LocalVector<v8::Object> prototypes_;
   std::vector<std::string> names_;
-  std::string found_;
+  std::string intl_;
+  std::vector<v8::Global<v8::Object>> buffers_;
 };
 
 std::string IntlReason(std::string_view place, std::string_view name) {
@@ -245,21 +255,12 @@ class WarmUp {
   bool answered_ = false, streaming_ = false, pending_ = false, ended_ = false;
 };
 
-class Buffers final : public v8::QueryObjectPredicate {
- public:
-  bool Filter(v8::Local<v8::Object> object) override {
-    return object->IsArrayBuffer() || object->IsArrayBufferView();
-  }
-};
-
 // ShowBuffers hangs all ArrayBuffers and their views where the serializer of V8 13.6 comes by
 // early. Objects that it first meets deep in the graph it puts off, and it cannot do that with
 // these: it writes a backing store before the object, where the deserializer expects none. The
 // prototype of the global object is among the first things that it looks at.
-bool ShowBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
-  Buffers predicate;
-  std::vector<v8::Global<v8::Object>> found;
-  isolate->GetHeapProfiler()->QueryObjects(context, &predicate, &found);
+bool ShowBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context,
+                 const std::vector<v8::Global<v8::Object>>& found) {
   if (found.empty()) return true;
   v8::LocalVector<v8::Value> list(isolate);
   for (const auto& object : found)
@@ -291,11 +292,11 @@ void FormatStacks(v8::Isolate* isolate, v8::Local<v8::Context> context) {
   for (const auto& error : found) (void)error.Get(isolate)->Get(context, name);
 }
 
-// Finalize lets the callbacks of FinalizationRegistry run that are due: V8 aborts for a snapshot
-// with some of them waiting.
-void Finalize(nano_isolate* self) {
+// Finalize surveys the heap, and lets the callbacks of FinalizationRegistry run that are due after
+// its collection: V8 aborts for a snapshot with some of them waiting.
+void Finalize(nano_isolate* self, v8::Local<v8::Context> context, Survey* survey) {
   for (int round = 0; round < 4; round++) {
-    self->isolate->LowMemoryNotification();
+    survey->Run(self->isolate, context);
     bool ran = RunTasks(*self->tasks);
     self->isolate->PerformMicrotaskCheckpoint();
     if (!ran) return;
@@ -330,7 +331,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   }
   v8::Local<v8::Context> context = realm->context.Get(isolate);
   v8::Context::Scope context_scope(context);
-  IntlObjects intl(isolate, context);
+  Survey survey(isolate, context);
   SetTraps(isolate, context);
   CallHook(realm, context, "building", v8::True(isolate), nullptr);
   {
@@ -362,16 +363,16 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
     build->reason = "the app has made Error.stackTraceLimit a property that cannot be removed";
     return;
   }
-  Finalize(self);
   self->rejections.clear();
-  std::string name = intl.Find(isolate, context);
-  if (!name.empty()) {
-    build->reason = IntlReason("", name);
-    return;
-  }
   auto memory = v8::ArrayBuffer::New(isolate, kFirstArenaBytes);
   v8::Local<v8::Int32Array> arena = v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4);
-  if (!ShowBuffers(isolate, context)) {
+  Finalize(self, context, &survey);
+  self->rejections.clear();
+  if (!survey.intl().empty()) {
+    build->reason = IntlReason("", survey.intl());
+    return;
+  }
+  if (!ShowBuffers(isolate, context, survey.buffers())) {
     build->reason = "the app has replaced the prototype of the global object";
     return;
   }
