@@ -26,6 +26,9 @@ type memory struct {
 	limit  atomic.Int64 // as it is now: less under pressure (pressure.go)
 	total  atomic.Int64 // bytes that isolates cost
 
+	rests atomic.Bool // the watcher of pressure.go sleeps until nudge is called
+	nudge func()
+
 	mutex    sync.Mutex // for adding to portions
 	portions atomic.Pointer[[]*portion]
 
@@ -132,7 +135,11 @@ func (l *Loop) publishPortion() {
 	own := l.portion
 	if before := own.resident.Load(); before != l.resident {
 		own.resident.Store(l.resident)
-		l.options.memory.total.Add(l.resident - before)
+		m := l.options.memory
+		m.total.Add(l.resident - before)
+		if m.rests.Load() && m.rests.CompareAndSwap(true, false) {
+			m.nudge()
+		}
 	}
 	oldest := int64(never)
 	if first := l.timeouts.sleep.first; first != nil {

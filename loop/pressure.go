@@ -34,14 +34,15 @@ import (
 
 // A pressureGauge reads what the kernel says about memory.
 type pressureGauge interface {
-	// wait returns when tasks have stalled for memory (true), or after a time (false), or on stop.
+	// wait returns when tasks have stalled for memory (true), or after a time (false; never, if length is
+	// restful), or on nudge.
 	wait(length time.Duration) (stalled bool)
 	// room is how many bytes the control group has left and how many it may have; false: any number.
 	room() (left, limit int64, ok bool)
 	// resident is how many bytes of memory of its own the process has; false: unknown.
 	resident() (int64, bool)
-	// stop ends a wait, from another goroutine. Nothing else is called after it but close.
-	stop()
+	// nudge ends a wait, also the next one, from another goroutine.
+	nudge()
 	close()
 }
 
@@ -49,6 +50,11 @@ const (
 	// pressureWatch is how often the gauge is read while all is well, pressurePause while it is not.
 	pressureWatch = time.Second
 	pressurePause = 200 * time.Millisecond
+	// pressureRest is the number of looks after which the watcher rests, if all was well and no isolate
+	// came or went: an idle node has no wake-ups. PSI still tells.
+	pressureRest = 3
+	// restful is a wait without end.
+	restful = time.Duration(math.MaxInt64)
 	// pressureStep: each step lowers the limit to 1 - 1/pressureStep of what isolates take.
 	pressureStep = 8
 	// pressureFloor is the fraction of the budget below which the limit does not go. What isolates
@@ -84,6 +90,8 @@ type pressure struct {
 
 	trim      func()    // gives back what the C library keeps
 	trimmedAt time.Time // when it was called last
+	restTotal int64     // what isolates took at the last look
+	looks     int       // since that changed
 	surplus   int64     // the least since then of what the process takes beside what isolates account for
 }
 
@@ -91,6 +99,7 @@ type pressure struct {
 func watchPressure(options *Options, gauge pressureGauge) (end func()) {
 	p := &pressure{memory: options.memory, gauge: gauge, logger: options.Logger, trim: isolates.Trim}
 	ended, stopped := make(chan struct{}), make(chan struct{})
+	p.memory.nudge = gauge.nudge
 	go func() {
 		defer close(ended)
 		pause := pressureWatch
@@ -101,15 +110,35 @@ func watchPressure(options *Options, gauge pressureGauge) (end func()) {
 				return
 			default:
 			}
-			pause = p.step(time.Now(), stalled)
+			p.memory.rests.Store(false)
+			pause = p.rest(p.step(time.Now(), stalled))
 		}
 	}()
 	return sync.OnceFunc(func() {
 		close(stopped)
-		gauge.stop()
+		gauge.nudge()
 		<-ended
 		gauge.close()
 	})
+}
+
+// rest makes a wait endless if nothing has happened for long. The next change of the account ends it.
+func (p *pressure) rest(pause time.Duration) time.Duration {
+	total := p.memory.total.Load()
+	if total != p.restTotal || p.isShort || pause != pressureWatch {
+		p.restTotal, p.looks = total, 0
+		return pause
+	}
+	if p.looks++; p.looks < pressureRest {
+		return pause
+	}
+	p.looks = 0
+	p.memory.rests.Store(true)
+	if p.memory.total.Load() != total { // it changed before anybody could see that a nudge is wanted
+		p.memory.rests.Store(false)
+		return pause
+	}
+	return restful
 }
 
 // step reads the gauge and moves the limit. It returns how long to wait until the next one.
@@ -180,7 +209,7 @@ func (p *pressure) cause(stalled bool) string {
 type kernelGauge struct {
 	trigger int      // descriptor of a PSI trigger; -1: none
 	average string   // file with averages of PSI, if there is no trigger; "": none
-	stopper int      // eventfd
+	stopper int      // eventfd, for nudges
 	groups  []string // folders of our control group and those above it, version 2
 }
 
@@ -251,12 +280,23 @@ func (g *kernelGauge) wait(length time.Duration) (stalled bool) {
 	if g.trigger >= 0 {
 		fds = append(fds, unix.PollFd{Fd: int32(g.trigger), Events: unix.POLLPRI})
 	}
+	if g.trigger < 0 {
+		length = min(length, blindRest)
+	}
 	begun := time.Now()
 	for {
-		left := max(length-time.Since(begun), 0)
-		n, err := unix.Poll(fds, int((left+time.Millisecond-1)/time.Millisecond))
+		timeout := -1
+		if length != restful {
+			left := max(length-time.Since(begun), 0)
+			timeout = int((left + time.Millisecond - 1) / time.Millisecond)
+		}
+		n, err := unix.Poll(fds, timeout)
 		if errors.Is(err, unix.EINTR) {
 			continue
+		}
+		if fds[0].Revents != 0 {
+			var counter [8]byte
+			_, _ = unix.Read(g.stopper, counter[:])
 		}
 		if err != nil || n == 0 || g.trigger < 0 {
 			return g.trigger < 0 && g.average != "" && readStalls(g.average) >= stallsMax
@@ -270,6 +310,9 @@ func (g *kernelGauge) wait(length time.Duration) (stalled bool) {
 		return events&unix.POLLPRI != 0
 	}
 }
+
+// blindRest is the longest wait if the kernel does not tell by itself that memory is short.
+const blindRest = 10 * time.Second
 
 // stallsMax is the part of the last ten seconds, in percent, in which some task may have stalled.
 const stallsMax = 15
@@ -353,7 +396,7 @@ func (g *kernelGauge) resident() (int64, bool) {
 	return (all - shared) * int64(os.Getpagesize()), err1 == nil && err2 == nil
 }
 
-func (g *kernelGauge) stop() {
+func (g *kernelGauge) nudge() {
 	one := [8]byte{1} // any number but 0
 	_, _ = unix.Write(g.stopper, one[:])
 }

@@ -29,7 +29,7 @@ func (g *fakeGauge) wait(length time.Duration) bool {
 }
 func (g *fakeGauge) room() (left, limit int64, ok bool) { return g.left, g.limit, g.limit != 0 }
 func (g *fakeGauge) resident() (int64, bool)            { return g.own, g.own != 0 }
-func (g *fakeGauge) stop()                              { g.stopped = true; close(g.stalls) }
+func (g *fakeGauge) nudge()                             { g.stopped = true; close(g.stalls) }
 func (g *fakeGauge) close()                             { g.closed = true }
 
 // TestPressureSteps: each sign of shortage lowers the limit by steps from what is in use, not below its
@@ -258,10 +258,55 @@ func TestKernelGaugeHere(t *testing.T) {
 	t.Logf("trigger: %v, groups: %s", gauge.trigger >= 0, strings.Join(gauge.groups, " "))
 	ended := make(chan bool)
 	go func() { ended <- gauge.wait(patience) }()
-	gauge.stop()
+	gauge.nudge()
 	select {
 	case <-ended:
 	case <-time.After(patience / 2):
 		t.Error("the wait was not ended")
+	}
+}
+
+// TestPressureRests: while nothing happens the watcher waits without end, until an isolate comes or goes.
+func TestPressureRests(t *testing.T) {
+	nudges := 0
+	m := &memory{budget: 1 << 30, nudge: func() { nudges++ }}
+	m.limit.Store(m.budget)
+	p := &pressure{memory: m, gauge: &fakeGauge{}, logger: noLogger{}, trim: func() {}}
+	look := func() time.Duration { return p.rest(p.step(time.Unix(1000, 0), false)) }
+	for range pressureRest - 1 {
+		if pause := look(); pause != pressureWatch {
+			t.Fatalf("waits for %v", pause)
+		}
+	}
+	if pause := look(); pause != restful || !m.rests.Load() {
+		t.Fatalf("waits for %v though nothing happens", pause)
+	}
+	l := &Loop{options: &Options{memory: m}, portion: &portion{}}
+	l.resident = 1 << 20
+	l.publishPortion()
+	l.publishPortion()
+	if nudges != 1 || m.rests.Load() {
+		t.Fatalf("%d nudges for the first isolate", nudges)
+	}
+	if pause := look(); pause != pressureWatch {
+		t.Fatalf("waits for %v after a change", pause)
+	}
+	if p.rest(pressurePause) != pressurePause || p.looks != 0 {
+		t.Fatal("rests while memory is short")
+	}
+}
+
+// TestKernelGaugeRests: one nudge ends one endless wait.
+func TestKernelGaugeRests(t *testing.T) {
+	gauge, err := newKernelGauge("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gauge.close()
+	gauge.nudge()
+	gauge.wait(restful)
+	begun := time.Now()
+	if gauge.wait(20 * time.Millisecond); time.Since(begun) < 20*time.Millisecond {
+		t.Error("a nudge ended two waits")
 	}
 }
