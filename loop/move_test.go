@@ -498,14 +498,7 @@ func simulateMoves(t *testing.T, seed uint64) (whole int, moves uint64) {
 		}
 	}
 	g.run(15 * time.Second)
-	for i, c := range clients {
-		c.got += string(c.peer.Take())
-		if c.check(t, i) {
-			whole++
-		} else if seed%3 == 0 && !c.leaves && !c.drained {
-			t.Errorf("client %d: connection broken without a cause", i)
-		}
-	}
+	whole = checkAll(t, clients, seed%3 == 0)
 	moves = g.sum().Moved
 	g.end()
 	return whole, moves
