@@ -93,7 +93,7 @@
       if (text.length > JSON_DEPTH_MAX && jsonTooDeep(text)) {
         throw new RangeError("JSON is nested more than " + JSON_DEPTH_MAX + " levels deep");
       }
-      return reviver === undefined ? JSONParse(text) : JSONParse(text, reviver);
+      return JSONParse(text, reviver);
     },
   };
   const JSON_DEPTH_MAX = 10000;
