@@ -55,6 +55,7 @@ func (r *scriptRing) Send(u uring.UserData, fd int, b []byte) {
 	}
 }
 
+func (r *scriptRing) Connect(uring.UserData, int, []byte)                {}
 func (r *scriptRing) Read(uring.UserData, int, []byte)                   {}
 func (r *scriptRing) Shutdown(u uring.UserData, fd int, how int)         {}
 func (r *scriptRing) Close(u uring.UserData, fd int)                     {}

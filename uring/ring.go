@@ -65,6 +65,9 @@ type Ring interface {
 	// error, or a completion without More. -ENOBUFS: no provided buffer was free; arm again when
 	// one has been returned.
 	RecvMultishot(u UserData, fd int)
+	// Connect connects the socket fd to an address that AppendAddress made. The result is 0 or the
+	// errno of connect(2); -ECANCELED if it was cancelled while it was under way.
+	Connect(u UserData, fd int, address []byte)
 	// Send sends b without raising SIGPIPE. The kernel retries short sends (MSG_WAITALL), but a
 	// short Result must still be handled.
 	Send(u UserData, fd int, b []byte)

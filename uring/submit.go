@@ -83,6 +83,17 @@ func (r *KernelRing) RecvMultishot(u UserData, fd int) {
 	})
 }
 
+// Connect connects fd; see Ring.
+func (r *KernelRing) Connect(u UserData, fd int, address []byte) {
+	r.push(entry{
+		OpCode:   giouring.OpConnect,
+		Fd:       int32(fd),
+		Off:      uint64(len(address)),
+		Addr:     r.hand(address),
+		UserData: uint64(u),
+	})
+}
+
 // Send sends b; see Ring.
 func (r *KernelRing) Send(u UserData, fd int, b []byte) {
 	r.push(entry{

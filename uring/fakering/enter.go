@@ -101,7 +101,8 @@ func (r *Ring) delayed() bool {
 	for _, d := range r.order {
 		switch {
 		case d.accept != nil && !d.accept.ended && len(d.backlog) > 0,
-			d.receive != nil && !d.receive.ended && (len(d.peer.toLoop) > 0 || d.peer.ended),
+			d.connect != nil && !d.connect.ended && !r.isSilent(d.connect),
+			d.receive != nil && !d.receive.ended && (d.peer.hasInput() || d.peer.ended),
 			d.send != nil && !d.send.ended && (d.peer.window != 0 || d.peer.gone || d.peer.loopEnded):
 			return true
 		}
@@ -153,6 +154,9 @@ func (r *Ring) step() (moved bool) {
 		if d.accept != nil {
 			r.progressAccept(d)
 		}
+		if d.connect != nil && d.connect.submitted {
+			r.progressConnect(d)
+		}
 		if d.receive != nil && d.receive.submitted {
 			r.progressReceive(d)
 		}
@@ -168,7 +172,7 @@ func (r *Ring) complete(op *operation, result int32, flags uint32) {
 	r.record.note(r.now, "complete", op, result, flags)
 	if flags&completionMore == 0 {
 		r.end(op)
-		if op.kind == opSend && checksum(op.memory) != op.sum {
+		if (op.kind == opSend || op.kind == opConnect) && checksum(op.memory) != op.sum {
 			r.fail("%v: its memory was modified before the completion", op)
 		}
 	}

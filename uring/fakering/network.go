@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is a listener or the loop's end of a connection.
+// descriptor is a listener, the loop's end of a connection, or a socket without one (peer is nil).
 type descriptor struct {
 	fd        int
 	listening bool
@@ -15,7 +15,9 @@ type descriptor struct {
 	closing   bool // Close was called
 
 	// The operations in flight, until their last completion is reaped.
-	accept, receive, send *operation
+	accept, connect, receive, send *operation
+
+	isDatagram bool // made by Socket
 }
 
 // Peer is the other end of a connection to a listener of the ring. Its methods may be called from
@@ -35,7 +37,16 @@ type Peer struct {
 	window    int  // bytes that it takes; -1: any number
 	accepted  bool
 	loopDeaf  bool // the loop shut its receiving side
+
+	// Of a datagram socket: packets, which are received whole, and sent.
+	isDatagram  bool
+	unreachable bool // what the loop sends is answered with an error
+	packetsIn   [][]byte
+	packetsOut  [][]byte
 }
+
+// hasInput tells whether there is something to receive.
+func (p *Peer) hasInput() bool { return len(p.toLoop) > 0 || len(p.packetsIn) > 0 }
 
 // Listen makes a listener for AcceptMultishot.
 func (r *Ring) Listen() (fd int) {
@@ -101,7 +112,7 @@ func (r *Ring) touch() {
 	r.nudge.signal()
 }
 
-// Write sends b to the loop. It never blocks, and does nothing on a broken connection.
+// Write sends b to the loop, on a datagram socket as one. It never blocks, and does nothing on a broken connection.
 func (p *Peer) Write(b []byte) {
 	p.change(func() {
 		if p.reset || p.refused {
@@ -109,6 +120,10 @@ func (p *Peer) Write(b []byte) {
 		}
 		if p.ended {
 			p.ring.Load().fail("a peer writes after CloseWrite or Close")
+			return
+		}
+		if p.isDatagram {
+			p.packetsIn = append(p.packetsIn, append([]byte(nil), b...))
 			return
 		}
 		p.toLoop = append(p.toLoop, b...)
@@ -130,7 +145,7 @@ func (p *Peer) Close() { p.change(func() { p.ended, p.gone = true, true }) }
 func (p *Peer) Reset() { p.change(p.breakConnection) }
 
 func (p *Peer) breakConnection() {
-	p.ended, p.gone, p.reset, p.toLoop = true, true, true, nil
+	p.ended, p.gone, p.reset, p.toLoop, p.packetsIn = true, true, true, nil, nil
 }
 
 // SetWindow lets the loop send n more bytes, below 0 any number, before its sends wait.
@@ -141,6 +156,13 @@ func (p *Peer) Take() []byte {
 	var b []byte
 	p.change(func() { b, p.fromLoop = p.fromLoop, nil })
 	return b
+}
+
+// TakePackets gives the datagrams that the loop has sent since the last call.
+func (p *Peer) TakePackets() [][]byte {
+	var packets [][]byte
+	p.change(func() { packets, p.packetsOut = p.packetsOut, nil })
+	return packets
 }
 
 // Ended tells whether the loop has ended its stream, by Shutdown or Close. What it sent before can
@@ -201,16 +223,19 @@ func (r *Ring) progressReceive(d *descriptor) {
 			r.complete(op, 0, 0)
 			return
 		}
-		if len(p.toLoop) == 0 && !p.ended || r.chance(r.config.Faults.Delay) {
+		if !p.hasInput() && !p.ended || r.chance(r.config.Faults.Delay) {
 			return
 		}
-		if r.chance(r.config.Faults.Reset) {
+		if !p.isDatagram && r.chance(r.config.Faults.Reset) {
 			p.breakConnection()
 		}
 		switch {
+		case p.unreachable:
+			r.complete(op, failure(unix.ECONNREFUSED), 0)
+			p.ended = false // once for each send
 		case p.reset:
 			r.complete(op, failure(unix.ECONNRESET), 0)
-		case len(p.toLoop) == 0:
+		case !p.hasInput():
 			r.complete(op, 0, 0)
 		case len(r.buffers.free) == 0 || r.chance(r.config.Faults.NoBuffers):
 			r.complete(op, failure(unix.ENOBUFS), 0)
@@ -221,6 +246,13 @@ func (r *Ring) progressReceive(d *descriptor) {
 }
 
 func (r *Ring) receiveInto(op *operation, p *Peer) {
+	if p.isDatagram {
+		n := min(len(p.packetsIn[0]), r.buffers.size)
+		id := r.buffers.receive(p.packetsIn[0][:n])
+		p.packetsIn = p.packetsIn[1:]
+		r.complete(op, int32(n), r.moreUnlessEnding()|completionBuffer|uint32(id)<<16)
+		return
+	}
 	n := min(len(p.toLoop), r.buffers.size)
 	if p.byteWise {
 		n = 1
@@ -236,6 +268,12 @@ func (r *Ring) receiveInto(op *operation, p *Peer) {
 func (r *Ring) progressSend(d *descriptor) {
 	op, p := d.send, d.peer
 	if op.ended || r.chance(r.config.Faults.Delay) {
+		return
+	}
+	if p.isDatagram {
+		p.packetsOut = append(p.packetsOut, append([]byte(nil), op.memory...))
+		p.ended = p.ended || p.unreachable
+		r.complete(op, int32(len(op.memory)), 0)
 		return
 	}
 	if r.chance(r.config.Faults.Reset) {

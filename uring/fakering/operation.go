@@ -12,6 +12,7 @@ type kind uint8
 const (
 	opAccept kind = iota
 	opReceive
+	opConnect
 	opSend
 	opRead
 	opShutdown
@@ -20,7 +21,7 @@ const (
 	opMessage
 )
 
-var kindNames = [...]string{"accept", "receive", "send", "read", "shutdown", "close", "cancel", "message"}
+var kindNames = [...]string{"accept", "receive", "connect", "send", "read", "shutdown", "close", "cancel", "message"}
 
 // operation is one from the call that queued it until its last completion is reaped.
 type operation struct {

@@ -1,11 +1,12 @@
 // Package fakering is an io_uring without a kernel, for tests of what drives a uring.Ring.
 //
-// Connections, listeners and time are virtual; faults come from a seed, so a run that fails is run
+// Connections, listeners, sockets to connect, the remote ends that they reach, and time are virtual; faults come from a seed, so a run that fails is run
 // again by its number. The ring also checks its caller and fails loudly: two sends at once on one
 // descriptor, a descriptor used after Close, a buffer returned twice or never, memory of a send
 // touched before its completion, Close with operations in flight, Stop with anything left.
 //
-// A test makes a Ring, a listener with Listen, peers with Dial, and runs its loop. Peers are worked
+// A test makes a Ring, a listener with Listen, peers with Dial, remote ends for the loop to connect to
+// with Remote, and runs its loop. Peers are worked
 // between ticks, from At and Config.Idle (on the loop's own thread, deterministic), or from other
 // goroutines (then the order of events is not the seed's alone).
 //
@@ -42,6 +43,7 @@ type Faults struct {
 	Reset           float64 // of a receive or send: the peer resets the connection
 	CancelAlready   float64 // a cancel that succeeds says EALREADY
 	ReuseDescriptor float64 // a new connection gets a descriptor that was closed before
+	ConnectError    float64 // a connect fails with one of several errors
 	MessageFails    float64 // a message to another ring is not posted (EOVERFLOW)
 }
 
@@ -60,6 +62,7 @@ func Harsh() Faults {
 		Reset:           0.01,
 		CancelAlready:   0.1,
 		ReuseDescriptor: 0.5,
+		ConnectError:    0.1,
 		MessageFails:    0.2,
 	}
 }
@@ -126,6 +129,7 @@ type Ring struct {
 	descriptorLow  int           // where this ring's own numbers begin
 	descriptorNext int
 	closed         []int // numbers that can come again
+	remotes        map[remoteName]*Remote
 
 	buffers buffers
 	events  []event // by time
@@ -175,6 +179,7 @@ func New(config Config) *Ring {
 		random:         rand.New(rand.NewPCG(config.Seed, 0)),
 		now:            config.Start,
 		descriptors:    map[int]*descriptor{},
+		remotes:        map[remoteName]*Remote{},
 		descriptorLow:  descriptorFirst,
 		descriptorNext: descriptorFirst,
 		buffers:        newBuffers(config.Buffers, config.BufferSize),
@@ -264,6 +269,22 @@ func (r *Ring) RecvMultishot(u uring.UserData, fd int) {
 	}
 }
 
+// Connect implements uring.Ring, to a Remote.
+func (r *Ring) Connect(u uring.UserData, fd int, address []byte) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	op := r.queue(&operation{kind: opConnect, userData: u, fd: fd, memory: address, sum: checksum(address)})
+	d := r.open(op)
+	if d == nil {
+		return
+	}
+	if d.listening || d.peer != nil {
+		r.fail("%v: not an unconnected socket", op)
+		return
+	}
+	r.claim(op, &d.connect)
+}
+
 // Send implements uring.Ring.
 func (r *Ring) Send(u uring.UserData, fd int, b []byte) {
 	r.mutex.Lock()
@@ -307,7 +328,7 @@ func (r *Ring) Close(u uring.UserData, fd int) {
 	if d == nil {
 		return
 	}
-	for _, flying := range []*operation{d.accept, d.receive, d.send} {
+	for _, flying := range []*operation{d.accept, d.connect, d.receive, d.send} {
 		if flying != nil {
 			r.fail("%v: with %v in flight", op, flying)
 		}
@@ -385,7 +406,7 @@ func (r *Ring) takeOver(op *operation) *descriptor {
 // giveUp takes the connection that op of ring to names out of this one.
 func (r *Ring) giveUp(to *Ring, op *operation) *descriptor {
 	d := r.descriptors[op.fd]
-	if d == nil || d.listening || d.closing {
+	if d == nil || d.peer == nil || d.closing {
 		return nil
 	}
 	for _, flying := range []*operation{d.receive, d.send} {
@@ -401,7 +422,7 @@ func (r *Ring) giveUp(to *Ring, op *operation) *descriptor {
 
 func (r *Ring) openConnection(op *operation) *descriptor {
 	d := r.open(op)
-	if d != nil && d.listening {
+	if d != nil && d.peer == nil {
 		r.fail("%v: not a connection", op)
 		return nil
 	}
