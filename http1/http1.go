@@ -1,6 +1,6 @@
-// Package http1 parses HTTP/1.1 request heads and chunked bodies, and formats response heads, after
-// RFC 9110 and RFC 9112. It is strict: what could be read in two ways is an error. It neither
-// allocates nor does I/O.
+// Package http1 parses HTTP/1.1 heads and chunked bodies, and formats heads, after RFC 9110 and
+// RFC 9112: those of requests and responses, for a server and for a client. It is strict: what could
+// be read in two ways is an error. It neither allocates nor does I/O.
 //
 // Where the RFCs leave a choice, or allow what only an attacker sends, the choice is the narrow one:
 //
@@ -12,6 +12,10 @@
 //   - A transfer coding is "chunked", alone and without parameters, or status 501.
 //   - Equal repeated content-lengths are taken as one (RFC 9112 §6.3), differing ones refused.
 //   - Together, content-length and transfer-encoding are refused, as is transfer-encoding in HTTP/1.0.
+//
+// That holds for responses, too, as with the strict parsers of other clients (llhttp in Node's fetch): a
+// folded line, a bare LF, a blank before a colon, or both lengths are a network error, since whoever
+// stands between an origin and us may have read them in another way.
 package http1
 
 import "errors"
@@ -49,7 +53,8 @@ const MaxHeadLength = 1<<16 - 1
 // MaxFields is the number of header fields above which a head is refused with status 431.
 const MaxFields = 256
 
-// Head is a parsed request head. It is filled by Parse and may be reused without allocating.
+// Head is a parsed head: of a request, filled by Parse, or of a response, filled by ParseResponse. It may
+// be reused without allocating. Of a response, Method, Target, Host and Continue mean nothing.
 //
 // All offsets count from the first byte given to Parse. That byte is the first of the method, unless
 // the client sent an empty line before the request line: then Length counts that line too, and
@@ -69,6 +74,14 @@ type Head struct {
 	KeepAlive     bool
 	Continue      bool // Expect: 100-continue
 	Fields        []Field
+
+	// Of a response only.
+	Status           uint16 // 100 to 999
+	ReasonOffset     uint16
+	ReasonLength     uint16
+	KeepAliveSeconds int32 // the timeout of a Keep-Alive field; -1: not given
+
+	isResponse bool
 
 	// What the fields seen so far said, until finish judges it.
 	absolute        bool // the target is in absolute form, so HostOffset is settled

@@ -46,6 +46,12 @@ func (h *Head) Reset() { h.scanned, h.attempted = 0, 0 }
 // may be refused with the first bytes that show it or only later. A forbidden control byte is always
 // refused at once.
 func (h *Head) Parse(b []byte, limit int) error {
+	h.isResponse = false
+	return h.read(b, limit)
+}
+
+// read is Parse and ParseResponse.
+func (h *Head) read(b []byte, limit int) error {
 	limit = max(0, min(limit, MaxHeadLength))
 	if len(b) > limit {
 		b = b[:limit]
@@ -124,8 +130,9 @@ func (h *Head) parse(b []byte) error {
 	h.codingSeen, h.codingUnknown, h.expectationElse = false, false, false
 	h.closeAsked, h.keepAliveAsked = false, false
 	h.HostOffset, h.HostLength = 0, 0
+	h.KeepAliveSeconds = -1
 
-	i, err := h.parseRequestLine(b)
+	i, err := h.parseStartLine(b)
 	if err == nil {
 		i, err = h.parseFields(b, i)
 	}
@@ -137,6 +144,14 @@ func (h *Head) parse(b []byte) error {
 	}
 	h.Length = i
 	return nil
+}
+
+// parseStartLine parses the first line and returns the index of what follows.
+func (h *Head) parseStartLine(b []byte) (int, error) {
+	if h.isResponse {
+		return h.parseStatusLine(b)
+	}
+	return h.parseRequestLine(b)
 }
 
 // parseRequestLine parses "method SP target SP HTTP/1.x CRLF" (RFC 9112 §3), after one empty line at
@@ -331,6 +346,9 @@ func (h *Head) parseFields(b []byte, i int) (int, error) {
 
 // known takes note of a field if it is one of those that the parser must understand.
 func (h *Head) known(b []byte, name, nameLength, value, valueEnd int) error {
+	if h.isResponse {
+		return h.knownOfResponse(b, name, nameLength, value, valueEnd)
+	}
 	switch nameLength {
 	case 4:
 		if binary.LittleEndian.Uint32(b[name:])|0x20202020 == 't'<<24|'s'<<16|'o'<<8|'h' {
@@ -348,15 +366,20 @@ func (h *Head) known(b []byte, name, nameLength, value, valueEnd int) error {
 		if equalFold(b[name:name+10], "connection") {
 			return h.connection(b[value:valueEnd])
 		}
-	case 14:
-		if equalFold(b[name:name+14], "content-length") {
-			return h.contentLength(b[value:valueEnd])
-		}
-	case 17:
-		if equalFold(b[name:name+17], "transfer-encoding") {
-			h.codingUnknown = h.codingSeen || !equalFold(b[value:valueEnd], "chunked")
-			h.codingSeen = true
-		}
+	case 14, 17:
+		return h.framing(b[name:name+nameLength], b[value:valueEnd])
+	}
+	return nil
+}
+
+// framing takes note of a field if it says how long the body is.
+func (h *Head) framing(name, value []byte) error {
+	switch {
+	case equalFold(name, "content-length"):
+		return h.contentLength(value)
+	case equalFold(name, "transfer-encoding"):
+		h.codingUnknown = h.codingSeen || !equalFold(value, "chunked")
+		h.codingSeen = true
 	}
 	return nil
 }
@@ -445,7 +468,7 @@ func decimal(digits []byte) (int64, bool) {
 // finish judges the head as a whole, once all its fields are known.
 func (h *Head) finish() error {
 	switch {
-	case !h.hostSeen && h.Minor == 1:
+	case !h.hostSeen && h.Minor == 1 && !h.isResponse:
 		return errHostMissing
 	case h.hostEmpty && !h.absolute:
 		return errHost
