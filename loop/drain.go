@@ -84,7 +84,7 @@ func (l *Loop) isDrained() bool {
 	if !l.draining || len(l.listeners) != 0 || l.connections.open != 0 || l.operations != 0 {
 		return false
 	}
-	return l.forced || l.pendingWork == 0 && len(l.runnable)+len(l.unfinished) == 0
+	return l.forced || l.pendingWork == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.
@@ -147,6 +147,7 @@ func (l *Loop) end() error {
 	}
 	for _, w := range l.apps {
 		if isolate := w.isolate; isolate != nil {
+			l.dropHandles(w)
 			l.forgetIsolate(w)
 			isolate.Dispose()
 		}

@@ -20,6 +20,8 @@ type exchange struct {
 
 	previousOfWorker, nextOfWorker *exchange
 
+	handles *handle // that were opened under it
+
 	wall timeoutNode // waits for response headers
 
 	headOnly  bool // HEAD: the answer has no body
@@ -221,7 +223,7 @@ func (l *Loop) describe(e *exchange, head *http1.Head, headBytes, body []byte) *
 // attach puts an exchange on the list of those that an isolate has in hand.
 func (l *Loop) attach(e *exchange, w *appWorker) {
 	e.worker = w
-	if w.inHand++; w.inHand == 1 {
+	if w.inHand++; w.inHand == 1 && w.handlesOpen == 0 {
 		l.noteBusy(w)
 	}
 	e.nextOfWorker = w.exchanges
@@ -239,7 +241,8 @@ func (l *Loop) workerDone(e *exchange) {
 	e.wall.stop()
 	w := e.worker
 	w.concurrency.give()
-	if w.inHand--; w.inHand == 0 {
+	l.abandon(e)
+	if w.inHand--; w.inHand == 0 && w.handlesOpen == 0 {
 		l.noteIdle(w)
 	}
 	if e.previousOfWorker != nil {

@@ -28,6 +28,8 @@ type fakeWorker struct {
 	gone      []uint32
 	allGone   []uint32
 	out       []isolates.Record
+	told      []fakeNews // of handles
+	onNews    func(w *fakeWorker, news *fakeNews)
 	next      int
 	fail      error // of the next turn
 	tasks     atomic.Bool
@@ -45,6 +47,15 @@ type fakeWorker struct {
 
 	// What the isolate would keep in its heap.
 	live map[uint32]*fakeRequest
+}
+
+// fakeNews is what an isolate was told of a handle.
+type fakeNews struct {
+	handle  int32
+	what    string // "response", "data", "end", "closed", "written" or "opened"
+	number  int    // status, kind of data, fault or close code
+	text    string
+	streams bool
 }
 
 // A fakeRequest is a copy of what AddRequest got.
@@ -113,6 +124,36 @@ func (w *fakeWorker) AddGone(id uint32) {
 	w.allGone = append(w.allGone, id)
 }
 
+func (w *fakeWorker) AddResponse(r *isolates.Response) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: r.Handle, what: "response", number: r.Status, text: string(r.Body), streams: r.Streams})
+}
+
+func (w *fakeWorker) AddData(handle int32, data []byte, kind isolates.DataKind) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "data", number: int(kind), text: string(data)})
+}
+
+func (w *fakeWorker) AddEnd(handle int32, fault isolates.Fault, text []byte) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "end", number: int(fault), text: string(text)})
+}
+
+func (w *fakeWorker) AddClosed(handle int32, code uint16, reason []byte, clean bool) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "closed", number: int(code), text: string(reason)})
+}
+
+func (w *fakeWorker) AddWritten(handle int32) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "written"})
+}
+
+func (w *fakeWorker) AddOpened(handle int32, text []byte) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "opened", text: string(text)})
+}
+
 func (w *fakeWorker) mustLive() {
 	if w.disposed {
 		panic("used after Dispose")
@@ -141,6 +182,10 @@ func (w *fakeWorker) Turn() error {
 		w.onSent(w, id)
 	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
+	for i := range w.told {
+		w.onNews(w, &w.told[i])
+	}
+	w.told = w.told[:0]
 	if w.turn != nil {
 		w.turn()
 	}

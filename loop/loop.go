@@ -53,6 +53,7 @@ type Loop struct {
 	accepting   accepting
 	connections connections
 	exchanges   exchanges
+	handles     handles
 	apps        []*appWorker
 	lives       uint32 // isolates made so far
 	timeouts    timeouts
@@ -138,6 +139,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		completions: make([]uring.Completion, 0, completionsPerReap),
 		timeouts:    newTimeouts(options),
 		timers:      newTimers(),
+		handles:     newHandles(),
 		head:        new(http1.Head),
 	}
 	for i, app := range options.Apps {

@@ -73,6 +73,7 @@ func (r *scriptRing) Reap(into []uring.Completion) int {
 
 // A plainWorker answers every request with the same text, at the least cost.
 type plainWorker struct {
+	noHandles
 	ids    []uint32
 	next   int
 	record isolates.Record
@@ -102,6 +103,16 @@ func (w *plainWorker) Heap() isolates.HeapStats            { return isolates.Hea
 func (w *plainWorker) Prepare() bool                       { return false }
 func (w *plainWorker) Started() isolates.Start             { return isolates.Start{} }
 func (w *plainWorker) Dispose()                            {}
+
+// noHandles is the part of a worker that opens none.
+type noHandles struct{}
+
+func (noHandles) AddResponse(*isolates.Response)           {}
+func (noHandles) AddData(int32, []byte, isolates.DataKind) {}
+func (noHandles) AddEnd(int32, isolates.Fault, []byte)     {}
+func (noHandles) AddClosed(int32, uint16, []byte, bool)    {}
+func (noHandles) AddWritten(int32)                         {}
+func (noHandles) AddOpened(int32, []byte)                  {}
 
 type noSockets struct{}
 

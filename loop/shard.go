@@ -156,6 +156,9 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 
 // Idle apps
 
+// isIdle reports that an app has nothing in hand: neither requests nor open handles.
+func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 }
+
 // noteIdle is called when an app has nothing in hand any more.
 func (l *Loop) noteIdle(w *appWorker) {
 	if w.isolate == nil {
@@ -180,14 +183,14 @@ func (l *Loop) retire(w *appWorker) {
 		return
 	}
 	w.isRetired = true
-	if w.inHand == 0 {
+	if w.isIdle() {
 		l.retired = append(l.retired, w)
 	}
 }
 
 // sleep disposes of the isolate of an app that has nothing in hand.
 func (l *Loop) sleep(w *appWorker) {
-	if w.inHand != 0 {
+	if !w.isIdle() {
 		panic("loop: an app with requests in hand put to sleep")
 	}
 	isolate := w.isolate
@@ -256,7 +259,7 @@ func (l *Loop) doIdleWork() {
 		w := l.retired[last]
 		l.retired[last] = nil
 		l.retired = l.retired[:last]
-		if w.isRetired && w.inHand == 0 && w.isolate != nil {
+		if w.isRetired && w.isIdle() && w.isolate != nil {
 			w.counts.Retirements++
 			l.sleep(w)
 		}

@@ -11,7 +11,7 @@ type timeoutList struct {
 }
 
 // A timeoutNode is the part of its owner that lies on a timeoutList, on one at most at a time.
-// Exactly one of connection, exchange and worker is set, for good.
+// Exactly one of connection, exchange, worker and handle is set.
 type timeoutNode struct {
 	list           *timeoutList // nil: not waiting
 	previous, next *timeoutNode
@@ -19,6 +19,7 @@ type timeoutNode struct {
 	connection     *connection
 	exchange       *exchange
 	worker         *appWorker
+	handle         *handle
 }
 
 // start lets node wait on list from now on; if it was waiting anywhere, that ends.
@@ -76,7 +77,7 @@ type timeouts struct {
 	linger timeoutList // for the client to close after our last answer
 	grace  timeoutList // idle connections while draining
 	// An exchange lies here while the isolate is at work on it that nobody waits for: its answer
-	// is complete, or its client is gone.
+	// is complete, or its client is gone. So do handles that are still open after that.
 	background timeoutList
 	sleep      timeoutList // apps with nothing in hand, see shard.go
 	walls      []*timeoutList
@@ -147,7 +148,11 @@ func (l *Loop) expireTimeouts() {
 		l.shut(node.connection)
 	}
 	for node := t.background.expired(l.now); node != nil; node = t.background.expired(l.now) {
-		l.backgroundLimit(node.exchange)
+		if node.handle != nil {
+			l.handleLimit(node.handle)
+		} else {
+			l.backgroundLimit(node.exchange)
+		}
 	}
 	for _, list := range t.walls {
 		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {

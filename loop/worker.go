@@ -31,6 +31,19 @@ type Worker interface {
 	// gone, or was answered at the wall limit. Its life still ends with the record that would
 	// have ended it (KindRespond, KindEnd, KindSettled).
 	AddGone(id uint32)
+	// AddResponse stages the head of the answer to a fetch. Like all that follow it copies what it needs.
+	AddResponse(*isolates.Response)
+	// AddData stages bytes of the read side of a handle, or a message.
+	AddData(handle int32, data []byte, kind isolates.DataKind)
+	// AddEnd stages the end of the read side of a handle, or with a fault that of all of it.
+	AddEnd(handle int32, fault isolates.Fault, text []byte)
+	// AddClosed stages the end of a WebSocket.
+	AddClosed(handle int32, code uint16, reason []byte, clean bool)
+	// AddWritten stages that the last KindWrite of a handle was taken: the next may come.
+	AddWritten(handle int32)
+	// AddOpened stages that a socket is open: "remote address\nlocal address", or for a WebSocket
+	// "protocol\nextensions".
+	AddOpened(handle int32, text []byte)
 	// Turn is the crossing: everything staged goes in, microtasks drain. After an error the
 	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
 	// of and replaced at the next request. The error may be a Failure.
@@ -79,12 +92,14 @@ type appWorker struct {
 	maxBody int64
 	wall    *timeoutList
 
-	isolate    Worker // nil: none yet, or it sleeps, or it died
-	life       uint32 // of the isolate: numbered through for all isolates of the loop
-	isRunnable bool   // on loop.runnable or loop.unfinished
-	exchanges  *exchange
-	inHand     int // of exchanges
-	timers     int // of the isolate
+	isolate     Worker // nil: none yet, or it sleeps, or it died
+	life        uint32 // of the isolate: numbered through for all isolates of the loop
+	isRunnable  bool   // on loop.runnable or loop.unfinished
+	exchanges   *exchange
+	handles     *handle
+	handlesOpen int // they keep the isolate awake, as exchanges do
+	inHand      int // of exchanges
+	timers      int // of the isolate
 
 	// See shard.go and budget.go.
 	isWaking     bool     // on loop.waking
@@ -172,6 +187,12 @@ func (l *Loop) act(w *appWorker, record *isolates.Record) {
 	case isolates.KindTimerClear:
 		l.timers.clear(timerKey{life: w.life, id: record.ID})
 		return
+	case isolates.KindOpen:
+		l.openObject(w, record)
+		return
+	case isolates.KindRead, isolates.KindCancel, isolates.KindWrite, isolates.KindFinish:
+		l.actOnHandle(w, record)
+		return
 	case isolates.KindLog:
 		if record.Level == isolates.LevelUncaught {
 			w.counts.Uncaught++
@@ -244,6 +265,7 @@ func (l *Loop) replace(w *appWorker, cause error) {
 	}
 	dead := w.isolate
 	w.counts.Deaths++
+	l.dropHandles(w)
 	l.forgetIsolate(w)
 	for e := w.exchanges; e != nil; e = w.exchanges {
 		if e.pending {

@@ -1,0 +1,265 @@
+package loop
+
+import (
+	"nano/isolates"
+)
+
+// Bytes flow from a source to a sink: from a client's connection, an origin, a file or an isolate to
+// an isolate, a client or an origin. Which of these they are is known at neither end, so that any two
+// can be joined, and bytes that no JavaScript looks at go from one to the other without a turn of an
+// isolate.
+//
+// The rules, for all of them:
+//
+//   - Everything happens on the loop's thread, and nothing of it runs JavaScript: what an isolate is to
+//     know is staged for its turn.
+//   - A source is joined to its sink once, by attach, and is paused then. It pushes only between resume
+//     and a push that answered false. So what is under way is bounded by what a sink takes at a time.
+//   - The bytes of a push are valid during the call.
+//   - The last call to a sink is end, unless the source was cancelled. Neither calls the other any more
+//     after end or cancel.
+//   - A sink calls neither resume nor cancel from within push or end. A source may push and end from
+//     within resume, but not from within attach and cancel.
+type (
+	source interface {
+		// attach says where the bytes go.
+		attach(to sink)
+		// resume says that the sink has room for more.
+		resume()
+		// cancel says that nobody wants the rest.
+		cancel()
+		// length is how many bytes there are in all that were not pushed yet; -1: unknown.
+		length() int64
+	}
+	sink interface {
+		// push takes bytes, one at least. If it answers false, the next are to wait for resume.
+		push(data []byte) (more bool)
+		// end says that there are no more bytes: they were all of them if f is nil.
+		end(f *fault)
+	}
+	// A blockSink is a sink that can take bytes in memory of their own without copying them.
+	blockSink interface {
+		sink
+		// pushBlock is push for the body of a block, n bytes, which is the sink's from then on.
+		pushBlock(block Block, n int) (more bool)
+	}
+)
+
+// A fault is why something ended before it was whole, as JavaScript is told.
+type fault struct {
+	kind isolates.Fault
+	text string
+}
+
+func newFault(kind isolates.Fault, text string) *fault { return &fault{kind, text} }
+
+// Faults of the loop itself.
+var (
+	faultClientGone = newFault(isolates.FaultAborted, "the client is gone")
+	faultCancelled  = newFault(isolates.FaultAborted, "the body was cancelled")
+	faultGone       = newFault(isolates.FaultAborted, "the isolate has ended")
+)
+
+// A jsReader is a sink that ends in JavaScript: the read side of a handle. JavaScript opens a window
+// of so many bytes that it is ready to take; while that is closed the source is paused.
+type jsReader struct {
+	handle *handle
+	from   source // nil: none yet, or it has ended
+	window int64  // below 0: the last piece was larger
+}
+
+// start joins the reader to its source.
+func (r *jsReader) start(h *handle, from source) {
+	r.handle, r.from = h, from
+	from.attach(r)
+	if r.window > 0 {
+		from.resume()
+	}
+}
+
+// read opens the window by so many bytes.
+func (r *jsReader) read(bytes int) {
+	wasClosed := r.window <= 0
+	r.window += int64(bytes)
+	if wasClosed && r.window > 0 && r.from != nil {
+		r.from.resume()
+	}
+}
+
+// push implements sink.
+func (r *jsReader) push(data []byte) (more bool) {
+	r.handle.data(data, isolates.DataBytes)
+	r.window -= int64(len(data))
+	return r.window > 0
+}
+
+// end implements sink. The handle is still the object's.
+func (r *jsReader) end(f *fault) {
+	r.from = nil
+	r.handle.end(f)
+}
+
+// stop ends the reader: JavaScript does not want the rest, or is gone.
+func (r *jsReader) stop() {
+	if from := r.from; from != nil {
+		r.from = nil
+		from.cancel()
+	}
+}
+
+// release gives the source to somebody else who has not pushed yet. nil: it has ended.
+func (r *jsReader) release() source {
+	from := r.from
+	r.from = nil
+	return from
+}
+
+// A jsWriter is a source that begins in JavaScript: the write side of a handle. At most one piece is
+// held: the next one comes after JavaScript has heard that the last one was taken.
+type jsWriter struct {
+	handle   *handle
+	to       sink
+	size     int64 // bytes that are still to come; -1: unknown
+	isOpen   bool  // the sink has room
+	isOver   bool  // ended or cancelled
+	mustTell bool  // JavaScript waits to hear that the last piece was taken
+	held     []byte
+	block    Block // if held lies in one
+	ending   *ending
+}
+
+// An ending is the end of a flow that has to wait for bytes before it.
+type ending struct{ fault *fault }
+
+var wholeEnding = &ending{}
+
+// open prepares for the bytes that follow. size is how many, or -1.
+func (s *jsWriter) open(h *handle, size int64) {
+	*s = jsWriter{handle: h, size: size}
+}
+
+// attach implements source.
+func (s *jsWriter) attach(to sink) { s.to = to }
+
+// length implements source.
+func (s *jsWriter) length() int64 { return s.size }
+
+// resume implements source.
+func (s *jsWriter) resume() {
+	if s.isOver {
+		return
+	}
+	s.isOpen = true
+	s.advance()
+}
+
+// cancel implements source. What JavaScript still writes is dropped.
+func (s *jsWriter) cancel() {
+	s.isOver, s.to = true, nil
+	s.drop()
+	s.tell()
+}
+
+// drop frees what is held.
+func (s *jsWriter) drop() {
+	if s.held == nil {
+		return
+	}
+	l := s.handle.loop
+	if s.block != noBlock {
+		l.freeBlock(s.block)
+	} else {
+		l.buffers.give(s.held)
+	}
+	s.held, s.block = nil, noBlock
+}
+
+// tell lets JavaScript make the next piece.
+func (s *jsWriter) tell() {
+	if s.mustTell {
+		s.mustTell = false
+		s.handle.written()
+	}
+}
+
+// write takes a piece, from a KindWrite record.
+func (s *jsWriter) write(record *isolates.Record) {
+	s.mustTell = true
+	if s.isOver || s.held != nil || s.ending != nil || len(record.Body) == 0 {
+		s.tell()
+		return
+	}
+	if s.size >= 0 {
+		if s.size -= int64(len(record.Body)); s.size < 0 {
+			s.fail(newFault(isolates.FaultNetwork, "the body is longer than was announced"))
+			s.tell()
+			return
+		}
+	}
+	if s.isOpen && record.Block == noBlock {
+		s.isOpen = s.to.push(record.Body)
+		if s.isOpen {
+			s.tell()
+		}
+		return
+	}
+	s.held, s.block = record.Body, record.Block
+	if s.block == noBlock {
+		s.held = s.handle.loop.buffers.append(nil, record.Body)
+	}
+	record.Block = noBlock
+	s.advance()
+}
+
+// finish takes the end, from a KindFinish record.
+func (s *jsWriter) finish(record *isolates.Record) {
+	switch {
+	case s.isOver || s.ending != nil:
+	case record.Flags&isolates.FinishFailed != 0:
+		s.fail(newFault(isolates.FaultAborted, "the stream of the body failed"))
+	case s.size > 0:
+		s.fail(newFault(isolates.FaultNetwork, "the body is shorter than was announced"))
+	default:
+		s.ending = wholeEnding
+		s.advance()
+	}
+}
+
+// fail ends the flow after what is held.
+func (s *jsWriter) fail(f *fault) {
+	s.ending = &ending{f}
+	s.advance()
+}
+
+// advance pushes what is held, if there is room, and then the end.
+func (s *jsWriter) advance() {
+	if s.isOpen && s.held != nil {
+		held, block := s.held, s.block
+		s.held, s.block = nil, noBlock
+		s.isOpen = s.pushHeld(held, block)
+	}
+	if s.isOpen {
+		s.tell()
+	}
+	if s.ending != nil && s.held == nil && s.to != nil {
+		to := s.to
+		s.isOver, s.to = true, nil
+		to.end(s.ending.fault)
+	}
+}
+
+// pushHeld pushes a piece that the writer owns.
+func (s *jsWriter) pushHeld(held []byte, block Block) (more bool) {
+	l := s.handle.loop
+	if block == noBlock {
+		more = s.to.push(held)
+		l.buffers.give(held)
+		return more
+	}
+	if to, ok := s.to.(blockSink); ok {
+		return to.pushBlock(block, len(held))
+	}
+	more = s.to.push(held)
+	l.freeBlock(block)
+	return more
+}
