@@ -18,7 +18,10 @@ type Limits struct {
 type AppOptions struct {
 	Name    string
 	EnvJSON string // an object: what handlers get as env
-	Limits  Limits
+	// BindingsJSON is an object that says what else env has and what is allowed, or "":
+	//	{"services": {"NAME": "app"}, "assets": "NAME", "subrequests": 1000}
+	BindingsJSON string
+	Limits       Limits
 	// PerRequest gives every request a context of its own: nothing that one leaves behind is there
 	// for the next.
 	PerRequest bool

@@ -164,7 +164,7 @@ func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string)
 		return err
 	}
 	defer isolate.Dispose()
-	_, err = isolate.Start(0, image, name, "{}")
+	_, err = isolate.Start(0, image, name, "{}", "")
 	return err
 }
 
@@ -180,7 +180,7 @@ func (r *Runtime) measureLoad(bundle *Bundle, caches []byte, name string, hasSna
 			return 0, err
 		}
 		begin := time.Now()
-		_, err = isolate.Start(0, loaded.image, name, "{}")
+		_, err = isolate.Start(0, loaded.image, name, "{}", "")
 		shortest = min(shortest, time.Since(begin))
 		isolate.Dispose()
 		if err != nil {

@@ -2,6 +2,7 @@ package isolates
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nano/isolates/shim"
@@ -19,6 +20,8 @@ type contexts struct {
 	timers  map[uint32]contextTimer    // by the id that the loop knows
 	timer   uint32                     // the id given out last
 	cleared []uint32                   // timers of ended contexts, which the loop is to forget
+	handles map[int32]*requestContext  // by what they have opened
+	aborted []int32                    // handles of ended contexts, which the loop is to close
 	starts  int                        // contexts made in this V8 isolate
 	dropped int                        // since garbage was collected last
 }
@@ -37,6 +40,8 @@ type requestContext struct {
 	isGone  bool
 	arena   arena
 	timers  map[uint32]uint32 // the loop's ids of timers by the context's; nil: none so far
+	handles []int32           // what it has opened
+	given   []int32           // of them, those whose bytes the loop has been told to move
 }
 
 const (
@@ -54,7 +59,8 @@ const (
 )
 
 func newContexts(i *Isolate) *contexts {
-	c := &contexts{isolate: i, byID: map[uint32]*requestContext{}, timers: map[uint32]contextTimer{}}
+	c := &contexts{isolate: i, byID: map[uint32]*requestContext{}, timers: map[uint32]contextTimer{},
+		handles: map[int32]*requestContext{}}
 	c.adopt()
 	return c
 }
@@ -79,7 +85,7 @@ func (c *contexts) start() (*requestContext, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := i.isolate.Start(realm, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON); err != nil {
+	if _, err := i.isolate.Start(realm, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON, i.app.options.BindingsJSON); err != nil {
 		i.isolate.DropRealm(realm)
 		return nil, err
 	}
@@ -89,9 +95,26 @@ func (c *contexts) start() (*requestContext, error) {
 }
 
 func (c *contexts) addRequest(r *Request) error {
+	context, err := c.enter(r.ID)
+	if err != nil {
+		return err
+	}
+	return context.arena.request(r)
+}
+
+func (c *contexts) addScheduled(id uint32, cron []byte, timeMS int64) error {
+	context, err := c.enter(id)
+	if err != nil {
+		return err
+	}
+	return context.arena.scheduled(id, cron, timeMS)
+}
+
+// enter gives a request a context, and lists that for the next turn.
+func (c *contexts) enter(id uint32) (*requestContext, error) {
 	if c.starts >= contextsPerIsolate {
 		if err := c.renew(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	var context *requestContext
@@ -100,13 +123,13 @@ func (c *contexts) addRequest(r *Request) error {
 	} else {
 		var err error
 		if context, err = c.start(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	context.request = r.ID
-	c.byID[r.ID] = context
+	context.request = id
+	c.byID[id] = context
 	c.stageWith(context)
-	return context.arena.request(r)
+	return context, nil
 }
 
 func (c *contexts) stageWith(context *requestContext) {
@@ -126,6 +149,21 @@ func (c *contexts) addShort(kind, id uint32) error {
 		context.isGone = true
 	}
 	return context.arena.short(kind, id)
+}
+
+// arenaOf is where records of a handle go, in the context that has opened it; nil: that has ended.
+func (c *contexts) arenaOf(handle int32) *arena {
+	var context *requestContext
+	if handle < 0 {
+		context = c.byID[uint32(-1-handle)]
+	} else {
+		context = c.handles[handle]
+	}
+	if context == nil {
+		return nil
+	}
+	c.stageWith(context)
+	return &context.arena
 }
 
 func (c *contexts) addTimer(id uint32) error {
@@ -161,8 +199,8 @@ func (c *contexts) taken(inputs []shim.Input) {
 	c.staged = left
 }
 
-// next gives the records of the last turn that concern requests at work, and at last the timers that
-// ended with theirs.
+// next gives the records of the last turn that concern requests at work, and at last the timers and
+// handles that ended with theirs.
 func (c *contexts) next() (*Record, bool) {
 	i := c.isolate
 	for len(i.out) > 0 {
@@ -178,6 +216,11 @@ func (c *contexts) next() (*Record, bool) {
 	if last := len(c.cleared) - 1; last >= 0 {
 		i.record = Record{Kind: KindTimerClear, ID: c.cleared[last]}
 		c.cleared = c.cleared[:last]
+		return &i.record, true
+	}
+	if last := len(c.aborted) - 1; last >= 0 {
+		i.record = Record{Kind: KindCancel, Handle: c.aborted[last], Flags: CancelAll}
+		c.aborted = c.aborted[:last]
 		return &i.record, true
 	}
 	return nil, false
@@ -207,9 +250,19 @@ func (c *contexts) take(context *requestContext) bool {
 		delete(context.timers, record.ID)
 		delete(c.timers, id)
 		record.ID = id
+	case KindOpen:
+		if !isAtWork {
+			return false
+		}
+		context.giveAway(record.Source)
+		c.handles[record.Handle] = context
+		context.handles = append(context.handles, record.Handle)
+	case KindRead, KindCancel, KindWrite, KindFinish:
+		return isAtWork
 	case KindRespond:
 		context.pending = record.Pending
-		if !record.Pending && !record.Streaming {
+		context.giveAway(record.Source)
+		if !record.Pending && (!record.Streaming || record.Source != 0) {
 			c.end(context)
 		}
 	case KindEnd:
@@ -243,9 +296,23 @@ func (c *contexts) setTimer(context *requestContext, id uint32) uint32 {
 	return c.timer
 }
 
+// giveAway notes that the loop takes what a handle gives, and is to go on when the context has ended.
+func (context *requestContext) giveAway(handle int32) {
+	if handle > 0 {
+		context.given = append(context.given, handle)
+	}
+}
+
 // end ends the life of a context with that of its request.
 func (c *contexts) end(context *requestContext) {
 	delete(c.byID, context.request)
+	for _, handle := range context.handles {
+		delete(c.handles, handle)
+		if !slices.Contains(context.given, handle) {
+			c.aborted = append(c.aborted, handle)
+		}
+	}
+	context.handles, context.given = nil, nil
 	for _, id := range context.timers {
 		delete(c.timers, id)
 		c.cleared = append(c.cleared, id)
@@ -258,6 +325,9 @@ func (c *contexts) end(context *requestContext) {
 func (c *contexts) drop() {
 	for k, context := range c.ended {
 		delete(c.byRealm, context.realm)
+		if context.arena.count > 0 { // its last turn was cut short
+			c.staged = slices.DeleteFunc(c.staged, func(staged *requestContext) bool { return staged == context })
+		}
 		if context.realm != mainRealm {
 			c.isolate.isolate.DropRealm(context.realm)
 		}

@@ -125,6 +125,74 @@ func (i *Isolate) addShort(kind, id uint32) error {
 	return i.arena.short(kind, id)
 }
 
+// AddScheduled stages the firing of a cron schedule, which is answered as a request with this id is:
+// with status 200, or 500 if the app's scheduled() failed.
+func (i *Isolate) AddScheduled(id uint32, cron []byte, timeMS int64) {
+	if i.contexts != nil {
+		i.note(i.contexts.addScheduled(id, cron, timeMS))
+		return
+	}
+	i.note(i.arena.scheduled(id, cron, timeMS))
+}
+
+// AddResponse stages the head of the answer to what a KindOpen record has asked for.
+func (i *Isolate) AddResponse(r *Response) {
+	i.isGrown = i.isGrown || len(r.Body) >= measureBody
+	if a := i.arenaOf(r.Handle); a != nil {
+		i.note(a.response(r))
+	}
+}
+
+// AddData stages bytes that a handle gives, or a message of a WebSocket.
+func (i *Isolate) AddData(handle int32, data []byte, kind DataKind) {
+	i.isGrown = i.isGrown || len(data) >= measureBody
+	if a := i.arenaOf(handle); a != nil {
+		i.note(a.data(handle, data, kind))
+	}
+}
+
+// AddEnd stages the end of what a handle gives; with a fault the end of all of it, which text explains.
+func (i *Isolate) AddEnd(handle int32, fault Fault, text []byte) {
+	if a := i.arenaOf(handle); a != nil {
+		i.note(a.note(recordEnd, uint32(handle), uint32(fault), 0, text))
+	}
+}
+
+// AddClosed stages the end of a WebSocket: the close code and reason that came, and whether the closing
+// handshake was completed.
+func (i *Isolate) AddClosed(handle int32, code uint16, reason []byte, clean bool) {
+	var isClean uint32
+	if clean {
+		isClean = 1
+	}
+	if a := i.arenaOf(handle); a != nil {
+		i.note(a.note(recordClosed, uint32(handle), uint32(code), isClean, reason))
+	}
+}
+
+// AddWritten stages the news that the last KindWrite of a handle has left: the next may be made.
+func (i *Isolate) AddWritten(handle int32) {
+	if a := i.arenaOf(handle); a != nil {
+		i.note(a.short(recordWritten, uint32(handle)))
+	}
+}
+
+// AddOpened stages the news that a socket is connected. Of WhatTCP text is the remote address, "\n" and
+// the local one; of WhatWebSocket the protocol, "\n" and the extensions.
+func (i *Isolate) AddOpened(handle int32, text []byte) {
+	if a := i.arenaOf(handle); a != nil {
+		i.note(a.note(recordOpened, uint32(handle), 0, 0, text))
+	}
+}
+
+// arenaOf is where records of a handle are staged; nil: what has opened it has ended.
+func (i *Isolate) arenaOf(handle int32) *arena {
+	if i.contexts != nil {
+		return i.contexts.arenaOf(handle)
+	}
+	return &i.arena
+}
+
 func (i *Isolate) note(err error) {
 	if err != nil {
 		i.failed = ErrMemoryLimit
@@ -303,18 +371,39 @@ func (i *Isolate) read() (realm uint32) {
 		record.Streaming = header.Flags&flagStreaming != 0
 		record.Pending = header.Flags&flagPending != 0
 		record.NoBody = header.Flags&flagNoBody != 0
+		record.Flags = uint16(header.Flags)
+		record.Source, record.Number = header.Source, int64(header.Number)
 	case KindEnd:
 		record.Failed = header.Flags != 0
 	case KindTimerSet:
-		record.Delay = time.Duration(header.DelayMS * float64(time.Millisecond))
+		record.Delay = time.Duration(header.Number * float64(time.Millisecond))
 	case KindLog:
 		record.Level = Level(header.Flags)
 		record.Pending = header.Status != 0
+	case KindOpen, KindRead, KindCancel, KindWrite, KindFinish:
+		i.readHandle(header)
 	}
 	return header.Realm
 }
 
-// Flags of the op respond.
+// readHandle takes what only records of handles have.
+func (i *Isolate) readHandle(header *shim.Header) {
+	record := &i.record
+	record.ID, record.Handle = 0, int32(header.ID)
+	record.Flags, record.Number = uint16(header.Flags), int64(header.Number)
+	switch record.Kind {
+	case KindOpen:
+		record.What, record.Flags = header.Flags, header.Status
+		record.Target, record.Reason = record.Reason, nil
+		record.Source = header.Source
+		record.Exchange, record.Pending = uint32(max(header.Request, 0)), header.Request >= 0
+	case KindFinish:
+		record.Target, record.Reason = record.Reason, nil
+		record.Status = header.Status
+	}
+}
+
+// Flags of the op respond; more of them are RespondRaw and RespondFixedLength.
 const (
 	flagStreaming = 1
 	flagPending   = 2

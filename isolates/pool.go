@@ -140,7 +140,7 @@ func (i *Isolate) restore() (shim.Isolate, error) {
 	if !i.image.snapshot {
 		err = i.startIn(bare)
 	} else {
-		_, err = bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON)
+		_, err = bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON, i.app.options.BindingsJSON)
 	}
 	if err != nil {
 		bare.Dispose()
@@ -151,7 +151,7 @@ func (i *Isolate) restore() (shim.Isolate, error) {
 
 // startIn loads the app into an isolate of the runtime snapshot.
 func (i *Isolate) startIn(bare shim.Isolate) error {
-	fromCache, err := bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON)
+	fromCache, err := bare.Start(0, i.loaded.image, i.app.options.Name, i.app.options.EnvJSON, i.app.options.BindingsJSON)
 	i.started.How = startSource
 	if fromCache {
 		i.started.How = startCache

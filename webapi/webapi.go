@@ -66,7 +66,7 @@ func Scripts() []Script { return scripts() }
 // In the signatures below, words and offset are a request record: an Int32Array and where the record begins
 // in it; id is the request's id.
 var Ops = []string{
-	"respond",          // (id, status, reason, head, body, flags): answers; flags: 1 streaming, 2 pending, 4 null body
+	"respond",          // (id, status, reason, head, body, flags, source, length): answers; flags: 1 streaming, 2 pending, 4 null body, 8 raw, 16 length known; the last two may be absent
 	"respondChunk",     // (id, chunk): a piece of a streaming body, as string or view
 	"respondEnd",       // (id, failed): the end of a streaming body
 	"settled",          // (id): the work of a request that was answered with flag pending is done
@@ -106,6 +106,15 @@ var Ops = []string{
 	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read
 	"drainMicrotasks",  // (): runs them now; only from a tick, not from a microtask
 	"jsonTooDeep",      // (string): its brackets are nested more deeply than JSON.parse may be asked to follow
+	"ioOpen",           // (what, flags, target, head, body, source, length, id or -1): new handle, see isolates.KindOpen
+	"ioRead",           // (handle, bytes, flags): so many bytes more are welcome
+	"ioCancel",         // (handle, flags): the rest is not wanted
+	"ioWrite",          // (handle, chunk, flags): chunk is a string or a view
+	"ioFinish",         // (handle, flags, code, reason)
+	"takeData",         // (words, offset): new Uint8Array of a data record, once
+	"noteText",         // (words, offset): text of an end, closed, opened or scheduled record
+	"responseURL",      // (words, offset): of a response record, or ""
+	"responseReason",   // (words, offset): reason phrase of a response record
 }
 
 // OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table

@@ -139,7 +139,12 @@ struct nano_realm {
   v8::Global<v8::Uint32Array> url_components;
   uint32_t* url_components_data = nullptr;
   nano::Linking* linking = nullptr;  // while the app's modules are linked
-  bool from_snapshot = false;        // the app came with the snapshot, evaluated
+  // What data records that were staged have brought, by slot, until JavaScript takes it.
+  std::vector<std::unique_ptr<v8::BackingStore>> stores;
+  std::vector<uint32_t> free_stores;
+  bool from_snapshot = false;  // the app came with the snapshot, evaluated
+
+  std::unique_ptr<v8::BackingStore> TakeStore(uint32_t slot);
 
   // Of is the realm of a context of ours.
   static nano_realm* Of(v8::Local<v8::Context> context) {
@@ -173,7 +178,8 @@ struct nano_isolate {
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
-  nano::Output start_out;  // what starting the app has written, for the next turn to bring out
+  int32_t last_handle = 0;  // that was given out, of all realms
+  nano::Output start_out;   // what starting the app has written, for the next turn to bring out
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run
@@ -320,9 +326,10 @@ struct LoadOptions {
 bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
           nano_bytes app_name, const LoadOptions& options, bool* from_cache, std::string* error);
 
-// CallHook calls a hook with one argument, for nothing but its effect.
+// CallHook calls a hook with one argument, or two, for nothing but its effect.
 bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
-              v8::Local<v8::Value> argument, std::string* error);
+              v8::Local<v8::Value> argument, std::string* error,
+              v8::Local<v8::Value> second = v8::Local<v8::Value>());
 
 // CPU time that an app's top level may take, in nanoseconds.
 constexpr int64_t kStartLimit = 1000000000;

@@ -42,7 +42,16 @@
   X(loadScript, 1)       \
   X(lazyGlobal, 2)       \
   X(drainMicrotasks, 0)  \
-  X(jsonTooDeep, 1)
+  X(jsonTooDeep, 1)      \
+  X(ioOpen, 8)           \
+  X(ioRead, 3)           \
+  X(ioCancel, 2)         \
+  X(ioWrite, 3)          \
+  X(ioFinish, 4)         \
+  X(takeData, 2)         \
+  X(noteText, 2)         \
+  X(responseURL, 2)      \
+  X(responseReason, 2)
 
 #include <v8.h>
 

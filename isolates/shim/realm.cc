@@ -267,12 +267,13 @@ void InstallCallbacks(nano_isolate* self) {
 }
 
 bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
-              v8::Local<v8::Value> argument, std::string* error) {
+              v8::Local<v8::Value> argument, std::string* error, v8::Local<v8::Value> second) {
   v8::Isolate* isolate = realm->owner->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Function> hook;
+  v8::Local<v8::Value> arguments[] = {argument, second};
   if (Hook(realm, context, name).ToLocal(&hook) &&
-      !hook->Call(context, v8::Undefined(isolate), 1, &argument).IsEmpty())
+      !hook->Call(context, v8::Undefined(isolate), second.IsEmpty() ? 1 : 2, arguments).IsEmpty())
     return true;
   if (error != nullptr) *error = Describe(isolate, context, caught);
   return false;
@@ -410,8 +411,8 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
 }
 
 int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
-                       nano_bytes app_name, nano_bytes env_json, int* from_cache,
-                       nano_bytes** caches, char** error) {
+                       nano_bytes app_name, nano_bytes env_json, nano_bytes bindings_json,
+                       int* from_cache, nano_bytes** caches, char** error) {
   nano_realm* realm = self->realms[id].get();
   self->name.assign(app_name.data, app_name.length);
   std::string problem = kEndedAtStart;
@@ -427,9 +428,10 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
     RealmScope scope(realm);
     started = realm->from_snapshot ||
               Load(realm, scope.context, *image, app_name, options, &cached, &problem);
-    v8::Local<v8::String> env;
-    if (started && Utf8(self->isolate, env_json).ToLocal(&env))
-      started = CallHook(realm, scope.context, "resume", env, &problem);
+    v8::Local<v8::String> env, bindings;
+    if (started && Utf8(self->isolate, env_json).ToLocal(&env) &&
+        Utf8(self->isolate, bindings_json).ToLocal(&bindings))
+      started = CallHook(realm, scope.context, "resume", env, &problem, bindings);
   });
   self->out.Truncate();
   self->out.Swap(self->start_out);

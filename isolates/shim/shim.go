@@ -17,6 +17,8 @@ package shim
 #cgo nocallback nano_isolate_turn
 #cgo noescape nano_isolate_arena
 #cgo nocallback nano_isolate_arena
+#cgo noescape nano_isolate_store
+#cgo nocallback nano_isolate_store
 #cgo nocallback nano_free
 #include <stdlib.h>
 #include "shim.h"
@@ -96,6 +98,11 @@ const (
 	TimerSet   = C.NANO_TIMER_SET
 	TimerClear = C.NANO_TIMER_CLEAR
 	Log        = C.NANO_LOG
+	Open       = C.NANO_OPEN
+	Read       = C.NANO_READ
+	Cancel     = C.NANO_CANCEL
+	Write      = C.NANO_WRITE
+	Finish     = C.NANO_FINISH
 )
 
 // Header is a record out, nano_record in shim.h; its bytes follow it.
@@ -109,9 +116,10 @@ type Header struct {
 	HeadLength   uint32
 	BodyLength   uint32
 	Realm        uint32
-	_            uint32
+	Source       int32
 	Block        unsafe.Pointer
-	DelayMS      float64
+	Number       float64
+	Request      int64
 }
 
 // Input are the records of one realm that go in with a turn: Count of them, from byte Offset of its
@@ -343,10 +351,10 @@ func (i Isolate) Imports(name, source string) (string, error) {
 
 // Start starts the app of an image in a realm; see nano_isolate_start in shim.h. fromCache: nothing
 // was compiled from source.
-func (i Isolate) Start(realm uint32, image Image, appName, envJSON string) (fromCache bool, err error) {
+func (i Isolate) Start(realm uint32, image Image, appName, envJSON, bindingsJSON string) (fromCache bool, err error) {
 	var cached C.int
 	var problem *C.char
-	if C.nano_isolate_start(i.pointer, C.uint32_t(realm), image.pointer, cBytes(appName), cBytes(envJSON), &cached, nil, &problem) != 0 {
+	if C.nano_isolate_start(i.pointer, C.uint32_t(realm), image.pointer, cBytes(appName), cBytes(envJSON), cBytes(bindingsJSON), &cached, nil, &problem) != 0 {
 		return false, takeError(problem)
 	}
 	return cached != 0, nil
@@ -358,7 +366,7 @@ func (i Isolate) StartForCaches(image Image, modules int, appName, envJSON strin
 	var cached C.int
 	var problem *C.char
 	var list *C.nano_bytes
-	failed := C.nano_isolate_start(i.pointer, 0, image.pointer, cBytes(appName), cBytes(envJSON), &cached, &list, &problem) != 0
+	failed := C.nano_isolate_start(i.pointer, 0, image.pointer, cBytes(appName), cBytes(envJSON), cBytes(""), &cached, &list, &problem) != 0
 	defer C.nano_free(unsafe.Pointer(list))
 	if failed {
 		return nil, takeError(problem)
@@ -394,6 +402,17 @@ func (i Isolate) Arena(realm uint32, need int) []byte {
 		return nil
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(data)), capacity)
+}
+
+// Store gives memory for the bytes of a data record, and what the record calls it by; nil when there
+// is none.
+func (i Isolate) Store(realm uint32, length int) (memory []byte, slot uint32) {
+	var number C.uint32_t
+	data := C.nano_isolate_store(i.pointer, C.uint32_t(realm), C.size_t(length), &number)
+	if data == nil {
+		return nil, 0
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(data)), length), uint32(number)
 }
 
 // Turn is the crossing. The records are valid until the next one. False: the isolate is dead.

@@ -77,22 +77,28 @@ enum nano_kind {
   NANO_TIMER_SET = 5,
   NANO_TIMER_CLEAR = 6,
   NANO_LOG = 7,
+  NANO_OPEN = 8,
+  NANO_READ = 9,
+  NANO_CANCEL = 10,
+  NANO_WRITE = 11,
+  NANO_FINISH = 12,
 };
 
 // One record out. Its bytes follow the struct: reason, head, body (unless block is set).
 typedef struct {
   uint32_t size;  // of struct and bytes, a multiple of 8
   uint8_t kind;
-  uint8_t flags;  // NANO_RESPOND: as op respond; NANO_END: failed; NANO_LOG: level
-  uint16_t status;
-  uint32_t id;
+  uint8_t flags;  // NANO_RESPOND: as op respond; NANO_END: failed; NANO_LOG: level; NANO_OPEN: what
+  uint16_t status;  // NANO_OPEN: its flags
+  uint32_t id;      // NANO_OPEN and later: the handle
   uint32_t reason_length;
   uint32_t head_length;
   uint32_t body_length;
-  uint32_t realm;     // whose code wrote it
-  uint32_t reserved;  // 0
-  uint8_t* block;     // large body: NANO_HEAD_ROOM bytes, then the body; owned by the receiver
-  double delay_ms;
+  uint32_t realm;   // whose code wrote it
+  int32_t source;   // NANO_RESPOND, NANO_OPEN: the handle that the body comes from, or 0
+  uint8_t* block;   // large body: NANO_HEAD_ROOM bytes, then the body; owned by the receiver
+  double number;    // milliseconds, bytes or a length
+  int64_t request;  // NANO_OPEN: the request that asks, or -1
 } nano_record;
 
 #define NANO_HEAD_ROOM 1024
@@ -164,12 +170,13 @@ int nano_isolate_imports(nano_isolate*, nano_bytes name, nano_bytes source, char
                          char** error);
 // nano_isolate_start starts the app of an image in a realm: links and evaluates its modules (the
 // first is the main one), from code caches where V8 accepts them, unless the realm came with the
-// app's snapshot, and hands over env. What the app logs meanwhile, the next turn brings out, with
-// the promises that it has left rejected. *from_cache tells that no module was compiled from
-// source. *caches, if not NULL, becomes an array of a code cache for each module, each given back
-// with nano_free like the array itself. -1 and *error if the app does not start.
+// app's snapshot, and hands over env with its bindings. What the app logs meanwhile, the next turn
+// brings out, with the promises that it has left rejected. *from_cache tells that no module was
+// compiled from source. *caches, if not NULL, becomes an array of a code cache for each module,
+// each given back with nano_free like the array itself. -1 and *error if the app does not start.
 int nano_isolate_start(nano_isolate*, uint32_t realm, const nano_image*, nano_bytes app_name,
-                       nano_bytes env_json, int* from_cache, nano_bytes** caches, char** error);
+                       nano_bytes env_json, nano_bytes bindings_json, int* from_cache,
+                       nano_bytes** caches, char** error);
 // nano_isolate_hush drops what the app has logged while it was started.
 void nano_isolate_hush(nano_isolate*);
 // nano_isolate_limit sets the limit of an isolate that nano_isolate_new made without one.
@@ -187,6 +194,10 @@ void nano_realm_drop(nano_isolate*, uint32_t realm);
 // its size. A record that lies in it stays readable for as long as JavaScript refers to it; what
 // lay in an earlier arena must have been handed over by a turn before.
 uint8_t* nano_isolate_arena(nano_isolate*, uint32_t realm, size_t need, size_t* capacity);
+// nano_isolate_store gives memory for `length` bytes that a data record brings into a realm, and in
+// *slot what the record calls it by. It becomes an ArrayBuffer without a copy, and counts from now
+// on. NULL if that would be too much.
+uint8_t* nano_isolate_store(nano_isolate*, uint32_t realm, size_t length, uint32_t* slot);
 // nano_isolate_turn is the crossing: the records of `count` inputs go in, microtasks and due V8
 // tasks run, *out describes what came out. -1: the isolate is dead.
 // It stops taking records after its share of time: the inputs say then which are left.
