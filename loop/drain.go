@@ -84,7 +84,16 @@ func (l *Loop) isDrained() bool {
 	if !l.draining || len(l.listeners) != 0 || l.connections.open != 0 || l.operations != 0 {
 		return false
 	}
-	return l.forced || l.pendingWork == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
+	if !l.forced && !l.isWorkDone() {
+		return false
+	}
+	l.closeEndpoints() // what is left of them is idle, or nobody waits for it
+	return l.endpoints.open == 0
+}
+
+// isWorkDone reports whether no isolate has anything to do.
+func (l *Loop) isWorkDone() bool {
+	return l.pendingWork == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.

@@ -311,6 +311,10 @@ type sockets interface {
 	// shutdownWrite is shutdown(2). The ring gives that operation to a kernel thread, always,
 	// which costs several times as much. False: not done, so let the ring do it.
 	shutdownWrite(fd int) bool
+	// open makes a socket to be connected, of TCP (without Nagle's delay) or UDP.
+	open(isIPv4, isDatagram bool) (fd int, errno unix.Errno)
+	// local appends our address, as peer does the other.
+	local(fd int, into []byte) []byte
 }
 
 type kernelSockets struct{}
@@ -319,13 +323,42 @@ type kernelSockets struct{}
 const remoteMax = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 
 func (kernelSockets) peer(fd int, into []byte) []byte {
+	return appendName(unix.SYS_GETPEERNAME, fd, into)
+}
+
+func (kernelSockets) local(fd int, into []byte) []byte {
+	return appendName(unix.SYS_GETSOCKNAME, fd, into)
+}
+
+// appendName appends one of the two addresses of a socket.
+func appendName(call uintptr, fd int, into []byte) []byte {
 	var name unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
-	if _, _, errno := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd),
+	if _, _, errno := syscall.RawSyscall(call, uintptr(fd),
 		uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return into // it has gone; its request will find out
+		return into // it has gone; its next operation will find out
 	}
 	return appendAddress(into, &name)
+}
+
+func (kernelSockets) open(isIPv4, isDatagram bool) (fd int, errno unix.Errno) {
+	family, kind := unix.AF_INET6, unix.SOCK_STREAM
+	if isIPv4 {
+		family = unix.AF_INET
+	}
+	if isDatagram {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		errno, _ = err.(unix.Errno)
+		return -1, errno
+	}
+	if !isDatagram {
+		// Failing, it leaves a delay at the end of what is sent in several pieces.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	return fd, 0
 }
 
 func (kernelSockets) acceptPending(fd int) (int, bool) {

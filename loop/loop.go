@@ -53,6 +53,7 @@ type Loop struct {
 	accepting   accepting
 	connections connections
 	exchanges   exchanges
+	endpoints   endpoints
 	handles     handles
 	apps        []*appWorker
 	lives       uint32 // isolates made so far
@@ -219,7 +220,7 @@ const (
 //  4. Time: timers that are due are staged with their isolates, time-outs act.
 //  5. Turns: each isolate with work takes one; the records that come out become responses, timers
 //     and log lines at once, since they are views of the isolate's memory.
-//  6. Sends: each connection with output and no send in flight queues one.
+//  6. Sends: each connection and endpoint with output and no send in flight queues one.
 //  7. Notes: counters, the access log and ten times a second the load are shown to others.
 //  8. Shard: apps are evicted for the budget of memory; one app is started for which requests wait, after
 //     what has been queued was submitted; and if the tick had nothing to do, one piece of the work is
@@ -243,6 +244,7 @@ func (l *Loop) tick() error {
 	l.completions = l.completions[:0]
 	l.feedReady()
 	l.feedStarved()
+	l.feedStarvedEndpoints()
 
 	// 4. Time
 	l.readMail()
@@ -267,6 +269,7 @@ func (l *Loop) tick() error {
 		l.send(c)
 	}
 	l.outgoing = l.outgoing[:0]
+	l.sendEndpoints()
 
 	// 7. Notes
 	if l.now >= l.meter.end {
@@ -316,7 +319,7 @@ func (l *Loop) wait() error {
 
 // isBusy reports whether there is more to do at once.
 func (l *Loop) isBusy() bool {
-	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
+	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.endpoints.outgoing)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
 }
 
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
@@ -363,6 +366,10 @@ func (l *Loop) handle(completion *uring.Completion) {
 	case opMessage:
 		l.messageFailed(index)
 	default:
+		if kind > opEndpoint {
+			l.endpointCompleted(kind, generation, index, completion)
+			return
+		}
 		panic(fmt.Sprintf("loop: completion of unknown kind %d", kind))
 	}
 }

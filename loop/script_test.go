@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/isolates"
 	"nano/uring"
 )
@@ -119,8 +121,12 @@ type noSockets struct{}
 func (noSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (noSockets) acceptPending(fd int) (int, bool) { return -1, false }
 func (noSockets) closeListener(fd int) bool        { return true }
-func (noSockets) resetOnClose(fd int)              {}
-func (noSockets) shutdownWrite(fd int) bool        { return true }
+func (noSockets) local(fd int, into []byte) []byte { return into }
+func (noSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
+	return -1, unix.EMFILE
+}
+func (noSockets) resetOnClose(fd int)       {}
+func (noSockets) shutdownWrite(fd int) bool { return true }
 
 const plainRequest = "GET /plaintext HTTP/1.1\r\nHost: hello.localhost:8080\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
 

@@ -11,7 +11,7 @@ type timeoutList struct {
 }
 
 // A timeoutNode is the part of its owner that lies on a timeoutList, on one at most at a time.
-// Exactly one of connection, exchange, worker and handle is set.
+// Exactly one of connection, exchange, worker, handle and waiter is set.
 type timeoutNode struct {
 	list           *timeoutList // nil: not waiting
 	previous, next *timeoutNode
@@ -20,6 +20,7 @@ type timeoutNode struct {
 	exchange       *exchange
 	worker         *appWorker
 	handle         *handle
+	waiter         waiter
 }
 
 // start lets node wait on list from now on; if it was waiting anywhere, that ends.
@@ -81,6 +82,7 @@ type timeouts struct {
 	background timeoutList
 	sleep      timeoutList // apps with nothing in hand, see shard.go
 	walls      []*timeoutList
+	others     []*timeoutList // of waiters, see startTimeout
 }
 
 func newTimeouts(options *Options) timeouts {
@@ -123,7 +125,7 @@ func (t *timeouts) next() int64 {
 			deadline = list.first.deadline
 		}
 	}
-	return deadline
+	return min(deadline, nextOf(t.others))
 }
 
 // expireTimeouts acts on everything whose time is up.
@@ -159,4 +161,5 @@ func (l *Loop) expireTimeouts() {
 			l.wallLimit(node.exchange)
 		}
 	}
+	l.expireWaiters()
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nano/isolates"
 	"nano/uring/fakering"
 )
@@ -30,13 +32,26 @@ type world struct {
 type fakeSockets struct {
 	ring  *fakering.Ring
 	reset []int
+
+	openFails int // how many sockets cannot be made
 }
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (*fakeSockets) acceptPending(fd int) (int, bool) { return -1, false }
 func (*fakeSockets) closeListener(fd int) bool        { return false }
-func (*fakeSockets) shutdownWrite(fd int) bool        { return false }
-func (s *fakeSockets) resetOnClose(fd int)            { s.reset = append(s.reset, fd) }
+func (*fakeSockets) local(fd int, into []byte) []byte { return append(into, "192.0.2.9:4321"...) }
+
+// open makes a virtual socket, unless the next ones are to fail.
+func (s *fakeSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
+	if s.openFails > 0 {
+		s.openFails--
+		return -1, unix.EMFILE
+	}
+	return s.ring.Socket(isDatagram), 0
+}
+
+func (*fakeSockets) shutdownWrite(fd int) bool { return false }
+func (s *fakeSockets) resetOnClose(fd int)     { s.reset = append(s.reset, fd) }
 
 // A recorder is a Logger that keeps what it is told.
 type recorder struct {

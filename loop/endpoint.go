@@ -1,0 +1,604 @@
+package loop
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nano/isolates"
+	"nano/uring"
+)
+
+// An endpoint is our end of a socket that we opened: to an origin, a name server, whatever an app
+// connects to. As with connections, slots are never freed, only reused: with a new generation, and only
+// once every operation of the earlier life has completed.
+//
+// Its life: connecting → open → closing (operations are cancelled and waited for, then the descriptor is
+// closed) → free. What happens is told to its handler. After close, and after failed, only closed
+// follows; whoever kept a pointer must forget it then.
+type endpoint struct {
+	loop       *Loop
+	handler    endpointHandler
+	index      uint32
+	generation uint32
+	fd         int32
+	inFlight   int32 // operations that have not completed
+	phase      endpointPhase
+	isDatagram bool
+
+	isPaused   bool       // nothing is received
+	receiving  bool       // a multishot receive is armed
+	cancelling bool       // and its cancellation is under way
+	inputEnded bool       // the other end has shut its side
+	isStarved  bool       // on endpoints.starved
+	hasOutput  bool       // on endpoints.outgoing
+	isSending  bool       // a send is in flight
+	finishing  bool       // our side is to be shut once all is sent
+	finished   bool       // and was
+	broken     unix.Errno // why nothing can be sent any more, while the last of the input is awaited
+
+	out     []piece // not handed to the kernel yet
+	sending piece   // in flight, from sent on
+	sent    int
+	waiting int // bytes of out and of sending that have not left
+
+	sendTimeout timeoutNode
+
+	remote  netip.AddrPort
+	address [uring.AddressMax]byte // of remote, as the kernel wants it
+}
+
+// An endpointHandler is told what becomes of an endpoint. It may call any method of the endpoint, and
+// replace endpoint.handler.
+type endpointHandler interface {
+	// connected says that the connect has succeeded.
+	connected()
+	// received brings bytes, valid during the call; of a datagram socket one datagram. nil: the other
+	// end has ended its stream. A few more bytes may come after pause.
+	received(data []byte)
+	// sent says that bytes have left; endpoint.queued tells how many are still waiting.
+	sent()
+	// failed says that the connect failed, or that the connection broke. The endpoint is closed.
+	failed(errno unix.Errno)
+	// closed is the last call, once the descriptor is closed.
+	closed()
+}
+
+type endpointPhase uint8
+
+const (
+	endpointFree endpointPhase = iota
+	endpointConnecting
+	endpointOpen
+	endpointClosing
+)
+
+// A piece is memory to be sent: a buffer of the loop's pool, or the body of a block.
+type piece struct {
+	data  []byte
+	block Block
+}
+
+// pieceMax is up to where writes are gathered in one piece.
+const pieceMax = 32 << 10
+
+// Kinds of operations on endpoints; the index is the endpoint's.
+const (
+	opEndpoint uint8 = iota + 64 // from here on
+	opEndpointConnect
+	opEndpointReceive
+	opEndpointSend
+	opEndpointShutdown
+	opEndpointCancel
+	opEndpointClose
+)
+
+// endpointChunk is the number of slots that are made at once.
+const endpointChunk = 64
+
+// endpoints are the slots of a loop.
+type endpoints struct {
+	chunks   []*[endpointChunk]endpoint
+	free     []uint32
+	open     int
+	starved  []*endpoint // they found no provided buffer
+	outgoing []*endpoint // they have output
+}
+
+func (s *endpoints) at(index uint32) *endpoint {
+	return &s.chunks[index/endpointChunk][index%endpointChunk]
+}
+
+// take returns a free slot.
+func (s *endpoints) take() *endpoint {
+	if len(s.free) == 0 {
+		chunk := new([endpointChunk]endpoint)
+		base := uint32(len(s.chunks) * endpointChunk)
+		s.chunks = append(s.chunks, chunk)
+		for i := endpointChunk - 1; i >= 0; i-- {
+			chunk[i].index = base + uint32(i)
+			s.free = append(s.free, base+uint32(i))
+		}
+	}
+	last := len(s.free) - 1
+	e := s.at(s.free[last])
+	s.free = s.free[:last]
+	s.open++
+	return e
+}
+
+// give makes a slot free again. Nothing may be in flight on it, and no list name it.
+func (s *endpoints) give(e *endpoint) {
+	if e.inFlight != 0 {
+		panic("loop: endpoint slot freed with operations in flight")
+	}
+	if e.isStarved {
+		s.starved = withoutEndpoint(s.starved, e)
+	}
+	if e.hasOutput {
+		s.outgoing = withoutEndpoint(s.outgoing, e)
+	}
+	out := e.out[:0]
+	index, generation := e.index, (e.generation+1)&uring.GenerationMask
+	*e = endpoint{index: index, generation: generation, out: out}
+	s.free = append(s.free, index)
+	s.open--
+}
+
+func withoutEndpoint(list []*endpoint, e *endpoint) []*endpoint {
+	kept := list[:0]
+	for _, other := range list {
+		if other != e {
+			kept = append(kept, other)
+		}
+	}
+	clear(list[len(kept):])
+	return kept
+}
+
+func (e *endpoint) userData(kind uint8) uring.UserData {
+	return uring.Pack(kind, e.generation, e.index)
+}
+
+// connect opens a socket and begins to connect it. What becomes of it is told to handler in a later
+// tick. An errno: there is no socket (EMFILE), and no endpoint.
+func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandler) (*endpoint, unix.Errno) {
+	fd, errno := l.options.sockets.open(to.Addr().Is4(), isDatagram)
+	if errno != 0 {
+		return nil, errno
+	}
+	e := l.endpoints.take()
+	e.loop, e.handler, e.fd, e.isDatagram = l, handler, int32(fd), isDatagram
+	e.phase, e.isPaused, e.remote = endpointConnecting, true, to
+	e.sendTimeout.waiter = e
+	e.inFlight++
+	l.ring.Connect(e.userData(opEndpointConnect), fd, uring.AppendAddress(e.address[:0], to))
+	return e, 0
+}
+
+// resume has bytes received, from the time on that the endpoint is connected.
+func (e *endpoint) resume() {
+	e.isPaused = false
+	if !e.receiving && !e.isStarved && e.wantsInput() {
+		e.loop.receiveFrom(e)
+	}
+}
+
+// pause leaves what comes in the kernel, so that the other end has to wait. What was received before
+// still comes.
+func (e *endpoint) pause() {
+	e.isPaused = true
+	if e.broken == 0 { // else the end is near
+		e.stopReceiving()
+	}
+}
+
+// wantsInput reports whether a receive should be armed.
+func (e *endpoint) wantsInput() bool {
+	return e.phase == endpointOpen && !e.isPaused && !e.inputEnded
+}
+
+// receiveFrom arms the multishot receive.
+func (l *Loop) receiveFrom(e *endpoint) {
+	e.receiving = true
+	e.inFlight++
+	l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))
+}
+
+func (e *endpoint) stopReceiving() {
+	if e.receiving && !e.cancelling {
+		e.cancelling = true
+		e.cancel(opEndpointReceive)
+	}
+}
+
+// cancel asks the kernel for the end of an operation of this endpoint.
+func (e *endpoint) cancel(kind uint8) {
+	e.inFlight++
+	e.loop.ring.Cancel(e.userData(opEndpointCancel), e.userData(kind))
+}
+
+// queued is how many bytes wait to be sent, or are on their way to the kernel.
+func (e *endpoint) queued() int { return e.waiting }
+
+// write sends a copy of data, with what else is written in this tick.
+func (e *endpoint) write(data []byte) {
+	if !e.takesOutput() || len(data) == 0 {
+		return
+	}
+	e.waiting += len(data)
+	if last := len(e.out) - 1; last >= 0 && e.out[last].block == noBlock && !e.isDatagram && len(e.out[last].data)+len(data) <= pieceMax {
+		e.out[last].data = e.loop.buffers.append(e.out[last].data, data)
+	} else {
+		e.out = append(e.out, piece{data: e.loop.buffers.append(nil, data)})
+	}
+	e.wantSend()
+}
+
+// writeBuffer sends a buffer of the loop's pool, which is the endpoint's from then on.
+func (e *endpoint) writeBuffer(buffer []byte) {
+	if !e.takesOutput() || len(buffer) == 0 {
+		e.loop.buffers.give(buffer)
+		return
+	}
+	e.waiting += len(buffer)
+	e.out = append(e.out, piece{data: buffer})
+	e.wantSend()
+}
+
+// writeBlock sends the body of a block, n bytes, which is the endpoint's from then on.
+func (e *endpoint) writeBlock(block Block, n int) {
+	if !e.takesOutput() || n == 0 {
+		e.loop.freeBlock(block)
+		return
+	}
+	e.waiting += n
+	e.out = append(e.out, piece{e.loop.options.Blocks.Memory(block, n)[isolates.HeadRoom:], block})
+	e.wantSend()
+}
+
+// takesOutput reports whether what is written can still be sent.
+func (e *endpoint) takesOutput() bool {
+	return (e.phase == endpointConnecting || e.phase == endpointOpen) && !e.finishing
+}
+
+// finish shuts our side of the connection once all that was written is sent.
+func (e *endpoint) finish() {
+	if e.takesOutput() {
+		e.finishing = true
+		e.endOutput()
+	}
+}
+
+// endOutput shuts our side, if it is time to.
+func (e *endpoint) endOutput() {
+	if !e.finishing || e.finished || e.phase != endpointOpen || e.waiting != 0 {
+		return
+	}
+	e.finished = true
+	if !e.loop.options.sockets.shutdownWrite(int(e.fd)) {
+		e.inFlight++
+		e.loop.ring.Shutdown(e.userData(opEndpointShutdown), int(e.fd), unix.SHUT_WR)
+	}
+}
+
+// wantSend has the endpoint send at the end of the tick.
+func (e *endpoint) wantSend() {
+	if !e.hasOutput && !e.isSending && e.phase == endpointOpen {
+		e.hasOutput = true
+		e.loop.endpoints.outgoing = append(e.loop.endpoints.outgoing, e)
+	}
+}
+
+// sendEndpoints hands to the kernel what was written in this tick.
+func (l *Loop) sendEndpoints() {
+	s := &l.endpoints
+	for i, e := range s.outgoing {
+		s.outgoing[i] = nil
+		e.hasOutput = false
+		if e.phase == endpointOpen && !e.isSending && len(e.out) != 0 {
+			e.sendNext()
+		}
+	}
+	s.outgoing = s.outgoing[:0]
+}
+
+// sendNext sends the next piece.
+func (e *endpoint) sendNext() {
+	e.sending, e.sent = e.out[0], 0
+	last := copy(e.out, e.out[1:])
+	e.out[last] = piece{}
+	e.out = e.out[:last]
+	e.sendRest()
+}
+
+// sendRest sends what is left of a piece.
+func (e *endpoint) sendRest() {
+	e.isSending = true
+	e.inFlight++
+	rest := e.sending.data[e.sent:]
+	if len(rest) > sendPieceMax {
+		rest = rest[:sendPieceMax]
+	}
+	e.loop.startTimeout(&e.sendTimeout, e.loop.options.SendTimeout)
+	e.loop.ring.Send(e.userData(opEndpointSend), int(e.fd), rest)
+}
+
+// releaseSending gives back what a send that is over used.
+func (e *endpoint) releaseSending() {
+	e.loop.releasePiece(&e.sending)
+	e.sent = 0
+}
+
+func (l *Loop) releasePiece(p *piece) {
+	if p.block != noBlock {
+		l.options.Blocks.Free(p.block)
+	} else {
+		l.buffers.give(p.data)
+	}
+	*p = piece{}
+}
+
+// close ends an endpoint at once: what was not sent is dropped. The handler only hears closed.
+func (e *endpoint) close() {
+	if e.phase == endpointClosing || e.phase == endpointFree {
+		return
+	}
+	wasConnecting := e.phase == endpointConnecting
+	e.phase = endpointClosing
+	e.sendTimeout.stop()
+	for i := range e.out {
+		e.loop.releasePiece(&e.out[i])
+	}
+	e.out, e.waiting = e.out[:0], 0
+	if wasConnecting {
+		e.cancel(opEndpointConnect)
+	}
+	e.stopReceiving()
+	if e.isSending {
+		e.cancel(opEndpointSend)
+	}
+	e.endClosing()
+}
+
+// reset is close, but the other end sees that the connection broke.
+func (e *endpoint) reset() {
+	if e.phase == endpointOpen {
+		e.loop.options.sockets.resetOnClose(int(e.fd))
+	}
+	e.close()
+}
+
+// endClosing closes the descriptor once nothing else is in flight.
+func (e *endpoint) endClosing() {
+	if e.phase == endpointClosing && e.inFlight == 0 {
+		e.inFlight++
+		e.loop.ring.Close(e.userData(opEndpointClose), int(e.fd))
+	}
+}
+
+// fail closes an endpoint whose connection broke.
+func (e *endpoint) fail(errno unix.Errno) {
+	if e.phase == endpointConnecting || e.phase == endpointOpen {
+		handler := e.handler
+		e.close()
+		handler.failed(errno)
+	}
+}
+
+// timedOut implements waiter: a send has not moved on for too long.
+func (e *endpoint) timedOut(*timeoutNode) {
+	if e.broken != 0 {
+		e.fail(e.broken)
+		return
+	}
+	e.fail(unix.ETIMEDOUT)
+}
+
+// endpointCompleted handles the completion of an operation of an endpoint.
+func (l *Loop) endpointCompleted(kind uint8, generation, index uint32, completion *uring.Completion) {
+	e := l.endpoints.at(index)
+	if e.generation != generation || e.phase == endpointFree {
+		panic("loop: completion for an endpoint that is closed")
+	}
+	if kind == opEndpointReceive {
+		e.receiveCompleted(completion)
+		return
+	}
+	e.inFlight--
+	switch kind {
+	case opEndpointConnect:
+		e.connectCompleted(completion.Result)
+	case opEndpointSend:
+		e.sendCompleted(completion.Result)
+	case opEndpointClose:
+		handler := e.handler
+		l.endpoints.give(e)
+		handler.closed()
+		return
+	}
+	e.endClosing()
+}
+
+func (e *endpoint) connectCompleted(result int32) {
+	if e.phase != endpointConnecting {
+		return
+	}
+	e.phase = endpointOpen
+	if result < 0 {
+		e.fail(unix.Errno(-result))
+		return
+	}
+	if !e.isPaused {
+		e.loop.receiveFrom(e)
+	}
+	if len(e.out) != 0 {
+		e.wantSend()
+	}
+	e.endOutput()
+	e.handler.connected()
+}
+
+// receiveCompleted handles a completion of the multishot receive.
+func (e *endpoint) receiveCompleted(completion *uring.Completion) {
+	l := e.loop
+	if !completion.More() {
+		e.receiving, e.cancelling = false, false
+		e.inFlight--
+	}
+	id, hasBuffer := completion.Buffer()
+	isOpen := e.phase == endpointOpen
+	switch n := completion.Result; {
+	case n > 0 && hasBuffer:
+		l.stats.BytesIn += uint64(n)
+		if isOpen {
+			e.handler.received(l.ring.Buffer(id, int(n)))
+		}
+	case n == 0 && e.isDatagram: // an empty one
+	case n == 0:
+		e.inputEnded = true
+		if e.broken != 0 {
+			e.fail(e.broken)
+		} else if isOpen {
+			e.handler.received(nil)
+		}
+	case n == -int32(unix.ENOBUFS):
+		// Buffers come back at the end of this phase: armed again there.
+		if isOpen && !e.isStarved && !e.receiving {
+			e.isStarved = true
+			l.endpoints.starved = append(l.endpoints.starved, e)
+		}
+	case n == -int32(unix.ECANCELED), n == -int32(unix.EINTR), n == -int32(unix.EAGAIN):
+		// Ours, or nothing of importance: armed again below if still wanted.
+	default:
+		e.fail(unix.Errno(-n))
+	}
+	if hasBuffer {
+		l.ring.ReturnBuffer(id)
+	}
+	if !e.receiving && !e.isStarved && e.wantsInput() {
+		l.receiveFrom(e)
+	}
+	e.endClosing()
+}
+
+// feedStarvedEndpoints arms the receives again that found no provided buffer.
+func (l *Loop) feedStarvedEndpoints() {
+	s := &l.endpoints
+	for i, e := range s.starved {
+		s.starved[i] = nil
+		e.isStarved = false
+		if !e.receiving && e.wantsInput() {
+			l.receiveFrom(e)
+		}
+	}
+	s.starved = s.starved[:0]
+}
+
+// sendCompleted handles the completion of a send.
+func (e *endpoint) sendCompleted(result int32) {
+	l := e.loop
+	e.isSending = false
+	e.sendTimeout.stop()
+	if e.phase != endpointOpen {
+		e.releaseSending()
+		return
+	}
+	switch {
+	case result > 0:
+		l.stats.BytesOut += uint64(result)
+		e.sent += int(result)
+		e.waiting -= int(result)
+	case result == -int32(unix.EINTR), result == -int32(unix.EAGAIN):
+	default:
+		e.outputBroke(unix.Errno(-result))
+		return
+	}
+	if e.sent < len(e.sending.data) {
+		e.sendRest()
+	} else {
+		e.releaseSending()
+		if len(e.out) != 0 {
+			e.sendNext()
+		}
+		e.endOutput()
+	}
+	if result > 0 {
+		e.handler.sent()
+	}
+}
+
+// outputBroke handles a send that failed. The other end may have said why before it closed (a server
+// that refuses a body answers first), so what can still be received is waited for.
+func (e *endpoint) outputBroke(errno unix.Errno) {
+	if errno == 0 { // nothing was sent, and nothing said why
+		errno = unix.EPIPE
+	}
+	e.releaseSending()
+	if !e.receiving || e.cancelling || e.isDatagram {
+		e.fail(errno)
+		return
+	}
+	e.broken, e.finishing, e.finished = errno, true, true
+	for i := range e.out {
+		e.loop.releasePiece(&e.out[i])
+	}
+	e.out, e.waiting = e.out[:0], 0
+	e.loop.startTimeout(&e.sendTimeout, brokenPatience)
+	e.handler.sent()
+}
+
+// brokenPatience bounds the wait for the last of the input once nothing can be sent any more.
+const brokenPatience = time.Second
+
+// closeEndpoints fails all that are open: the loop ends.
+func (l *Loop) closeEndpoints() {
+	for _, chunk := range l.endpoints.chunks {
+		for i := range chunk {
+			chunk[i].fail(unix.ECANCELED)
+		}
+	}
+}
+
+// A waiter is told when the time of one of its nodes is up.
+type waiter interface {
+	timedOut(node *timeoutNode)
+}
+
+// startTimeout lets a node with a waiter wait for a length of time, of which there must be few
+// different ones: each has its list.
+func (l *Loop) startTimeout(node *timeoutNode, length time.Duration) {
+	t := &l.timeouts
+	for _, list := range t.others {
+		if list.duration == int64(length) {
+			list.start(node, l.now)
+			return
+		}
+	}
+	list := &timeoutList{duration: int64(length)}
+	t.others = append(t.others, list)
+	list.start(node, l.now)
+}
+
+// nextOf is the earliest deadline of some lists, or never.
+func nextOf(lists []*timeoutList) int64 {
+	deadline := int64(never)
+	for _, list := range lists {
+		if list.first != nil && list.first.deadline < deadline {
+			deadline = list.first.deadline
+		}
+	}
+	return deadline
+}
+
+// expireWaiters tells those whose time is up.
+func (l *Loop) expireWaiters() {
+	t := &l.timeouts
+	for i := 0; i < len(t.others); i++ { // a waiter may add to them
+		list := t.others[i]
+		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {
+			node.waiter.timedOut(node)
+		}
+	}
+}
