@@ -114,6 +114,39 @@ func TestSnapshotKeepsStateOfTopLevel(t *testing.T) {
 	}
 }
 
+// The code of a top level, which runs once, is not in a snapshot, nor is what only it refers to: names
+// of the properties it reads, literals. What is left works, and can be compiled.
+func TestSnapshotDropsCodeOfTopLevels(t *testing.T) {
+	used := "const list = [" + strings.Repeat("{ onlyReadAtStart: { kept: 1 } },", 500) + "];\n"
+	app, built := imageApp(t, AppOptions{}, used+`
+		let sum = 0;
+		for (const item of list.splice(0)) sum += item.onlyReadAtStart.kept;
+		const failed = new Error("at the top");
+		const waited = await Promise.resolve("awaited");
+		const once = (() => { function later() { return "later " + waited; } return later; })();
+		class Late { #own = sum; static label = "late"; read() { return Late.label + this.#own; } }
+		export default { async fetch() {
+			const line = (e) => e.stack.split("\n")[1].trim().replace(/:\d+\)?$/, "");
+			return Response.json([sum, once(), new Late().read(), line(failed), import.meta.url]);
+		} }`)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	for _, section := range built.Sections {
+		if section.Name == blobSection && bytes.Contains(section.Data, []byte("onlyReadAtStart")) {
+			t.Error("the snapshot holds what only the code of the top level refers to")
+		}
+	}
+	isolate := startImage(t, app, "snapshot")
+	const want = `[500,"later awaited","late500","at app.js:5","file:///app.js"]`
+	for range 3 {
+		if got := fetch(t, isolate, get); string(got.Body) != want {
+			t.Errorf("got  %s\nwant %s", got.Body, want)
+		}
+		isolate.Collect()
+	}
+}
+
 func TestImagesAreDeterministic(t *testing.T) {
 	resolved, err := bundle(t, "app.js", stateApp)
 	if err != nil {

@@ -319,6 +319,7 @@ void InstallCallbacks(nano_isolate* self);
 struct LoadOptions {
   bool use_caches = true;
   nano_bytes* caches = nullptr;  // filled with a code cache for each module, if not null
+  v8::LocalVector<v8::Module>* modules = nullptr;  // filled with all modules, if not null
 };
 
 // Load links and evaluates the modules of an image and starts the app, without its env. A problem

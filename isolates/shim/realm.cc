@@ -290,6 +290,7 @@ bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& i
   CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
   realm->linking = nullptr;
   if (loaded && options.caches != nullptr) MakeCaches(linking, options.caches);
+  if (options.modules != nullptr) *options.modules = std::move(linking.modules);
   return loaded;
 }
 

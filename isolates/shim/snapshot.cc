@@ -8,6 +8,14 @@
 
 namespace nano {
 
+#define NANO_DISCARD                                                      \
+  "_ZN2v88internal18SharedFunctionInfo15DiscardCompiledEPNS0_7IsolateENS" \
+  "0_12DirectHandleIS1_EE"
+
+// Discard has V8 forget the code of a function, by a handle of its SharedFunctionInfo. It would be
+// compiled again when it is called.
+void Discard(v8::Isolate* isolate, v8::UnboundModuleScript* code) asm(NANO_DISCARD);
+
 namespace {
 
 v8::Local<v8::Object> NullObject(v8::Isolate* isolate) {
@@ -292,6 +300,16 @@ void FormatStacks(v8::Isolate* isolate, v8::Local<v8::Context> context) {
   for (const auto& error : found) (void)error.Get(isolate)->Get(context, name);
 }
 
+// DropTopLevels has V8 forget the code of the modules' top levels, which have run and never do
+// again. It drops old code by itself, but not that of functions that can be suspended, as these
+// are, and with the code it keeps all literals in it, and the functions that were made only there.
+// After FormatStacks, which needs the code.
+void DropTopLevels(v8::Isolate* isolate, const v8::LocalVector<v8::Module>& modules) {
+  for (v8::Local<v8::Module> module : modules)
+    if (module->GetStatus() == v8::Module::kEvaluated)
+      Discard(isolate, *module->GetUnboundModuleScript());
+}
+
 // Finalize surveys the heap, and lets the callbacks of FinalizationRegistry run that are due after
 // its collection: V8 aborts for a snapshot with some of them waiting.
 void Finalize(nano_isolate* self, v8::Local<v8::Context> context, Survey* survey) {
@@ -337,10 +355,16 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   {
     WatchScope watch(self, kStartLimit);
     bool from_cache;
+    v8::LocalVector<v8::Module> modules(isolate);
+    LoadOptions options;
+    options.modules = &modules;
     bool loaded =
-        Load(realm, context, *source.image, source.app_name, {}, &from_cache, &build->error);
+        Load(realm, context, *source.image, source.app_name, options, &from_cache, &build->error);
     build->reason = trapped;
-    if (loaded && trapped.empty()) FormatStacks(isolate, context);
+    if (loaded && trapped.empty()) {
+      FormatStacks(isolate, context);
+      DropTopLevels(isolate, modules);
+    }
     if (loaded && trapped.empty() && source.request.length > 0) {
       CallHook(realm, context, "setStarting",
                OneByte(isolate, "during the warm-up request, whose outcome all isolates share"),
