@@ -21,9 +21,11 @@ var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
 	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "uring"},
 	"config":     {},
+	"dns":        {},
+	"egress":     {},
 	"http1":      {},
 	"isolates":   {"http1", "isolates/shim", "snapshot", "webapi"},
-	"loop":       {"http1", "isolates", "uring"},
+	"loop":       {"dns", "egress", "http1", "isolates", "uring"},
 	"snapshot":   {},
 	"uring":      {},
 	"webapi":     {},
@@ -272,7 +274,7 @@ func TestTexts(t *testing.T) {
 
 var (
 	markdownLink = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
-	codePath     = regexp.MustCompile("`((?:cmd|config|docs|examples|http1|isolates|loop|snapshot|uring|webapi|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
+	codePath     = regexp.MustCompile("`((?:cmd|config|dns|docs|egress|examples|http1|isolates|loop|snapshot|uring|webapi|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
 )
 
 // TestLinksResolve follows the links of the documentation, and the paths that it names in
