@@ -172,7 +172,7 @@ func TestMalformedRules(t *testing.T) {
 		"":                        "not the name of a host",
 		"a b":                     "not the name of a host, an address",
 		"http://example.com":      "port",
-		"https://a.example:443/":  "port",
+		"https://a.example:443/":  "range of addresses",
 		"example.com/":            "range of addresses",
 		"user@example.com":        "not the name",
 		"10.0.0.1/8":              "write 10.0.0.0/8",
