@@ -6,8 +6,8 @@
 // To follow a request, read in this order: loop.go (the tick), listen.go (accept), connection.go
 // (operations and their completions), receive.go (heads and bodies), route.go, exchange.go (one
 // request and its answer), worker.go (the turn of an isolate), respond.go. shard.go tells how apps wake
-// up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go what large
-// bodies may take, accounting.go what becomes known of all this. Beside that way lie timeouts.go and
+// up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go how large
+// bodies come in, accounting.go what becomes known of all this. Beside that way lie timeouts.go and
 // timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
 // loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.
@@ -68,9 +68,9 @@ type Loop struct {
 	runnable []*appWorker  // they have work for their isolate
 	running  []*appWorker  // the same, while turns are taken
 	shardState
-	portion *portion     // of the budget of memory
-	bodies  bodiesInHand // that are coming in
-	reports []*report    // to be filled
+	dialState
+	portion *portion  // of the budget of memory
+	reports []*report // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	draining      bool
@@ -83,6 +83,7 @@ type Loop struct {
 	head         *http1.Head
 	heads        []*http1.Head
 	collectors   []*collector
+	incomings    []*incoming
 	request      isolates.Request
 	responseHead http1.ResponseHead
 	scratch      []byte
@@ -263,8 +264,11 @@ func (l *Loop) tick() error {
 		l.takeTurns()
 	}
 
+	l.tellDialers()
+
 	// 6. Sends
-	for i, c := range l.outgoing {
+	for i := 0; i < len(l.outgoing); i++ { // a send may make room for what becomes output of another
+		c := l.outgoing[i]
 		l.outgoing[i] = nil
 		l.send(c)
 	}
@@ -319,7 +323,7 @@ func (l *Loop) wait() error {
 
 // isBusy reports whether there is more to do at once.
 func (l *Loop) isBusy() bool {
-	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.endpoints.outgoing)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
+	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.endpoints.outgoing)+len(l.dialsFailed)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
 }
 
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
