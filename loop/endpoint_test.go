@@ -1,0 +1,400 @@
+package loop
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nano/uring/fakering"
+)
+
+// A plug is an endpointHandler that writes down what it is told.
+type plug struct {
+	endpoint    *endpoint
+	isConnected bool
+	ended       bool
+	errno       unix.Errno
+	got         []byte
+	packets     [][]byte
+	isClosed    bool
+	onConnected func()
+	onReceived  func(data []byte)
+	onSent      func()
+	onFailed    func()
+}
+
+func (p *plug) connected() {
+	p.isConnected = true
+	if p.onConnected != nil {
+		p.onConnected()
+	}
+}
+
+func (p *plug) received(data []byte) {
+	if p.endpoint == nil || p.isClosed {
+		panic("received on an endpoint that is closed")
+	}
+	if data == nil {
+		p.ended = true
+	}
+	p.got = append(p.got, data...)
+	if data != nil {
+		p.packets = append(p.packets, bytes.Clone(data))
+	}
+	if p.onReceived != nil {
+		p.onReceived(data)
+	}
+}
+
+func (p *plug) sent() {
+	if p.onSent != nil {
+		p.onSent()
+	}
+}
+
+func (p *plug) failed(errno unix.Errno) {
+	if p.endpoint == nil || p.errno != 0 {
+		panic("failed twice, or after close")
+	}
+	p.errno, p.endpoint = errno, nil
+	if p.onFailed != nil {
+		p.onFailed()
+	}
+}
+
+func (p *plug) closed() {
+	if p.isClosed {
+		panic("closed twice")
+	}
+	p.isClosed = true
+}
+
+func (p *plug) close() {
+	p.endpoint.close()
+	p.endpoint = nil
+}
+
+// plugIn connects a plug to an address.
+func (w *world) plugIn(to netip.AddrPort, isDatagram bool) *plug {
+	w.t.Helper()
+	p := &plug{}
+	e, errno := w.loop.connect(to, isDatagram, p)
+	if errno != 0 {
+		w.t.Fatal(errno)
+	}
+	p.endpoint = e
+	return p
+}
+
+var somewhere = netip.MustParseAddrPort("192.0.2.80:80")
+
+func TestEndpointTalks(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	p.endpoint.write([]byte("early, "))
+	p.endpoint.resume()
+	w.settle()
+	if !p.isConnected || p.endpoint.remote != somewhere {
+		t.Fatalf("connected: %v to %v", p.isConnected, p.endpoint.remote)
+	}
+	p.endpoint.write([]byte("then "))
+	p.endpoint.write([]byte("this"))
+	block, _ := w.blocks.make([]byte(" and a block"))
+	p.endpoint.writeBlock(block, 12)
+	p.endpoint.writeBuffer(w.loop.buffers.append(nil, []byte(" and a buffer")))
+	p.endpoint.finish()
+	p.endpoint.write([]byte("too late"))
+	w.settle()
+	if got := string(peer.Take()); got != "early, then this and a block and a buffer" || !peer.Ended() {
+		t.Errorf("peer got %q, ended: %v", got, peer.Ended())
+	}
+	if n := p.endpoint.queued(); n != 0 {
+		t.Errorf("%d bytes queued", n)
+	}
+	peer.WriteString("answer")
+	peer.CloseWrite()
+	w.settle()
+	if string(p.got) != "answer" || !p.ended || p.errno != 0 {
+		t.Errorf("got %q, ended %v, errno %v", p.got, p.ended, p.errno)
+	}
+	p.close()
+	w.settle()
+	if !p.isClosed || !peer.Closed() || w.loop.endpoints.open != 0 {
+		t.Error("not closed")
+	}
+}
+
+func TestEndpointPauses(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 4, BufferSize: 16}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	w.settle()
+	peer.WriteString("0123456789")
+	w.settle()
+	if len(p.got) != 0 {
+		t.Fatalf("received %q without resume", p.got)
+	}
+	p.onReceived = func([]byte) { p.endpoint.pause() }
+	p.endpoint.resume()
+	w.settle()
+	if string(p.got) != "0123456789" {
+		t.Fatalf("got %q", p.got)
+	}
+	for i := range 10 {
+		peer.WriteString("0123456789abcdef")
+		w.settle()
+		if len(p.got) != 10+16*i {
+			t.Fatalf("got %d bytes while paused", len(p.got))
+		}
+		p.endpoint.resume()
+		w.settle()
+	}
+	p.endpoint.resume()
+	peer.CloseWrite()
+	w.settle()
+	if len(p.got) != 170 || !p.ended {
+		t.Errorf("got %d bytes, ended: %v", len(p.got), p.ended)
+	}
+	p.close()
+}
+
+func TestEndpointSurvivesWithoutBuffers(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 2, BufferSize: 8}, nil)
+	var peers []*fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peers = append(peers, p) })
+	var plugs []*plug
+	for range 5 {
+		p := w.plugIn(somewhere, false)
+		p.endpoint.resume()
+		plugs = append(plugs, p)
+	}
+	w.settle()
+	want := bytes.Repeat([]byte("0123456789"), 50)
+	for _, peer := range peers {
+		peer.Write(want)
+	}
+	w.settle()
+	for i, p := range plugs {
+		if !bytes.Equal(p.got, want) {
+			t.Errorf("endpoint %d got %d bytes", i, len(p.got))
+		}
+		p.close()
+	}
+}
+
+func TestEndpointFails(t *testing.T) {
+	gone := netip.MustParseAddrPort("192.0.2.81:80")
+	for _, row := range []struct {
+		name  string
+		to    netip.AddrPort
+		act   func(w *world, p *plug, peer *fakering.Peer)
+		errno unix.Errno
+	}{
+		{"refused", gone, nil, unix.ECONNREFUSED},
+		{"reset while receiving", somewhere, func(w *world, p *plug, peer *fakering.Peer) { peer.Reset() }, unix.ECONNRESET},
+		{"closed by the drain", somewhere, func(w *world, p *plug, peer *fakering.Peer) { w.end() }, unix.ECANCELED},
+		{"send stuck", somewhere, func(w *world, p *plug, peer *fakering.Peer) {
+			peer.SetWindow(1)
+			p.endpoint.write([]byte("more than fits"))
+			w.run(w.loop.options.SendTimeout + time.Second)
+		}, unix.ETIMEDOUT},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t, fakering.Config{}, nil)
+			var peer *fakering.Peer
+			w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+			p := w.plugIn(row.to, false)
+			p.endpoint.resume()
+			w.settle()
+			if row.act != nil {
+				row.act(w, p, peer)
+			}
+			if !w.ended {
+				w.settle()
+			}
+			if p.errno != row.errno || !p.isClosed {
+				t.Errorf("errno %v, closed: %v", p.errno, p.isClosed)
+			}
+		})
+	}
+}
+
+// TestEndpointHearsWhyItIsCutOff: who refuses what we send says so before closing.
+func TestEndpointHearsWhyItIsCutOff(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	w.settle()
+	p.endpoint.resume()
+	w.settle()
+	p.endpoint.write([]byte("a"))
+	p.endpoint.write(bytes.Repeat([]byte("b"), 1000))
+	peer.WriteString("no, thanks")
+	peer.Close()
+	w.settle()
+	if string(p.got) != "no, thanks" || p.errno != 0 && p.errno != unix.EPIPE {
+		t.Errorf("got %q, errno %v", p.got, p.errno)
+	}
+	if p.endpoint != nil {
+		p.close()
+	}
+}
+
+func TestDatagramEndpoint(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	var peer *fakering.Peer
+	w.ring.RemoteDatagrams(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, true)
+	p.endpoint.resume()
+	w.settle()
+	p.endpoint.write([]byte("one"))
+	p.endpoint.write([]byte("two"))
+	w.settle()
+	if got := fmt.Sprintf("%s", peer.TakePackets()); got != "[one two]" {
+		t.Errorf("peer got %s", got)
+	}
+	peer.WriteString("three")
+	peer.WriteString("")
+	peer.WriteString("four")
+	w.settle()
+	if got := fmt.Sprintf("%s", p.packets); got != "[three four]" || p.ended {
+		t.Errorf("got %s", got)
+	}
+	p.close()
+	nobody := w.plugIn(netip.MustParseAddrPort("[2001:db8::1]:53"), true)
+	nobody.endpoint.resume()
+	w.settle()
+	nobody.endpoint.write([]byte("?"))
+	w.settle()
+	if nobody.errno != unix.ECONNREFUSED {
+		t.Errorf("errno %v", nobody.errno)
+	}
+}
+
+func TestEndpointIsClosedAtAnyTime(t *testing.T) {
+	for stage := range 5 {
+		w := newWorld(t, fakering.Config{}, nil)
+		var peer *fakering.Peer
+		remote := w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+		remote.Silence(stage == 1)
+		p := w.plugIn(somewhere, false)
+		p.endpoint.write([]byte("hello"))
+		p.endpoint.resume()
+		switch stage {
+		case 0: // before anything was submitted
+			p.close()
+		case 1: // while connecting
+			w.settle()
+			p.close()
+		case 2: // as soon as it is connected
+			p.onConnected = p.close
+		case 3: // while sending, with more waiting
+			w.settle()
+			peer.SetWindow(0)
+			p.endpoint.write([]byte("first"))
+			w.settle()
+			block, _ := w.blocks.make(bytes.Repeat([]byte("x"), 100))
+			p.endpoint.writeBlock(block, 100)
+			p.endpoint.reset()
+			p.endpoint = nil
+		case 4: // from within received
+			w.settle()
+			p.onReceived = func([]byte) { p.close() }
+			peer.WriteString("bytes")
+			peer.WriteString("and more")
+		}
+		w.settle()
+		if !p.isClosed || w.loop.endpoints.open != 0 {
+			t.Errorf("stage %d: closed %v, %d open", stage, p.isClosed, w.loop.endpoints.open)
+		}
+		w.end()
+	}
+}
+
+// TestEndpointSimulation has endpoints talk to echo servers over a ring with every fault: each gets back
+// what it sent, or is told that the connection broke.
+func TestEndpointSimulation(t *testing.T) {
+	whole := 0
+	for seed := range uint64(200) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { whole += simulateEndpoints(t, seed) })
+	}
+	if whole < 400 {
+		t.Errorf("only %d connections lasted", whole)
+	}
+}
+
+func simulateEndpoints(t *testing.T, seed uint64) (whole int) {
+	random := rand.New(rand.NewPCG(seed, 2))
+	faults := fakering.Harsh()
+	faults.Reset = 0.002
+	w := newWorld(t, fakering.Config{Seed: seed, Faults: faults, Buffers: 4, BufferSize: 64}, func(o *Options) { o.DrainTimeout = time.Minute })
+	var peers []*fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peers = append(peers, p) })
+	for i := range 3000 { // the peers echo, for 30 s
+		w.ring.At(time.Duration(i)*10*time.Millisecond, func() {
+			for _, peer := range peers {
+				if data := peer.Take(); len(data) != 0 && !peer.Broken() {
+					peer.Write(data)
+				}
+			}
+		})
+	}
+	var plugs []*plug
+	var wants [][]byte
+	for i := range 1 + random.IntN(6) {
+		want := bytes.Repeat(fmt.Appendf(nil, "%d:%d ", i, random.IntN(1000)), 1+random.IntN(200))
+		p := w.plugIn(somewhere, false)
+		rest := want
+		p.onConnected = func() { p.endpoint.resume() }
+		feed := func() {
+			for p.endpoint != nil && len(rest) != 0 && p.endpoint.queued() < 100 {
+				n := min(len(rest), 1+random.IntN(90))
+				if random.IntN(3) == 0 {
+					block, _ := w.blocks.make(rest[:n])
+					p.endpoint.writeBlock(block, n)
+				} else {
+					p.endpoint.write(rest[:n])
+				}
+				rest = rest[n:]
+			}
+		}
+		p.onSent = feed
+		p.onReceived = func([]byte) {
+			if random.IntN(4) == 0 {
+				p.endpoint.pause()
+				w.ring.At(time.Duration(random.IntN(5000))*time.Microsecond, func() {
+					if p.endpoint != nil {
+						p.endpoint.resume()
+						w.loop.waker.Signal()
+					}
+				})
+			}
+		}
+		feed()
+		plugs, wants = append(plugs, p), append(wants, want)
+	}
+	w.run(30 * time.Second)
+	for i, p := range plugs {
+		if p.errno == 0 && bytes.Equal(p.got, wants[i]) {
+			whole++
+		} else if p.errno == 0 || !bytes.HasPrefix(wants[i], p.got) {
+			t.Errorf("endpoint %d: got %d bytes of %d, errno %v", i, len(p.got), len(wants[i]), p.errno)
+		}
+	}
+	w.end()
+	for i, p := range plugs {
+		if !p.isClosed {
+			t.Errorf("endpoint %d was not closed", i)
+		}
+	}
+	return whole
+}
