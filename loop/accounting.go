@@ -36,7 +36,6 @@ type AppCounts struct {
 	StartFailures    uint64 // the app did not start
 	Failures         uint64 // the isolate died of something else
 
-	HeldBack          uint64                  // times that a large body had to wait for others
 	Starts            [startKinds]StartCounts // of isolates, by StartKinds
 	Sleeps            uint64                  // after Options.Idle
 	Evictions         uint64                  // before that, for Options.Memory
@@ -109,7 +108,6 @@ func (s *AppStats) Add(other *AppStats) {
 	for i := range a.Starts {
 		a.Starts[i].add(b.Starts[i])
 	}
-	a.HeldBack += b.HeldBack
 	a.Sleeps += b.Sleeps
 	a.Evictions += b.Evictions
 	a.PressureEvictions += b.PressureEvictions

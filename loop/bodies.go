@@ -1,224 +1,344 @@
 package loop
 
 import (
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"nano/http1"
+	"nano/isolates"
 )
 
-// A request body is gathered whole before its app gets the request. What that costs is bounded, for
-// each loop and for each app on it, by back-pressure: a body beyond the bound is held back, which means
-// that nothing is received for it, so that it waits in the kernel and then at the client. One body of
-// each app, and one of the loop, may always come in, whatever its size: so nobody waits for somebody
-// who waits, too.
-//
-// Only bodies that do not fit into a buffer of the pool are counted and held back.
-type bodiesInHand struct {
-	inHand      int64      // bytes
-	gathering   int        // large bodies that are coming in and not held back
-	first, last *collector // held back, in the order in which they were
+// A request body is there before its app is asked if it came with its head, or if it is known to be
+// small: then it is gathered first, in a buffer of the pool (see collector). Any other flows: the app is
+// asked at once, and what the client sends goes on from the buffer in which it was received to whoever
+// takes it, as fast as that does. What is not taken is not received, so it waits in the kernel, and then
+// at the client.
+
+// gatheredMax is the largest body that is gathered, in bytes.
+const gatheredMax = 64 << 10
+
+// pushMax bounds what is pushed at a time, so that a sink's room is not exceeded by much.
+const pushMax = 64 << 10
+
+// discardMax is how much of a body that nobody wants is read in order to keep the connection. If there
+// is more, the connection ends with the answer.
+const discardMax = 256 << 10
+
+// An incoming is the body of a request that flows: the source at the connection, and the object through
+// which the isolate reads it.
+type incoming struct {
+	loop       *Loop
+	connection *connection
+	app        *appWorker
+	exchange   *exchange // nil: it has been answered, what still comes is thrown away
+	to         sink      // nil: nobody has asked for it yet, or nobody wants it any more
+	isOpen     bool      // the sink has room
+	isUnwanted bool
+
+	chunked       bool
+	wantsContinue bool  // the client waits to be asked for it
+	missing       int64 // bytes of a body with content-length that have not come
+	taken         int64 // bytes that have
+	discarded     int64 // bytes of them that nobody wanted
+	decoder       http1.ChunkDecoder
+
+	reader bodyReader
 }
 
-// bodiesPerApp is the fraction of the bound of a loop that is the bound of an app.
-const bodiesPerApp = 4
+// flows reports whether bytes that come in can go on.
+func (b *incoming) flows() bool { return b.isOpen || b.isUnwanted && b.exchange == nil }
 
-// body is a request body while it is gathered: in a buffer of the pool, or, if that cannot hold it, in
-// pages of its own. Those grow by moving entries of the page table instead of bytes, cost only what
-// has been written to, and are the kernel's again as soon as they are freed, none of which holds for
-// the memory of Go.
-type body struct {
-	buffer []byte // of the pool
-	pages  []byte // from mmap; the length is that of the body
-}
+// attach implements source.
+func (b *incoming) attach(to sink) { b.to = to }
 
-func (b *body) length() int { return len(b.buffer) + len(b.pages) }
-
-// bytes are the body; nil if it is empty.
-func (b *body) bytes() []byte {
-	if b.pages != nil {
-		return b.pages
+// length implements source.
+func (b *incoming) length() int64 {
+	if b.chunked {
+		return -1
 	}
-	return b.buffer
+	return b.missing
 }
 
-// pooledMax is the largest body that lies in a buffer of the pool. Only tests change it.
-var pooledMax = bufferSizes[len(bufferSizes)-1]
-
-// append appends data. missing is how much is still to come, data included, if that is known.
-func (b *body) append(pool *buffers, data []byte, missing int) {
-	if b.pages == nil && len(b.buffer)+max(len(data), missing) <= pooledMax {
-		if len(data) != 0 {
-			b.buffer = pool.append(b.buffer, data)
+// resume implements source. What has been received goes on in the next tick.
+func (b *incoming) resume() {
+	if b.isUnwanted || b.isOpen {
+		return
+	}
+	l, c := b.loop, b.connection
+	b.isOpen = true
+	if b.wantsContinue {
+		b.wantsContinue = false
+		if !b.exchange.answered {
+			c.out = l.buffers.append(c.out, continueHead)
+			l.wantSend(c)
 		}
-		return
 	}
-	if need := b.length() + max(len(data), missing); cap(b.pages) < need && !b.grow(pool, need) {
-		b.buffer = append(b.buffer, data...) // there are no mappings left: Go's memory does as well
-		return
+	l.timeouts.body.start(&c.inputTimeout, l.now)
+	if c.in != nil {
+		l.wantReady(c)
+	} else if !c.receiving && !c.isStarved && c.wantsInput() {
+		l.receive(c)
 	}
-	b.pages = append(b.pages, data...)
 }
 
-// grow makes room for at least need bytes in pages. False: the kernel has none.
-func (b *body) grow(pool *buffers, need int) bool {
-	size := (uintptr(max(need, 2*cap(b.pages))) + pageSize - 1) &^ (pageSize - 1)
-	if b.pages != nil {
-		old := unsafe.Pointer(unsafe.SliceData(b.pages))
-		moved, err := unix.MremapPtr(old, uintptr(cap(b.pages)), nil, size, unix.MREMAP_MAYMOVE)
+// cancel implements source. The rest is not received before the request has been answered: then it is
+// known whether the connection can go on.
+func (b *incoming) cancel() {
+	b.to, b.isOpen, b.isUnwanted = nil, false, true
+	b.connection.inputTimeout.stop()
+}
+
+// startBody has the body of a request flow, and dispatches the request.
+func (l *Loop) startBody(c *connection, app int32, head *http1.Head, input []byte) {
+	b := l.takeIncoming()
+	b.connection, b.app = c, l.apps[app]
+	b.chunked = head.Chunked
+	b.missing = head.ContentLength
+	b.wantsContinue = head.Continue && head.Minor >= 1 && len(input) == head.Length
+	c.body = b
+	l.dispatch(c, app, head, input[:head.Length], nil, nil)
+}
+
+// pass takes bytes of the body that flows off the start of input, and hands them on. It returns the
+// number of bytes used: fewer than there are if their sink has no room for more, or the body has ended.
+func (l *Loop) pass(c *connection, input []byte) (used int) {
+	b := c.body
+	for used < len(input) && c.body == b {
+		if !b.flows() {
+			c.blocked = true
+			return used
+		}
+		data, n, ended, err := b.next(input[used:])
 		if err != nil {
-			b.buffer = append([]byte(nil), b.pages...)
-			b.unmap()
+			l.refuseBody(c, 400, err.Error(), newFault(isolates.FaultNetwork, "the request body is malformed: "+err.Error()))
+			return used
+		}
+		used += n
+		if len(data) != 0 && !l.handOn(c, b, data) {
+			return used
+		}
+		if ended {
+			l.bodyWhole(c)
+			return used
+		}
+	}
+	return used
+}
+
+// next finds the next piece of the body in what was received, as http1.ChunkDecoder does.
+func (b *incoming) next(input []byte) (data []byte, n int, ended bool, err error) {
+	if b.chunked {
+		return b.decoder.Decode(input[:min(len(input), pushMax)])
+	}
+	data = input[:min(int64(len(input)), b.missing, pushMax)]
+	b.missing -= int64(len(data))
+	return data, len(data), b.missing == 0, nil
+}
+
+// handOn gives a piece of the body to who wants it. False: the body cannot go on.
+func (l *Loop) handOn(c *connection, b *incoming, data []byte) bool {
+	b.taken += int64(len(data))
+	if b.exchange == nil {
+		if b.discarded += int64(len(data)); b.discarded > discardMax {
+			l.dropInput(c)
+			l.endReading(c)
 			return false
 		}
-		b.pages = unsafe.Slice((*byte)(moved), size)[:len(b.pages)]
 		return true
 	}
-	if cap(b.buffer) > pooledMax { // it had to be Go's memory before
+	if b.taken > b.app.maxBody {
+		b.app.counts.BodyLimit++
+		l.refuseBody(c, 413, "request body too large", newFault(isolates.FaultLimit, "the request body is too large"))
 		return false
 	}
-	made, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
-	if err != nil {
-		return false
-	}
-	b.pages = append(unsafe.Slice((*byte)(made), size)[:0], b.buffer...)
-	pool.give(b.buffer)
-	b.buffer = nil
+	b.isOpen = b.to.push(data)
 	return true
 }
 
-// pageSize divides the size of all mappings; where pages are larger the kernel rounds up.
-const pageSize = 64 << 10
-
-// unmapLarge is from how many bytes on giving pages back takes so long, a millisecond for some ten
-// megabytes, that a loop should not wait for it.
-const unmapLarge = 2 << 20
-
-func (b *body) free(pool *buffers) {
-	pool.give(b.buffer)
-	b.buffer = nil
-	if b.pages != nil {
-		b.unmap()
+// bodyWhole ends a body that has come in whole. Its end may be that of the answer, too.
+func (l *Loop) bodyWhole(c *connection) {
+	b := c.body
+	c.body = nil
+	c.inputTimeout.stop()
+	l.endBody(b, nil)
+	if c.first == nil {
+		l.wantReady(c) // for the next request, or the end
 	}
 }
 
-func (b *body) unmap() {
-	start, size := unsafe.Pointer(unsafe.SliceData(b.pages)), uintptr(cap(b.pages))
-	written := len(b.pages)
-	b.pages = nil
-	if written >= unmapLarge {
-		go unmapPages(start, size)
-	} else {
-		unmapPages(start, size)
+// loseBody ends a body of which no more will come.
+func (l *Loop) loseBody(c *connection, f *fault) {
+	b := c.body
+	c.body = nil
+	l.endBody(b, f)
+}
+
+// endBody tells whoever takes a body that it has ended. The connection has forgotten it.
+func (l *Loop) endBody(b *incoming, f *fault) {
+	if e := b.exchange; e != nil {
+		e.body = nil
 	}
-}
-
-func unmapPages(start unsafe.Pointer, size uintptr) {
-	if err := unix.MunmapPtr(start, size); err != nil {
-		panic("loop: munmap: " + err.Error())
+	to, h := b.to, b.reader.handle
+	b.to = nil
+	switch {
+	case to != nil:
+		to.end(f)
+	case h != nil: // nobody has asked for it
+		b.reader.handle = nil
+		h.fail(f)
 	}
+	l.giveIncoming(b)
 }
 
-// beginGathering is called when a body turns out to be large, and when one need not be held back any
-// more.
-func (l *Loop) beginGathering(g *collector) {
-	g.isActive = true
-	l.bodies.gathering++
-	l.apps[g.app].gathering++
-}
-
-// countGathered counts what a body has grown by, and holds it back if there is too much.
-func (l *Loop) countGathered(g *collector) {
-	length := int64(g.body.length())
-	if length <= int64(pooledMax) {
+// refuseBody ends a body that breaks a rule, and with it the connection: where the next request begins
+// is not known. The client is told if its request has not been answered.
+func (l *Loop) refuseBody(c *connection, status int, reason string, f *fault) {
+	e := c.body.exchange
+	c.stopReading = true
+	l.stats.Rejected++
+	if e == nil || e.answered {
+		l.dropBody(c, f)
+		l.dropInput(c)
+		l.endReading(c)
 		return
 	}
-	w := l.apps[g.app]
-	if g.counted == 0 {
-		l.beginGathering(g)
-	}
-	l.bodies.inHand += length - g.counted
-	w.bytesInHand += length - g.counted
-	g.counted = length
-	if g.isActive && !l.mayGather(w, 1) {
-		l.holdBack(g)
+	l.dropBody(c, f)
+	l.dropInput(c)
+	w := e.worker // the answer may be the end of e's other side
+	l.answerError(e, status, "", "nano: "+reason)
+	if w != nil {
+		l.gone(e)
 	}
 }
 
-// mayGather reports whether a body of an app may come in. If there is too much, of all or of the app,
-// it may only if no more than a number of others do.
-func (l *Loop) mayGather(w *appWorker, others int) bool {
-	limit := l.options.Bodies / int64(len(*l.options.memory.portions.Load()))
-	return (l.bodies.inHand <= limit || l.bodies.gathering <= others) &&
-		(w.bytesInHand <= limit/bodiesPerApp || w.gathering <= others)
-}
-
-// holdBack stops receiving a body. The receive is cancelled by who has called: see wantsInput.
-func (l *Loop) holdBack(g *collector) {
-	g.isActive, g.isHeldBack = false, true
-	l.bodies.gathering--
-	l.apps[g.app].gathering--
-	g.previous = l.bodies.last
-	if g.previous != nil {
-		g.previous.next = g
-	} else {
-		l.bodies.first = g
-	}
-	l.bodies.last = g
-	l.apps[g.app].counts.HeldBack++
-}
-
-// endGathering is called when a body is complete, or will not be.
-func (l *Loop) endGathering(g *collector) {
-	switch {
-	case g.isActive:
-		g.isActive = false
-		l.bodies.gathering--
-		l.apps[g.app].gathering--
-		l.letGather()
-	case g.isHeldBack:
-		l.leaveHeldBack(g)
+// dropBody is loseBody if there is one.
+func (l *Loop) dropBody(c *connection, f *fault) {
+	if c.body != nil {
+		l.loseBody(c, f)
 	}
 }
 
-func (l *Loop) leaveHeldBack(g *collector) {
-	g.isHeldBack = false
-	if g.previous != nil {
-		g.previous.next = g.next
-	} else {
-		l.bodies.first = g.next
-	}
-	if g.next != nil {
-		g.next.previous = g.previous
-	} else {
-		l.bodies.last = g.previous
-	}
-	g.previous, g.next = nil, nil
-}
-
-// uncount is called when a body is freed.
-func (l *Loop) uncount(g *collector) {
-	if g.counted != 0 {
-		l.bodies.inHand -= g.counted
-		l.apps[g.app].bytesInHand -= g.counted
-		g.counted = 0
-		l.letGather()
+// endReading ends a connection whose input is of no use any more, after the answers that it has.
+func (l *Loop) endReading(c *connection) {
+	c.stopReading = true
+	c.inputTimeout.stop()
+	if c.phase == phaseOpen {
+		l.settle(c)
 	}
 }
 
-// letGather goes on with bodies that were held back, as far as there is room.
-func (l *Loop) letGather() {
-	for g := l.bodies.first; g != nil; {
-		next := g.next
-		if l.mayGather(l.apps[g.app], 0) {
-			l.leaveHeldBack(g)
-			l.beginGathering(g)
-			c := g.connection
-			l.timeouts.body.start(&c.inputTimeout, l.now)
-			if !c.receiving && !c.isStarved && c.wantsInput() {
-				l.receive(c)
-			}
-		}
-		g = next
+// answeredEarly is called when a request has been answered in full while its body is still coming in.
+// Nobody may read it any more. It reports whether the connection has to end.
+func (l *Loop) answeredEarly(c *connection, b *incoming) (closes bool) {
+	b.exchange.body = nil
+	b.exchange = nil
+	to, h := b.to, b.reader.handle
+	b.cancel()
+	if to != nil {
+		to.end(faultAnswered)
+	} else if h != nil {
+		b.reader.handle = nil
+		h.fail(faultAnswered)
 	}
+	if b.wantsContinue || b.missing > discardMax {
+		return true
+	}
+	l.timeouts.body.start(&c.inputTimeout, l.now)
+	l.wantReady(c)
+	return false
+}
+
+var faultAnswered = newFault(isolates.FaultAborted, "Can't read from the request's body after the response has been sent.")
+
+// bodyCutShort is called when the client has shut its side in the middle of a body.
+func (l *Loop) bodyCutShort(c *connection) {
+	if c.body.exchange != nil {
+		l.abort(c)
+		return
+	}
+	l.dropInput(c)
+	l.endReading(c)
+}
+
+// bodyTimedOut is called when nothing has come of a body for too long, though it would have been taken.
+func (l *Loop) bodyTimedOut(c *connection) {
+	if c.body == nil {
+		l.reject(c, 408, "request body timed out")
+		return
+	}
+	l.refuseBody(c, 408, "request body timed out", newFault(isolates.FaultTimeout, "the request body timed out"))
+}
+
+// awaitsBody reports whether it is the client's turn to send more of a body.
+func (c *connection) awaitsBody() bool {
+	return c.collecting != nil || c.body != nil && c.body.flows()
+}
+
+// takesInput reports whether what comes in is of use.
+func (c *connection) takesInput() bool { return !c.stopReading || c.body != nil }
+
+func (l *Loop) takeIncoming() *incoming {
+	if last := len(l.incomings) - 1; last >= 0 {
+		spare := l.incomings[last]
+		l.incomings = l.incomings[:last]
+		return spare
+	}
+	return &incoming{loop: l}
+}
+
+func (l *Loop) giveIncoming(b *incoming) {
+	*b = incoming{loop: l}
+	if len(l.incomings) < sparesMax {
+		l.incomings = append(l.incomings, b)
+	}
+}
+
+// A bodyReader is the body of a request as an object of the isolate.
+type bodyReader struct {
+	jsReader
+	isReading bool
+}
+
+// open gives the body a name that JavaScript knows.
+func (r *bodyReader) open(h *handle, body source) {
+	*r = bodyReader{jsReader: jsReader{handle: h, from: body}}
+	h.object = r
+}
+
+// read implements ioObject.
+func (r *bodyReader) read(window int, decoded bool) {
+	if !r.isReading {
+		r.isReading = true
+		r.from.attach(r)
+	}
+	r.jsReader.read(window)
+}
+
+// end implements sink.
+func (r *bodyReader) end(f *fault) {
+	h := r.handle
+	r.jsReader.end(f)
+	r.handle = nil
+	h.release()
+}
+
+// cancel implements ioObject.
+func (r *bodyReader) cancel(bool) {
+	r.handle.release()
+	r.drop()
+}
+
+// write and finish implement ioObject: there is nothing to write to.
+func (r *bodyReader) write(*isolates.Record)  {}
+func (r *bodyReader) finish(*isolates.Record) {}
+
+// body implements ioObject. The source needs no isolate, so the handle is released at once.
+func (r *bodyReader) body(bool) source {
+	r.handle.release()
+	from := r.from
+	r.handle, r.from = nil, nil
+	return from
+}
+
+// drop implements ioObject.
+func (r *bodyReader) drop() {
+	r.handle = nil
+	r.stop()
 }

@@ -46,7 +46,8 @@ type connection struct {
 	in         []byte      // received and not used up: from inStart
 	inStart    int         //
 	partial    *http1.Head // how far parsing a head came that is still incomplete
-	collecting *collector  // a request body that is still coming in
+	collecting *collector  // a small request body that is still coming in
+	body       *incoming   // one that flows
 
 	out          []byte // formatted, for the next send
 	sending      []byte // handed to the kernel: whole buffer or block
@@ -172,15 +173,15 @@ func (l *Loop) stopReceiving(c *connection) {
 func (c *connection) wantsInput() bool {
 	switch c.phase {
 	case phaseOpen, phaseFlushing:
-		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax) &&
-			!(c.collecting != nil && c.collecting.isHeldBack)
+		return !c.inputEnded && !(c.blocked && len(c.in)-c.inStart >= inputMax)
 	case phaseLingering:
 		return !c.inputEnded
 	}
 	return false
 }
 
-// inputMax is how many bytes of requests that have to wait for earlier answers a connection buffers.
+// inputMax is how many bytes a connection buffers that have to wait: requests for earlier answers, a body
+// for who reads it.
 const inputMax = 16 << 10
 
 // completed handles the completion of an operation of a connection.
@@ -233,7 +234,7 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 	switch n := completion.Result; {
 	case n > 0 && hasBuffer:
 		l.stats.BytesIn += uint64(n)
-		if c.phase == phaseOpen && !c.stopReading {
+		if c.phase == phaseOpen && c.takesInput() {
 			l.consume(c, l.ring.Buffer(id, int(n)))
 		} else if c.phase == phaseMoving {
 			c.in = l.buffers.append(c.in, l.ring.Buffer(id, int(n)))
@@ -284,6 +285,12 @@ func (l *Loop) inputEnd(c *connection) {
 	case phaseLingering:
 		l.shut(c)
 	case phaseOpen, phaseFlushing:
+		if c.body != nil {
+			if c.in == nil { // else that comes first
+				l.bodyCutShort(c)
+			}
+			return
+		}
 		if c.collecting != nil {
 			// The rest of the body will not come.
 			c.stopReading = true
@@ -317,9 +324,7 @@ func (l *Loop) waitForInput(c *connection) {
 	t := &l.timeouts
 	list := c.inputTimeout.list
 	switch {
-	case c.collecting != nil && c.collecting.isHeldBack:
-		c.inputTimeout.stop() // not the client's turn
-	case c.collecting != nil:
+	case c.collecting != nil || c.body != nil:
 		t.body.start(&c.inputTimeout, l.now)
 	case len(c.in) != c.inStart:
 		if list != &t.header {
@@ -406,6 +411,7 @@ func (l *Loop) dropInput(c *connection) {
 		l.giveCollector(c.collecting)
 		c.collecting = nil
 	}
+	l.dropBody(c, faultClientGone)
 }
 
 // closeDescriptor closes a connection on which nothing is in flight any more.
@@ -447,11 +453,20 @@ func without(list []*connection, c *connection) []*connection {
 // send hands the formatted output of a connection to the kernel, unless a send is in flight.
 func (l *Loop) send(c *connection) {
 	c.hasOutput = false
-	if c.isSending || len(c.out) == 0 || c.phase == phaseClosing {
+	if c.isSending || c.phase == phaseClosing {
+		return
+	}
+	if len(c.out) == 0 {
+		if e := c.first; e != nil && e.isOverrun {
+			l.resumeAnswer(e)
+		}
 		return
 	}
 	c.sending, c.out = c.out, nil
 	l.sendPiece(c)
+	if e := c.first; e != nil {
+		l.resumeAnswer(e)
+	}
 }
 
 // sendPieceMax bounds one send. The kernel reports a send only when all of it has left, and the

@@ -13,6 +13,7 @@ import (
 // the answer). The slot is reused after both, so an isolate's record can only mean the request
 // that it was made for.
 type exchange struct {
+	loop       *Loop
 	id         uint32      // index and generation
 	connection *connection // nil: gone, or answered in full
 	worker     *appWorker  // nil: never asked, or done
@@ -20,7 +21,15 @@ type exchange struct {
 
 	previousOfWorker, nextOfWorker *exchange
 
-	handles *handle // that were opened under it
+	handles *handle   // that were opened under it
+	body    *incoming // of the request, if it flows and has not come in whole
+
+	// The answer's body, if the loop moves it: the exchange is the sink.
+	from      source
+	isPaused  bool  // from has to wait for the client
+	isOverrun bool  // from gave more than was announced
+	isSized   bool  // the head has told the length
+	remaining int64 // bytes of it to come
 
 	wall timeoutNode // waits for response headers
 
@@ -74,7 +83,7 @@ const (
 )
 
 // take returns a free slot; nil: a million requests are in the isolates.
-func (s *exchanges) take() *exchange {
+func (s *exchanges) take(l *Loop) *exchange {
 	if s.free == nil {
 		base := uint32(len(s.chunks) * exchangeChunk)
 		if base >= exchangesMax {
@@ -84,7 +93,7 @@ func (s *exchanges) take() *exchange {
 		s.chunks = append(s.chunks, chunk)
 		for i := exchangeChunk - 1; i >= 0; i-- {
 			e := &chunk[i]
-			e.id = base + uint32(i)
+			e.loop, e.id = l, base+uint32(i)
 			e.wall.exchange = e
 			e.next, s.free = s.free, e
 		}
@@ -117,7 +126,7 @@ func (s *exchanges) give(e *exchange) {
 	if cap(line) > lineKeptMax {
 		line = nil
 	}
-	*e = exchange{id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
+	*e = exchange{loop: e.loop, id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
 	e.wall.exchange = e
 	e.next, s.free = s.free, e
 	s.inUse--
@@ -125,7 +134,7 @@ func (s *exchanges) give(e *exchange) {
 
 // open makes an exchange for a request of c, last in order.
 func (l *Loop) open(c *connection, head *http1.Head) *exchange {
-	e := l.exchanges.take()
+	e := l.exchanges.take(l)
 	if e == nil {
 		return nil
 	}
@@ -156,7 +165,10 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 		return false
 	}
 	l.stats.Requests++
-	c.unsafeFirst = c.first == e && (body != nil || !isSafe(head.Method))
+	if b := c.body; b != nil {
+		e.body, b.exchange = b, e
+	}
+	c.unsafeFirst = c.first == e && (body != nil || e.body != nil || !isSafe(head.Method))
 	if !head.KeepAlive {
 		c.stopReading = true
 	}
@@ -174,14 +186,24 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 	}
 	r := l.describe(e, head, headBytes, body)
 	if w.isolate != nil {
-		w.isolate.AddRequest(r)
-		l.wantTurn(w)
+		l.stage(w, e, r)
 	} else {
 		kept = l.wake(w, e, r, gathered)
 	}
 	l.attach(e, w)
 	w.wall.start(&e.wall, l.now)
 	return kept
+}
+
+// stage gives a request to its isolate.
+func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
+	r.Streams, r.Length = e.body != nil, 0
+	if b := e.body; b != nil {
+		r.Length = b.length()
+		b.reader.open(l.openHandle(w, isolates.BodyHandle(e.id), e), b)
+	}
+	w.isolate.AddRequest(r)
+	l.wantTurn(w)
 }
 
 // takesOn reports whether an app may have one more request in hand, which counts from now on. If not,
@@ -282,6 +304,13 @@ func (l *Loop) orphan(e *exchange) {
 			e.worker.counts.answered(0)
 		}
 	}
+	if from := e.from; from != nil {
+		e.from = nil
+		from.cancel()
+	}
+	if e.body != nil {
+		l.loseBody(c, faultClientGone)
+	}
 	if e.worker != nil && !e.ended {
 		l.gone(e)
 	}
@@ -330,6 +359,9 @@ func (l *Loop) pump(c *connection) {
 			break
 		}
 		closes := e.closes
+		if b := e.body; b != nil {
+			closes = l.answeredEarly(c, b) || closes
+		}
 		l.unqueue(c, e)
 		if l.log != nil {
 			l.logAnswer(e)
@@ -340,7 +372,7 @@ func (l *Loop) pump(c *connection) {
 			break
 		}
 	}
-	if len(c.out) != 0 {
+	if len(c.out) != 0 || c.first != nil && c.first.isOverrun {
 		l.wantSend(c)
 	}
 	if c.in != nil && c.first == nil || c.blocked && c.outstanding < l.options.PipelineDepth {
@@ -381,6 +413,7 @@ func (l *Loop) outputLeft(c *connection) {
 		return
 	}
 	if e := c.first; e != nil {
+		l.resumeAnswer(e)
 		if e.hasChunk && e.parked == nil {
 			e.hasChunk = false
 			if w := e.worker; w != nil && !e.ended {

@@ -21,21 +21,24 @@ type fakeWorker struct {
 	onTimer func(w *fakeWorker, id uint32)
 	onSent  func(w *fakeWorker, id uint32)
 
-	requests  []fakeRequest
-	spare     []fakeRequest
-	timers    []uint32
-	sent      []uint32
-	gone      []uint32
-	allGone   []uint32
-	out       []isolates.Record
-	told      []fakeNews // of handles
-	onNews    func(w *fakeWorker, news *fakeNews)
-	next      int
-	fail      error // of the next turn
-	tasks     atomic.Bool
-	taskDelay time.Duration // 0: no delayed task
-	turns     int
-	disposed  bool
+	requests     []fakeRequest
+	spare        []fakeRequest
+	timers       []uint32
+	sent         []uint32
+	gone         []uint32
+	allGone      []uint32
+	out          []isolates.Record
+	told         []fakeNews             // of handles
+	uploads      map[int32]*fakeRequest // whose bodies are gathered before they are handled
+	window       int                    // with which they are read
+	takesStreams bool                   // handle gets requests whose bodies stream
+	onNews       func(w *fakeWorker, news *fakeNews)
+	next         int
+	fail         error // of the next turn
+	tasks        atomic.Bool
+	taskDelay    time.Duration // 0: no delayed task
+	turns        int
+	disposed     bool
 
 	unfinished bool   // after this turn
 	turn       func() // called at the end of each turn; may be nil
@@ -67,6 +70,8 @@ type fakeRequest struct {
 	fields         []http1.Field
 	body           []byte
 	hasBody        bool
+	streams        bool
+	length         int64
 	remote         string
 	secure         bool
 	contentLength  int64
@@ -94,6 +99,7 @@ func (w *fakeWorker) AddRequest(r *isolates.Request) {
 	f.fields = append(f.fields[:0], p.Fields...)
 	f.body = append(f.body[:0], r.Body...)
 	f.hasBody = r.Body != nil
+	f.streams, f.length = r.Streams, r.Length
 	f.secure = r.Secure
 	f.contentLength = p.ContentLength
 	f.method = methodName(p)
@@ -171,7 +177,11 @@ func (w *fakeWorker) Turn() error {
 	requests := w.requests
 	w.requests = w.spare[:0]
 	for i := range requests {
-		w.handle(w, &requests[i])
+		if r := &requests[i]; r.streams && !w.takesStreams {
+			w.gather(r)
+		} else {
+			w.handle(w, r)
+		}
 	}
 	w.spare = requests[:0]
 	for _, id := range w.timers {
@@ -183,13 +193,49 @@ func (w *fakeWorker) Turn() error {
 	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
 	for i := range w.told {
-		w.onNews(w, &w.told[i])
+		if news := &w.told[i]; !w.gathered(news) {
+			w.onNews(w, news)
+		}
 	}
 	w.told = w.told[:0]
 	if w.turn != nil {
 		w.turn()
 	}
 	return w.fail
+}
+
+// gather reads a body that streams, before its request is handled.
+func (w *fakeWorker) gather(r *fakeRequest) {
+	copied := *r
+	copied.head, copied.body, copied.fields = bytes.Clone(r.head), nil, slices.Clone(r.fields)
+	if w.uploads == nil {
+		w.uploads = map[int32]*fakeRequest{}
+	}
+	handle := isolates.BodyHandle(r.id)
+	w.uploads[handle] = &copied
+	w.record(isolates.Record{Kind: isolates.KindRead, Handle: handle, Number: int64(max(w.window, 1))})
+}
+
+// gathered takes what was told of a body that is gathered.
+func (w *fakeWorker) gathered(news *fakeNews) bool {
+	r := w.uploads[news.handle]
+	if r == nil {
+		return false
+	}
+	switch news.what {
+	case "data":
+		r.body = append(r.body, news.text...)
+		r.hasBody = true
+		w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(len(news.text))})
+	case "end":
+		delete(w.uploads, news.handle)
+		if news.number != 0 {
+			w.text(r.id, []byte("fault: "+news.text))
+		} else {
+			w.handle(w, r)
+		}
+	}
+	return true
 }
 
 func (w *fakeWorker) Next() (*isolates.Record, bool) {

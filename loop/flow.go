@@ -13,8 +13,9 @@ import (
 //
 //   - Everything happens on the loop's thread, and nothing of it runs JavaScript: what an isolate is to
 //     know is staged for its turn.
-//   - A source is joined to its sink once, by attach, and is paused then. It pushes only between resume
+//   - A source is joined to its sink once, by attach, as soon as it is given away, and is paused then. It pushes only between resume
 //     and a push that answered false. So what is under way is bounded by what a sink takes at a time.
+//     It may end while it is paused, if it has nothing more.
 //   - The bytes of a push are valid during the call.
 //   - The last call to a sink is end, unless the source was cancelled. Neither calls the other any more
 //     after end or cancel.
@@ -68,10 +69,11 @@ type jsReader struct {
 	window int64  // below 0: the last piece was larger
 }
 
-// start joins the reader to its source.
-func (r *jsReader) start(h *handle, from source) {
+// start joins the reader to its source. to is the reader itself, or what it is embedded in: an object
+// that adds to end.
+func (r *jsReader) start(h *handle, from source, to sink) {
 	r.handle, r.from = h, from
-	from.attach(r)
+	from.attach(to)
 	if r.window > 0 {
 		from.resume()
 	}

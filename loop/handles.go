@@ -262,6 +262,13 @@ func (l *Loop) takeSource(w *appWorker, number int32, raw bool) (source, *fault)
 	return from, nil
 }
 
+// cancelSource says that nobody wants the source that a record names.
+func (l *Loop) cancelSource(w *appWorker, number int32) {
+	if from, f := l.takeSource(w, number, true); f == nil {
+		from.cancel()
+	}
+}
+
 var faultNoSource = newFault(isolates.FaultAborted, "the body to be sent has ended")
 
 // abandon gives up the handles of a request whose end nobody waits for any more: they may go on for

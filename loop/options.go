@@ -41,10 +41,6 @@ type Options struct {
 	// apps sleep as if the budget was exceeded. Any loop may call it; nil: there always is room.
 	Crowded func() bool
 	Idle    time.Duration // without a request, after which an app sleeps; default 60 s
-	// Bodies is how many bytes of large request bodies all loops together keep while they come in;
-	// default 256 MiB. An app may use up a quarter. What is beyond waits in the kernel, or at the
-	// client; one body at a time may always come in.
-	Bodies int64
 
 	MaxHeader      int   // bytes of a request head; default 32 KiB
 	MaxBody        int64 // bytes of a request body; default 100 MiB
@@ -119,7 +115,6 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	orDefault(&filled.Memory, 1<<30)
 	orDefault(&filled.Idle, 60*time.Second)
-	orDefault(&filled.Bodies, 256<<20)
 	orDefault(&filled.MaxHeader, 32<<10)
 	orDefault(&filled.MaxBody, 100<<20)
 	orDefault(&filled.PipelineDepth, 32)

@@ -6,21 +6,13 @@ import (
 	"nano/http1"
 )
 
-// A collector gathers a request whose body did not arrive in one piece with its head.
+// A collector gathers a request whose small body did not arrive in one piece with its head, or keeps one
+// while its app starts.
 type collector struct {
 	head    []byte // as received
-	body    body   // transfer coding removed
-	missing int64  // bytes of a body with content-length that have not come
-	chunked bool
-	decoder http1.ChunkDecoder
+	body    []byte // transfer coding removed; nil: none
+	missing int    // bytes that have not come
 	app     int32
-
-	connection *connection
-	isActive   bool  // it counts among the large ones that are coming in
-	isHeldBack bool  // nothing is received until others have made room, see bodies.go
-	counted    int64 // bytes
-
-	previous, next *collector // those that are held back
 }
 
 // consume takes bytes that were received. They lie in a provided buffer and are parsed there, unless
@@ -28,7 +20,7 @@ type collector struct {
 func (l *Loop) consume(c *connection, data []byte) {
 	if c.in == nil {
 		used := l.advance(c, data)
-		if used < len(data) && !c.stopReading && (c.phase == phaseOpen || c.phase == phaseMoving) {
+		if used < len(data) && c.takesInput() && (c.phase == phaseOpen || c.phase == phaseMoving) {
 			c.in = l.buffers.append(nil, data[used:])
 		}
 	} else {
@@ -45,9 +37,12 @@ func (l *Loop) consumeBuffered(c *connection) {
 	if c.phase != phaseOpen {
 		return
 	}
-	if c.in != nil && !c.stopReading {
+	if c.in != nil && c.takesInput() {
 		c.blocked = false
 		l.advanceBuffered(c)
+	}
+	if c.inputEnded && c.in == nil && c.body != nil {
+		l.bodyCutShort(c)
 	}
 	l.afterInput(c)
 	if c.phase != phaseOpen {
@@ -87,16 +82,15 @@ func (l *Loop) afterInput(c *connection) {
 	if c.phase != phaseOpen {
 		return
 	}
-	if c.stopReading {
+	if !c.takesInput() {
 		l.dropInput(c)
 	}
 	if c.first != nil || c.isSending || c.isReady {
-		// Not the client's turn: the wall limit or the send time-out watches.
-		if c.collecting == nil || c.collecting.isHeldBack {
+		if c.awaitsBody() {
+			l.timeouts.body.start(&c.inputTimeout, l.now)
+		} else { // not the client's turn: the wall limit or the send time-out watches
 			c.inputTimeout.stop()
-			return
 		}
-		l.timeouts.body.start(&c.inputTimeout, l.now)
 		return
 	}
 	l.settle(c)
@@ -105,12 +99,15 @@ func (l *Loop) afterInput(c *connection) {
 // advance takes requests off the start of input and dispatches those that are complete. It returns
 // how many bytes it used; the rest must be kept, unless reading has stopped.
 func (l *Loop) advance(c *connection, input []byte) (used int) {
-	for used < len(input) && !c.stopReading && c.phase == phaseOpen {
+	for used < len(input) && c.takesInput() && c.phase == phaseOpen {
 		rest := input[used:]
 		var n int
-		if c.collecting != nil {
+		switch {
+		case c.body != nil:
+			n = l.pass(c, rest)
+		case c.collecting != nil:
 			n = l.collect(c, rest)
-		} else {
+		default:
 			n = l.begin(c, rest)
 		}
 		if n == 0 {
@@ -176,13 +173,8 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
 	app, routes := l.options.Router.route(host, target, c.routes)
 	c.routes = routes
-	if app != noApp {
-		if head.ContentLength >= bodyLarge {
-			l.longWork(l.apps[app], bodyCost(head.ContentLength))
-		}
-		if !l.staysHere(app) && l.leaves(c, app) {
-			return 0
-		}
+	if app != noApp && !l.staysHere(app) && l.leaves(c, app) {
+		return 0
 	}
 	c.hops = 0
 	if !hasBody {
@@ -200,11 +192,45 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 		l.reject(c, 413, "request body too large")
 		return 0
 	}
-	if end := int64(head.Length) + head.ContentLength; head.ContentLength > 0 && int64(len(input)) >= end {
+	switch end := int64(head.Length) + head.ContentLength; {
+	case head.Chunked:
+		return l.startChunked(c, app, head, input)
+	case int64(len(input)) >= end:
 		l.dispatch(c, app, head, input[:head.Length], input[head.Length:end], nil)
 		return int(end)
+	case head.ContentLength <= gatheredMax:
+		l.startCollecting(c, app, head, input)
+	default:
+		l.startBody(c, app, head, input)
 	}
-	l.startCollecting(c, app, head, input)
+	return head.Length
+}
+
+// startChunked dispatches a request with a chunked body: whole if all of it is there.
+func (l *Loop) startChunked(c *connection, app int32, head *http1.Head, input []byte) int {
+	var decoder http1.ChunkDecoder
+	body, used, limit := l.scratch[:0], head.Length, l.apps[app].maxBody
+	for used < len(input) {
+		data, n, ended, err := decoder.Decode(input[used:])
+		body, used = append(body, data...), used+n
+		l.scratch = body
+		switch {
+		case err != nil:
+			l.reject(c, 400, err.Error())
+			return 0
+		case int64(len(body)) > limit:
+			l.apps[app].counts.BodyLimit++
+			l.reject(c, 413, "request body too large")
+			return 0
+		case ended:
+			if len(body) == 0 {
+				body = nil
+			}
+			l.dispatch(c, app, head, input[:head.Length], body, nil)
+			return used
+		}
+	}
+	l.startBody(c, app, head, input)
 	return head.Length
 }
 
@@ -219,10 +245,9 @@ func isSafe(m http1.Method) bool {
 func (l *Loop) startCollecting(c *connection, app int32, head *http1.Head, input []byte) {
 	collecting := l.takeCollector()
 	collecting.app = app
-	collecting.chunked = head.Chunked
-	collecting.missing = head.ContentLength
+	collecting.missing = int(head.ContentLength)
 	collecting.head = l.buffers.append(nil, input[:head.Length])
-	collecting.connection = c
+	collecting.body = l.buffers.take(collecting.missing)
 	c.collecting = collecting
 	if head.Continue && head.Minor >= 1 && len(input) == head.Length {
 		c.out = l.buffers.append(c.out, continueHead)
@@ -236,43 +261,23 @@ var continueHead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 // the request when that was the last of it. It returns the number of bytes used.
 func (l *Loop) collect(c *connection, input []byte) int {
 	collecting := c.collecting
-	used, done := 0, false
-	limit := l.apps[collecting.app].maxBody
-	if !collecting.chunked {
-		used = int(min(int64(len(input)), collecting.missing))
-		collecting.body.append(&l.buffers, input[:used], int(collecting.missing))
-		collecting.missing -= int64(used)
-		done = collecting.missing == 0
+	used := min(len(input), collecting.missing)
+	collecting.body = append(collecting.body, input[:used]...)
+	collecting.missing -= used
+	if collecting.missing != 0 {
+		return used
 	}
-	for collecting.chunked && !done && used < len(input) {
-		data, n, ended, err := collecting.decoder.Decode(input[used:])
-		if err != nil {
-			l.reject(c, 400, err.Error())
-			return 0
-		}
-		if int64(collecting.body.length())+int64(len(data)) > limit {
-			l.apps[collecting.app].counts.BodyLimit++
-			l.reject(c, 413, "request body too large")
-			return 0
-		}
-		collecting.body.append(&l.buffers, data, 0)
-		used, done = used+n, ended
+	c.collecting = nil
+	c.inputTimeout.stop()
+	kept := false
+	// The head was parsed when it came; this does not fail.
+	if err := l.head.Parse(collecting.head, http1.MaxHeadLength); err == nil {
+		kept = l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body, collecting)
+	} else {
+		l.reject(c, 400, "malformed request")
 	}
-	l.countGathered(collecting)
-	if done {
-		c.collecting = nil
-		c.inputTimeout.stop()
-		l.endGathering(collecting)
-		kept := false
-		// The head was parsed when it came; this does not fail.
-		if err := l.head.Parse(collecting.head, http1.MaxHeadLength); err == nil {
-			kept = l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body.bytes(), collecting)
-		} else {
-			l.reject(c, 400, "malformed request")
-		}
-		if !kept {
-			l.giveCollector(collecting)
-		}
+	if !kept {
+		l.giveCollector(collecting)
 	}
 	return used
 }
@@ -314,10 +319,8 @@ func (l *Loop) takeCollector() *collector {
 }
 
 func (l *Loop) giveCollector(used *collector) {
-	l.endGathering(used)
-	l.uncount(used)
 	l.buffers.give(used.head)
-	used.body.free(&l.buffers)
+	l.buffers.give(used.body)
 	*used = collector{}
 	if len(l.collectors) < sparesMax {
 		l.collectors = append(l.collectors, used)

@@ -13,7 +13,7 @@ var noBlock Block
 // respond begins the answer to a request, or makes all of it, from a KindRespond record.
 func (l *Loop) respond(e *exchange, record *isolates.Record) {
 	e.pending = record.Pending
-	e.ended = !record.Streaming
+	e.ended = !record.Streaming || record.Source != 0
 	if record.Pending {
 		l.pendingWork++
 	}
@@ -21,7 +21,9 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 	case e.connection == nil || e.answered:
 		// The client is gone, or has had its answer from us at the wall limit.
 		l.freeBlock(record.Block)
-		if record.Streaming {
+		if record.Source != 0 {
+			l.cancelSource(e.worker, record.Source)
+		} else if record.Streaming {
 			l.gone(e)
 		}
 	default:
@@ -53,36 +55,35 @@ func (l *Loop) backgroundLimit(e *exchange) {
 
 // writeResponse formats the answer. e.worker may be done after it, the connection may be closing.
 func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
+	from, f := l.sourceOf(e, record)
+	if f != nil {
+		l.answerError(e, 502, "", "nano: "+e.worker.name+": "+f.text)
+		return
+	}
 	c := e.connection
 	status := int(record.Status)
 	e.worker.counts.answered(status)
 	// RFC 9110 §6.4.1: no content for these, whatever the app says.
 	bodiless := e.headOnly || status == 204 || status == 304 || status == 205
+	length := bodyLength(record, from, status)
 	e.answered, e.status = true, status
 	e.streaming = record.Streaming && !bodiless
 	e.complete = !e.streaming
-	e.chunked = e.streaming && e.minor >= 1
-	hasFraming := !record.Streaming || e.minor >= 1 || status == 204 || status == 304 || status == 205
+	e.isSized, e.remaining = e.streaming && length >= 0, length
+	e.chunked = e.streaming && e.minor >= 1 && !e.isSized
+	hasFraming := length >= 0 || e.minor >= 1 || status == 204 || status == 304
 	l.decideClose(e, !hasFraming)
 
 	head := &l.responseHead
 	head.Status, head.Reason, head.Head, head.Date = status, record.Reason, record.Head, l.date()
 	head.Close, head.KeepAlive = e.closes, e.minor == 0 && !e.closes
-	head.Chunked = e.minor >= 1
-	switch {
-	case record.Streaming && status != 205:
-		head.ContentLength = -1
-	case status == 304 && record.NoBody, status == 304 && len(record.Body) == 0:
-		head.ContentLength = -1
-	case status == 205:
-		head.ContentLength = 0
-	default:
-		head.ContentLength = int64(len(record.Body))
-	}
+	head.ContentLength, head.Chunked = length, e.minor >= 1
 	body := record.Body
 	if bodiless {
 		body = nil
-		if record.Streaming {
+		if from != nil {
+			from.cancel()
+		} else if record.Streaming {
 			l.gone(e)
 		}
 	} else {
@@ -98,6 +99,123 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	*out = append(*out, body...)
 	l.freeBlock(record.Block)
 	l.pump(c)
+	if from != nil && e.streaming {
+		e.from = from
+		from.attach(e)
+		from.resume()
+	}
+}
+
+// bodyLength is the content-length that an answer has; -1: it is not known, or there is to be none.
+func bodyLength(record *isolates.Record, from source, status int) int64 {
+	switch {
+	case status == 205:
+		return 0
+	case record.Flags&isolates.RespondFixedLength != 0:
+		return record.Number
+	case from != nil:
+		return from.length()
+	case record.Streaming:
+		return -1
+	case status == 304 && (record.NoBody || len(record.Body) == 0):
+		return -1
+	}
+	return int64(len(record.Body))
+}
+
+// sourceOf takes the source that the body of an answer comes from, if it is one that the loop moves.
+func (l *Loop) sourceOf(e *exchange, record *isolates.Record) (source, *fault) {
+	if record.Source == 0 {
+		return nil, nil
+	}
+	return l.takeSource(e.worker, record.Source, record.Flags&isolates.RespondRaw != 0)
+}
+
+// answerHigh is how many bytes of an answer that the loop moves may wait for the send before them, whose
+// own are about as many.
+const answerHigh = 96 << 10
+
+// push implements sink for the answer to a request: bytes of its body.
+func (e *exchange) push(data []byte) (more bool) {
+	l := e.loop
+	if !e.takes(len(data)) {
+		return false
+	}
+	out := l.outputOf(e)
+	*out = l.buffers.grow(*out, http1.MaxChunkHead+len(data)+len(http1.ChunkEnd))
+	if e.chunked {
+		*out = http1.AppendChunkHead(*out, len(data))
+	}
+	*out = append(*out, data...)
+	if e.chunked {
+		*out = append(*out, http1.ChunkEnd...)
+	}
+	return e.pushed(len(*out))
+}
+
+// pushBlock implements blockSink.
+func (e *exchange) pushBlock(block Block, n int) (more bool) {
+	l, c := e.loop, e.connection
+	if !e.takes(n) {
+		l.freeBlock(block)
+		return false
+	}
+	if l.sendChunkBlock(c, e, block, n) {
+		e.isPaused = true // until the block has left
+		return false
+	}
+	e.untake(n)
+	more = e.push(l.options.Blocks.Memory(block, n)[isolates.HeadRoom:])
+	l.freeBlock(block)
+	return more
+}
+
+// takes counts n bytes of the body, unless they are more than was announced. Then the answer breaks off
+// when what came before has left.
+func (e *exchange) takes(n int) bool {
+	if e.isSized && int64(n) > e.remaining {
+		e.isOverrun, e.isPaused = true, true
+		e.loop.wantSend(e.connection)
+		return false
+	}
+	e.remaining -= int64(n)
+	e.length += int64(n)
+	return true
+}
+
+func (e *exchange) untake(n int) {
+	e.remaining += int64(n)
+	e.length -= int64(n)
+}
+
+// pushed sees to the sending of what has become output, and reports whether there may be more.
+func (e *exchange) pushed(waiting int) (more bool) {
+	if c := e.connection; c.first == e && !c.isSending {
+		e.loop.wantSend(c)
+	}
+	e.isPaused = waiting >= answerHigh
+	return !e.isPaused
+}
+
+// end implements sink: the body of the answer has ended.
+func (e *exchange) end(f *fault) {
+	e.from = nil
+	e.loop.endAnswer(e, f != nil || e.isSized && e.remaining > 0)
+}
+
+// resumeAnswer goes on with the body of an answer when its connection has room for more.
+func (l *Loop) resumeAnswer(e *exchange) {
+	switch {
+	case e.from == nil || !e.isPaused || len(e.parked) != 0:
+	case e.isOverrun:
+		from := e.from
+		e.from = nil
+		from.cancel()
+		l.endAnswer(e, true)
+	default:
+		e.isPaused = false
+		e.from.resume()
+	}
 }
 
 // responseHeadRoom is what AppendResponseHead needs beside reason and header lines.
@@ -169,15 +287,22 @@ func (l *Loop) respondChunk(e *exchange, record *isolates.Record) {
 		return
 	}
 	n := len(record.Body)
+	if e.isSized && int64(n) > e.remaining {
+		l.freeBlock(record.Block)
+		l.endAnswer(e, true)
+		l.gone(e)
+		return
+	}
+	e.remaining -= int64(n)
+	e.length += int64(n)
 	if n == 0 { // it would read as the end of the body
 		l.freeBlock(record.Block)
 		e.worker.isolate.AddSent(e.id)
 		l.wantTurn(e.worker)
 		return
 	}
-	e.length += int64(n)
 	e.hasChunk = true
-	if record.Block != noBlock && l.sendChunkBlock(c, e, record) {
+	if record.Block != noBlock && l.sendChunkBlock(c, e, record.Block, n) {
 		return
 	}
 	out := l.outputOf(e)
@@ -197,19 +322,18 @@ func (l *Loop) respondChunk(e *exchange, record *isolates.Record) {
 
 // sendChunkBlock sends a large chunk from where it lies, without copying it. What the connection has
 // as output, such as the response head, goes into the room before it. If that cannot be, false.
-func (l *Loop) sendChunkBlock(c *connection, e *exchange, record *isolates.Record) bool {
+func (l *Loop) sendChunkBlock(c *connection, e *exchange, block Block, n int) bool {
 	if c.first != e || c.isSending || len(c.out)+http1.MaxChunkHead > isolates.HeadRoom {
 		return false
 	}
-	n := len(record.Body)
 	l.scratch = append(l.scratch[:0], c.out...)
 	if e.chunked {
 		l.scratch = http1.AppendChunkHead(l.scratch, n)
 	}
-	memory := l.options.Blocks.Memory(record.Block, n)
+	memory := l.options.Blocks.Memory(block, n)
 	start := isolates.HeadRoom - len(l.scratch)
 	copy(memory[start:], l.scratch)
-	l.startBlock(c, record.Block, memory[start:])
+	l.startBlock(c, block, memory[start:])
 	if e.chunked {
 		c.out = append(l.buffers.grow(c.out, len(http1.ChunkEnd)), http1.ChunkEnd...)
 	}
@@ -219,18 +343,24 @@ func (l *Loop) sendChunkBlock(c *connection, e *exchange, record *isolates.Recor
 // respondEnd ends a streaming answer, from a KindEnd record.
 func (l *Loop) respondEnd(e *exchange, record *isolates.Record) {
 	e.ended = true
-	if c := e.connection; c != nil && e.streaming && !e.complete {
-		e.complete = true
-		if record.Failed {
-			l.breakStream(e)
-		} else if e.chunked {
-			out := l.outputOf(e)
-			*out = append(l.buffers.grow(*out, len(http1.LastChunk)), http1.LastChunk...)
-		}
-		l.pump(c)
+	if e.connection != nil && e.streaming && !e.complete {
+		l.endAnswer(e, record.Failed || e.isSized && e.remaining > 0)
 	}
 	l.watchBackground(e)
 	l.workerDone(e)
+}
+
+// endAnswer ends a streaming answer. Its connection is done with it if nothing is before it. broken: the
+// client must see that something is missing.
+func (l *Loop) endAnswer(e *exchange, broken bool) {
+	e.complete = true
+	if broken {
+		l.breakStream(e)
+	} else if e.chunked {
+		out := l.outputOf(e)
+		*out = append(l.buffers.grow(*out, len(http1.LastChunk)), http1.LastChunk...)
+	}
+	l.pump(e.connection)
 }
 
 // breakStream ends a streaming answer that cannot be completed, so that the client notices: the last

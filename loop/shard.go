@@ -45,7 +45,9 @@ func (l *Loop) wake(w *appWorker, e *exchange, r *isolates.Request, gathered *co
 	if !kept {
 		gathered = l.takeCollector()
 		gathered.head = l.buffers.append(nil, r.Head)
-		gathered.body.append(&l.buffers, r.Body, 0)
+		if r.Body != nil {
+			gathered.body = l.buffers.append(nil, r.Body)
+		}
 	}
 	e.waiting = gathered
 	w.waiting = append(w.waiting, e.id)
@@ -94,8 +96,7 @@ func (l *Loop) endWaiting(w *appWorker, e *exchange, started bool) {
 	case l.head.Parse(gathered.head, http1.MaxHeadLength) != nil:
 		panic("loop: a head that was parsed before is malformed")
 	default:
-		w.isolate.AddRequest(l.describe(e, l.head, gathered.head, gathered.body.bytes()))
-		l.wantTurn(w)
+		l.stage(w, e, l.describe(e, l.head, gathered.head, gathered.body))
 	}
 	l.giveCollector(gathered)
 }

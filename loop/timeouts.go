@@ -138,7 +138,7 @@ func (l *Loop) expireTimeouts() {
 		l.shut(node.connection)
 	}
 	for node := t.body.expired(l.now); node != nil; node = t.body.expired(l.now) {
-		l.reject(node.connection, 408, "request body timed out")
+		l.bodyTimedOut(node.connection)
 	}
 	for node := t.send.expired(l.now); node != nil; node = t.send.expired(l.now) {
 		l.abort(node.connection)

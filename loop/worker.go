@@ -110,10 +110,6 @@ type appWorker struct {
 	cost         int64 // of the isolate, in bytes
 	costBefore   int64 // of the one before it; 0: there was none
 
-	// See bodies.go.
-	gathering   int   // large bodies that are coming in and not held back
-	bytesInHand int64 // of large bodies
-
 	counts      AppCounts // but for Requests: load.count
 	cpuBefore   time.Duration
 	concurrency *concurrency

@@ -173,7 +173,6 @@ func accountAttributes(a *loop.AppStats) []slog.Attr {
 		slog.Int64("resident", a.Resident),
 		group("heap", append(spaces, slog.Int64("external", a.Heap.External), slog.Int64("malloced", a.Heap.Malloced))...),
 		group("starts", starts...),
-		slog.Uint64("held_back", a.HeldBack),
 		slog.Uint64("sleeps", a.Sleeps),
 		slog.Uint64("evictions", a.Evictions),
 		slog.Uint64("pressure_evictions", a.PressureEvictions),
