@@ -17,11 +17,13 @@ import (
 // first. It is not changed once made, and may be shared.
 type Bundle struct{ modules []shim.Module }
 
-// Files are the paths of the modules, the main one first, as they appear in stack traces.
+// Files are the paths of the app's modules, the main one first, as they appear in stack traces.
 func (b *Bundle) Files() []string {
-	names := make([]string, len(b.modules))
-	for i, module := range b.modules {
-		names[i] = module.Name
+	names := make([]string, 0, len(b.modules))
+	for _, module := range b.modules {
+		if _, isOwn := moduleSources[module.Name]; !isOwn {
+			names = append(names, module.Name)
+		}
 	}
 	return names
 }

@@ -51,7 +51,7 @@ type graph struct {
 	resolver *Resolver
 	base     string
 	modules  []shim.Module
-	index    map[string]int // by cleaned path
+	index    map[string]int // by cleaned path, or name of a module of the runtime
 	problems []error
 }
 
@@ -97,7 +97,24 @@ func (g *graph) add(path string) (int, error) {
 	return index, nil
 }
 
+// addOwn returns the index of a module of the runtime.
+func (g *graph) addOwn(name string) int {
+	index, ok := g.index[name]
+	if !ok {
+		index = len(g.modules)
+		g.index[name] = index
+		g.modules = append(g.modules, shim.Module{Name: name, Source: moduleSources[name], Encoding: shim.ASCII})
+	}
+	return index
+}
+
 func (g *graph) follow(from, specifier string) (int, error) {
+	if name, ok := moduleNames[specifier]; ok {
+		return g.addOwn(name), nil
+	}
+	if scheme, _, ok := strings.Cut(specifier, ":"); ok && (scheme == "nano" || scheme == "cloudflare") {
+		return 0, errors.New("there is no such module in this version")
+	}
 	if !strings.HasPrefix(specifier, "./") && !strings.HasPrefix(specifier, "../") {
 		return 0, errors.New(`only relative imports such as "./module.js" work in this version; bundle packages into one file`)
 	}

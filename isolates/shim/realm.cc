@@ -16,6 +16,18 @@ namespace {
 
 constexpr char kEndedAtStart[] = "terminated: a limit was reached while the app started";
 
+// AddModuleExports gives the import.meta of a module of the runtime, which is one of those in
+// isolates/modules.go, what the module exports.
+void AddModuleExports(v8::Local<v8::Context> context, v8::Local<v8::String> name,
+                      v8::Local<v8::Object> meta) {
+  v8::Isolate* isolate = context->GetIsolate();
+  v8::Local<v8::Function> hook;
+  v8::Local<v8::Value> argument = name, exports;
+  if (Hook(nano_realm::Of(context), context, "moduleExports").ToLocal(&hook) &&
+      hook->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&exports))
+    (void)meta->CreateDataProperty(context, OneByte(isolate, "exports"), exports);
+}
+
 // OnImportMeta gives import.meta its url. The code that asks is the module's own, and modules that
 // came with a snapshot are known by no list: the name is taken from the stack.
 void OnImportMeta(v8::Local<v8::Context> context, v8::Local<v8::Module>,
@@ -27,6 +39,9 @@ void OnImportMeta(v8::Local<v8::Context> context, v8::Local<v8::Module>,
   if (name.IsEmpty()) return;
   (void)meta->CreateDataProperty(context, OneByte(isolate, "url"),
                                  v8::String::Concat(isolate, OneByte(isolate, "file:///"), name));
+  v8::String::Utf8Value text(isolate, name);
+  if (std::string_view(*text, text.length()).substr(0, 5) == "nano:")
+    AddModuleExports(context, name, meta);
 }
 
 v8::MaybeLocal<v8::Promise> OnDynamicImport(v8::Local<v8::Context> context, v8::Local<v8::Data>,

@@ -1,0 +1,17 @@
+package isolates
+
+// moduleNames are the modules of the runtime that apps may import, by the names that they know them by.
+var moduleNames = map[string]string{
+	"nano:sockets":       "nano:sockets",
+	"cloudflare:sockets": "nano:sockets",
+}
+
+// moduleSources are their sources. They are modules like those of the app, in its bundle, but have in
+// import.meta.exports what the runtime's hook moduleExports gives them.
+var moduleSources = map[string]string{
+	"nano:sockets": `const { connect: open } = import.meta.exports;
+export function connect(address, options = undefined) {
+  return open(address, options);
+}
+`,
+}
