@@ -3,6 +3,7 @@ package isolates
 import (
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"unsafe"
 
 	"nano/http1"
@@ -141,9 +142,11 @@ func (a *arena) note(kind, id uint32, value, other uint32, text []byte) error {
 	return nil
 }
 
-// scheduled stages the firing of a schedule: a note with the time in two words and the schedule.
+// scheduled stages the firing of a schedule: a note of the time in milliseconds, a space and the
+// schedule.
 func (a *arena) scheduled(id uint32, cron []byte, timeMS int64) error {
-	return a.note(recordScheduled, id, uint32(timeMS), uint32(timeMS>>32), cron)
+	text := append(strconv.AppendInt(nil, timeMS, 10), ' ')
+	return a.note(recordScheduled, id, 0, 0, append(text, cron...))
 }
 
 // data stages bytes of a handle: 2 handle · 3 kind · 4 length · 5 slot of the store + 1, or 0: they

@@ -112,9 +112,14 @@ var Ops = []string{
 	"ioWrite",          // (handle, chunk, flags): chunk is a string or a view
 	"ioFinish",         // (handle, flags, code, reason)
 	"takeData",         // (words, offset): new Uint8Array of a data record, once
+	"takeDataInto",     // (words, offset, Uint8Array, at): writes the bytes of a data record there; once
+	"takeText",         // (words, offset): string of a data record that is UTF-8; once
+	"dropData",         // (words, offset): frees the bytes of a data record
 	"noteText",         // (words, offset): text of an end, closed, opened or scheduled record
 	"responseURL",      // (words, offset): of a response record, or ""
 	"responseReason",   // (words, offset): reason phrase of a response record
+	"headLines",        // (words, offset, ofRequest): header lines of the record, for a response or a request that it is passed on with
+	"contentCoding",    // (words, offset): content-encoding of a response record, in lower case, or ""; its headers hide that if the body is decoded
 }
 
 // OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table

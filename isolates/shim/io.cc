@@ -22,6 +22,16 @@ int32_t NextHandle(nano_isolate* self) {
   return self->last_handle;
 }
 
+// TakeStore takes what a data record has brought beside the arena; null: it lies in the record. The
+// record is empty from then on.
+std::unique_ptr<v8::BackingStore> TakeStore(Info info, const Record& record) {
+  uint32_t slot = record.words[kNoteSlot];
+  if (slot == 0) return nullptr;
+  auto* words = const_cast<uint32_t*>(record.words);
+  words[kNoteSlot] = words[kNoteLength] = 0;
+  return nano_isolate::From(info.GetIsolate())->current()->TakeStore(slot - 1);
+}
+
 }  // namespace
 
 void ioOpen(Info info) {
@@ -73,12 +83,10 @@ void ioFinish(Info info) {
 void takeData(Info info) {
   Record record(info);
   v8::Isolate* isolate = info.GetIsolate();
-  nano_realm* realm = nano_isolate::From(isolate)->current();
   size_t length = record.words[kNoteLength];
   v8::Local<v8::ArrayBuffer> buffer;
-  if (uint32_t slot = record.words[kNoteSlot]; slot != 0) {
-    if (realm->stores[slot - 1] == nullptr) return;  // taken already
-    buffer = v8::ArrayBuffer::New(isolate, realm->TakeStore(slot - 1));
+  if (auto store = TakeStore(info, record)) {
+    buffer = v8::ArrayBuffer::New(isolate, std::move(store));
   } else if (v8::ArrayBuffer::MaybeNew(isolate, length,
                                        v8::BackingStoreInitializationMode::kUninitialized)
                  .ToLocal(&buffer)) {
@@ -90,6 +98,38 @@ void takeData(Info info) {
   }
   info.GetReturnValue().Set(v8::Uint8Array::New(buffer, 0, length));
 }
+
+void takeDataInto(Info info) {
+  Record record(info);
+  size_t at = Unsigned(info[3]), length = record.words[kNoteLength];
+  auto store = TakeStore(info, record);
+  auto view = info[2].As<v8::Uint8Array>();
+  if (at > view->ByteLength() || length > view->ByteLength() - at) return;
+  const void* from = store != nullptr ? store->Data() : &record.words[kNoteText];
+  uint8_t* to = static_cast<uint8_t*>(view->Buffer()->Data()) + view->ByteOffset() + at;
+  if (length > 0) memcpy(to, from, length);
+}
+
+void takeText(Info info) {
+  Record record(info);
+  v8::Isolate* isolate = info.GetIsolate();
+  size_t length = record.words[kNoteLength];
+  auto store = TakeStore(info, record);
+  auto* from =
+      reinterpret_cast<const uint8_t*>(store != nullptr ? store->Data() : &record.words[kNoteText]);
+  v8::MaybeLocal<v8::String> text =
+      IsAscii(from, length) ? v8::String::NewFromOneByte(isolate, from, v8::NewStringType::kNormal,
+                                                         static_cast<int>(length))
+                            : Utf8(isolate, {reinterpret_cast<const char*>(from), length});
+  v8::Local<v8::String> result;
+  if (length > static_cast<size_t>(v8::String::kMaxLength) || !text.ToLocal(&result)) {
+    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "Invalid string length")));
+    return;
+  }
+  info.GetReturnValue().Set(result);
+}
+
+void dropData(Info info) { TakeStore(info, Record(info)); }
 
 void noteText(Info info) {
   Record record(info);

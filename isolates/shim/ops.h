@@ -49,9 +49,14 @@
   X(ioWrite, 3)          \
   X(ioFinish, 4)         \
   X(takeData, 2)         \
+  X(takeDataInto, 4)     \
+  X(takeText, 2)         \
+  X(dropData, 2)         \
   X(noteText, 2)         \
   X(responseURL, 2)      \
-  X(responseReason, 2)
+  X(responseReason, 2)   \
+  X(headLines, 3)        \
+  X(contentCoding, 2)
 
 #include <v8.h>
 

@@ -11,6 +11,7 @@ namespace nano::ops {
 
 // Words of a request record, and of a response record, see isolates/arena.go.
 enum Word {
+  kKind = 1,
   kFlags = 3,
   kHeadOffset = 4,
   kHeadLength = 5,
@@ -26,7 +27,7 @@ enum Word {
   kFields = 12,
 };
 
-// Record is a view of a request record.
+// Record is a view of a request record, of a response record, or of a short one.
 struct Record {
   explicit Record(Info info) {
     auto array = info[0].As<v8::Int32Array>();
@@ -45,6 +46,11 @@ struct Record {
   // Bytes are `length` bytes from byte `offset` of the record on.
   std::string_view Bytes(uint32_t offset, uint32_t length) const {
     return {reinterpret_cast<const char*>(words) + offset, length};
+  }
+  // encoded tells that it is a response whose body JavaScript will see without its content coding.
+  bool encoded() const {
+    constexpr uint32_t kResponse = 5, kEncoded = 1 << 19;
+    return words[kKind] == kResponse && (words[kFlags] & kEncoded) != 0;
   }
   uint32_t field_count() const { return words[kFieldCount]; }
   std::string_view FieldName(uint32_t i) const { return Span(words[kFields + 2 * i]); }

@@ -2,6 +2,9 @@
 //
 // A request record lies in the arena as words (see isolates/arena.go, which writes it). JavaScript
 // passes the Int32Array it lies in and its offset in words.
+#include <strings.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,6 +25,52 @@ bool EqualsLower(std::string_view text, std::string_view lower) {
   for (size_t i = 0; i < text.size(); i++)
     if (Lower(text[i]) != lower[i]) return false;
   return true;
+}
+
+// IsHidden tells of headers that are no longer true when the content coding of a body is removed.
+bool IsHidden(const Record& record, std::string_view name) {
+  return record.encoded() &&
+         (EqualsLower(name, "content-encoding") || EqualsLower(name, "content-length"));
+}
+
+// Contains tells whether a comma-separated list has a token.
+bool Contains(std::string_view list, std::string_view token) {
+  while (!list.empty()) {
+    size_t comma = std::min(list.find(','), list.size());
+    std::string_view item = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
+    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+    if (item.size() == token.size() && strncasecmp(item.data(), token.data(), token.size()) == 0)
+      return true;
+  }
+  return false;
+}
+
+// IsOfConnection tells of headers that are the server's own business, see isFraming and
+// isOfConnection in 10_headers.js.
+bool IsOfConnection(std::string_view name, bool of_request) {
+  auto is = [name](std::string_view lower) { return EqualsLower(name, lower); };
+  switch (name.size()) {
+    case 2:
+      return of_request && is("te");
+    case 4:
+      return of_request ? is("host") : is("date");
+    case 6:
+      return of_request && is("expect");
+    case 7:
+      return is("upgrade") || is("trailer");
+    case 10:
+      return is("connection") || is("keep-alive");
+    case 14:
+      return is("content-length");
+    case 16:
+      return is("proxy-connection");
+    case 17:
+      return is("transfer-encoding");
+    default:
+      return false;
+  }
 }
 
 // IsPlainTarget tells that a path and query is its own normal form under the URL standard: only
@@ -160,7 +209,7 @@ void requestHeader(Info info) {
   std::string combined;
   bool found = false;
   for (uint32_t i = 0; i < record.field_count(); i++) {
-    if (!EqualsLower(record.FieldName(i), lower)) continue;
+    if (!EqualsLower(record.FieldName(i), lower) || IsHidden(record, lower)) continue;
     if (!found) {
       first = record.FieldValue(i);
       found = true;
@@ -181,6 +230,7 @@ void requestHeaders(Info info) {
   char lower[256];
   for (uint32_t i = 0; i < record.field_count(); i++) {
     std::string_view name = record.FieldName(i);
+    if (IsHidden(record, name)) continue;
     std::string long_name;
     char* to = lower;
     if (name.size() > sizeof lower) {
@@ -195,6 +245,41 @@ void requestHeaders(Info info) {
     flat.push_back(OneByte(isolate, record.FieldValue(i)));
   }
   info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
+}
+
+void headLines(Info info) {
+  Record record(info);
+  bool of_request = info[2]->IsTrue();
+  std::string_view named;  // by Connection
+  size_t size = 0;
+  for (uint32_t i = 0; i < record.field_count(); i++) {
+    size += record.FieldName(i).size() + record.FieldValue(i).size() + 4;
+    if (EqualsLower(record.FieldName(i), "connection") && named.empty())
+      named = record.FieldValue(i);
+  }
+  std::string lines;
+  lines.reserve(size);
+  for (uint32_t i = 0; i < record.field_count(); i++) {
+    std::string_view name = record.FieldName(i);
+    if (IsOfConnection(name, of_request) || IsHidden(record, name)) continue;
+    if (!named.empty() && Contains(named, name)) continue;
+    for (char c : name) lines += Lower(c);
+    lines += ": ";
+    lines += record.FieldValue(i);
+    lines += "\r\n";
+  }
+  info.GetReturnValue().Set(OneByte(info.GetIsolate(), lines));
+}
+
+void contentCoding(Info info) {
+  Record record(info);
+  std::string coding;
+  for (uint32_t i = 0; i < record.field_count(); i++) {
+    if (!EqualsLower(record.FieldName(i), "content-encoding")) continue;
+    if (!coding.empty()) coding += ", ";
+    for (char c : record.FieldValue(i)) coding += Lower(c);
+  }
+  info.GetReturnValue().Set(OneByte(info.GetIsolate(), coding));
 }
 
 void requestText(Info info) {

@@ -8,11 +8,11 @@
   "use strict";
   const {
     IteratorPrototype, ObjectDefineProperty, ObjectGetOwnPropertySymbols, ObjectPrototypeHasOwnProperty,
-    ObjectSetPrototypeOf, ReflectApply, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys, SafeMap,
+    ObjectSetPrototypeOf, ReflectApply, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys, SafeMap, SafeSet,
     StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
-    StringPrototypeToLowerCase, SymbolIterator, TypeError,
+    StringPrototypeToLowerCase, StringPrototypeTrim, SymbolIterator, TypeError,
   } = internals.primordials;
-  const { proxyDetails, requestHeader, requestHeaders } = ops;
+  const { headLines, proxyDetails, requestHeader, requestHeaders } = ops;
   const { webidl } = internals;
 
   // ---- Names and values ----
@@ -113,6 +113,17 @@
       case 16: return name === "proxy-connection";
       case 17: return name === "transfer-encoding";
       default: return false;
+    }
+  }
+
+  // Headers of one connection, or set by the runtime, which a request of fetch() goes out without: so that one
+  // that came in can be passed on (RFC 9110, 7.6.1). The Host is always that of the URL.
+  function isOfConnection(name) {
+    switch (name.length) {
+      case 2: return name === "te";
+      case 4: return name === "host";
+      case 6: return name === "expect";
+      default: return name !== "date" && isFraming(name);
     }
   }
 
@@ -462,10 +473,25 @@
 
       // The lines of a response head, "name: value\r\n" each, without framing headers.
       internals.headersToLines = function headersToLines(headers) {
-        headers.#materialize();
+        if (headers.#words !== null) return headLines(headers.#words, headers.#offset, false);
         let lines = "";
         for (let entry = headers.#first; entry !== null; entry = entry.next) {
           if (!isFraming(entry.name)) lines += entry.name + ": " + entry.value + "\r\n";
+        }
+        return lines;
+      };
+
+      // The lines of a request head, without headers of the connection, be they known or named by "connection".
+      internals.requestLines = function requestLines(headers) {
+        if (headers.#words !== null) return headLines(headers.#words, headers.#offset, true);
+        const connection = headers.#get("connection");
+        const named = connection === null ? null : namedByConnection(connection);
+        let lines = "";
+        for (let entry = headers.#first; entry !== null; entry = entry.next) {
+          const { name } = entry;
+          if (!isOfConnection(name) && (named === null || !named.has(name))) {
+            lines += name + ": " + entry.value + "\r\n";
+          }
         }
         return lines;
       };
@@ -495,9 +521,22 @@
     return head.next;
   }
 
+  // The names in a Connection header, or null if there are none but those that mean no header.
+  function namedByConnection(value) {
+    let names = null;
+    const list = StringPrototypeSplit(StringPrototypeToLowerCase(value), ",");
+    for (let i = 0; i < list.length; i++) {
+      const name = StringPrototypeTrim(list[i]);
+      if (name === "keep-alive" || name === "close" || name === "") continue;
+      names ??= new SafeSet();
+      names.add(name);
+    }
+    return names;
+  }
+
   // The header lines of a plain object, with `typeLine` ("content-type: ...\r\n" or "") added when it has no
   // content-type; or null when the object asks for the general way, headersFromInit.
-  internals.linesFromInit = function linesFromInit(init, typeLine, context) {
+  internals.linesFromInit = function linesFromInit(init, typeLine, context, ofRequest = false) {
     if (typeof init !== "object" || init === null || isHeaders(init) ||
         init[SymbolIterator] !== undefined || proxyDetails(init) !== undefined ||
         ObjectGetOwnPropertySymbols(init).length !== 0) {
@@ -509,7 +548,7 @@
       const name = headerName(key, context);
       if (typeLine !== "" && name === "content-type") typeLine = "";
       // A framing header must not be sent, but response.headers has it: only a Headers knows both.
-      if (isFraming(name)) return null;
+      if (ofRequest ? isOfConnection(name) : isFraming(name)) return null;
       lines += name + ": " + headerValue(init[key], context) + "\r\n";
     }
     return lines + typeLine;

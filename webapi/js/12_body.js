@@ -1,18 +1,18 @@
 // Bodies of requests and responses (Fetch Standard, 5.2 and 5.3).
 //
 // The body slot of a Request or Response holds the plainest thing that does: null, a string (most
-// responses), SPENT once such a string was read, or a Body. Request has one more: INCOMING, the bytes that
-// lie in its record. A stream is made only when the app reads `body`, and the streams script is loaded only
-// then.
+// responses), SPENT once such a string was read, or a Body. Request has two more: INCOMING, the bytes that
+// lie in its record, and STREAMING, those that are still to come. A stream is made only when the app reads
+// `body`, and the streams script is loaded only then.
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+    ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeTransfer, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
     DataViewPrototypeGetByteOffset, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
     StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
-  const { classify, decodeUtf8, encodeUtf8 } = ops;
+  const { classify, decodeUtf8, encodeUtf8, requestBytes, requestText } = ops;
   const { webidl } = internals;
   const CLASS_ARRAY_BUFFER = 12;
   const CLASS_DATA_VIEW = 14;
@@ -27,12 +27,31 @@
   // A body that is more than a string. Exactly one of source and stream is set while it is unread; both
   // may be null once it was read.
   const newBody = (source, stream, type) => ({
-    source, // a string, a Uint8Array that nobody else writes to, or a Blob
+    source, // a string, a Uint8Array that nobody else writes to, a Blob, a Recorded, or a Source (67_sources.js)
     stream, // a ReadableStream
     type, // the content-type that it brings along, or ""
     used: false, // a source that was read; a stream knows by itself
   });
   internals.newBody = newBody;
+
+  // Bytes that lie in a request or response record.
+  class Recorded {
+    words;
+    offset;
+    constructor(words, offset) {
+      this.words = words;
+      this.offset = offset;
+    }
+  }
+  const WORD_BODY_OFFSET = 9;
+  const WORD_BODY_LENGTH = 10;
+  internals.newRecordedBody = (words, offset) => newBody(new Recorded(words, offset), null, "");
+
+  // A view of them, to be read before anything else runs.
+  function viewOfRecorded({ words, offset }) {
+    return new Uint8Array(TypedArrayPrototypeGetBuffer(words), 4 * offset + words[offset + WORD_BODY_OFFSET],
+      words[offset + WORD_BODY_LENGTH]);
+  }
 
   // The slot of a body that was a string or INCOMING and was read.
   const SPENT = { __proto__: null };
@@ -50,6 +69,7 @@
   const isURLSearchParams = (value) => internals.isURLSearchParams !== undefined && internals.isURLSearchParams(value);
   const isStream = (value) => internals.streams !== undefined && internals.streams.isReadableStream(value);
   const isBlob = (value) => internals.isBlob !== undefined && internals.isBlob(value);
+  const isSource = (value) => internals.isSource !== undefined && internals.isSource(value);
   const isFormData = (value) => internals.isFormData !== undefined && internals.isFormData(value);
 
   // "Extract a body" of the standard, for a value that is neither null nor undefined: a string or a Body.
@@ -124,19 +144,41 @@
   internals.unusableBody = (context) =>
     new TypeError(context + ": Body is unusable: it was already read, or a reader holds it.");
 
-  // Takes what a usable body holds: a string, or bytes that the caller owns; of a stream, a promise.
-  internals.takeBody = (body) => body.stream !== null ? internals.streams.readAll(body.stream) : takeSource(body);
+  // Takes what a usable body holds: a string, or bytes that the caller owns; a promise of the latter if
+  // isAsyncBody. as: what is made of it.
+  internals.takeBody = function takeBody(body, as) {
+    if (body.stream === null) return takeSource(body, as);
+    const source = internals.streams.untouchedSource(body.stream);
+    if (source === null) return internals.streams.readAll(body.stream);
+    internals.streams.takeNative(body.stream);
+    return internals.gather(source);
+  };
+  internals.isAsyncBody = (body) => body.stream !== null || isSource(body.source);
 
-  // Takes the source of an unread body without stream: a string, or bytes that the caller owns.
-  function takeSource(body) {
+  // Takes the source of an unread body without stream.
+  function takeSource(body, as) {
     const source = body.source;
     body.used = true;
     body.source = null;
-    if (typeof source === "string" || !isBlob(source)) return source;
+    if (typeof source === "string") return source;
+    if (source instanceof Recorded) {
+      const { words, offset } = source;
+      return as <= AS_JSON ? requestText(words, offset) : requestBytes(words, offset);
+    }
+    if (isSource(source)) return internals.gather(source);
+    if (!isBlob(source)) return source;
     const bytes = internals.blobBytes(source);
     return copyOfRange(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes),
       TypedArrayPrototypeGetByteLength(bytes));
   }
+
+  // Frees the memory of bytes of ours, which V8 would do only when it collects garbage.
+  internals.releaseBytes = function releaseBytes(bytes) {
+    if (TypedArrayPrototypeGetByteLength(bytes) >= RELEASED_BYTES) {
+      ArrayBufferPrototypeTransfer(TypedArrayPrototypeGetBuffer(bytes), 0);
+    }
+  };
+  const RELEASED_BYTES = 64 * 1024;
 
   // The last step of "consume body" of the standard. data: a string, or bytes that become the caller's;
   // mimeType: the content-type header or null, for blobs and forms.
@@ -157,7 +199,11 @@
 
   // As if the string had gone through UTF-8: no lone surrogates, no byte order mark.
   function toText(data) {
-    if (typeof data !== "string") return decodeUtf8(data, false, false);
+    if (typeof data !== "string") {
+      const decoded = decodeUtf8(data, false, false);
+      internals.releaseBytes(data);
+      return decoded;
+    }
     const text = StringPrototypeToWellFormed(data);
     return text.length !== 0 && StringPrototypeCharCodeAt(text, 0) === 0xfeff ? StringPrototypeSlice(text, 1) : text;
   }
@@ -185,8 +231,11 @@
     if (body.used) {
       body.stream = streams.createBuffered(new Uint8Array(0));
       streams.cancel(body.stream, undefined); // which makes it a disturbed one
+    } else if (isSource(body.source)) {
+      body.stream = streams.createNative(body.source);
+      body.source = null;
     } else {
-      const bytes = toBytes(takeSource(body));
+      const bytes = toBytes(takeSource(body, AS_BYTES));
       body.stream = streams.createBuffered(bytes);
       buffered.set(body.stream, bytes);
     }
@@ -195,29 +244,46 @@
 
   // "Clone a body" of the standard, for a usable one.
   internals.cloneBody = function cloneBody(body) {
+    if (isSource(body.source)) internals.bodyStream(body);
     if (body.stream !== null) {
       const branches = internals.streams.tee(body.stream);
       body.stream = branches[0];
       return newBody(null, branches[1], "");
     }
     const { source } = body;
-    if (typeof source === "string" || isBlob(source)) return newBody(source, null, "");
+    if (typeof source === "string" || source instanceof Recorded || isBlob(source)) return newBody(source, null, "");
     return newBody(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
       TypedArrayPrototypeGetByteLength(source)), null, "");
   };
 
   // Marks a usable body as read and returns its string or bytes to be sent, which must not be changed or
-  // kept; or null if it is a stream that must be read.
+  // kept; or null if it is one that takes time.
   internals.takeForSending = function takeForSending(body) {
     if (body.stream === null) {
       const { source } = body;
+      if (isSource(source)) return null;
       body.used = true;
       body.source = null;
-      return typeof source !== "string" && isBlob(source) ? internals.blobBytes(source) : source;
+      if (typeof source === "string") return source;
+      if (source instanceof Recorded) return viewOfRecorded(source);
+      return isBlob(source) ? internals.blobBytes(source) : source;
     }
     const bytes = buffered.get(body.stream);
     if (bytes === undefined) return null;
     internals.streams.cancel(body.stream, undefined);
     return bytes;
+  };
+
+  // The Source of a usable body that takes time, if nobody has touched it, or null.
+  internals.sourceOfBody = (body) =>
+    body.stream === null ? body.source : internals.streams.untouchedSource(body.stream);
+
+  // Marks such a body as read and gives the handle of its Source, for the loop to move its bytes.
+  internals.takeHandle = function takeHandle(body) {
+    if (body.stream !== null) return internals.streams.takeNative(body.stream).take();
+    const { source } = body;
+    body.used = true;
+    body.source = null;
+    return source.take();
   };
 })

@@ -8,13 +8,16 @@
   const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
-    isBodyUnusable, isBodyUsed, newBody, takeBody, unusableBody, webidl,
+    isAsyncBody, isBodyUnusable, isBodyUsed, newBody, takeBody, unusableBody, webidl,
   } = internals;
   const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest } = internals;
 
   // Words of a REQUEST record (see isolates).
   const WORD_FLAGS = 3;
+  const WORD_ID = 2;
   const WORD_BODY_OFFSET = 9;
+  const WORD_BODY_LENGTH = 10; // -1: unknown
+  const FLAG_STREAMS = 1 << 17;
   const METHOD_MASK = 0xff;
   const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
 
@@ -22,6 +25,8 @@
 
   // Body slot: the bytes lie in the record.
   const INCOMING = { __proto__: null };
+  // Body slot: the bytes come by the handle -1 - id, once they are asked for.
+  const STREAMING = { __proto__: null };
   // First argument of the constructor for an incoming request; nothing that an app can name.
   const FROM_RECORD = { __proto__: null };
 
@@ -84,7 +89,9 @@
         this.#words = init;
         this.#offset = offset;
         this.#options = INCOMING_OPTIONS;
-        if (init[offset + WORD_BODY_OFFSET] !== 0) this.#body = INCOMING;
+        if (init[offset + WORD_BODY_OFFSET] !== 0) {
+          this.#body = (init[offset + WORD_FLAGS] & FLAG_STREAMS) !== 0 ? STREAMING : INCOMING;
+        }
         return;
       }
       const context = "Failed to construct 'Request'";
@@ -162,7 +169,7 @@
         if (source.#isUnusable()) throw unusableBody(context);
         this.#words = source.#words;
         this.#offset = source.#offset;
-        this.#body = sourceBody;
+        this.#body = sourceBody === STREAMING ? source.#bodyObject() : sourceBody;
         source.#body = SPENT;
       }
     }
@@ -245,7 +252,7 @@
     get bodyUsed() {
       if (!(#body in this)) throw webidl.illegalInvocation();
       const body = this.#body;
-      if (body === null || body === INCOMING || typeof body === "string") return false;
+      if (body === null || body === INCOMING || body === STREAMING || typeof body === "string") return false;
       return body === SPENT || isBodyUsed(body);
     }
 
@@ -290,7 +297,7 @@
       clone.#headers = copyHeaders(this.#readHeaders(), true);
       clone.#options = this.#options;
       clone.#signalSource = this;
-      const body = this.#body;
+      const body = this.#body === STREAMING ? this.#bodyObject() : this.#body;
       clone.#body = body === null || body === INCOMING || typeof body === "string" ? body : cloneBody(body);
       return clone;
     }
@@ -334,15 +341,34 @@
       return this.#signal;
     }
 
+    // The signal that a fetch of the request is to follow, without making one; null: none was given.
+    #givenSignal() {
+      let request = this;
+      while (request.#signal === null) {
+        const source = request.#signalSource;
+        if (source === null) return null;
+        if (source instanceof Gone) return request.#readSignal();
+        if (!(#body in source)) return source;
+        request = source;
+      }
+      return request.#signal;
+    }
+
     #isUnusable() {
       const body = this.#body;
-      if (body === null || body === INCOMING || typeof body === "string") return false;
+      if (body === null || body === INCOMING || body === STREAMING || typeof body === "string") return false;
       return body === SPENT || isBodyUnusable(body);
     }
 
     #bodyObject() {
       if (this.#body === INCOMING) {
         this.#body = newBody(requestBytes(this.#words, this.#offset), null, "");
+      } else if (this.#body === STREAMING) {
+        const words = this.#words;
+        const offset = this.#offset;
+        const length = words[offset + WORD_BODY_LENGTH];
+        const source = internals.newSource(-1 - words[offset + WORD_ID], "", length === -1 ? -1 : length >>> 0);
+        this.#body = newBody(source, null, "");
       } else {
         this.#body = bodyOfSlot(this.#body);
       }
@@ -362,14 +388,44 @@
           : requestBytes(this.#words, this.#offset);
       } else {
         if (this.#isUnusable()) throw unusableBody(context);
-        data = takeBody(this.#bodyObject());
-        if (this.#body.stream !== null) data = await data;
+        const holder = this.#bodyObject();
+        const waits = isAsyncBody(holder);
+        data = takeBody(holder, as);
+        if (waits) data = await data;
       }
       return convertBody(data, as, mimeType, context);
     }
 
     static {
       internals.requestFromRecord = (words, offset) => new Request(FROM_RECORD, words, offset);
+      internals.isRequest = (value) => typeof value === "object" && value !== null && #body in value;
+
+      // What fetch() sends, to a Call of 60_fetch.js. The body is taken.
+      internals.readRequest = function readRequest(request, call, context) {
+        if (request.#isUnusable()) throw unusableBody(context);
+        call.method = request.#readMethod();
+        call.url = request.#readURL();
+        call.redirect = request.#options.redirect;
+        call.signal = request.#givenSignal();
+        internals.setCallHeaders(call, request.#readHeaders());
+        const body = request.#body;
+        if (body === null) return;
+        call.body = typeof body === "string" ? body : request.#bodyObject();
+        request.#body = SPENT;
+      };
+
+      // Ends the body of an incoming request that streams, wherever it is by now: no more of it will come.
+      internals.endRequestBody = function endRequestBody(request, words, offset, why) {
+        if ((words[offset + WORD_FLAGS] & FLAG_STREAMS) === 0) return;
+        const handle = -1 - words[offset + WORD_ID];
+        const source = internals.io.sourceOf(handle);
+        if (source !== null) {
+          internals.io.forget(handle);
+          source.fail(internals.domException(why, "AbortError"));
+        } else if (request !== null && request.#body === STREAMING) {
+          request.#body = SPENT;
+        }
+      };
 
       // Aborts the signal of an incoming request, made already or not.
       internals.abortRequest = function abortRequest(request, reason) {
@@ -481,6 +537,8 @@
     if (!internals.isToken(method)) throw new TypeError(context + ": '" + method + "' is not a valid HTTP method.");
     return method;
   }
+
+  internals.requestInit = { __proto__: null, normalizeMethod, parseURL, readInit };
 
   internals.configureInterface(Request);
   internals.Request = Request;

@@ -5,13 +5,15 @@
 (function (ops, internals) {
   "use strict";
   const {
-    JSONStringify, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError,
+    JSONStringify, NumberParseFloat, NumberParseInt, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeSplit,
+    StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
   } = internals.primordials;
-  const { respond, urlParse } = ops;
+  const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
   const {
     SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
-    copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersToLines, isBodyUnusable,
-    isBodyUsed, linesFromInit, takeBody, takeForSending, unusableBody, webidl,
+    copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersOfRequest, headersToLines,
+    isAsyncBody, isBodyUnusable, isBodyUsed, linesFromInit, newBody, newRecordedBody, takeBody, takeForSending,
+    takeHandle, sourceOfBody, unusableBody, webidl,
   } = internals;
 
   const LINE_TEXT = "content-type: text/plain;charset=UTF-8\r\n";
@@ -23,6 +25,22 @@
   const FLAG_STREAMING = 1;
   const FLAG_PENDING = 2;
   const FLAG_NO_BODY = 4;
+  const FLAG_RAW = 8;
+  const FLAG_FIXED_LENGTH = 16;
+
+  // Words of a response record (see isolates/arena.go), and its flags.
+  const WORD_FLAGS = 3;
+  const WORD_URL_LENGTH = 6;
+  const WORD_REASON_LENGTH = 7;
+  const STATUS_MASK = 0xffff;
+  const FLAG_REDIRECTED = 1 << 16;
+  const FLAG_STREAMS = 1 << 17;
+  const FLAG_NULL_BODY = 1 << 18;
+  const FLAG_ENCODED = 1 << 19;
+
+  // Of a request record.
+  const METHOD_MASK = 0xff;
+  const METHOD_HEAD = 1;
 
   // What only responses of fetch(), Response.error() and the like have.
   const APP = { type: "default", url: "", redirected: false };
@@ -34,6 +52,7 @@
     #headers = ""; // header lines, or a Headers
     #body = null; // a slot, see 12_body.js
     #origin = APP;
+    #webSocket = null; // of status 101: the end of a WebSocketPair that is the client's, or what fetch() got
 
     constructor(body = null, init = undefined) {
       if (typeof body === "string") {
@@ -111,10 +130,11 @@
           if (typeLine !== "") addHeader(this.#headers, "content-type", StringPrototypeSlice(typeLine, 14, -2));
         }
       }
-      const { status } = init;
+      const { status, webSocket } = init;
+      if (webSocket !== undefined && webSocket !== null) this.#setWebSocket(webSocket, status, context);
       if (status !== undefined) {
         const code = webidl.unsignedShort(status, context);
-        if (code < 200 || code > 599) {
+        if ((code < 200 || code > 599) && this.#webSocket === null) {
           throw new RangeError(context + ": The status provided (" + code + ") is outside the range [200, 599].");
         }
         this.#status = code;
@@ -124,6 +144,14 @@
       }
       const { statusText } = init;
       if (statusText !== undefined) this.#statusText = reasonPhrase(statusText, context);
+    }
+
+    #setWebSocket(value, status, context) {
+      if (!internals.isWebSocket?.(value)) {
+        throw new TypeError(context + ": member webSocket is not of type WebSocket.");
+      }
+      if (status !== 101) throw new RangeError(context + ": Responses with a WebSocket must have status code 101.");
+      this.#webSocket = value;
     }
 
     get type() {
@@ -166,6 +194,11 @@
       return this.#body === null ? null : bodyStream(this.#bodyObject());
     }
 
+    get webSocket() {
+      if (!(#status in this)) throw webidl.illegalInvocation();
+      return this.#webSocket;
+    }
+
     get bodyUsed() {
       if (!(#status in this)) throw webidl.illegalInvocation();
       const body = this.#body;
@@ -176,6 +209,9 @@
     clone() {
       if (!(#status in this)) throw webidl.illegalInvocation();
       if (this.#isUnusable()) throw unusableBody("Failed to execute 'clone' on 'Response'");
+      if (this.#webSocket !== null) {
+        throw new TypeError("Failed to execute 'clone' on 'Response': A response with a WebSocket cannot be cloned.");
+      }
       const clone = new Response(EMPTY);
       clone.#status = this.#status;
       clone.#statusText = this.#statusText;
@@ -244,8 +280,10 @@
         return convertBody(body, as, mimeType, context);
       }
       if (this.#isUnusable()) throw unusableBody(context);
-      let data = takeBody(this.#bodyObject());
-      if (this.#body.stream !== null) data = await data;
+      const holder = this.#bodyObject();
+      const waits = isAsyncBody(holder);
+      let data = takeBody(holder, as);
+      if (waits) data = await data;
       return convertBody(data, as, mimeType, context);
     }
 
@@ -255,40 +293,143 @@
       // Why a response cannot be sent, or "".
       internals.whyUnsendable = function whyUnsendable(response) {
         if (response.#status === 0) return "Response.error()";
+        if (response.#webSocket !== null) return internals.whyNotUpgradable(response.#webSocket);
         return response.#isUnusable() ? "a Response whose body was already used or is locked" : "";
       };
 
-      // Answers request `id` with a sendable response, by the op respond, and marks its body as used.
-      // Returns null; or, if the body is a stream, that ReadableStream: only the head was sent then, with
-      // FLAG_PENDING, since waitUntil may be called as long as the stream makes chunks.
-      internals.sendResponse = function sendResponse(response, id, flags) {
+      // Answers an exchange with a sendable response, by the op respond, and marks its body as used. Returns
+      // null; or, if the body is a stream that must be read, that ReadableStream: only the head was sent then,
+      // with FLAG_PENDING, since waitUntil may be called as long as the stream makes chunks.
+      internals.sendResponse = function sendResponse(response, exchange, flags) {
         const headers = response.#headers;
-        const head = typeof headers === "string" ? headers : headersToLines(headers);
         const body = response.#body;
         if (typeof body === "string") {
+          const head = typeof headers === "string" ? headers : headersToLines(headers);
           response.#body = SPENT;
-          respond(id, response.#status, response.#statusText, head, body, flags);
+          respond(exchange.id, response.#status, response.#statusText, head, body, flags);
           return null;
         }
+        let head = typeof headers === "string" ? headers : headersToLines(headers);
         if (body === null) {
-          respond(id, response.#status, response.#statusText, head, null, flags | FLAG_NO_BODY);
+          if (response.#webSocket !== null) {
+            const handle = internals.upgradeWebSocket(response.#webSocket, exchange);
+            respond(exchange.id, 101, response.#statusText, head, null, flags | FLAG_NO_BODY | FLAG_PENDING, handle, 0);
+            return null;
+          }
+          respond(exchange.id, response.#status, response.#statusText, head, null, flags | FLAG_NO_BODY);
           return null;
         }
         const data = takeForSending(body);
         if (data !== null) {
-          respond(id, response.#status, response.#statusText, head, data, flags);
+          respond(exchange.id, response.#status, response.#statusText, head, data, flags);
           return null;
         }
-        respond(id, response.#status, response.#statusText, head, null, flags | FLAG_STREAMING | FLAG_PENDING);
-        return body.stream;
+        const source = exchange.gone || isHead(exchange) ? null : sourceOfBody(body);
+        if (source !== null) {
+          flags |= FLAG_STREAMING;
+          if (source.coding !== "") {
+            // The headers of fetch()'s own responses do not name the coding, since the app reads the body without.
+            const coding = getHeader(response.#readHeaders(), "content-encoding");
+            if (coding === null ? accepts(exchange, source.coding) : coding === source.coding) {
+              flags |= FLAG_RAW;
+              if (coding === null) head += "content-encoding: " + source.coding + "\r\n";
+            }
+          }
+          respond(exchange.id, response.#status, response.#statusText, head, null, flags, takeHandle(body), 0);
+          return null;
+        }
+        const stream = bodyStream(body);
+        const length = internals.fixedLengthOf(stream);
+        flags |= FLAG_STREAMING | FLAG_PENDING;
+        if (length >= 0) flags |= FLAG_FIXED_LENGTH;
+        respond(exchange.id, response.#status, response.#statusText, head, null, flags, 0, length);
+        return stream;
       };
 
       // The stream of a sendable response's body, or null.
       internals.streamOf = function streamOf(response) {
         const body = response.#body;
-        return body === null || typeof body === "string" || takeForSending(body) !== null ? null : body.stream;
+        return body === null || typeof body === "string" || takeForSending(body) !== null ? null : bodyStream(body);
+      };
+
+      // The response of a response record. Its bytes, if they do not lie in the record, come by the handle.
+      // url: unless the record has another.
+      internals.responseFromRecord = function responseFromRecord(words, offset, handle, url) {
+        const response = new Response(EMPTY);
+        const flags = words[offset + WORD_FLAGS];
+        response.#status = flags & STATUS_MASK;
+        if (words[offset + WORD_REASON_LENGTH] !== 0) response.#statusText = responseReason(words, offset);
+        response.#headers = headersOfRequest(words, offset, false);
+        const lastURL = words[offset + WORD_URL_LENGTH] !== 0 ? responseURL(words, offset) : url;
+        response.#origin = { type: "basic", url: lastURL, redirected: (flags & FLAG_REDIRECTED) !== 0 };
+        if ((flags & FLAG_STREAMS) !== 0) {
+          const coding = (flags & FLAG_ENCODED) !== 0 ? contentCoding(words, offset) : "";
+          response.#body = newBody(internals.newSource(handle, coding, lengthOf(words, offset, coding)), null, "");
+        } else if ((flags & FLAG_NULL_BODY) === 0) {
+          response.#body = newRecordedBody(words, offset);
+        }
+        return response;
+      };
+
+      // The WebSocket of a response of fetch().
+      internals.attachWebSocket = function attachWebSocket(response, socket) {
+        response.#webSocket = socket;
+        response.#body = null;
+      };
+      internals.webSocketOf = (response) => response.#webSocket;
+
+      // What EventSource must know of a response: nothing of the app runs.
+      internals.describeResponse = (response) => ({
+        __proto__: null,
+        status: response.#status,
+        type: getHeader(response.#readHeaders(), "content-type"),
+        url: response.#origin.url,
+      });
+      internals.responseStream = (response) => response.#body === null ? null : bodyStream(response.#bodyObject());
+
+      // Ends the body of a response of fetch(), as far as it is still to come, with exactly this reason.
+      internals.abortResponse = function abortResponse(response, reason) {
+        const body = response.#body;
+        if (body === null || typeof body === "string" || body === SPENT) return;
+        const source = body.stream === null ? body.source : internals.streams.nativeSource(body.stream);
+        if (internals.isSource !== undefined && internals.isSource(source)) internals.abortSource(source, reason);
       };
     }
+  }
+
+  // ---- Parts of sending and receiving ----
+
+  const isHead = (exchange) => (exchange.words[exchange.offset + WORD_FLAGS] & METHOD_MASK) === METHOD_HEAD;
+
+  // Whether the client takes bodies of a content coding (RFC 9110, 12.5.3). One that says nothing gets none.
+  function accepts(exchange, coding) {
+    const value = requestHeader(exchange.words, exchange.offset, "accept-encoding");
+    if (value === null) return false;
+    const list = StringPrototypeSplit(StringPrototypeToLowerCase(value), ",");
+    let any = false;
+    for (let i = 0; i < list.length; i++) {
+      const parts = StringPrototypeSplit(list[i], ";");
+      const name = StringPrototypeTrim(parts[0]);
+      if (name !== coding && name !== "*") continue;
+      const welcome = parts.length === 1 || !isZero(parts[1]);
+      if (name === coding) return welcome;
+      any = welcome;
+    }
+    return any;
+  }
+
+  // Whether a weight, "q=0.5", is 0.
+  function isZero(weight) {
+    const text = StringPrototypeTrim(weight);
+    return text.length > 2 && NumberParseFloat(StringPrototypeSlice(text, 2)) === 0;
+  }
+
+  // How many bytes a body that streams will give, or -1.
+  function lengthOf(words, offset, coding) {
+    const value = coding === "" ? requestHeader(words, offset, "content-length") : null;
+    if (value === null) return -1;
+    const length = NumberParseInt(value, 10);
+    return length >= 0 ? length : -1;
   }
 
   // ---- Parts of the constructor ----

@@ -14,6 +14,7 @@
     "ReadableStreamDefaultReader", "TransformStream", "TransformStreamDefaultController", "WritableStream",
     "WritableStreamDefaultController", "WritableStreamDefaultWriter",
   ], "53_streams");
+  lazy(["FixedLengthStream", "IdentityTransformStream"], "68_fixed_length");
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
@@ -21,6 +22,20 @@
   lazy(["Crypto", "Navigator"], "58_globals");
   lazy(["performance"], "59_performance", true);
   lazy(["Performance"], "59_performance");
+  lazy(["fetch"], "60_fetch", true);
+  lazy(["WebSocket", "WebSocketPair"], "62_websocket");
+  lazy(["EventSource"], "63_eventsource");
+  lazy(["Fetcher"], "64_bindings");
+  lazy(["CloseEvent", "ErrorEvent", "MessageEvent"], "65_message_events");
+  lazy(["Scheduler"], "66_scheduler");
+  lazy(["scheduler"], "66_scheduler", true);
+
+  // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
+  // isolates/resolve.go has their sources.
+  internals.moduleExports = function moduleExports(name) {
+    if (name !== "nano:sockets") return undefined;
+    return { __proto__: null, connect: (address, options) => internals.connect(address, options) };
+  };
 
   // Hooks that other scripts and the C++ side may call before their script was loaded.
   function lazyHooks(names, script) {
@@ -41,4 +56,10 @@
   }
   lazyHooks(["DOMException", "abort", "domException", "events", "throwDataCloneError"], "50_events");
   lazyHooks(["formatLog", "inspect"], "55_inspect");
+  lazyHooks(["countSubrequest", "fetchFrom", "missingInput"], "60_fetch");
+  lazyHooks(["connect"], "61_sockets");
+  lazyHooks(["newUpgrade", "upgradeWebSocket", "whyNotUpgradable"], "62_websocket");
+  lazyHooks(["messageEvents"], "65_message_events");
+  lazyHooks(["fetchDataURL"], "69_data_url");
+  lazyHooks(["abortSource", "createSource", "gather", "newSource", "sourceOf", "takeSource"], "67_sources");
 })

@@ -14,12 +14,21 @@
 //                              { stream, enqueue(chunk), close(), error(reason), desiredSize() } of a byte
 //                              stream; pull() is called when data is wanted (may return a promise),
 //                              cancel(reason) when nobody wants it any more
+//   createSink(write, close, abort, highWaterMark, size)
+//                              { stream, close(), error(reason) } of a WritableStream; close() ends it after what
+//                              was written, whoever holds a writer
+//   markHandled(promise)       its rejection is not reported
 //   acquireReader(stream)      a reader record for read, cancelReader and releaseReader; throws when locked
 //   read(reader, request)      reads one chunk; request is an object with the methods chunkSteps(chunk),
 //                              closeSteps() and errorSteps(reason), called at once if the answer is known
 //   cancelReader(reader, reason) releaseReader(reader)  cancel(stream, reason) -> promise
 //   readAll(stream)            promise of one Uint8Array; TypeError for a chunk that is no Uint8Array
 //   tee(stream)                [stream, stream]; chunks of the second are copies
+//   createNative(source)       a byte stream that a Source (67_sources.js) feeds
+//   nativeSource(stream)       its Source, or null; untouchedSource(stream) the same, but null if anybody has touched
+//                              the stream; takeNative(stream) locks and disturbs it, and gives its Source
+//   setFixedLength(stream, bytes)  internals.fixedLengthOf(stream) gives that, or -1
+//   createPump(target, reader) see Pump; internals.createPump is the same
 //   newReadable(object, source, strategy)  createTransform(transform, flush) -> { readable, writable }
 (function (ops, internals) {
   "use strict";
@@ -27,15 +36,16 @@
     ArrayBuffer, ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeGetDetached,
     ArrayBufferPrototypeSlice, ArrayBufferPrototypeTransfer, AsyncIteratorPrototype, DataView,
     DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
-    ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
+    MathMax, ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
     PromiseReject, PromiseResolve, PromiseWithResolvers, RangeError, ReflectApply, SymbolAsyncIterator,
     SymbolIterator, TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag,
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
-  const { classify } = ops;
+  const { classify, dropData, takeData } = ops;
   const CLASS_PROMISE = 2; // what classify says of one
+  const CLASS_TYPED_ARRAY = 15;
 
   // Passed to constructors that apps may not call, in place of arguments.
   const INTERNAL = { __proto__: null };
@@ -291,7 +301,8 @@
     storedError = undefined;
     disturbed = false;
     reader = null; // Reader
-    controller = null; // DefaultController or ByteController
+    controller = null; // DefaultController, ByteController or NativeController
+    fixedLength = -1; // how many bytes it gives, if something sees to that
   }
 
   // A reader of either kind. `requests` holds read requests, or read-into requests if byob.
@@ -422,6 +433,10 @@
   // ---- Readable streams: pulling, the same for both controllers ----
 
   function callPullIfNeeded(controller) {
+    if (controller.source !== null) {
+      controller.pullSource();
+      return;
+    }
     if (!shouldCallPull(controller)) return;
     if (controller.pulling) {
       controller.pullAgain = true;
@@ -466,6 +481,7 @@
 
   class DefaultController {
     isByte = false;
+    source = null;
     #object = null;
     stream;
     queue = new Queue();
@@ -606,11 +622,12 @@
 
   class ByteController {
     isByte = true;
+    source; // null, or of a NativeController its Source
     #object = null;
     stream;
     queue = new Queue(); // of { buffer, byteOffset, byteLength }
     queueTotalSize = 0;
-    started = false;
+    started;
     closeRequested = false;
     pullAgain = false;
     pulling = false;
@@ -621,8 +638,10 @@
     byobRequest = null; // ReadableStreamBYOBRequest
     pendingPullIntos = new Queue(); // of PullInto
 
-    constructor(stream, pull, cancel, highWaterMark, autoAllocateChunkSize) {
+    constructor(stream, pull, cancel, highWaterMark, autoAllocateChunkSize, source = null) {
       this.stream = stream;
+      this.source = source;
+      this.started = source !== null;
       this.pullAlgorithm = pull;
       this.cancelAlgorithm = cancel;
       this.highWaterMark = highWaterMark;
@@ -700,6 +719,53 @@
       resetQueue(this);
       this.clearAlgorithms();
       readableError(this.stream, reason);
+    }
+  }
+
+  // The controller of a stream whose bytes come by a handle, and the sink of its Source. Nothing of the app runs
+  // behind it, so that pulling takes no promise, and the buffers are ours to hand on as they are.
+  class NativeController extends ByteController {
+    constructor(stream, source) {
+      super(stream, undefined, undefined, 0, undefined, source);
+    }
+    pullSource() {
+      if (this.stream.state === READABLE && !this.closeRequested) this.source.request(this.queueTotalSize);
+    }
+    cancelSteps() {
+      this.clearPendingPullIntos();
+      resetQueue(this);
+      this.source.cancel(false);
+      return PromiseResolve(undefined);
+    }
+    receive(words, offset) {
+      const { stream } = this;
+      if (stream.state !== READABLE) {
+        dropData(words, offset);
+        return;
+      }
+      const bytes = takeData(words, offset);
+      const byteLength = TypedArrayPrototypeGetByteLength(bytes);
+      if (byteLength === 0) return;
+      const { reader } = stream;
+      if (this.pendingPullIntos.length > 0) {
+        byteEnqueue(this, bytes);
+      } else {
+        if (reader !== null && reader.requests.length > 0) reader.requests.shift().chunkSteps(bytes);
+        else enqueueBytes(this, TypedArrayPrototypeGetBuffer(bytes), 0, byteLength);
+        this.pullSource();
+      }
+    }
+    finish() {
+      try {
+        this.close();
+        // A BYOB read that waits ends as well.
+        if (this.stream.state === CLOSED && this.pendingPullIntos.length > 0) byteRespond(this, 0);
+      } catch {
+        // It has errored the stream: a BYOB read had got a part of an element.
+      }
+    }
+    fail(reason) {
+      this.error(reason);
     }
   }
 
@@ -2514,6 +2580,18 @@
     };
   }
 
+  function createSink(write, close, abort, highWaterMark, size) {
+    const stream = createWritable(alwaysFulfilled, (chunk) => invoke(write, undefined, [chunk]),
+      () => invoke(close, undefined, []), (reason) => invoke(abort, undefined, [reason]), highWaterMark, size);
+    return {
+      stream: stream.object,
+      close() {
+        if (stream.state === W_WRITABLE && !writableCloseQueuedOrInFlight(stream)) markHandled(writableClose(stream));
+      },
+      error: (reason) => stream.controller.errorIfNeeded(reason),
+    };
+  }
+
   function createBuffered(bytes) {
     const stream = new ReadableState();
     stream.object = new ReadableStream(INTERNAL, stream);
@@ -2530,6 +2608,161 @@
     }
     return stream.object;
   }
+
+  function createNative(source) {
+    const stream = new ReadableState();
+    stream.object = new ReadableStream(INTERNAL, stream);
+    stream.controller = new NativeController(stream, source);
+    source.attach(stream.controller);
+    return stream.object;
+  }
+  function nativeSource(object) {
+    return readableState(object).controller.source;
+  }
+  function untouchedSource(object) {
+    const stream = readableState(object);
+    const { source } = stream.controller;
+    return source !== null && !stream.disturbed && stream.reader === null && !source.ended ? source : null;
+  }
+  function takeNative(object) {
+    const stream = readableState(object);
+    stream.disturbed = true;
+    acquireReader(stream, false);
+    return stream.controller.source;
+  }
+
+  // Sends the chunks of a stream to a target, { write(chunk), end(failed, error) }, as the read request of the
+  // stream. One piece is on its way at a time, until sent() is called; meanwhile chunks are read ahead, up to
+  // READ_AHEAD_BYTES, and those that wait together leave as one piece. They are copied at once: many an app fills
+  // the same buffer again for its next chunk. A chunk that nothing waits before leaves while it is enqueued.
+  class Pump {
+    target;
+    reader;
+    waiting = null; // Uint8Array that begins with the bytes that wait to be sent
+    length = 0; // how many these are
+    reading = false; // the stream owes a chunk
+    filling = false;
+    sending = false; // a piece is on its way
+    finished = false; // nothing more is to be read
+    failed = false;
+    error = undefined;
+    ended = false;
+    constructor(target, reader) {
+      this.target = target;
+      this.reader = reader;
+    }
+
+    // Reads what the stream has ready. A loop: such chunks come synchronously, from within read.
+    fill() {
+      this.filling = true;
+      while (!this.reading && !this.finished && this.length < READ_AHEAD_BYTES) {
+        this.reading = true;
+        readDefault(this.reader, this);
+        if (!this.sending && this.length >= PIECE_BYTES) this.send();
+      }
+      this.filling = false;
+      if (!this.sending) this.send();
+    }
+
+    chunkSteps(chunk) {
+      this.reading = false;
+      if (this.finished) return;
+      if (classify(chunk) !== CLASS_TYPED_ARRAY || typedArrayName(chunk) !== "Uint8Array") {
+        const error = new TypeError("the stream of a body gave " + internals.describe(chunk) +
+          "; chunks must be Uint8Arrays");
+        this.finish(error, true);
+        this.#cancel(error);
+        return;
+      }
+      const length = TypedArrayPrototypeGetByteLength(chunk);
+      if (length === 0) {
+        // Empty, or the app has taken its memory away meanwhile: there is nothing to send.
+      } else if (length >= PIECE_BYTES && this.length === 0 && !this.sending) {
+        this.sending = true;
+        this.target.write(chunk);
+      } else {
+        this.append(chunk, length);
+      }
+      if (!this.filling) this.fill();
+    }
+
+    closeSteps() {
+      this.reading = false;
+      if (!this.finished) this.finish(undefined, false);
+    }
+
+    errorSteps(reason) {
+      this.reading = false;
+      if (!this.finished) this.finish(reason, true);
+    }
+
+    // Something of ours went wrong in the middle: the client must see that the body is not whole.
+    break(error) {
+      this.filling = false;
+      if (!this.finished) this.finish(error, true);
+    }
+
+    // The stream is at its end: what was read is still sent.
+    finish(error, failed) {
+      this.finished = true;
+      this.failed = failed;
+      this.error = error;
+      if (!this.filling && !this.sending) this.send();
+    }
+
+    append(chunk, length) {
+      const end = this.length + length;
+      if (this.waiting === null || end > TypedArrayPrototypeGetByteLength(this.waiting)) {
+        const grown = new Uint8Array(MathMax(end, 2 * this.length));
+        if (this.waiting !== null) TypedArrayPrototypeSet(grown, this.waiting);
+        this.waiting = grown;
+      }
+      TypedArrayPrototypeSet(this.waiting, chunk, this.length);
+      this.length = end;
+    }
+
+    // Sends what waits, as one piece, or the end. Never an empty piece, which would say that the body ends.
+    send() {
+      if (this.ended) return;
+      if (this.length !== 0) {
+        const piece = new Uint8Array(TypedArrayPrototypeGetBuffer(this.waiting), 0, this.length);
+        this.length = 0;
+        this.sending = true;
+        this.target.write(piece);
+      } else if (this.finished) {
+        this.end(this.failed);
+      }
+    }
+
+    // The piece has left.
+    sent() {
+      this.sending = false;
+      if (this.length !== 0 || this.finished) this.send();
+      if (!this.reading && !this.finished) this.fill();
+    }
+
+    // Ends without the rest, and cancels the stream.
+    abandon(reason, failed) {
+      const cancel = !this.finished;
+      this.finished = true;
+      this.error = reason;
+      this.end(failed);
+      if (cancel) this.#cancel(reason);
+    }
+
+    #cancel(reason) {
+      const { stream } = this.reader;
+      if (stream.state === READABLE) readableCancel(stream, reason);
+    }
+
+    end(failed) {
+      if (this.ended) return;
+      this.ended = true;
+      this.target.end(failed, this.error);
+    }
+  }
+  const PIECE_BYTES = 16 * 1024;
+  const READ_AHEAD_BYTES = 64 * 1024;
 
   // The read request of readAll: collects chunks, then settles its promise.
   class Collector {
@@ -2594,6 +2827,16 @@
     isWritableLocked: (stream) => writableState(stream).writer !== null,
     createBuffered,
     createPull,
+    createSink,
+    markHandled,
+    createNative,
+    nativeSource,
+    untouchedSource,
+    takeNative,
+    setFixedLength(stream, length) {
+      readableState(stream).fixedLength = length;
+    },
+    createPump: (target, reader) => new Pump(target, reader),
     acquireReader: (stream) => acquireReader(readableState(stream), false),
     read: readDefault,
     cancelReader: (reader, reason) => readableCancel(reader.stream, reason),
@@ -2602,6 +2845,9 @@
     readAll: (stream) => new Collector(acquireReader(readableState(stream), false)).start(),
     tee: (stream) => readableTee(readableState(stream), true),
   };
+
+  internals.createPump = internals.streams.createPump;
+  internals.fixedLengthOf = (stream) => readableState(stream).fixedLength;
 
   const interfaces = {
     __proto__: null, ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController,

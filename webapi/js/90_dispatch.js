@@ -6,18 +6,17 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, FunctionPrototypeCall, JSONParse, MathMax, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys,
+    Error, FunctionPrototypeCall, JSONParse, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys,
     SafeMap, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
-    StringPrototypeStartsWith, SymbolPrototypeToString, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
+    StringPrototypeStartsWith, SymbolPrototypeToString,
   } = internals.primordials;
   const {
     classify, constructorName, drainMicrotasks, log, promiseResult, promiseState, remoteAddress, respond,
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, currentRequestId, enterExchange, isResponse, requestFromRecord, sendResponse, streamOf, webidl,
-    whyUnsendable,
+    abortRequest, currentRequestId, endRequestBody, enterExchange, io, isResponse, requestFromRecord, sendResponse,
+    streamOf, webidl, whyUnsendable,
   } = internals;
 
   // Kinds of records, and the word of a record that holds an id.
@@ -25,11 +24,13 @@
   const KIND_TIMER = 2;
   const KIND_SENT = 3;
   const KIND_GONE = 4;
+  const KIND_SCHEDULED = 10;
   const WORD_KIND = 1;
   const WORD_ID = 2;
   const WORD_METHOD = 3;
   const METHOD_MASK = 0xff;
   const METHOD_HEAD = 1;
+  const FLAG_STREAMS = 1 << 17; // in the same word: the request's body
 
   // The first words of an arena, ArenaCell in engine.h.
   const CELL_END = 0;
@@ -40,7 +41,6 @@
   const FLAG_NULL_BODY = 4;
   const LEVEL_UNCAUGHT = 4;
   const CLASS_ERROR = 1;
-  const CLASS_TYPED_ARRAY = 15;
   const PROMISE_FULFILLED = 1;
   const STACK_TRACE_LIMIT = 10; // V8's --stack-trace-limit
 
@@ -49,6 +49,7 @@
   // The app: what start() found.
   let target; // its default export
   let handler; // the function fetch of it
+  let scheduledHandler; // the function scheduled of it
   let env;
   let appName = "";
   let stackTraceLimit = STACK_TRACE_LIMIT; // Error.stackTraceLimit as the app's snapshot has it
@@ -106,7 +107,8 @@
 
     get remoteAddress() {
       if (!(#exchange in this)) throw webidl.illegalInvocation();
-      return remoteAddress(this.#exchange.words, this.#exchange.offset);
+      const { words, offset } = this.#exchange;
+      return words[offset + WORD_KIND] === KIND_REQUEST ? remoteAddress(words, offset) : "";
     }
 
     get props() {
@@ -198,7 +200,7 @@
     }
     exchange.answered = true;
     if (exchange.waits !== 0) exchange.pending = true;
-    const stream = sendResponse(value, exchange.id, exchange.pending ? FLAG_PENDING : 0);
+    const stream = sendResponse(value, exchange, exchange.pending ? FLAG_PENDING : 0);
     if (stream !== null) startStream(exchange, stream);
     else if (!exchange.pending) end(exchange);
   }
@@ -214,6 +216,9 @@
   // The loop expects nothing more of the request. Code that it has left behind runs on the app's account.
   function end(exchange) {
     exchange.ended = true;
+    if ((exchange.words[exchange.offset + WORD_METHOD] & FLAG_STREAMS) !== 0) {
+      endRequestBody(exchange.request, exchange.words, exchange.offset, "The request has been answered.");
+    }
     exchange.request = null;
   }
 
@@ -244,6 +249,36 @@
     log(LEVEL_UNCAUGHT, exchange.id, "internal error: " + describeError(error));
   }
 
+  // ---- Schedules ----
+
+  // The event of a schedule is answered as a request is, with status 200 or 500 and no body.
+  function runScheduled(words, offset) {
+    const exchange = new Exchange(words[offset + WORD_ID], words, offset);
+    enterExchange(exchange);
+    internals.load(SCHEDULED_SCRIPT);
+    active.set(exchange.id, exchange);
+    const controller = internals.scheduledController(words, offset);
+    perform(exchange, controller);
+  }
+  const SCHEDULED_SCRIPT = "69_scheduled";
+
+  async function perform(exchange, controller) {
+    let status = 200;
+    try {
+      if (scheduledHandler === undefined) throw new Error("the default export has no function scheduled");
+      await FunctionPrototypeCall(scheduledHandler, target, controller, env, new ExecutionContext(exchange));
+    } catch (error) {
+      status = 500;
+      log(LEVEL_UNCAUGHT, exchange.id, "scheduled: " + describeError(error));
+    }
+    forget(exchange);
+    if (exchange.answered) return; // it took longer than the loop waits
+    exchange.answered = true;
+    if (exchange.waits !== 0) exchange.pending = true;
+    respond(exchange.id, status, "", "", undefined, FLAG_NULL_BODY | (exchange.pending ? FLAG_PENDING : 0));
+    if (!exchange.pending) end(exchange);
+  }
+
   // ---- waitUntil ----
 
   async function waitFor(exchange, promise) {
@@ -256,6 +291,16 @@
     settleIfDone(exchange);
   }
 
+  // What else keeps an exchange from being over, such as a body that the app still sends somewhere.
+  internals.holdExchange = function holdExchange(exchange) {
+    if (exchange !== undefined) exchange.waits++;
+  };
+  internals.releaseExchange = function releaseExchange(exchange) {
+    if (exchange === undefined) return;
+    exchange.waits--;
+    settleIfDone(exchange);
+  };
+
   function settleIfDone(exchange) {
     if (!exchange.pending || exchange.waits !== 0 || exchange.pump !== null) return;
     exchange.pending = false;
@@ -267,7 +312,8 @@
 
   function startStream(exchange, stream) {
     exchange.pending = true;
-    const pump = new Pump(exchange, internals.streams.acquireReader(stream));
+    const { acquireReader, createPump } = internals.streams;
+    const pump = createPump(new ResponseTarget(exchange), acquireReader(stream));
     exchange.pump = pump;
     if (exchange.gone || (exchange.words[exchange.offset + WORD_METHOD] & METHOD_MASK) === METHOD_HEAD) {
       // Nobody wants the body: of HEAD only the head is sent.
@@ -278,133 +324,24 @@
     pump.fill();
   }
 
-  // Sends a streaming body, as the read request of its stream. One piece is on its way at a time; meanwhile
-  // chunks are read ahead, up to READ_AHEAD_BYTES, and those that wait together leave as one piece. They are
-  // copied at once: many an app fills the same buffer again for its next chunk.
-  class Pump {
+  // Where the pump of a response puts what it reads.
+  class ResponseTarget {
     exchange;
-    reader;
-    waiting = null; // Uint8Array that begins with the bytes that wait to be sent
-    length = 0; // how many these are
-    reading = false; // the stream owes a chunk
-    filling = false;
-    sending = false; // a piece is on its way
-    finished = false; // nothing more is to be read
-    failed = false;
-    ended = false;
-    constructor(exchange, reader) {
+    constructor(exchange) {
       this.exchange = exchange;
-      this.reader = reader;
     }
-
-    // Reads what the stream has ready. A loop: such chunks come synchronously, from within read.
-    fill() {
-      this.filling = true;
-      while (!this.reading && !this.finished && this.length < READ_AHEAD_BYTES) {
-        this.reading = true;
-        internals.streams.read(this.reader, this);
-        if (!this.sending && this.length >= PIECE_BYTES) this.send();
-      }
-      this.filling = false;
-      if (!this.sending) this.send();
+    write(chunk) {
+      respondChunk(this.exchange.id, chunk);
     }
-
-    chunkSteps(chunk) {
-      this.reading = false;
-      if (this.finished) return;
-      if (classify(chunk) !== CLASS_TYPED_ARRAY || TypedArrayPrototypeGetSymbolToStringTag(chunk) !== "Uint8Array") {
-        const error = new TypeError("the stream of a response body gave " + describe(chunk) +
-          "; chunks must be Uint8Arrays");
-        this.finish(error, true);
-        internals.streams.cancelReader(this.reader, error);
-        return;
-      }
-      const length = TypedArrayPrototypeGetByteLength(chunk);
-      if (length === 0) {
-        // Empty, or the app has taken its memory away meanwhile: there is nothing to send.
-      } else if (length >= PIECE_BYTES && this.length === 0 && !this.sending) {
-        this.sending = true;
-        respondChunk(this.exchange.id, chunk);
-      } else {
-        this.append(chunk, length);
-      }
-      if (!this.filling) this.fill();
-    }
-
-    closeSteps() {
-      this.reading = false;
-      if (!this.finished) this.finish(undefined, false);
-    }
-
-    errorSteps(reason) {
-      this.reading = false;
-      if (!this.finished) this.finish(reason, true);
-    }
-
-    // Something of ours went wrong in the middle: the client must see that the body is not whole.
-    break(error) {
-      this.filling = false;
-      if (!this.finished) this.finish(error, true);
-    }
-
-    // The stream is at its end: what was read is still sent.
-    finish(error, failed) {
-      this.finished = true;
-      this.failed = failed;
-      if (failed) log(LEVEL_UNCAUGHT, this.exchange.id, describeError(error));
-      if (!this.filling && !this.sending) this.send();
-    }
-
-    append(chunk, length) {
-      const end = this.length + length;
-      if (this.waiting === null || end > TypedArrayPrototypeGetByteLength(this.waiting)) {
-        const grown = new Uint8Array(MathMax(end, 2 * this.length));
-        if (this.waiting !== null) TypedArrayPrototypeSet(grown, this.waiting);
-        this.waiting = grown;
-      }
-      TypedArrayPrototypeSet(this.waiting, chunk, this.length);
-      this.length = end;
-    }
-
-    // Sends what waits, as one piece, or the end. Never an empty piece, which would say that the body ends.
-    send() {
-      if (this.ended) return;
-      if (this.length !== 0) {
-        const piece = new Uint8Array(TypedArrayPrototypeGetBuffer(this.waiting), 0, this.length);
-        this.length = 0;
-        this.sending = true;
-        respondChunk(this.exchange.id, piece);
-      } else if (this.finished) {
-        this.end(this.failed);
-      }
-    }
-
-    // The piece has left.
-    sent() {
-      this.sending = false;
-      if (this.length !== 0 || this.finished) this.send();
-      if (!this.reading && !this.finished) this.fill();
-    }
-
-    // Ends the response without the rest, and cancels the stream.
-    abandon(reason, failed) {
-      const cancel = !this.finished;
-      this.finished = true;
-      this.end(failed);
-      if (cancel) internals.streams.cancelReader(this.reader, reason);
-    }
-
-    end(failed) {
-      if (this.ended) return;
-      this.ended = true;
-      respondEnd(this.exchange.id, failed);
-      forget(this.exchange);
-      this.exchange.pump = null;
-      settleIfDone(this.exchange);
+    end(failed, error) {
+      const { exchange } = this;
+      if (failed && !exchange.gone) log(LEVEL_UNCAUGHT, exchange.id, describeError(error));
+      respondEnd(exchange.id, failed);
+      forget(exchange);
+      exchange.pump = null;
+      settleIfDone(exchange);
     }
   }
-  const PIECE_BYTES = 16 * 1024;
-  const READ_AHEAD_BYTES = 64 * 1024;
 
   function sent(id) {
     const exchange = active.get(id);
@@ -422,7 +359,10 @@
     const { request } = exchange;
     const reason = internals.domException("The client has disconnected.", "AbortError");
     if (exchange.pump !== null) exchange.pump.abandon(reason, true);
-    abortRequest(request, reason);
+    if (request !== null) {
+      endRequestBody(request, exchange.words, exchange.offset, "The client has disconnected.");
+      abortRequest(request, reason);
+    }
     if (exchange.answered) return;
     // Whatever the handler comes to now, and it may never: the loop need not wait for it.
     exchange.answered = true;
@@ -523,6 +463,7 @@
 
   // ---- Hooks ----
 
+  internals.describe = describe;
   internals.describeError = describeError;
   internals.reportException = internals.onError = function onError(error) {
     log(LEVEL_UNCAUGHT, currentRequestId(), describeError(error));
@@ -541,8 +482,8 @@
     if (!webidl.isObject(exported)) {
       throw new Error("the default export is " + describe(exported) + ", not an object with a function fetch");
     }
-    const fetch = exported.fetch;
-    if (typeof fetch !== "function") {
+    const { fetch, scheduled } = exported;
+    if (typeof fetch !== "function" && (fetch !== undefined || typeof scheduled !== "function")) {
       if (typeof exported === "function" && exported.prototype !== undefined &&
           typeof exported.prototype.fetch === "function") {
         throw new Error("the default export is a class; export an instance of it: `export default new " +
@@ -552,15 +493,33 @@
         (fetch === undefined ? "" : ": its fetch is " + describe(fetch)));
     }
     target = exported;
-    handler = fetch;
+    handler = fetch === undefined ? withoutFetch : fetch;
+    scheduledHandler = typeof scheduled === "function" ? scheduled : undefined;
     appName = name;
   };
 
+  // What stands for the function fetch of an app that only has scheduled.
+  function withoutFetch() {
+    throw new Error("the default export has no function fetch");
+  }
+
   // Gives a started app its env, before the first request: after start, or after a snapshot was restored.
-  internals.resume = function resume(envJSON) {
+  // bindingsJSON: what else is in it, see isolates.AppOptions, or "".
+  internals.resume = function resume(envJSON, bindingsJSON = "") {
     env = JSONParse(envJSON);
+    if (bindingsJSON !== "") {
+      const bindings = JSONParse(bindingsJSON);
+      if (ObjectHasOwn(bindings, "subrequests")) internals.subrequestLimit = bindings.subrequests;
+      if (ObjectHasOwn(bindings, "services") || ObjectHasOwn(bindings, "assets")) {
+        internals.load(BINDINGS_SCRIPT);
+        internals.installBindings(env, bindings);
+      }
+    }
     if (stackTraceLimit !== STACK_TRACE_LIMIT) Error.stackTraceLimit = stackTraceLimit;
   };
+
+  const BINDINGS_SCRIPT = "64_bindings";
+  internals.subrequestLimit = 1000; // of a request
 
   // V8 defines Error.stackTraceLimit whenever it makes or restores a context, but not in an isolate that is to be
   // snapshotted: errors have no stack there, and if an app defines it, V8 defines it once more in what it restores,
@@ -578,6 +537,7 @@
   internals.forget = function forget() {
     target = undefined;
     handler = undefined;
+    scheduledHandler = undefined;
     appName = "";
   };
 
@@ -600,7 +560,7 @@
         run(words, offset);
         if (words[CELL_DRAIN] !== 0) drainMicrotasks();
       } else {
-        handle(kind, words[offset + WORD_ID]);
+        handle(kind, words, offset);
         // HTML: what a timer's callback leaves behind runs before the next one.
         if (left !== 1 && (kind === KIND_TIMER || words[CELL_DRAIN] !== 0)) drainMicrotasks();
       }
@@ -609,11 +569,14 @@
     return 0;
   };
 
-  function handle(kind, id) {
+  function handle(kind, words, offset) {
     try {
+      const id = words[offset + WORD_ID];
       if (kind === KIND_TIMER) internals.fireTimer(id);
       else if (kind === KIND_SENT) sent(id);
       else if (kind === KIND_GONE) gone(id);
+      else if (kind === KIND_SCHEDULED) runScheduled(words, offset);
+      else io.receive(kind, words, offset);
     } catch (error) {
       internals.onError(error);
     } finally {
