@@ -11,8 +11,8 @@ import (
 // takes it, as fast as that does. What is not taken is not received, so it waits in the kernel, and then
 // at the client.
 
-// gatheredMax is the largest body that is gathered, in bytes.
-const gatheredMax = 64 << 10
+// gatheredMax is the largest body that is gathered, in bytes. Only tests change it.
+var gatheredMax = int64(64 << 10)
 
 // pushMax bounds what is pushed at a time, so that a sink's room is not exceeded by much.
 const pushMax = 64 << 10
@@ -218,15 +218,15 @@ func (l *Loop) dropBody(c *connection, f *fault) {
 // endReading ends a connection whose input is of no use any more, after the answers that it has.
 func (l *Loop) endReading(c *connection) {
 	c.stopReading = true
-	c.inputTimeout.stop()
-	if c.phase == phaseOpen {
+	if c.phase == phaseOpen { // else it has ended by what ended the body
+		c.inputTimeout.stop()
 		l.settle(c)
 	}
 }
 
 // answeredEarly is called when a request has been answered in full while its body is still coming in.
-// Nobody may read it any more. It reports whether the connection has to end.
-func (l *Loop) answeredEarly(c *connection, b *incoming) (closes bool) {
+// Nobody may read it any more. closes: the connection is to end. It reports whether it has to.
+func (l *Loop) answeredEarly(c *connection, b *incoming, closes bool) bool {
 	b.exchange.body = nil
 	b.exchange = nil
 	to, h := b.to, b.reader.handle
@@ -237,7 +237,7 @@ func (l *Loop) answeredEarly(c *connection, b *incoming) (closes bool) {
 		b.reader.handle = nil
 		h.fail(faultAnswered)
 	}
-	if b.wantsContinue || b.missing > discardMax {
+	if closes || b.isTooMuch() {
 		return true
 	}
 	l.timeouts.body.start(&c.inputTimeout, l.now)
@@ -246,6 +246,10 @@ func (l *Loop) answeredEarly(c *connection, b *incoming) (closes bool) {
 }
 
 var faultAnswered = newFault(isolates.FaultAborted, "Can't read from the request's body after the response has been sent.")
+
+// isTooMuch reports whether the rest of the body is not worth being read for the sake of the connection
+// alone, or may never come.
+func (b *incoming) isTooMuch() bool { return b.wantsContinue || b.missing > discardMax }
 
 // bodyCutShort is called when the client has shut its side in the middle of a body.
 func (l *Loop) bodyCutShort(c *connection) {

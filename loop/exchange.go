@@ -360,7 +360,7 @@ func (l *Loop) pump(c *connection) {
 		}
 		closes := e.closes
 		if b := e.body; b != nil {
-			closes = l.answeredEarly(c, b) || closes
+			closes = l.answeredEarly(c, b, closes)
 		}
 		l.unqueue(c, e)
 		if l.log != nil {

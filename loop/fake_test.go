@@ -21,24 +21,25 @@ type fakeWorker struct {
 	onTimer func(w *fakeWorker, id uint32)
 	onSent  func(w *fakeWorker, id uint32)
 
-	requests     []fakeRequest
-	spare        []fakeRequest
-	timers       []uint32
-	sent         []uint32
-	gone         []uint32
-	allGone      []uint32
-	out          []isolates.Record
-	told         []fakeNews             // of handles
-	uploads      map[int32]*fakeRequest // whose bodies are gathered before they are handled
-	window       int                    // with which they are read
-	takesStreams bool                   // handle gets requests whose bodies stream
-	onNews       func(w *fakeWorker, news *fakeNews)
-	next         int
-	fail         error // of the next turn
-	tasks        atomic.Bool
-	taskDelay    time.Duration // 0: no delayed task
-	turns        int
-	disposed     bool
+	requests  []fakeRequest
+	spare     []fakeRequest
+	timers    []uint32
+	sent      []uint32
+	gone      []uint32
+	allGone   []uint32
+	out       []isolates.Record
+	told      []fakeNews             // of handles
+	faults    []string               // of bodies, that were told
+	stray     int                    // news of what has ended
+	uploads   map[int32]*fakeRequest // whose bodies are gathered before they are handled
+	window    int                    // with which they are read
+	onNews    func(w *fakeWorker, news *fakeNews)
+	next      int
+	fail      error // of the next turn
+	tasks     atomic.Bool
+	taskDelay time.Duration // 0: no delayed task
+	turns     int
+	disposed  bool
 
 	unfinished bool   // after this turn
 	turn       func() // called at the end of each turn; may be nil
@@ -177,7 +178,7 @@ func (w *fakeWorker) Turn() error {
 	requests := w.requests
 	w.requests = w.spare[:0]
 	for i := range requests {
-		if r := &requests[i]; r.streams && !w.takesStreams {
+		if r := &requests[i]; r.streams && !takesStream(r) {
 			w.gather(r)
 		} else {
 			w.handle(w, r)
@@ -193,7 +194,7 @@ func (w *fakeWorker) Turn() error {
 	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
 	for i := range w.told {
-		if news := &w.told[i]; !w.gathered(news) {
+		if news := &w.told[i]; !w.gathered(news) && w.onNews != nil {
 			w.onNews(w, news)
 		}
 	}
@@ -352,6 +353,12 @@ func (f *fakeBlocks) Free(block Block) {
 //	/pending   an answer, and waitUntil work for a second
 //	/forever   an answer, and waitUntil work that never ends
 //	/fields    the names of the request's fields
+//	/pipe      the request's body, which the loop moves; /pipe/N: with that for a content-length
+//	/unread    "unread", without reading the body
+//	/hold      no answer, and the body is not read
+//	/cancel    "cancel", after the body was cancelled
+//	/some/N    "some", after N bytes of the body
+//	/upper     the body in capitals, piece by piece
 //	/die       the isolate dies
 func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 	return func(w *fakeWorker, r *fakeRequest) {
@@ -399,11 +406,73 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 				names = append(names, string(r.head[field.NameOffset:][:field.NameLength]))
 			}
 			w.text(r.id, []byte(strings.Join(names, " ")))
+		case "pipe":
+			if !r.streams {
+				w.text(r.id, r.body)
+				break
+			}
+			record := isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Streaming: true, Source: isolates.BodyHandle(r.id)}
+			if argument != "" {
+				record.Flags, record.Number = isolates.RespondFixedLength, int64(n)
+			}
+			w.record(record)
+		case "unread":
+			w.text(r.id, []byte("unread"))
+		case "hold":
+		case "cancel":
+			w.record(isolates.Record{Kind: isolates.KindCancel, Handle: isolates.BodyHandle(r.id)})
+			w.text(r.id, []byte("cancel"))
+		case "some":
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: isolates.BodyHandle(r.id), Number: int64(n)})
+			w.live[r.id] = &fakeRequest{id: r.id, target: "some", wantsMoreTurns: n}
+			w.onNews = flowOn
+		case "upper":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Streaming: true})
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: isolates.BodyHandle(r.id), Number: 1})
+			w.live[r.id] = &fakeRequest{id: r.id, target: "upper"}
+			w.onNews = flowOn
+			w.onSent = streamOn
 		case "die":
 			w.fail = isolates.ErrMemoryLimit
 		default:
 			w.text(r.id, fmt.Appendf(nil, "%s %s %s %s", r.method, r.target, r.host, r.body))
 		}
+	}
+}
+
+// takesStream reports whether demo handles a request before its body is there.
+func takesStream(r *fakeRequest) bool {
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.target, "/"), "/")
+	return slices.Contains([]string{"pipe", "hold", "unread", "cancel", "some", "upper"}, name)
+}
+
+// flowOn goes on with a request whose body has come in a piece further.
+func flowOn(w *fakeWorker, news *fakeNews) {
+	id := uint32(-1 - news.handle)
+	r := w.live[id]
+	switch {
+	case r == nil:
+		w.stray++
+	case news.what == "end" && news.number != 0:
+		delete(w.live, id)
+		w.faults = append(w.faults, news.text)
+		if r.target == "some" {
+			w.text(id, []byte("fault"))
+		} else {
+			w.record(isolates.Record{Kind: isolates.KindEnd, ID: id, Failed: true})
+		}
+	case r.target == "some":
+		if r.wantsMoreTurns -= len(news.text); r.wantsMoreTurns > 0 && news.what == "data" {
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(len(news.text))})
+			return
+		}
+		delete(w.live, id)
+		w.text(id, []byte("some"))
+	case news.what == "data":
+		w.record(isolates.Record{Kind: isolates.KindChunk, ID: id, Body: bytes.ToUpper([]byte(news.text))})
+	default:
+		delete(w.live, id)
+		w.record(isolates.Record{Kind: isolates.KindEnd, ID: id})
 	}
 }
 
@@ -421,6 +490,10 @@ func demoTimer(w *fakeWorker, id uint32) {
 func streamOn(w *fakeWorker, id uint32) {
 	state := w.live[id]
 	if state == nil {
+		return
+	}
+	if state.target == "upper" {
+		w.record(isolates.Record{Kind: isolates.KindRead, Handle: isolates.BodyHandle(id), Number: 1})
 		return
 	}
 	if slices.Contains(w.allGone, id) || state.wantsMoreTurns == 0 {

@@ -66,7 +66,7 @@ var (
 type jsReader struct {
 	handle *handle
 	from   source // nil: none yet, or it has ended
-	window int64  // below 0: the last piece was larger
+	window int64  // below 0: the last piece was larger than it
 }
 
 // start joins the reader to its source. to is the reader itself, or what it is embedded in: an object
@@ -79,10 +79,10 @@ func (r *jsReader) start(h *handle, from source, to sink) {
 	}
 }
 
-// read opens the window by so many bytes.
+// read opens the window by so many bytes. That the last piece may have been larger is forgotten.
 func (r *jsReader) read(bytes int) {
 	wasClosed := r.window <= 0
-	r.window += int64(bytes)
+	r.window = max(r.window, 0) + int64(bytes)
 	if wasClosed && r.window > 0 && r.from != nil {
 		r.from.resume()
 	}

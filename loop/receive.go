@@ -35,6 +35,7 @@ func (l *Loop) consume(c *connection, data []byte) {
 func (l *Loop) consumeBuffered(c *connection) {
 	c.isReady = false
 	if c.phase != phaseOpen {
+		l.settle(c)
 		return
 	}
 	if c.in != nil && c.takesInput() {

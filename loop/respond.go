@@ -236,6 +236,8 @@ func (l *Loop) decideClose(e *exchange, closeDelimited bool) {
 	switch {
 	case !e.keepAlive, closeDelimited, last && c.stopReading:
 		e.closes = true
+	case e.body != nil && !e.streaming && e.body.isTooMuch():
+		e.closes = true
 	case l.draining && l.options.listening.Load() == 0 && last && c.in == nil && c.collecting == nil:
 		// Requests that have been received are all answered; this is the last one. As long as
 		// any loop listens, a client that is sent away would only come back.

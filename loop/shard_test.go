@@ -101,7 +101,7 @@ func (b *town) wantWarm(when string, apps ...int) {
 // TestStartsAreJoined: requests for an app that is waking up, with bodies or without, wait for one start.
 func TestStartsAreJoined(t *testing.T) {
 	b := newTown(t, fakering.Config{}, 2, nil)
-	large := strings.Repeat("x", 3*gatheredMax)
+	large := strings.Repeat("x", 3*int(gatheredMax))
 	inputs := []string{
 		getFrom(0, "/1") + getFrom(0, "/2"),
 		"POST /3 HTTP/1.1\r\nHost: 0\r\nContent-Length: 5\r\n\r\nhello",

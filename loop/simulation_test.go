@@ -18,6 +18,8 @@ const simulations = 300
 // answers to its requests, in order and whole, or a connection that visibly broke; in the end nothing may
 // be left of anything. A seed that fails is run again alone with -run 'TestSimulation/seed=N$'.
 func TestSimulation(t *testing.T) {
+	defer func(before int64) { gatheredMax = before }(gatheredMax)
+	gatheredMax = 100
 	whole := 0
 	for seed := range uint64(simulations) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { whole += simulate(t, seed) })
@@ -123,7 +125,7 @@ func newClient(random *rand.Rand, hosts ...string) *client {
 			host = hosts[random.IntN(len(hosts))]
 		}
 		target := fmt.Sprintf("/%d-%d", i, random.IntN(1000))
-		switch random.IntN(7) {
+		switch random.IntN(9) {
 		case 0:
 			body := strings.Repeat("b", random.IntN(300))
 			c.input += fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", target, host, len(body), body)
@@ -147,6 +149,14 @@ func newClient(random *rand.Rand, hosts ...string) *client {
 			n := 1 + random.IntN(5000)
 			c.input += fmt.Sprintf("GET /large/%d HTTP/1.1\r\nHost: %s\r\n\r\n", n, host)
 			c.want = append(c.want, strings.Repeat("0123456789abcdef", n/16+1)[:n])
+		case 5:
+			body := strings.Repeat("d", 1+random.IntN(3000))
+			c.input += fmt.Sprintf("POST /pipe HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+			c.want = append(c.want, body)
+		case 6:
+			body := strings.Repeat("e", 1+random.IntN(1000))
+			c.input += fmt.Sprintf("PUT /unread HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+			c.want = append(c.want, "unread")
 		default:
 			c.input += "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 			c.want = append(c.want, "GET "+target+" "+host+" ")

@@ -199,6 +199,17 @@ func (w *world) checkEmpty() {
 	if all := len(l.exchanges.chunks) * exchangeChunk; free+held != all {
 		w.t.Errorf("%d exchanges free, %d in isolates, of %d", free, held, all)
 	}
+	if n := len(l.handles.byKey); n != 0 {
+		w.t.Errorf("%d handles are left", n)
+	}
+	for _, worker := range l.apps {
+		if worker.handles != nil || worker.handlesOpen != 0 {
+			w.t.Errorf("%s: %d handles are open", worker.name, worker.handlesOpen)
+		}
+	}
+	if l.endpoints.open != 0 {
+		w.t.Errorf("%d endpoints are left", l.endpoints.open)
+	}
 	if l.options.open.Load() != 0 {
 		w.t.Errorf("%d connections counted as open", l.options.open.Load())
 	}
