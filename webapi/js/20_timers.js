@@ -1,16 +1,16 @@
 // setTimeout and its kin (HTML 8.7), queueMicrotask, reportError.
 //
 // For other scripts:
-//   internals.setTimer(what, callback, milliseconds)  a one-shot timer of the runtime; returns its id.
-//       `what` names the API in the error thrown while a module's top level runs
+//   internals.setTimer(what, callback, milliseconds)  a one-shot timer of the runtime; returns its id. Nesting
+//       does not delay it. `what` names the API in the error thrown while a module's top level runs
 //   internals.clearTimer(id)
 //   internals.fireTimer(id)           called for a TIMER record
 // A timer runs under the request that set it, which pays for it and whose id its log lines carry.
 (function (ops, internals) {
   "use strict";
-  const { ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
+  const { MathFloor, ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
   const { currentExchange, enterExchange, requireStarted, webidl } = internals;
-  const { enqueueMicrotask, timerClear, timerSet } = ops;
+  const { enqueueMicrotask, now, timerClear, timerSet } = ops;
 
   // HTML: a timer that is set by a timer's callback, and so on more than 5 times, waits 4 ms at least.
   const NESTING_FREE = 5;
@@ -24,6 +24,7 @@
     repeats;
     nesting;
     exchange;
+    due = 0; // of an interval: when it fires next
     constructor(id, callback, args, delay, repeats, nesting, exchange) {
       this.id = id;
       this.callback = callback;
@@ -48,15 +49,16 @@
     return lastId;
   }
 
-  function start(callback, args, delay, repeats) {
-    const nesting = currentNesting + 1;
+  function start(callback, args, delay, repeats, nesting) {
     if (nesting > NESTING_FREE && delay < NESTED_MINIMUM_MS) delay = NESTED_MINIMUM_MS;
     if (alive === ALIVE_MAX) {
       throw internals.domException("There are " + ALIVE_MAX + " timers already.", "QuotaExceededError");
     }
     const id = nextId();
     alive++;
-    timers.set(id, new Timer(id, callback, args, delay, repeats, nesting, currentExchange()));
+    const timer = new Timer(id, callback, args, delay, repeats, nesting, currentExchange());
+    if (repeats) timer.due = now() + delay;
+    timers.set(id, timer);
     timerSet(id, delay);
     return id;
   }
@@ -69,7 +71,7 @@
     let delay = timeout === undefined ? 0 : webidl.long(timeout, context);
     if (delay < 0) delay = 0;
     requireStarted(name + "()");
-    return start(handler, args, delay, repeats);
+    return start(handler, args, delay, repeats, currentNesting + 1);
   }
 
   function clear(id) {
@@ -80,7 +82,7 @@
 
   internals.setTimer = function setTimer(what, callback, milliseconds) {
     requireStarted(what);
-    return start(callback, null, milliseconds, false);
+    return start(callback, null, milliseconds, false, 0);
   };
   internals.clearTimer = clear;
 
@@ -99,14 +101,22 @@
     } catch (error) {
       internals.reportException(error);
     }
-    if (timer.repeats && timers.get(id) === timer) {
-      timer.nesting++;
-      if (timer.nesting > NESTING_FREE && timer.delay < NESTED_MINIMUM_MS) timer.delay = NESTED_MINIMUM_MS;
-      timerSet(id, timer.delay);
-    }
+    if (timer.repeats && timers.get(id) === timer) repeat(timer);
     currentNesting = 0;
     enterExchange(undefined);
   };
+
+  // An interval keeps its pace, however late a callback began and however long it took: the next one is due at
+  // a multiple of the delay. Those that were missed meanwhile are left out.
+  function repeat(timer) {
+    timer.nesting++;
+    if (timer.nesting > NESTING_FREE && timer.delay < NESTED_MINIMUM_MS) timer.delay = NESTED_MINIMUM_MS;
+    const { delay } = timer;
+    const time = now();
+    timer.due += delay;
+    if (timer.due <= time) timer.due = delay === 0 ? time : timer.due + delay * (MathFloor((time - timer.due) / delay) + 1);
+    timerSet(timer.id, timer.due - time);
+  }
 
   // ---- Globals ----
 

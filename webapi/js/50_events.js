@@ -5,7 +5,8 @@
 //   internals.DOMException, the class; internals.domException(message, name), a new one to be thrown
 //   internals.throwDataCloneError(message)   throws one; C++ calls it for structuredClone
 //   internals.isDOMException(value)
-//   internals.events: newEvent(type) dispatch(target, event)
+//   internals.events: newEvent(type) trust(event) dispatch(target, event) defineHandler(prototype, type)
+//     hasListener(target, type)
 //   internals.abort: isAbortSignal(value) createSignal() signalAbort(signal, reason = an AbortError)
 //     createDependentSignal(signals) add(signal, algorithm) remove(signal, algorithm) isAborted(signal) reason(signal)
 (function (ops, internals) {
@@ -505,11 +506,13 @@
   }
   const ignoreEvent = () => {};
 
-  function newEvent(type) {
-    const event = new Event(type);
+  // Makes an event one of the runtime.
+  function trust(event) {
     eventOf(event).isTrusted = true;
     return event;
   }
+  const newEvent = (type) => trust(new Event(type));
+  const hasListener = (target, type) => targetOf(target).has(type);
 
   // ---- AbortSignal ----
 
@@ -716,7 +719,7 @@
   }
   configureInterface(AbortController);
 
-  internals.events = { __proto__: null, EventTarget, defineHandler, dispatch, newEvent };
+  internals.events = { __proto__: null, EventTarget, defineHandler, dispatch, hasListener, newEvent, trust };
   internals.abort = {
     __proto__: null,
     add: addAlgorithm,

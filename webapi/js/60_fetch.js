@@ -1,0 +1,334 @@
+// fetch() (Fetch Standard, 5.6): outbound requests, to origins by URL and to what env has bound.
+//
+// A fetch is a handle of the loop. What JavaScript does for one is turning the arguments into a target, header
+// lines and a body, and the answer's record into a Response; the loop does redirects, connections, content
+// codings and framing. A small GET makes one promise and one Call, no Request, no Headers and no stream.
+//
+// For other scripts:
+//   internals.fetchFrom(what, app, input, init, context)  -> promise. what: 1 fetch, 2 service (of `app`), 3 assets
+//   internals.missingInput(context)                       the rejected promise of a call without arguments
+//   internals.countSubrequest()                           throws when the request has made too many
+(function (ops, internals) {
+  "use strict";
+  const {
+    Error, PromiseReject, PromiseWithResolvers, StringPrototypeIndexOf, StringPrototypeSlice,
+    StringPrototypeStartsWith, StringPrototypeToLowerCase, TypeError,
+  } = internals.primordials;
+  const {
+    addHeader, bodyFromInit, bodyType, currentExchange, getHeader, headersFromInit, io, linesFromInit, requestInit,
+    requestLines, requireStarted, responseFromRecord, takeForSending, webidl,
+  } = internals;
+  const { normalizeMethod, parseURL, readInit } = requestInit;
+
+  const WHAT_FETCH = 1;
+  const WHAT_SERVICE = 2;
+  const WHAT_WEBSOCKET = 5;
+
+  const OPEN_BODY_FOLLOWS = 1;
+  const OPEN_HAS_BODY = 2;
+  const OPEN_MANUAL_REDIRECT = 4;
+  const OPEN_ERROR_REDIRECT = 8;
+  const OPEN_FIXED_LENGTH = 16;
+  const OPEN_UPGRADE = 32;
+
+  const WORD_STATUS = 3; // of a response record
+  const STATUS_MASK = 0xffff;
+  const FLAG_STREAMS = 1 << 17;
+
+
+  // One fetch: first what is asked for, then what io calls, until the handle has ended.
+  class Call {
+    method = "GET";
+    url = ""; // without fragment
+    head = ""; // header lines
+    body = null; // a slot, see 12_body.js
+    redirect = "follow";
+    signal = null;
+    isUpgrade = false; // "upgrade: websocket" was among the headers
+
+    handle = 0;
+    resolve = null; // of the promise, until it is settled
+    reject = null;
+    response = null; // as long as its body streams and a signal may abort it
+    stop = null; // the algorithm on the signal
+    pump = null; // of a body that is a stream of the app
+    upgrade = null; // { socket, end } once the answer was status 101
+
+    // ---- What io says ----
+
+    onResponse(words, offset) {
+      const { resolve } = this;
+      if (resolve === null) return; // aborted
+      this.resolve = null;
+      this.reject = null;
+      const response = responseFromRecord(words, offset, this.handle, this.url);
+      if (this.isUpgrade && (words[offset + WORD_STATUS] & STATUS_MASK) === 101) this.attach(response);
+      if (this.upgrade !== null) this.unlisten();
+      else if ((words[offset + WORD_STATUS] & FLAG_STREAMS) === 0) this.over();
+      else if (this.stop !== null) this.response = response;
+      resolve(response);
+    }
+
+    onEnd(fault, text) {
+      if (this.upgrade !== null) this.upgrade.end.onEnd(fault, text);
+      else if (this.reject !== null) this.settle(io.makeError(fault, text));
+      else this.over();
+    }
+
+    onWritten() {
+      if (this.upgrade !== null) this.upgrade.end.onWritten();
+      else if (this.pump !== null) this.pump.sent();
+    }
+
+    onOpened(text) {
+      this.upgrade.end.onOpened(text);
+    }
+
+    onData(words, offset, kind) {
+      this.upgrade.end.onData(words, offset, kind);
+    }
+
+    onClosed(code, reason, clean) {
+      this.upgrade.end.onClosed(code, reason, clean);
+    }
+
+    // ---- The end of it ----
+
+    // Rejects the promise.
+    settle(error) {
+      const { reject } = this;
+      this.resolve = null;
+      this.reject = null;
+      this.over();
+      reject(error);
+    }
+
+    // The signal was aborted: the fetch ends with its reason, or the response's body does.
+    abort() {
+      const reason = internals.abort.reason(this.signal);
+      this.stop = null;
+      io.cancel(this.handle, true);
+      if (this.reject !== null) {
+        this.settle(reason);
+        return;
+      }
+      const { response } = this;
+      this.over();
+      internals.abortResponse(response, reason);
+    }
+
+    // The handle has ended, or nobody wants what it brings. What is left of the request's body is not wanted.
+    over() {
+      this.unlisten();
+      io.forget(this.handle);
+      const { pump } = this;
+      if (pump === null) return;
+      this.pump = null;
+      pump.abandon(internals.domException("The request has ended.", "AbortError"));
+    }
+
+    // The loop moves the response's body by itself: it will say no more of that.
+    onTaken() {
+      if (this.pump === null) io.forget(this.handle);
+    }
+
+    unlisten() {
+      this.response = null;
+      if (this.stop === null) return;
+      internals.abort.remove(this.signal, this.stop);
+      this.stop = null;
+    }
+
+    // The answer is a WebSocket, for the app to accept() or to pass on.
+    attach(response) {
+      this.upgrade = internals.newUpgrade(this.url);
+      this.upgrade.end.attach(this.handle);
+      internals.attachWebSocket(response, this.upgrade.socket);
+    }
+
+    // ---- The body's way out, called by its pump ----
+
+    write(chunk) {
+      io.write(this.handle, chunk, 0);
+    }
+
+    // The stream of the body is at its end. If it broke, so does the request.
+    end(failed, error) {
+      this.pump = null;
+      io.finish(this.handle, failed);
+      if (!failed || this.reject === null) return;
+      io.cancel(this.handle, true);
+      this.settle(new TypeError("fetch failed: the stream of the request's body broke", { cause: error }));
+    }
+  }
+
+  // ---- What is asked for ----
+
+  // Fills in a call from the arguments of fetch().
+  function prepare(call, input, init, context) {
+    if (internals.isRequest(input)) {
+      prepareRequest(call, init === undefined || init === null ? input : new internals.Request(input, init), context);
+    } else {
+      prepareURL(call, webidl.USVString(input, context), init, context);
+    }
+    if (call.method === "CONNECT") throw new TypeError(context + ": 'CONNECT' HTTP method is unsupported.");
+  }
+
+  function prepareRequest(call, request, context) {
+    internals.readRequest(request, call, context);
+    withoutFragment(call);
+  }
+
+  // Without making a Request. A body that is a stream needs no member duplex here, as in Workers.
+  function prepareURL(call, input, init, context) {
+    call.url = parseURL(input, context);
+    withoutFragment(call);
+    if (init === undefined || init === null) return;
+    const members = readInit(init, context);
+    if (members.method !== undefined) call.method = normalizeMethod(members.method, context);
+    if (members.redirect !== undefined) call.redirect = members.redirect;
+    if (members.signal !== undefined) call.signal = members.signal;
+    let typeLine = "";
+    if (members.body !== undefined && members.body !== null) {
+      if (call.method === "GET" || call.method === "HEAD") {
+        throw new TypeError(context + ": Request with GET/HEAD method cannot have body.");
+      }
+      call.body = bodyFromInit(members.body, context);
+      const type = bodyType(call.body);
+      if (type !== "") typeLine = "content-type: " + type + "\r\n";
+    }
+    if (members.headers === undefined) {
+      call.head = typeLine;
+      return;
+    }
+    const lines = linesFromInit(members.headers, typeLine, context, true);
+    if (lines !== null) {
+      call.head = lines;
+      return;
+    }
+    const headers = headersFromInit(members.headers, context);
+    if (typeLine !== "") addHeader(headers, "content-type", bodyType(call.body));
+    setHeaders(call, headers);
+  }
+
+  function setHeaders(call, headers) {
+    call.head = requestLines(headers);
+    const upgrade = getHeader(headers, "upgrade");
+    call.isUpgrade = upgrade !== null && StringPrototypeToLowerCase(upgrade) === "websocket";
+  }
+
+  function withoutFragment(call) {
+    const hash = StringPrototypeIndexOf(call.url, "#");
+    if (hash >= 0) call.url = StringPrototypeSlice(call.url, 0, hash);
+  }
+
+  internals.countSubrequest = function countSubrequest() {
+    const exchange = currentExchange();
+    if (exchange === undefined) return;
+    if (exchange.subrequests >= internals.subrequestLimit) {
+      throw new TypeError("Too many subrequests: a request may make " + internals.subrequestLimit + ".");
+    }
+    exchange.subrequests++;
+  };
+
+  // ---- Sending ----
+
+  function send(call, what, app) {
+    const target = (what === WHAT_SERVICE ? app + " " : "") + call.method + " " + call.url;
+    let flags = call.redirect === "follow" ? 0 : call.redirect === "manual" ? OPEN_MANUAL_REDIRECT : OPEN_ERROR_REDIRECT;
+    if (call.isUpgrade) {
+      flags |= OPEN_UPGRADE;
+      if (what === WHAT_FETCH) what = WHAT_WEBSOCKET;
+    }
+    const { body } = call;
+    if (body === null) {
+      call.handle = io.open(what, flags, target, call.head, null, 0, 0, call);
+      return;
+    }
+    call.body = null;
+    const data = typeof body === "string" ? body : takeForSending(body);
+    if (data !== null) {
+      call.handle = io.open(what, flags | OPEN_HAS_BODY, target, call.head, data, 0, 0, call);
+    } else {
+      sendStream(call, what, flags, target, body);
+    }
+  }
+
+  // A body whose bytes come by a handle goes by without JavaScript; any other stream is read here.
+  function sendStream(call, what, flags, target, body) {
+    const source = internals.sourceOfBody(body);
+    let length = source !== null ? source.length : internals.fixedLengthOf(body.stream);
+    if (length >= 0) flags |= OPEN_FIXED_LENGTH;
+    else length = 0;
+    if (source !== null) {
+      call.handle = io.open(what, flags, target, call.head, null, internals.takeHandle(body), length, call);
+      return;
+    }
+    const { stream } = body;
+    call.handle = io.open(what, flags | OPEN_BODY_FOLLOWS, target, call.head, null, 0, length, call);
+    call.pump = internals.createPump(call, internals.streams.acquireReader(stream));
+    call.pump.fill();
+  }
+
+  function start(call, what, app) {
+    const { promise, resolve, reject } = PromiseWithResolvers();
+    call.resolve = resolve;
+    call.reject = reject;
+    const { signal } = call;
+    if (signal !== null) {
+      call.stop = () => call.abort();
+      internals.abort.add(signal, call.stop);
+    }
+    send(call, what, app);
+    return promise;
+  }
+
+  internals.missingInput = (context) => PromiseReject(new TypeError(context + ": 1 argument required, but only 0 present."));
+
+  internals.fetchFrom = function fetchFrom(what, app, input, init, context) {
+    try {
+      const call = new Call();
+      prepare(call, input, init, context);
+      const { signal, url } = call;
+      if (signal !== null && internals.abort.isAborted(signal)) {
+        discard(call, internals.abort.reason(signal));
+        return PromiseReject(internals.abort.reason(signal));
+      }
+      if (!StringPrototypeStartsWith(url, "http:") && !StringPrototypeStartsWith(url, "https:")) {
+        return fetchOther(call, context);
+      }
+      internals.countSubrequest();
+      return start(call, what, app);
+    } catch (error) {
+      return PromiseReject(error);
+    }
+  };
+
+  // The body of a request that is not made is canceled.
+  function discard(call, reason) {
+    const { body } = call;
+    if (body === null || typeof body === "string") return;
+    if (body.stream !== null) internals.streams.cancel(body.stream, reason);
+    else if (internals.isSource !== undefined && internals.isSource(body.source)) body.source.cancel(false);
+  }
+
+  function fetchOther(call, context) {
+    const { url } = call;
+    if (StringPrototypeStartsWith(url, "data:")) {
+      return internals.fetchDataURL(url, call.method);
+    }
+    const scheme = StringPrototypeSlice(url, 0, StringPrototypeIndexOf(url, ":"));
+    throw new TypeError(context + ": URL scheme '" + scheme + "' is not supported.");
+  }
+
+  const { fetch } = {
+    fetch(input, init = undefined) {
+      requireStarted("fetch()");
+      const context = "Failed to execute 'fetch'";
+      if (arguments.length === 0) return internals.missingInput(context);
+      return internals.fetchFrom(WHAT_FETCH, "", input, init, context);
+    },
+  };
+  internals.setCallHeaders = setHeaders;
+  internals.define("fetch", fetch, true);
+})

@@ -1,0 +1,69 @@
+// scheduler.wait(): setTimeout as a promise (as in Workers; a part of Prioritized Task Scheduling).
+(function (ops, internals) {
+  "use strict";
+  const { ObjectDefineProperty, PromiseReject, PromiseWithResolvers, TypeError } = internals.primordials;
+  const { abort, clearTimer, configureInterface, requireStarted, setTimer, webidl } = internals;
+
+  const INTERNAL = { __proto__: null };
+
+  // setTimer takes them as they are; a month is 2.6e9.
+  const MILLISECONDS_MAX = 2 ** 53;
+
+  class Scheduler {
+    #brand = true;
+    constructor(token) {
+      if (token !== INTERNAL) throw webidl.illegalConstructor();
+    }
+
+    // A promise that is fulfilled after `milliseconds`, or rejected with the reason of options.signal once that
+    // is aborted.
+    wait(milliseconds, options = undefined) {
+      if (!(#brand in this)) return PromiseReject(webidl.illegalInvocation());
+      requireStarted("scheduler.wait()");
+      try {
+        const context = "Failed to execute 'wait' on 'Scheduler'";
+        webidl.requiredArguments(arguments.length, 1, context);
+        return wait(toDelay(milliseconds, context), toSignal(options, context));
+      } catch (error) {
+        return PromiseReject(error);
+      }
+    }
+  }
+
+  function toDelay(value, context) {
+    const delay = webidl.double(value, context);
+    return delay < 0 ? 0 : delay > MILLISECONDS_MAX ? MILLISECONDS_MAX : delay;
+  }
+
+  function toSignal(options, context) {
+    const { signal } = webidl.dictionary(options, context);
+    if (signal === undefined || signal === null) return null;
+    if (!abort.isAbortSignal(signal)) throw new TypeError(context + ": member signal is not of type AbortSignal.");
+    return signal;
+  }
+
+  function wait(delay, signal) {
+    const { promise, resolve, reject } = PromiseWithResolvers();
+    if (signal === null) {
+      setTimer("scheduler.wait()", () => resolve(undefined), delay);
+    } else if (abort.isAborted(signal)) {
+      reject(abort.reason(signal));
+    } else {
+      const stop = () => {
+        clearTimer(id);
+        reject(abort.reason(signal));
+      };
+      const id = setTimer("scheduler.wait()", () => {
+        abort.remove(signal, stop);
+        resolve(undefined);
+      }, delay);
+      abort.add(signal, stop);
+    }
+    return promise;
+  }
+
+  configureInterface(Scheduler);
+  ObjectDefineProperty(Scheduler, "length", { __proto__: null, value: 0 });
+  internals.define("Scheduler", Scheduler);
+  internals.define("scheduler", new Scheduler(INTERNAL), true);
+})
