@@ -36,7 +36,7 @@ type dialing struct {
 	dialer dialer // nil: it is over, or was cancelled
 	to     target
 	rules  *egress.Rules
-	lookup *resolving // nil: none is under way
+	lookup *dns.Lookup // nil: none is under way
 
 	untried  []candidate
 	attempts []*attempt // under way
@@ -66,9 +66,10 @@ type attempt struct {
 
 // dialState is what a loop keeps for connections that it makes.
 type dialState struct {
-	names            *dns.Hosts
-	dialsFailed      []*dialing // whose dialers have to be told
-	withoutIPv6Until int64      // see withoutIPv6
+	names            *dns.Resolver // nil: nothing was looked up yet
+	namesConfig      *dns.Config   // that it follows
+	dialsFailed      []*dialing    // whose dialers have to be told
+	withoutIPv6Until int64         // see withoutIPv6
 }
 
 const (
@@ -123,7 +124,8 @@ func (d *dialing) end() {
 	d.next.stop()
 	d.untried = nil
 	if d.lookup != nil {
-		d.loop.stopResolving(d)
+		d.lookup.Leave(d)
+		d.lookup = nil
 	}
 	for _, a := range d.attempts {
 		a.endpoint.close()
@@ -158,8 +160,8 @@ func (l *Loop) tellDialers() {
 	l.dialsFailed = l.dialsFailed[:rest]
 }
 
-// resolved takes what became known of the name.
-func (d *dialing) resolved(answer dns.Answer) {
+// Resolved implements dns.Waiter: it takes what became known of the name.
+func (d *dialing) Resolved(answer dns.Answer) {
 	if d.dialer == nil || d.failure != nil {
 		return
 	}

@@ -54,6 +54,7 @@ type Loop struct {
 	connections connections
 	exchanges   exchanges
 	endpoints   endpoints
+	origins     origins
 	handles     handles
 	apps        []*appWorker
 	lives       uint32 // isolates made so far
@@ -85,6 +86,7 @@ type Loop struct {
 	collectors   []*collector
 	incomings    []*incoming
 	request      isolates.Request
+	response     isolates.Response
 	responseHead http1.ResponseHead
 	scratch      []byte
 	dateText     []byte
@@ -100,9 +102,10 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	app        int32   // of messageRetire
-	connection moved   // of messageConnection
-	report     *report // of messageReport
+	app        int32         // of messageRetire
+	connection moved         // of messageConnection
+	report     *report       // of messageReport
+	resolved   *systemLookup // of messageResolved
 }
 
 type messageKind uint8
@@ -114,6 +117,7 @@ const (
 	messageRetire                 // app is served elsewhere now
 	messageRoom                   // look at the budget of memory
 	messageReport                 // fill a report
+	messageResolved               // the system's resolver has answered
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -416,6 +420,8 @@ func (l *Loop) readMail() {
 			l.portion.isAsked.Store(false) // keepBudget comes in every tick
 		case messageReport:
 			l.reports = append(l.reports, m.report)
+		case messageResolved:
+			l.systemAnswered(m.resolved)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nano/egress"
 	"nano/isolates"
 )
 
@@ -20,6 +21,7 @@ type App struct {
 	// ConcurrentRequests is how many requests the app may have in hand, on all loops together,
 	// waitUntil work included; 0: no limit of its own.
 	ConcurrentRequests int
+	Egress             *egress.Rules // whom the app may connect to; nil: every public address
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
@@ -53,6 +55,8 @@ type Options struct {
 	SendTimeout   time.Duration // for a client to take 256 KiB of an answer; default 60 s
 	LingerTimeout time.Duration // for a client to close after our last answer; default 2 s
 	Wall          time.Duration // see App; default 30 s
+	FetchHead     time.Duration // for an origin to answer a sub-request; default 60 s
+	FetchIdle     time.Duration // without progress of the body of its answer; default 60 s
 	Background    time.Duration // for waitUntil work after the answer; default 30 s
 	DrainTimeout  time.Duration // for the whole of Drain; default 10 s
 	DrainGrace    time.Duration // for idle connections after Drain; default 500 ms
@@ -75,6 +79,7 @@ type Options struct {
 	memory      *memory
 	newGauge    func() (pressureGauge, error)
 	concurrency []concurrency // by app
+	names       *nameFiles
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -124,6 +129,8 @@ func (o *Options) withDefaults() (*Options, error) {
 	orDefault(&filled.SendTimeout, 60*time.Second)
 	orDefault(&filled.LingerTimeout, 2*time.Second)
 	orDefault(&filled.Wall, 30*time.Second)
+	orDefault(&filled.FetchHead, 60*time.Second)
+	orDefault(&filled.FetchIdle, 60*time.Second)
 	orDefault(&filled.Background, 30*time.Second)
 	orDefault(&filled.DrainTimeout, 10*time.Second)
 	orDefault(&filled.DrainGrace, 500*time.Millisecond)
@@ -158,6 +165,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	filled.epoch = filled.Clock()
 	if filled.newGauge == nil {
 		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
+	}
+	if filled.names == nil {
+		filled.names = newNameFiles()
 	}
 	filled.memory = newMemory(filled.Memory)
 	filled.concurrency = newConcurrency(filled.Apps)
