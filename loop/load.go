@@ -51,8 +51,13 @@ type appLoad struct {
 
 	window uint32 // the last one in which it took turns, and what it did there:
 	cpu    int64  // ns in turns
+	long   int64  // of them, ns that longWork has been told of
 	begun  uint64 // count before it
-	share  int64  // ‰ of the loop's time, once it has ended
+
+	// Once it has ended:
+	time     int64 // ns of the loop's
+	share    int64 // the same in ‰
+	requests int64 // that came
 
 	isFurther bool  // on meter.further: this loop is not its home
 	idleSince int64 // it could do without this loop, on the loop's clock
@@ -85,6 +90,7 @@ func (l *Loop) noteTurn(w *appWorker, answers int) {
 	}
 	load.cpu += took
 	if took >= longTurn && took >= longTurn*int64(answers) {
+		load.long += took
 		l.longWork(w, took)
 	}
 }
@@ -99,6 +105,7 @@ func (l *Loop) takeStock() {
 	busy := time * busyFull / length
 	l.publishLoad(busy)
 	l.shareOut(time, length)
+	l.reviewHeavy()
 	if l.placement.loops > 1 && !l.draining {
 		l.balance(busy)
 	}
@@ -121,11 +128,12 @@ func (l *Loop) shareOut(time, length int64) {
 	rest = max(rest, 0)
 	for _, w := range l.meter.active {
 		load := &w.load
-		share := load.cpu
+		load.requests = int64(load.count - load.begun)
+		load.time = load.cpu
 		if requests != 0 {
-			share += rest * int64(load.count-load.begun) / int64(requests)
+			load.time += rest * load.requests / int64(requests)
 		}
-		load.share = share * busyFull / length
+		load.share = load.time * busyFull / length
 		load.begun = load.count
 	}
 }
@@ -239,7 +247,7 @@ func (l *Loop) whereIs(w *appWorker) uint64 { return l.placement.apps[w.app].whe
 // noteActive begins a window for an app.
 func (l *Loop) noteActive(w *appWorker) {
 	load := &w.load
-	load.window, load.cpu = l.meter.number, 0
+	load.window, load.cpu, load.long = l.meter.number, 0, 0
 	l.meter.active = append(l.meter.active, w)
 	if l.placement.loops == 1 || load.isFurther {
 		return

@@ -216,17 +216,26 @@ func (l *Loop) forgetIsolate(w *appWorker) {
 	w.taskDeadline = never
 }
 
-// A loop under load puts an app to sleep whose time has been up for sleepLate, one every sleepPause;
-// an idle one does it at once.
+// A loop under load puts an app to sleep that lives elsewhere by now, or whose time has been up for
+// sleepLate, one every sleepPause; an idle one does it at once.
 const (
 	sleepLate  = int64(time.Second)
 	sleepPause = int64(20 * time.Millisecond)
 )
 
-// sleepUnderLoad sees to it that apps fall asleep on a loop that is never idle, too.
+// sleepUnderLoad sees to it that apps fall asleep on a loop that is never idle, too: perhaps it is not
+// because of the timers of the very app that was put into the slow lane.
 func (l *Loop) sleepUnderLoad() {
+	if l.now-l.sleptAt < sleepPause {
+		return
+	}
+	if len(l.retired) != 0 {
+		l.sleptAt = l.now
+		l.sleepRetired()
+		return
+	}
 	first := l.timeouts.sleep.first
-	if first == nil || l.now-first.deadline < sleepLate || l.now-l.sleptAt < sleepPause {
+	if first == nil || l.now-first.deadline < sleepLate {
 		return
 	}
 	l.sleptAt = l.now
@@ -254,16 +263,22 @@ func (l *Loop) hasIdleWork() bool {
 		l.timeouts.sleep.first != nil && l.timeouts.sleep.first.deadline <= l.now
 }
 
+// sleepRetired puts one of the retired apps to sleep, unless it is wanted here after all.
+func (l *Loop) sleepRetired() {
+	last := len(l.retired) - 1
+	w := l.retired[last]
+	l.retired[last] = nil
+	l.retired = l.retired[:last]
+	if w.isRetired && w.isIdle() && w.isolate != nil {
+		w.counts.Retirements++
+		l.sleep(w)
+	}
+}
+
 // doIdleWork does one small piece of it. Between two pieces the loop looks for completions.
 func (l *Loop) doIdleWork() {
-	if last := len(l.retired) - 1; last >= 0 {
-		w := l.retired[last]
-		l.retired[last] = nil
-		l.retired = l.retired[:last]
-		if w.isRetired && w.isIdle() && w.isolate != nil {
-			w.counts.Retirements++
-			l.sleep(w)
-		}
+	if len(l.retired) != 0 {
+		l.sleepRetired()
 		return
 	}
 	if node := l.timeouts.sleep.expired(l.now); node != nil {

@@ -31,12 +31,19 @@ type lane struct {
 const (
 	// A turn of longTurn for each request that it answered is long.
 	longTurn = int64(time.Millisecond)
+	// Turns of heavyRequest for each request that came, on the average of a window, are long as well.
+	heavyRequest = int64(300 * time.Microsecond)
+	// Of an app whose requests are cheaper, but cost crowdingRequest with all that the loop does for them,
+	// 1/crowdingPart counts: that is too much from 40 % of a loop's time on, and after some seconds.
+	crowdingRequest = int64(30 * time.Microsecond)
+	crowdingPart    = 16
 	// longWorkMax is the long work that is too much: once, or before debtDecay has worn it off.
 	longWorkMax = int64(20 * time.Millisecond)
 	// A start from longStart on is long: an app that has a snapshot needs less.
 	longStart    = int64(5 * time.Millisecond)
 	longStartMax = longWorkMax * 3 / 4
 	debtDecay    = 40 // 1/40 of the time that passes: 25 ms a second
+	debtMax      = 2 * longWorkMax
 
 	// A body from bodyLarge on counts as long work; see bodyCost.
 	bodyLarge = 1 << 20
@@ -77,16 +84,38 @@ func (n *neighbours) has(w *appWorker, now int64) bool {
 
 // longWork accounts for work of ns that held up everything else, and puts its app into the slow lane
 // if that was too much.
+//
+// In the slow lane it is the reason to stay.
 func (l *Loop) longWork(w *appWorker, ns int64) {
-	if l.isSlow() {
-		l.placement.apps[w.app].slowAt.Store(l.since())
-		return
-	}
 	lane := &w.load.lane
 	lane.debt = max(lane.debt-(l.now-lane.debtAt)/debtDecay, 0) + ns
+	lane.debt = min(lane.debt, debtMax) // what it did alone here must not count for long
 	lane.debtAt = l.now
-	if lane.debt >= longWorkMax {
+	switch {
+	case lane.debt < longWorkMax:
+	case l.isSlow():
+		lane.debt = 0
+		l.placement.apps[w.app].slowAt.Store(l.since())
+	default:
 		l.slowDown(w)
+	}
+}
+
+// reviewHeavy accounts for apps none of whose turns need be long: for requests that cost much though
+// several fit into a turn of longTurn; for work that answers no request, such as that of timers; and for
+// apps that take most of the loop's time.
+func (l *Loop) reviewHeavy() {
+	for _, w := range l.meter.active {
+		load := &w.load
+		requests := max(load.requests, 1)
+		switch {
+		case load.cpu >= heavyRequest*requests:
+			if load.cpu > load.long {
+				l.longWork(w, load.cpu-load.long)
+			}
+		case load.time >= crowdingRequest*requests && load.long == 0:
+			l.longWork(w, load.time/crowdingPart)
+		}
 	}
 }
 
@@ -143,7 +172,7 @@ func (l *Loop) slowDown(w *appWorker) {
 
 func (l *Loop) logSlow(w *appWorker) {
 	l.options.Logger.App(w.name, isolates.LevelWarn, fmt.Appendf(nil,
-		"in the slow lane for %v: its turns are long and held up other apps", time.Duration(w.load.lane.length)))
+		"in the slow lane for %v: what it computes held up other apps", time.Duration(w.load.lane.length)))
 }
 
 // slowReady puts the apps into the slow lane that were waiting for it to be there.
