@@ -43,11 +43,12 @@ type bench struct {
 	warmUp       time.Duration
 	rounds       int
 	launches     int
-	abuse        int    // abusive requests of each kind
-	quick        bool   // small numbers, to see that it works
-	out          string // "": print the report
-	binary       string // path of the build of NANO
-	other        string // path of another one, or ""
+	abuse        int      // abusive requests of each kind
+	abuses       []string // kinds of them
+	quick        bool     // small numbers, to see that it works
+	out          string   // "": print the report
+	binary       string   // path of the build of NANO
+	other        string   // path of another one, or ""
 }
 
 func main() {
@@ -131,7 +132,8 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	duration := flags.Duration("duration", 5*time.Second, "length of a round, in whole seconds")
 	rounds := flags.Int("rounds", 3, "rounds of each scenario")
 	quick := flags.Bool("quick", false, "one second a round: to see that it works, not to compare")
-	flags.IntVar(&b.abuse, "abuse", 200, "abusive requests of each kind in the neighbour scenario")
+	flags.IntVar(&b.abuse, "abuse", 200, "abusive requests of each kind in the neighbour scenario; 0: only what they do to the neighbour")
+	selectedAbuses := flags.String("abuses", strings.Join(abuses, ","), "kinds of abuse in the neighbour scenario")
 	out := flags.String("out", "", "file for the report; JSON goes beside it (default bench/RESULTS.md for a complete run)")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, nil, err
@@ -147,6 +149,12 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	for _, name := range b.selected {
 		if !slices.Contains(all, name) {
 			return nil, nil, fmt.Errorf("no scenario %q: want some of %s", name, strings.Join(all, ","))
+		}
+	}
+	b.abuses = strings.Split(*selectedAbuses, ",")
+	for _, kind := range b.abuses {
+		if !slices.Contains(abuses, kind) {
+			return nil, nil, fmt.Errorf("no abuse %q: want some of %s", kind, strings.Join(abuses, ","))
 		}
 	}
 	names := strings.Split(*peers, ",")

@@ -84,7 +84,7 @@ func (b *bench) runNeighbour(ctx context.Context) (*neighbourResult, error) {
 		return nil, nil
 	}
 	result := &neighbourResult{}
-	for _, kind := range abuses {
+	for _, kind := range b.abuses {
 		one := abuseResult{Kind: kind}
 		err := b.measureAbuse(ctx, p, &one)
 		if ctx.Err() != nil {
@@ -93,8 +93,8 @@ func (b *bench) runNeighbour(ctx context.Context) (*neighbourResult, error) {
 		if err != nil {
 			one.Failure = err.Error()
 		}
-		progress("neighbour %-10s quiet p99 %s, noisy p99 %s (× %.2f), %d failed; %s; survival %d: %s, RSS %s → %s, died: %v %s", kind,
-			milliseconds(one.Quiet.P99), milliseconds(one.Noisy.P99), one.ratio(), one.Noisy.Failed, one.Beside, one.Survival.Requests,
+		progress("neighbour %-10s quiet p50 %s p99 %s, noisy p50 %s p99 %s p99.9 %s (× %.2f), %d failed; %s; survival %d: %s, RSS %s → %s, died: %v %s", kind,
+			milliseconds(one.Quiet.P50), milliseconds(one.Quiet.P99), milliseconds(one.Noisy.P50), milliseconds(one.Noisy.P99), milliseconds(one.Noisy.P999), one.ratio(), one.Noisy.Failed, one.Beside, one.Survival.Requests,
 			one.Survival, megabytes(one.Before.RSS), megabytes(one.After.RSS), one.Died, oneLine(one.Failure))
 		result.Abuses = append(result.Abuses, one)
 	}
@@ -163,6 +163,9 @@ func (b *bench) besideAbuse(ctx context.Context, running *server, neighbour tena
 // surviveAbuse makes a number of abusive requests and compares the memory early and late.
 func (b *bench) surviveAbuse(ctx context.Context, running *server, result *abuseResult) error {
 	count := b.abuse
+	if count == 0 {
+		return nil
+	}
 	if isUpload(result.Kind) {
 		count = max(count/uploadsPart, 2)
 	}
@@ -201,15 +204,15 @@ func (c *abuseCount) add(other abuseCount) {
 // abuseCommand is the first argument of this program when it is the abuser of another process.
 const abuseCommand = "abuse"
 
-// abuser runs an abuser: a process of the lowest priority, so that it does not take the client's
-// core from the measurement. It makes at most count requests, or with 0 any number, until duration is over.
+// abuser runs an abuser: a process that gets what the measurement leaves of the client's core. It makes
+// at most count requests, or with 0 any number, until duration is over.
 func (b *bench) abuser(ctx context.Context, address, kind string, count int, duration time.Duration) (abuseCount, error) {
 	var result abuseCount
 	self, err := os.Executable()
 	if err != nil {
 		return result, err
 	}
-	command := exec.CommandContext(ctx, "nice", "-n", "19", "taskset", "-c", b.clientCore, self, abuseCommand,
+	command := exec.CommandContext(ctx, "chrt", "--idle", "0", "taskset", "-c", b.clientCore, self, abuseCommand,
 		address, kind, strconv.Itoa(count), duration.String())
 	command.Stderr = os.Stderr
 	output, err := command.Output()

@@ -2,14 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -29,34 +28,48 @@ type server struct {
 	Launch time.Duration
 
 	command *exec.Cmd
-	output  lockedBuffer
+	output  *outputFile
 	ended   chan struct{} // closed when the process has ended
 }
 
-// lockedBuffer collects the output of a process, written by one goroutine and read by another.
-type lockedBuffer struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
+// outputFile collects the output of a process. It has no name: the process writes to it by itself, since
+// a pipe that this process has to empty, and to keep, would disturb what it measures.
+type outputFile struct{ file *os.File }
+
+func newOutputFile() (*outputFile, error) {
+	file, err := os.CreateTemp("", "nano-bench-output-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &outputFile{file}, nil
 }
 
-func (b *lockedBuffer) Write(content []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.Write(content)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.String()
+// String is what has been written so far.
+func (o *outputFile) String() string {
+	info, err := o.file.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	text, err := io.ReadAll(io.NewSectionReader(o.file, 0, info.Size()))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // startServer starts a command line on the given cores and waits for its first answer, whatever
 // its status: the answers are verified later.
 func startServer(ctx context.Context, arguments []string, cores, address string) (*server, error) {
-	s := &server{Address: address, ended: make(chan struct{})}
+	output, err := newOutputFile()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Address: address, output: output, ended: make(chan struct{})}
 	s.command = exec.Command("taskset", append([]string{"-c", cores}, arguments...)...)
-	s.command.Stdout, s.command.Stderr = &s.output, &s.output
+	s.command.Stdout, s.command.Stderr = output.file, output.file
 	s.command.Env = append(os.Environ(), "NO_COLOR=1", "NODE_ENV=production", "DENO_NO_UPDATE_CHECK=1", "DO_NOT_TRACK=1")
 	// A group of its own: Ctrl-C reaches the benchmark alone, which then stops its servers.
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
