@@ -60,6 +60,10 @@ type fakeNews struct {
 	number  int    // status, kind of data, fault or close code
 	text    string
 	streams bool
+
+	// Of a response.
+	head, url         string
+	nullBody, encoded bool
 }
 
 // A fakeRequest is a copy of what AddRequest got.
@@ -133,7 +137,8 @@ func (w *fakeWorker) AddGone(id uint32) {
 
 func (w *fakeWorker) AddResponse(r *isolates.Response) {
 	w.mustLive()
-	w.told = append(w.told, fakeNews{handle: r.Handle, what: "response", number: r.Status, text: string(r.Body), streams: r.Streams})
+	w.told = append(w.told, fakeNews{handle: r.Handle, what: "response", number: r.Status, text: string(r.Body), streams: r.Streams,
+		head: string(r.Head), url: string(r.URL), nullBody: r.NullBody, encoded: r.Encoded})
 }
 
 func (w *fakeWorker) AddData(handle int32, data []byte, kind isolates.DataKind) {
