@@ -178,8 +178,10 @@ struct nano_isolate {
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
-  int32_t last_handle = 0;  // that was given out, of all realms
-  nano::Output start_out;   // what starting the app has written, for the next turn to bring out
+  bool may_collect = false;  // the young generation, for the sake of ArrayBuffers, see stores.cc
+  size_t buffers_kept = 0;   // bytes of them when that was done last
+  int32_t last_handle = 0;   // that was given out, of all realms
+  nano::Output start_out;    // what starting the app has written, for the next turn to bring out
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run

@@ -1,9 +1,10 @@
-// Memory that V8 takes without its embedder's allocator: of resizable ArrayBuffers and WebAssembly.
+// Memory of ArrayBuffers and WebAssembly. The linker passes V8's calls of these functions to us
+// (-wrap, see shim.go).
 //
-// The linker passes V8's calls of these two functions to us (-wrap, see shim.go). What is not
-// shared V8 counts itself, as external memory, so that CheckMemory sees it grow; here it is only
-// refused when it would be too much from the start. What is shared it counts nowhere. Isolates have
-// nobody to share with, and get none.
+// What V8 takes without its embedder's allocator, for resizable ArrayBuffers and WebAssembly, and
+// is not shared it counts itself, as external memory, so that CheckMemory sees it grow; here it is
+// only refused when it would be too much from the start. What is shared it counts nowhere. Isolates
+// have nobody to share with, and get none.
 #include "engine.h"
 
 // Not in an anonymous namespace: the linker must see the functions.
@@ -37,6 +38,40 @@ inline bool Fits(v8::Isolate* isolate, size_t length) {
   if (self == nullptr || self->heap_limit == 0) return true;
   size_t used = nano::ExternalMemory(self);
   return length <= self->heap_limit && used <= self->heap_limit - length;
+}
+
+// V8 collects its young generation when that holds 16 MiB of ArrayBuffers. An app that a long body
+// flows through, one chunk after the other, would keep as much in garbage: here it is kYoungBytes.
+// The call is the one that V8 makes at the same place. Not while a context is restored, where V8
+// must not collect; so only in what runs by a turn or for one.
+constexpr size_t kYoungBytes = 3 << 20;
+enum class Space : int { kNew = 1 };
+enum class Reason : int { kExternalMemoryPressure = 7 };
+
+#define NANO_COLLECT                                                \
+  "_ZN2v88internal4Heap14CollectGarbageENS0_15AllocationSpaceENS0_" \
+  "23GarbageCollectionReasonENS_15GCCallbackFlagsE"
+#define NANO_ALLOCATE_STORE \
+  "_ZN2v88internal4Heap28AllocateExternalBackingStoreERKSt8functionIFPvmEEm"
+
+void CollectGarbage(void* heap, Space space, Reason reason,
+                    v8::GCCallbackFlags flags) asm(NANO_COLLECT);
+void* RealAllocateStore(void* heap, const void* allocate,
+                        size_t length) asm("__real_" NANO_ALLOCATE_STORE);
+void* AllocateStore(void* heap, const void* allocate,
+                    size_t length) asm("__wrap_" NANO_ALLOCATE_STORE);
+void* AllocateStore(void* heap, const void* allocate, size_t length) {
+  v8::Isolate* isolate = v8::Isolate::TryGetCurrent();
+  nano_isolate* self = isolate != nullptr ? nano_isolate::From(isolate) : nullptr;
+  if (self != nullptr && self->may_collect) {
+    size_t used = self->allocator->used();
+    if (used < self->buffers_kept) self->buffers_kept = used;
+    if (used - self->buffers_kept >= kYoungBytes) {
+      CollectGarbage(heap, Space::kNew, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
+      self->buffers_kept = self->allocator->used();
+    }
+  }
+  return RealAllocateStore(heap, allocate, length);
 }
 
 constexpr size_t kWasmPage = 64 << 10;

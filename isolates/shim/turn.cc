@@ -128,7 +128,9 @@ int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano
     self->input_count = count;
     for (size_t i = 0; i < count; i++) Cells(self->realms[inputs[i].realm].get())[kCellEnd] = 0;
     WatchScope watch(self, self->meter.limit);
+    self->may_collect = true;
     Survive(self, [=] { RunTurn(self, inputs, count); });
+    self->may_collect = false;
     self->input_count = 0;
   }
   out->records = self->out.data();

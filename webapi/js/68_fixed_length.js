@@ -79,7 +79,13 @@
     }
 
     write(chunk) {
-      const bytes = copyOf(chunk);
+      let bytes;
+      try {
+        bytes = copyOf(chunk);
+      } catch (error) {
+        this.readable.error(error);
+        throw error;
+      }
       const length = TypedArrayPrototypeGetByteLength(bytes);
       if (length === 0) return undefined;
       this.passed += length;
