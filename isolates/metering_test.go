@@ -3,8 +3,13 @@ package isolates
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // spin is a function of the app that computes for a number of milliseconds.
@@ -35,6 +40,101 @@ func TestCPULimitIsPerRequest(t *testing.T) {
 	if turns == 1 {
 		t.Error("one turn took it all: its share of time did not end it")
 	}
+}
+
+// Without a watchdog: what records have cost tells that a turn would be long, and when it has been it ends.
+func TestLongTurnsAreForeseen(t *testing.T) {
+	isolate := startApp(t, unlimited, spin+`
+		let last = 0;
+		export default { async fetch(r) {
+			const { pathname } = new URL(r.url);
+			if (pathname === "/") await spin(1);
+			if (pathname === "/timers") for (let i = 0; i < 20; i++) setTimeout(() => { spin(1); last = i; queueMicrotask(() => { if (last !== i) throw new Error("not drained"); }) });
+			return new Response("ok") } }`)
+	const requests = 20
+	take := func(path string, want func(turns int) bool) {
+		t.Helper()
+		for id := range uint32(requests) {
+			request(t, isolate, id, "GET "+path+" HTTP/1.1\nHost: app.test\n\n")
+		}
+		answers, turns := 0, 0
+		for isolate.Unfinished() {
+			if err := isolate.Turn(); err != nil {
+				t.Fatal(err)
+			}
+			turns++
+			for _, record := range drain(isolate) {
+				if record.Kind == KindRespond {
+					answers++
+				}
+			}
+		}
+		if answers != requests || !want(turns) {
+			t.Errorf("%s: %d answers in %d turns", path, answers, turns)
+		}
+	}
+	take("/", func(turns int) bool { return turns >= 1 }) // not known yet
+	take("/", func(turns int) bool { return turns == requests })
+	request(t, isolate, requests, "GET /timers HTTP/1.1\nHost: app.test\n\n")
+	for _, record := range turn(t, isolate) {
+		if record.Kind == KindTimerSet {
+			isolate.AddTimer(record.ID)
+		}
+	}
+	for isolate.Unfinished() {
+		if err := isolate.Turn(); err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range drain(isolate) {
+			if record.Kind == KindLog {
+				t.Fatalf("%s", record.Body)
+			}
+		}
+	}
+}
+
+// A turn that shares its core with another thread is charged for what it computes.
+func TestCPUIsNotTimeThatPasses(t *testing.T) {
+	watchThread(t)
+	isolate := startApp(t, unlimited, spin+`export default { fetch() { spin(30); return new Response("ok") } }`)
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	core := 0
+	for !all.IsSet(core) {
+		core++
+	}
+	one.Set(core)
+	pin := func(to *unix.CPUSet) {
+		if err := unix.SchedSetaffinity(0, to); err != nil {
+			t.Error(err)
+		}
+	}
+	pin(&one)
+	defer pin(&all)
+	var ended atomic.Bool
+	var other sync.WaitGroup
+	other.Go(func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		pin(&one)
+		for !ended.Load() {
+		}
+	})
+	for {
+		cpu, begun := threadTime(t), time.Now()
+		before := isolate.CPU()
+		fetch(t, isolate, get)
+		used, passed := threadTime(t)-cpu, time.Since(begun)
+		if charged := isolate.CPU() - before; charged > used+time.Millisecond {
+			t.Errorf("charged %v of %v, in %v", charged, used, passed)
+		}
+		if passed > used*5/4 {
+			break
+		}
+	}
+	ended.Store(true)
+	other.Wait()
 }
 
 // What a request does in many turns is added up.

@@ -164,6 +164,7 @@ struct nano_isolate {
   std::string name = "?";  // of the app, for messages
   size_t heap_limit = 0;   // in bytes, off-heap memory included; 0: none
   nano::Meter meter;
+  nano::Pace pace;
   nano::IdleState idle;
   std::shared_ptr<nano::Allocator> allocator;
   struct {

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <v8.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -176,9 +177,31 @@ struct Meter {
   int64_t background_at = 0;
 };
 
+// Pace is what records have cost an isolate lately, on the average, so that long turns are
+// foreseen.
+class Pace {
+ public:
+  // Step is how many of a turn's records to take at once: all of them, or if they are foreseen to
+  // take longer than share, a part that takes a quarter of that.
+  uint32_t Step(uint32_t records, int64_t share) const {
+    if (record_ns_ * records <= share) return records;
+    return static_cast<uint32_t>(std::max(share / kParts / record_ns_, int64_t{1}));
+  }
+  void Learn(uint32_t records, int64_t used_ns) {
+    if (records != 0) record_ns_ += (std::min(used_ns / records, kMost) - record_ns_) / kSlowness;
+  }
+
+ private:
+  static constexpr int64_t kParts = 4, kSlowness = 8;
+  static constexpr int64_t kMost = 1'000'000;  // a single long one is not the rule
+
+  int64_t record_ns_ = 0;
+};
+
 class Watch;
 
-// A WatchScope puts what it covers under the watchdog, if its thread is watched, and measures it.
+// A WatchScope puts what it covers under the watchdog, if its thread is watched, and measures it:
+// in time of the thread, but for less than a millisecond in which the core may have been another's.
 class WatchScope {
  public:
   WatchScope(nano_isolate* self, int64_t limit_ns);

@@ -2,6 +2,8 @@
 // for foreground tasks, which the loop that owns the isolate runs during a turn. Posting from
 // another thread wakes that loop by its eventfd; nothing here calls into Go.
 #include <libplatform/libplatform.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -116,10 +118,25 @@ class Tasks final : public v8::TaskRunner {
 
 namespace {
 
+// Yielding makes the thread that runs it give way to loops. It compiles for milliseconds on end, on
+// the core of one of them, and nobody waits for that: functions run meanwhile, only slower.
+class Yielding final : public v8::Task {
+ public:
+  void Run() override {
+    // Failing, the thread competes.
+    setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kWorkerNice);
+  }
+
+ private:
+  static constexpr int kWorkerNice = 10;  // like slow loops
+};
+
 class Platform final : public v8::Platform {
  public:
   // One background thread: concurrent compilation needs one, and the cores belong to the loops.
-  Platform() : workers_(v8::platform::NewDefaultPlatform(1)) {}
+  Platform() : workers_(v8::platform::NewDefaultPlatform(1)) {
+    workers_->PostTaskOnWorkerThread(v8::TaskPriority::kUserVisible, std::make_unique<Yielding>());
+  }
 
   v8::PageAllocator* GetPageAllocator() override { return workers_->GetPageAllocator(); }
   v8::ThreadIsolatedAllocator* GetThreadIsolatedAllocator() override {

@@ -1,4 +1,6 @@
 // The crossing: records in, microtasks and V8's tasks, records out; and what V8 reports on the way.
+#include <algorithm>
+
 #include "engine.h"
 
 namespace nano {
@@ -27,30 +29,60 @@ void ReportRejections(nano_isolate* self) {
 
 uint32_t* Cells(const nano_realm* realm) { return reinterpret_cast<uint32_t*>(realm->arena.data); }
 
-// TakeRecords calls the tick of each realm that has records, until the turn's share of time is
-// over. What was taken is subtracted from the inputs.
-void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
+// What a turn that is foreseen to be longer than this may take, in nanoseconds.
+constexpr int64_t kTurnForeseen = 500'000;
+
+// TakeStep calls the tick of a realm for some of its records, and subtracts from the input what was
+// taken. False: it was ended by a limit.
+bool TakeStep(nano_isolate* self, nano_input& input, uint32_t count) {
   v8::Isolate* isolate = self->isolate;
+  nano_realm* realm = self->realms[input.realm].get();
+  uint32_t* cells = Cells(realm);
+  cells[kCellDrain] = self->drains;
+  uint32_t first = input.offset / 4, after = first;
+  if (count < input.count)
+    for (uint32_t i = 0; i < count; i++) after += cells[after];  // a record begins with its size
+  v8::Local<v8::Value> arguments[] = {realm->arena.words.Get(isolate),
+                                      v8::Integer::NewFromUnsigned(isolate, first),
+                                      v8::Integer::NewFromUnsigned(isolate, count)};
+  v8::Local<v8::Context> context = realm->context.Get(isolate);
+  v8::Context::Scope scope(context);
+  v8::Local<v8::Value> end;
+  if (!realm->tick.Get(isolate)->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&end))
+    return false;
+  if (end->IsUint32()) {
+    // tick gives the number of records left, and the word where they begin in kCellNext.
+    uint32_t left = end.As<v8::Uint32>()->Value();
+    input.count -= count - left;
+    input.offset = input.count == 0 ? 0 : (left == 0 ? after : cells[kCellNext]) * 4;
+  }
+  return true;
+}
+
+uint32_t Count(const nano_input* inputs, size_t count) {
+  uint32_t records = 0;
+  for (size_t i = 0; i < count; i++) records += inputs[i].count;
+  return records;
+}
+
+// TakeRecords takes the records of all realms, until the turn's share of time is over. What was
+// taken is subtracted from the inputs.
+//
+// The watchdog ends a turn at a tick of the kernel, which may be 4 ms. If the records have cost so
+// much lately that the turn would be long, it is taken in steps instead, with a look at the clock
+// after each.
+void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
+  const uint32_t records = Count(inputs, count);
+  const uint32_t step = self->pace.Step(records, kTurnForeseen);
   for (size_t i = 0; i < count && !IsDead(self); i++) {
     nano_input& input = inputs[i];
-    nano_realm* realm = self->realms[input.realm].get();
-    uint32_t* cells = Cells(realm);
-    if (cells[kCellEnd] != 0) break;
-    cells[kCellDrain] = self->drains;
-    v8::Local<v8::Value> arguments[] = {realm->arena.words.Get(isolate),
-                                        v8::Integer::NewFromUnsigned(isolate, input.offset / 4),
-                                        v8::Integer::NewFromUnsigned(isolate, input.count)};
-    v8::Local<v8::Context> context = realm->context.Get(isolate);
-    v8::Context::Scope scope(context);
-    v8::Local<v8::Value> end;
-    if (!realm->tick.Get(isolate)
-             ->Call(context, v8::Undefined(isolate), 3, arguments)
-             .ToLocal(&end))
-      break;  // ended by a limit
-    if (end->IsUint32()) {
-      // tick gives the number of records left, and the word where they begin in kCellNext.
-      input.count = end.As<v8::Uint32>()->Value();
-      input.offset = input.count == 0 ? 0 : cells[kCellNext] * 4;
+    while (input.count != 0) {
+      if (Cells(self->realms[input.realm].get())[kCellEnd] != 0) return;
+      const uint32_t taking = std::min(step, input.count);
+      if (!TakeStep(self, input, taking)) return;
+      if (step >= records) break;
+      self->isolate->PerformMicrotaskCheckpoint();
+      if (IsDead(self) || Clock::NanosecondsSince(self->meter.began) >= kTurnForeseen) return;
     }
   }
 }
@@ -58,6 +90,7 @@ void TakeRecords(nano_isolate* self, nano_input* inputs, size_t count) {
 void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
   v8::Isolate* isolate = self->isolate;
   v8::Context::Scope scope(self->main()->context.Get(isolate));
+  const uint32_t records = Count(inputs, count);
   TakeRecords(self, inputs, count);
   if (IsDead(self)) return;
   isolate->PerformMicrotaskCheckpoint();
@@ -70,6 +103,7 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
     isolate->PerformMicrotaskCheckpoint();
   }
   if (!IsDead(self)) CheckMemory(self);
+  self->pace.Learn(records - Count(inputs, count), Clock::NanosecondsSince(self->meter.began));
 }
 
 }  // namespace
