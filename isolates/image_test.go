@@ -147,6 +147,33 @@ func TestSnapshotDropsCodeOfTopLevels(t *testing.T) {
 	}
 }
 
+// With a warm-up, the code of all functions that only the top level calls is dropped, of those too
+// that it calls so often that V8 would compile them to machine code.
+func TestWarmUpDropsCodeOfBusyTopLevels(t *testing.T) {
+	app, built := imageApp(t, AppOptions{Warmup: "/"}, "// "+strings.Repeat("long ", 1000)+`
+		function busy(n) { return n === -1 ? "onlyInBusy" : n % 7; }
+		function called() { return "onlyInCalled"; }
+		let sum = 0;
+		for (let i = 0; i < 3000; i++) { sum += busy(i); Math.max(sum, i); }
+		export default { async fetch(r) { return Response.json([sum, called(), r.url.includes("again") && busy(-1)]); } }`)
+	if built.Reason != "" || built.WarmUpNote != "" {
+		t.Fatal(built.Reason, built.WarmUpNote)
+	}
+	for _, section := range built.Sections {
+		if section.Name == blobSection && bytes.Contains(section.Data, []byte("onlyInBusy")) {
+			t.Error("the snapshot holds code that only the top level needed")
+		}
+		if section.Name == blobSection && !bytes.Contains(section.Data, []byte("onlyInCalled")) {
+			t.Error("the snapshot does not hold code that the warm-up request needed")
+		}
+	}
+	isolate := startImage(t, app, "snapshot")
+	const want = `[8994,"onlyInCalled","onlyInBusy"]`
+	if got := fetch(t, isolate, strings.Replace(get, "/", "/again", 1)); string(got.Body) != want {
+		t.Errorf("got %s, want %s", got.Body, want)
+	}
+}
+
 func TestImagesAreDeterministic(t *testing.T) {
 	resolved, err := bundle(t, "app.js", stateApp)
 	if err != nil {

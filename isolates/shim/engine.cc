@@ -45,6 +45,7 @@ const char* Checked(nano_bytes op_names) {
 
 Deterministic::Deterministic() { deterministic = true; }
 Deterministic::~Deterministic() { deterministic = false; }
+bool Deterministic::Active() { return deterministic; }
 
 void Fatal(const char* location, const char* message) {
   fprintf(stderr, "nano: V8: %s: %s\n", location, message);

@@ -280,6 +280,9 @@ class Deterministic {
  public:
   Deterministic();
   ~Deterministic();
+
+  // Active: the calling thread builds a snapshot.
+  static bool Active();
 };
 
 // ---- realm.cc ----

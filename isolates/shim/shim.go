@@ -10,6 +10,7 @@ package shim
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal12BackingStore18AllocateWasmMemoryEPNS0_7IsolateEmmNS0_14WasmMemoryFlagENS0_10SharedFlagE
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal12BackingStore35TryAllocateAndPartiallyCommitMemoryEPNS0_7IsolateEmmmmmNS0_14WasmMemoryFlagENS0_10SharedFlagEb
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal4Heap28AllocateExternalBackingStoreERKSt8functionIFPvmEEm
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal8baseline21BaselineBatchCompiler15EnqueueFunctionENS0_12DirectHandleINS0_10JSFunctionEEE
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal14PagedSpaceBase28ShrinkImmortalImmovablePagesEv
 #cgo LDFLAGS: -Wl,-wrap=_Znwm -Wl,-wrap=_Znam -Wl,-wrap=_ZnamRKSt9nothrow_t -Wl,-wrap=_ZdlPvm -Wl,-wrap=_ZdaPv
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator15AllocateSegmentEmb
