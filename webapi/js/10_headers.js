@@ -389,6 +389,11 @@
           "sequence<sequence<ByteString>>)'.");
       }
       if (#first in init) {
+        if (init.#words !== null && this.#first === null) {
+          this.#words = init.#words;
+          this.#offset = init.#offset;
+          return;
+        }
         init.#materialize();
         for (let entry = init.#first; entry !== null; entry = entry.next) this.#append(entry.name, entry.value);
         return;

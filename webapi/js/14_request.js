@@ -83,6 +83,7 @@
     #signal = null; // made when asked for
     #signalSource = null; // what aborts it: a Request, an AbortSignal, or a Gone
     #options = DEFAULT_OPTIONS;
+    #followers = null; // calls of fetch() with this incoming request, which has no signal so far: a list
 
     constructor(input, init = undefined, offset = 0) {
       if (input === FROM_RECORD) {
@@ -341,12 +342,17 @@
       return this.#signal;
     }
 
-    // The signal that a fetch of the request is to follow, without making one; null: none was given.
-    #givenSignal() {
+    // The signal that a fetch of the request is to follow, without making one; null: none was given. If it is
+    // that of an incoming request, the call is told without a signal.
+    #givenSignal(call) {
       let request = this;
       while (request.#signal === null) {
         const source = request.#signalSource;
-        if (source === null) return null;
+        if (source === null) {
+          call.nextFollower = request.#followers;
+          request.#followers = call;
+          return null;
+        }
         if (source instanceof Gone) return request.#readSignal();
         if (!(#body in source)) return source;
         request = source;
@@ -406,7 +412,7 @@
         call.method = request.#readMethod();
         call.url = request.#readURL();
         call.redirect = request.#options.redirect;
-        call.signal = request.#givenSignal();
+        call.signal = request.#givenSignal(call);
         internals.setCallHeaders(call, request.#readHeaders());
         const body = request.#body;
         if (body === null) return;
@@ -429,6 +435,8 @@
 
       // Aborts the signal of an incoming request, made already or not.
       internals.abortRequest = function abortRequest(request, reason) {
+        for (let call = request.#followers; call !== null; call = call.nextFollower) call.leave(reason);
+        request.#followers = null;
         if (request.#signal !== null) {
           internals.abort.signalAbort(request.#signal, reason);
         } else {

@@ -130,7 +130,7 @@
           if (typeLine !== "") addHeader(this.#headers, "content-type", StringPrototypeSlice(typeLine, 14, -2));
         }
       }
-      const { status, webSocket } = init;
+      const { status, statusText, webSocket } = init;
       if (webSocket !== undefined && webSocket !== null) this.#setWebSocket(webSocket, status, context);
       if (status !== undefined) {
         const code = webidl.unsignedShort(status, context);
@@ -142,7 +142,6 @@
           throw new TypeError(context + ": Response with null body status cannot have body");
         }
       }
-      const { statusText } = init;
       if (statusText !== undefined) this.#statusText = reasonPhrase(statusText, context);
     }
 

@@ -114,7 +114,11 @@
     const { delay } = timer;
     const time = now();
     timer.due += delay;
-    if (timer.due <= time) timer.due = delay === 0 ? time : timer.due + delay * (MathFloor((time - timer.due) / delay) + 1);
+    if (timer.due > time + delay) { // it fired early
+      timer.due = time + delay;
+    } else if (timer.due <= time) {
+      timer.due = delay === 0 ? time : timer.due + delay * (MathFloor((time - timer.due) / delay) + 1);
+    }
     timerSet(timer.id, timer.due - time);
   }
 

@@ -14,6 +14,7 @@
 //   forget(handle)          no method of its object is called any more, nor its source told of anything
 //   makeError(fault, text)  what the app gets for a fault (isolates.Fault...)
 //   receive(kind, words, offset)  of the dispatcher: a record that names a handle
+//   give(handle)            the loop moves the bytes of a handle by itself from now on; its object's onTaken() is called
 //   setSource(handle, source) sourceOf(handle)  the Source (67_sources.js) that takes the bytes of a handle, if one
 //       was made; then that is told of data and the end, and of the end also the object
 (function (ops, internals) {
@@ -75,6 +76,12 @@
         entries.set(handle, entry);
       }
       entry.source = source;
+    },
+    give(handle) {
+      const entry = entries.get(handle);
+      if (entry === undefined) return;
+      entry.source = null;
+      entry.object.onTaken();
     },
     sourceOf(handle) {
       const entry = entries.get(handle);

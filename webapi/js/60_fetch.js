@@ -44,6 +44,7 @@
     body = null; // a slot, see 12_body.js
     redirect = "follow";
     signal = null;
+    nextFollower = null; // the next call that ends when the client of a request goes away
     isUpgrade = false; // "upgrade: websocket" was among the headers
 
     handle = 0;
@@ -52,6 +53,7 @@
     response = null; // as long as its body streams and a signal may abort it
     stop = null; // the algorithm on the signal
     pump = null; // of a body that is a stream of the app
+    isTaken = false; // the loop moves the response's body by itself
     upgrade = null; // { socket, end } once the answer was status 101
 
     // ---- What io says ----
@@ -99,7 +101,7 @@
       const { reject } = this;
       this.resolve = null;
       this.reject = null;
-      this.over();
+      this.over(error);
       reject(error);
     }
 
@@ -113,23 +115,32 @@
         return;
       }
       const { response } = this;
-      this.over();
+      this.over(reason);
       internals.abortResponse(response, reason);
     }
 
     // The handle has ended, or nobody wants what it brings. What is left of the request's body is not wanted.
-    over() {
+    over(reason = undefined) {
       this.unlisten();
       io.forget(this.handle);
       const { pump } = this;
       if (pump === null) return;
       this.pump = null;
-      pump.abandon(internals.domException("The request has ended.", "AbortError"));
+      pump.abandon(reason === undefined ? internals.domException("The request has ended.", "AbortError") : reason, false);
     }
 
-    // The loop moves the response's body by itself: it will say no more of that.
+    // The loop moves the response's body by itself: it will say no more of that, and no signal ends it.
     onTaken() {
+      this.isTaken = true;
+      this.unlisten();
       if (this.pump === null) io.forget(this.handle);
+    }
+
+    // The client has gone away whose request this fetch was made with.
+    leave(reason) {
+      if (this.reject === null) return;
+      io.cancel(this.handle, true);
+      this.settle(reason);
     }
 
     unlisten() {
@@ -154,8 +165,10 @@
 
     // The stream of the body is at its end. If it broke, so does the request.
     end(failed, error) {
+      if (this.pump === null) return; // abandoned
       this.pump = null;
       io.finish(this.handle, failed);
+      if (this.isTaken) io.forget(this.handle);
       if (!failed || this.reject === null) return;
       io.cancel(this.handle, true);
       this.settle(new TypeError("fetch failed: the stream of the request's body broke", { cause: error }));

@@ -65,7 +65,7 @@
     const components = urlComponents();
     const href = host === "" ? null : urlParse("http://" + host + "/", undefined);
     // No user, port, path or the like may have been in it: the path is all that follows the host.
-    if (href === null || components[1] !== components[2] || components[3] !== href.length - 1) throw malformed(given);
+    if (href === null || href[components[2]] === "@" || components[3] !== href.length - 1) throw malformed(given);
     return StringPrototypeSlice(href, components[2], components[3]) + ":" + port;
   }
 
@@ -176,7 +176,11 @@
 
     write(chunk) {
       const bytes = toBytes(chunk);
-      if (bytes === null) throw new TypeError("Chunks of a socket must be ArrayBuffers or views on them");
+      if (bytes === null) {
+        const error = socketError("chunks must be ArrayBuffers or views on them");
+        this.breakOff(error);
+        throw error;
+      }
       if (TypedArrayPrototypeGetByteLength(bytes) === 0) return undefined;
       this.writing = PromiseWithResolvers();
       io.write(this.handle, bytes, 0);
@@ -190,11 +194,16 @@
       this.endIfDone();
     }
 
-    // The app has aborted `writable`, or a chunk was none: the peer must not take what it got for all.
+    // The app has aborted `writable`.
     abort() {
+      this.breakOff(socketError("the writable side was aborted"));
+    }
+
+    // The peer must not take what it got for all.
+    breakOff(error) {
       this.hasWritten = true;
       this.drop();
-      this.fail(socketError("the writable side was aborted"));
+      this.fail(error);
     }
 
     // ---- The end ----

@@ -636,12 +636,9 @@
     given.isTaken = true;
     const end = given.handle === 0 ? given.peer : relay(given);
     if (given.handle === 0) takeOver(given, end);
-    exchange.waits++;
+    internals.holdExchange(exchange);
     exchange.pending = true;
-    end.done = () => {
-      exchange.waits--;
-      internals.settleIfDone(exchange);
-    };
+    end.done = () => internals.releaseExchange(exchange);
     end.handle = io.open(WHAT_UPGRADE, 0, "", "", null, 0, 0, end);
     return end.handle;
   };

@@ -113,7 +113,7 @@
     take() {
       this.ended = true;
       if (this.handle < 0) io.forget(this.handle);
-      else io.setSource(this.handle, null);
+      else io.give(this.handle);
       return this.handle;
     }
   }

@@ -16,7 +16,7 @@
   } = ops;
   const {
     abortRequest, currentRequestId, endRequestBody, enterExchange, io, isResponse, requestFromRecord, sendResponse,
-    streamOf, webidl, whyUnsendable,
+    streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
   // Kinds of records, and the word of a record that holds an id.
@@ -207,6 +207,10 @@
 
   // Cancels the stream of a response that nobody wants.
   function discard(value) {
+    if (isResponse(value) && webSocketOf(value) !== null) {
+      if (whyUnsendable(value) === "") internals.dropWebSocket(webSocketOf(value));
+      return;
+    }
     const stream = isResponse(value) && whyUnsendable(value) === "" ? streamOf(value) : null;
     if (stream === null) return;
     const reason = internals.domException("The body is not wanted.", "AbortError");

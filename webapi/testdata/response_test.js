@@ -5,7 +5,7 @@ const typeOf = (body, init) => new Response(body, init).headers.get("content-typ
 export default suite({
   "interface"() {
     shape(Response, 0, { arrayBuffer: 0, blob: 0, bytes: 0, formData: 0, json: 0, text: 0, clone: 0 },
-      ["type", "url", "redirected", "status", "ok", "statusText", "headers", "body", "bodyUsed"],
+      ["type", "url", "redirected", "status", "ok", "statusText", "headers", "body", "bodyUsed", "webSocket"],
       { error: 0, json: 1, redirect: 1 });
     equal(Object.prototype.toString.call(new Response()), "[object Response]");
     throws(TypeError, () => Response());
@@ -158,7 +158,7 @@ export default suite({
   "init is read in order, once"() {
     const log = [];
     new Response(null, new Proxy({}, { get(target, key) { log.push(key); return undefined; } }));
-    equal(log, ["headers", "status", "statusText"]);
+    equal(log, ["headers", "status", "statusText", "webSocket"]);
   },
 
   async "a buffer is copied at once"() {
