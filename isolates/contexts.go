@@ -365,6 +365,12 @@ func (c *contexts) prepare() bool {
 	return true
 }
 
+// wantsPrepare reports that prepare has something to do.
+func (c *contexts) wantsPrepare() bool {
+	return len(c.ended) > 0 || c.starts >= contextsPerIsolate && len(c.byID) == 0 ||
+		len(c.ready) < contextsReady || c.dropped >= contextsCollect
+}
+
 // renew replaces the V8 isolate, if no request is at work in it.
 func (c *contexts) renew() error {
 	if len(c.byID) > 0 {

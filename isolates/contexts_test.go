@@ -35,6 +35,9 @@ func perRequest(t *testing.T, source string, test func(t *testing.T, isolate *Is
 func prepare(isolate *Isolate) {
 	for isolate.Prepare() {
 	}
+	if isolate.WantsPrepare() {
+		panic("there is something to prepare that Prepare does not do")
+	}
 }
 
 func TestNothingLeaksFromOneRequestToTheNext(t *testing.T) {

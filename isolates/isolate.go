@@ -282,14 +282,17 @@ const (
 	collectHeapMax = 16 << 20
 )
 
-// collectBuffers collects ArrayBuffers that are likely garbage, such as the bodies of past requests.
+// keepsBuffers reports that there are ArrayBuffers that are likely garbage, such as the bodies of past
+// requests.
+func (i *Isolate) keepsBuffers() bool {
+	return i.external >= max(collectFrom, 2*i.externalKept) && i.heapUsed <= collectHeapMax
+}
+
 func (i *Isolate) collectBuffers() {
-	if i.external >= max(collectFrom, 2*i.externalKept) && i.heapUsed <= collectHeapMax {
-		i.note(i.arena.dropLarge())
-		i.isolate.Collect()
-		i.measure()
-		i.externalKept = i.external
-	}
+	i.note(i.arena.dropLarge())
+	i.isolate.Collect()
+	i.measure()
+	i.externalKept = i.external
 }
 
 // Unfinished reports that the last turn stopped after its share of time: staged records are left, for
@@ -329,8 +332,21 @@ func (i *Isolate) Prepare() bool {
 	if i.contexts != nil {
 		return i.contexts.prepare()
 	}
-	i.collectBuffers()
+	if i.keepsBuffers() {
+		i.collectBuffers()
+	}
 	return false
+}
+
+// WantsPrepare reports that Prepare has something to do.
+func (i *Isolate) WantsPrepare() bool {
+	switch {
+	case i.failed != nil:
+		return false
+	case i.contexts != nil:
+		return i.contexts.wantsPrepare()
+	}
+	return i.keepsBuffers()
 }
 
 // Started tells what the isolate was started from.

@@ -137,6 +137,21 @@ func TestCPUIsNotTimeThatPasses(t *testing.T) {
 	other.Wait()
 }
 
+// A loop is told that there is something to prepare when there is, and only then.
+func TestWantsPrepare(t *testing.T) {
+	plain := startApp(t, unlimited, `export default { fetch(r) { return new Response("ok") } }`)
+	fetch(t, plain, get)
+	if plain.WantsPrepare() {
+		t.Error("an app without contexts has something to prepare")
+	}
+	buffers := startApp(t, unlimited, `let kept; export default { fetch(r) { kept = new Uint8Array(20 << 20); return new Response("ok") } }`)
+	fetch(t, buffers, get)
+	buffers.measure()
+	if !buffers.WantsPrepare() || buffers.Prepare() || buffers.WantsPrepare() {
+		t.Error("buffers that may be garbage are not collected, or again and again")
+	}
+}
+
 // What a request does in many turns is added up.
 func TestCPULimitHoldsAcrossTurns(t *testing.T) {
 	watchThread(t)

@@ -47,7 +47,8 @@ type fakeWorker struct {
 	cpu        time.Duration
 	resident   int64
 	heap       isolates.HeapStats
-	toPrepare  int // pieces of idle work
+	toPrepare  int  // pieces of idle work
+	isPrepared bool // it does not ask for them
 
 	// What the isolate would keep in its heap.
 	live map[uint32]*fakeRequest
@@ -266,6 +267,7 @@ func (w *fakeWorker) Prepare() bool {
 	w.toPrepare--
 	return w.toPrepare != 0
 }
+func (w *fakeWorker) WantsPrepare() bool { return !w.isPrepared }
 func (w *fakeWorker) Started() isolates.Start {
 	return isolates.Start{How: "snapshot", Duration: time.Millisecond}
 }

@@ -251,7 +251,7 @@ const idlePause = 100 * time.Microsecond
 
 // noteUnprepared is called for an isolate that may have work for an idle loop.
 func (l *Loop) noteUnprepared(w *appWorker) {
-	if !w.isUnprepared {
+	if !w.isUnprepared && w.isolate.WantsPrepare() {
 		w.isUnprepared = true
 		l.unprepared = append(l.unprepared, w)
 	}

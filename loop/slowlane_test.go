@@ -138,3 +138,22 @@ func TestTimersPerTick(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingToPrepare: a loop whose isolates have no work for it when it is idle does not wake up after a
+// request to look for some.
+func TestNothingToPrepare(t *testing.T) {
+	g := newLanes(t, &[2]time.Duration{})
+	g.talk(0, get("a", "/"))
+	loop, worker := g.worlds[0].loop, g.worlds[0].workers[0]
+	for _, isPrepared := range []bool{true, false} {
+		worker.isPrepared = isPrepared
+		loop.noteUnprepared(loop.apps[0])
+		if loop.hasIdleWork() == isPrepared {
+			t.Errorf("work for an idle loop: %v", !isPrepared)
+		}
+	}
+	g.settle()
+	if loop.hasIdleWork() {
+		t.Error("it was not done")
+	}
+}

@@ -69,6 +69,9 @@ type Worker interface {
 	// it makes contexts for later requests, disposes of old ones, collects garbage. False: nothing
 	// is left to do, until the next turn.
 	Prepare() bool
+	// WantsPrepare reports that Prepare may have something to do. Cheap: it is asked after every turn, so that
+	// a loop with little to do does not wake up for nothing after each request.
+	WantsPrepare() bool
 	// Started tells what the isolate was started from, and how long it took.
 	Started() isolates.Start
 	// Dispose frees the isolate.
@@ -274,6 +277,8 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		} else if c != nil && e.streaming && !e.complete {
 			l.breakStream(e)
 			l.pump(c)
+		} else if e.caller != nil {
+			l.loseCall(e, status, nanoError, text)
 		}
 		l.workerDone(e)
 	}
