@@ -20,7 +20,7 @@ type contexts struct {
 	timers  map[uint32]contextTimer    // by the id that the loop knows
 	timer   uint32                     // the id given out last
 	cleared []uint32                   // timers of ended contexts, which the loop is to forget
-	handles map[int32]*requestContext  // by what they have opened
+	handles map[int32]contextHandle    // what they have opened
 	aborted []int32                    // handles of ended contexts, which the loop is to close
 	starts  int                        // contexts made in this V8 isolate
 	dropped int                        // since garbage was collected last
@@ -30,6 +30,12 @@ type contexts struct {
 type contextTimer struct {
 	context *requestContext
 	id      uint32
+}
+
+// contextHandle tells who has opened a handle, and what.
+type contextHandle struct {
+	context *requestContext
+	what    uint8
 }
 
 // requestContext is one context, for one request.
@@ -60,7 +66,7 @@ const (
 
 func newContexts(i *Isolate) *contexts {
 	c := &contexts{isolate: i, byID: map[uint32]*requestContext{}, timers: map[uint32]contextTimer{},
-		handles: map[int32]*requestContext{}}
+		handles: map[int32]contextHandle{}}
 	c.adopt()
 	return c
 }
@@ -157,13 +163,23 @@ func (c *contexts) arenaOf(handle int32) *arena {
 	if handle < 0 {
 		context = c.byID[uint32(-1-handle)]
 	} else {
-		context = c.handles[handle]
+		context = c.handles[handle].context
 	}
 	if context == nil {
 		return nil
 	}
 	c.stageWith(context)
 	return &context.arena
+}
+
+// over notes that a handle has ended, or for isResponse that its response has: of a fetch that is all.
+func (c *contexts) over(handle int32, isResponse bool) {
+	of, ok := c.handles[handle]
+	if !ok || isResponse && of.what != WhatFetch && of.what != WhatService && of.what != WhatAssets {
+		return
+	}
+	delete(c.handles, handle)
+	of.context.handles = slices.DeleteFunc(of.context.handles, func(known int32) bool { return known == handle })
 }
 
 func (c *contexts) addTimer(id uint32) error {
@@ -255,7 +271,7 @@ func (c *contexts) take(context *requestContext) bool {
 			return false
 		}
 		context.giveAway(record.Source)
-		c.handles[record.Handle] = context
+		c.handles[record.Handle] = contextHandle{context, record.What}
 		context.handles = append(context.handles, record.Handle)
 	case KindRead, KindCancel, KindWrite, KindFinish:
 		return isAtWork

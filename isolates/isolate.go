@@ -141,6 +141,9 @@ func (i *Isolate) AddResponse(r *Response) {
 	if a := i.arenaOf(r.Handle); a != nil {
 		i.note(a.response(r))
 	}
+	if !r.Streams && r.Status != 101 { // that is a WebSocket from now on
+		i.over(r.Handle, true)
+	}
 }
 
 // AddData stages bytes that a handle gives, or a message of a WebSocket.
@@ -156,6 +159,7 @@ func (i *Isolate) AddEnd(handle int32, fault Fault, text []byte) {
 	if a := i.arenaOf(handle); a != nil {
 		i.note(a.note(recordEnd, uint32(handle), uint32(fault), 0, text))
 	}
+	i.over(handle, fault == FaultNone)
 }
 
 // AddClosed stages the end of a WebSocket: the close code and reason that came, and whether the closing
@@ -168,6 +172,7 @@ func (i *Isolate) AddClosed(handle int32, code uint16, reason []byte, clean bool
 	if a := i.arenaOf(handle); a != nil {
 		i.note(a.note(recordClosed, uint32(handle), uint32(code), isClean, reason))
 	}
+	i.over(handle, false)
 }
 
 // AddWritten stages the news that the last KindWrite of a handle has left: the next may be made.
@@ -182,6 +187,13 @@ func (i *Isolate) AddWritten(handle int32) {
 func (i *Isolate) AddOpened(handle int32, text []byte) {
 	if a := i.arenaOf(handle); a != nil {
 		i.note(a.note(recordOpened, uint32(handle), 0, 0, text))
+	}
+}
+
+// over notes that no more comes for a handle, or for isResponse nothing but what is no response's.
+func (i *Isolate) over(handle int32, isResponse bool) {
+	if i.contexts != nil {
+		i.contexts.over(handle, isResponse)
 	}
 }
 
