@@ -2,7 +2,6 @@ package loop
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -652,13 +651,4 @@ func TestFetchIsolateDies(t *testing.T) {
 		}
 	}
 	f.checkAtRest()
-}
-
-// gzipped is text in gzip.
-func gzipped(text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	w.Write([]byte(text))
-	w.Close()
-	return b.String()
 }

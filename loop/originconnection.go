@@ -28,6 +28,7 @@ type originConnection struct {
 	isDraining bool
 	isLast     bool // no request may follow
 	isPaused   bool // the fetch has no room
+	isStopped  bool // so much has come that nothing is received
 	hasEnded   bool // the origin has shut its side; bytes before that are in in
 	isSending  bool // the request's body is not complete
 	isChunked  bool // and has chunked transfer coding
@@ -191,7 +192,16 @@ func (c *originConnection) received(data []byte) {
 // limitInput makes the origin wait if too much has come in that has to wait here.
 func (c *originConnection) limitInput() {
 	if c.isPaused && c.transport != nil && len(c.in)-c.inStart >= originInputMax {
+		c.isStopped = true
 		c.transport.pause()
+	}
+}
+
+// letInput is the opposite.
+func (c *originConnection) letInput() {
+	if c.isStopped {
+		c.isStopped = false
+		c.transport.resume()
 	}
 }
 
@@ -404,7 +414,7 @@ func (c *originConnection) resume() {
 	case c.hasEnded:
 		c.inputEnd()
 	default:
-		c.transport.resume()
+		c.letInput()
 	}
 }
 
@@ -468,6 +478,7 @@ func (c *originConnection) finish() {
 		return
 	}
 	c.timeout.stop()
+	c.letInput()
 	c.origin.serve(c)
 }
 
@@ -487,7 +498,7 @@ func (c *originConnection) abandon() {
 // resumeDraining goes on with what came in and was not used.
 func (c *originConnection) resumeDraining() {
 	c.isPaused = false
-	c.transport.resume()
+	c.letInput()
 	if c.in != nil {
 		c.consumeKept()
 	}

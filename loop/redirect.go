@@ -205,7 +205,9 @@ func resolveReference(dst, base, reference []byte) (url []byte, why string) {
 		if dst, why = appendAuthority(dst, rest[:end], scheme == "https"); why != "" {
 			return dst, why
 		}
-		rest, basePath = rest[end:], nil
+		if rest, basePath = rest[end:], nil; len(rest) != 0 && rest[0] == '\\' {
+			return dst, "the origin redirects to a malformed URL"
+		}
 	} else {
 		dst = append(dst, base[schemeEnd+3:pathStart]...)
 	}
@@ -356,7 +358,7 @@ func checkedHost(host []byte) (lower []byte, why string) {
 	// What ends in a number is an IPv4 address to the URL standard, in whatever notation.
 	last := bytes.TrimSuffix(lower, []byte{'.'})
 	last = last[bytes.LastIndexByte(last, '.')+1:]
-	if _, err := strconv.ParseUint(string(last), 0, 64); err == nil || len(last) != 0 && isDigits(last) {
+	if isNumber(last) {
 		if address, err := netip.ParseAddr(string(lower)); err != nil || !address.Is4() {
 			return nil, ": it is an IPv4 address in an odd notation"
 		}
@@ -364,11 +366,14 @@ func checkedHost(host []byte) (lower []byte, why string) {
 	return lower, ""
 }
 
-func isDigits(text []byte) bool {
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return false
+// isNumber reports whether the last label of a host makes it an IPv4 address to the URL standard ("ends in
+// a number"). label is in lower case.
+func isNumber(label []byte) bool {
+	digits := "0123456789"
+	if hex, ok := bytes.CutPrefix(label, []byte("0x")); ok {
+		if label, digits = hex, "0123456789abcdef"; len(label) == 0 {
+			return true
 		}
 	}
-	return true
+	return len(label) != 0 && len(bytes.Trim(label, digits)) == 0
 }
