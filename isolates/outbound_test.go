@@ -174,7 +174,8 @@ func cmpOr(code, otherwise uint16) uint16 {
 // respond answers a fetch as its path says.
 func (o *outside) respond(of *object) {
 	url := of.target[len(of.target)-1]
-	_, path, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
+	_, rest, _ := strings.Cut(url, "://")
+	_, path, _ := strings.Cut(rest, "/")
 	path, _, _ = strings.Cut(path, "?")
 	name, argument, _ := strings.Cut(path, "/")
 	number, _ := strconv.Atoi(argument)

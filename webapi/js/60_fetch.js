@@ -53,6 +53,7 @@
     response = null; // as long as its body streams and a signal may abort it
     stop = null; // the algorithm on the signal
     pump = null; // of a body that is a stream of the app
+    exchange = undefined; // that must not end before the pump does
     isTaken = false; // the loop moves the response's body by itself
     upgrade = null; // { socket, end } once the answer was status 101
 
@@ -125,7 +126,7 @@
       io.forget(this.handle);
       const { pump } = this;
       if (pump === null) return;
-      this.pump = null;
+      this.endPump();
       pump.abandon(reason === undefined ? internals.domException("The request has ended.", "AbortError") : reason, false);
     }
 
@@ -159,6 +160,18 @@
 
     // ---- The body's way out, called by its pump ----
 
+    startPump(stream) {
+      this.exchange = currentExchange();
+      internals.holdExchange(this.exchange);
+      this.pump = internals.createPump(this, internals.streams.acquireReader(stream));
+      this.pump.fill();
+    }
+
+    endPump() {
+      this.pump = null;
+      internals.releaseExchange(this.exchange);
+    }
+
     write(chunk) {
       io.write(this.handle, chunk, 0);
     }
@@ -166,9 +179,9 @@
     // The stream of the body is at its end. If it broke, so does the request.
     end(failed, error) {
       if (this.pump === null) return; // abandoned
-      this.pump = null;
       io.finish(this.handle, failed);
       if (this.isTaken) io.forget(this.handle);
+      this.endPump();
       if (!failed || this.reject === null) return;
       io.cancel(this.handle, true);
       this.settle(new TypeError("fetch failed: the stream of the request's body broke", { cause: error }));
@@ -277,10 +290,8 @@
       call.handle = io.open(what, flags, target, call.head, null, internals.takeHandle(body), length, call);
       return;
     }
-    const { stream } = body;
     call.handle = io.open(what, flags | OPEN_BODY_FOLLOWS, target, call.head, null, 0, length, call);
-    call.pump = internals.createPump(call, internals.streams.acquireReader(stream));
-    call.pump.fill();
+    call.startPump(body.stream);
   }
 
   function start(call, what, app) {

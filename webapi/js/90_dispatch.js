@@ -69,6 +69,7 @@
     offset;
     request = null;
     waits = 0; // promises given to waitUntil that are still pending
+    subrequests = 0; // made so far, see internals.countSubrequest
     answered = false;
     pending = false; // the loop was told that `settled` follows
     gone = false; // the client has left

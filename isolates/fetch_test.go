@@ -1,0 +1,284 @@
+package isolates
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// playing starts an app in an isolate of which the test plays the outside.
+func playing(t *testing.T, options AppOptions, source string) *outside {
+	t.Helper()
+	lockThread(t)
+	app, err := resolve(t, options, "app.js", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isolate, err := startOn(app, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(isolate.Dispose)
+	return &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
+}
+
+// theOne is the one record of a kind.
+func theOne(t *testing.T, records []Record, kind Kind) Record {
+	t.Helper()
+	var found []Record
+	for _, record := range records {
+		if record.Kind == kind {
+			found = append(found, record)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d records of kind %d in %+v", len(found), kind, records)
+	}
+	return found[0]
+}
+
+func kinds(records []Record) string {
+	var text strings.Builder
+	for _, record := range records {
+		fmt.Fprintf(&text, "%d ", record.Kind)
+	}
+	return strings.TrimSpace(text.String())
+}
+
+func TestNoIOAtTopLevel(t *testing.T) {
+	for name, source := range map[string]string{
+		"fetch()":                `fetch("http://origin/")`,
+		"new WebSocket()":        `new WebSocket("ws://host/")`,
+		"new EventSource()":      `new EventSource("http://origin/")`,
+		"EventSource.from()":     `EventSource.from(new ReadableStream())`,
+		"scheduler.wait()":       `scheduler.wait(1)`,
+		"AbortSignal.timeout()":  `AbortSignal.timeout(1)`,
+		"connect()":              `connect("host:1")`,
+		"WebSocket":              `const [a, b] = Object.values(new WebSocketPair()); a.accept(); b.accept(); a.send("x")`,
+		"fetch() with a Request": `fetch(new Request("http://origin/"))`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			lockThread(t)
+			app, err := resolve(t, AppOptions{}, "app.js",
+				`import { connect } from "nano:sockets"; `+source+`; export default { fetch() { return new Response() } }`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = startOn(app, -1)
+			what, _, _ := strings.Cut(name, " with")
+			if err == nil || !strings.Contains(err.Error(), what+" is not allowed while a module's top level runs") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestFetchersOfBindings(t *testing.T) {
+	o := playing(t, AppOptions{EnvJSON: `{"OTHER":"overridden","NAME":"value"}`,
+		BindingsJSON: `{"services":{"OTHER":"other-app","BACK":"back"},"assets":"ASSETS"}`}, `export default { async fetch(request, env) {
+			const got = [];
+			for (const [binding, ...args] of [
+				[env.OTHER, "http://any/echo", { method: "PUT", body: "b", headers: { a: "1" } }],
+				[env.ASSETS, new URL("https://any/echo")], [env.BACK, new Request("http://any/echo")],
+			]) {
+				const { what, target, head, body } = await (await binding.fetch(...args)).json();
+				got.push([what, target, head, body]);
+			}
+			const Fetcher = env.OTHER.constructor;
+			const errors = [];
+			for (const call of [() => new Fetcher(), () => Fetcher.prototype.fetch.call({}, "http://x/"), () => env.OTHER.fetch(),
+					() => env.OTHER.fetch("ftp://x/")]) {
+				try { await call(); } catch (error) { errors.push(error.message); }
+			}
+			const same = env.OTHER === env.OTHER && env.OTHER instanceof globalThis.Fetcher && Fetcher.length === 0 &&
+				Fetcher.prototype.fetch.length === 1;
+			env.BACK = 5;
+			return Response.json({ got, errors, same, keys: Object.keys(env), name: env.NAME, back: env.BACK,
+				tag: String(env.ASSETS) });
+		} }`)
+	got := string(o.run(1, get).Body)
+	want := `{"got":[[2,"other-app PUT http://any/echo","a: 1\r\ncontent-type: text/plain;charset=UTF-8\r\n","b"],` +
+		`[3,"GET https://any/echo","",""],[2,"back GET http://any/echo","",""]],` +
+		`"errors":["Illegal constructor","Illegal invocation","Failed to execute 'fetch' on 'Fetcher': 1 argument required, but only 0 present.",` +
+		`"Failed to execute 'fetch' on 'Fetcher': URL scheme 'ftp' is not supported."],` +
+		`"same":true,"keys":["OTHER","NAME","BACK","ASSETS"],"name":"value","back":5,"tag":"[object Fetcher]"}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSubrequestsAreLimited(t *testing.T) {
+	o := playing(t, AppOptions{BindingsJSON: `{"subrequests":3}`}, `
+		import { connect } from "nano:sockets";
+		export default { async fetch(request) {
+			const errors = [];
+			const all = [() => fetch("http://origin/echo"), () => connect("echo:1").opened, () => new WebSocket("ws://host/"),
+				() => fetch("http://origin/echo"), () => connect("echo:1"), () => new WebSocket("ws://host/"), () => fetch("data:,x")];
+			for (const call of all) {
+				try { await call(); errors.push("ok"); } catch (error) { errors.push(error.constructor.name + error.message.slice(0, 20)); }
+			}
+			return Response.json(errors);
+		} }`)
+	for id := uint32(1); id <= 2; id++ { // each request has its own
+		var got []string
+		if err := json.Unmarshal(o.run(id, get).Body, &got); err != nil {
+			t.Fatal(err)
+		}
+		const refused = "TypeErrorToo many subrequests"
+		if text := strings.Join(got, "|"); text != "ok|ok|ok|"+refused+"|"+refused+"|"+refused+"|ok" {
+			t.Errorf("request %d: %s", id, text)
+		}
+	}
+}
+
+// What is fetched and returned untouched, the loop moves.
+func TestResponsesOfFetchPassThrough(t *testing.T) {
+	for name, handler := range map[string]string{
+		"as it is":    `return fetch("http://origin/x")`,
+		"with signal": `return fetch("http://origin/x", { signal: new AbortController().signal })`,
+		"new headers": `const r = await fetch("http://origin/x"); return new Response(r.body, { headers: r.headers })`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate := startApp(t, unlimited, `export default { async fetch() { `+handler+` } }`)
+			request(t, isolate, 1, get)
+			opened := theOne(t, turn(t, isolate), KindOpen)
+			o := &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
+			o.send(&object{record: opened, stays: true}, &Response{Handle: opened.Handle, Status: 200, Streams: true},
+				"content-length: 5\r\nx-y: z\r\nconnection: x-drop\r\nx-drop: 1\r\n")
+			records := turn(t, isolate)
+			answer := theOne(t, records, KindRespond)
+			if len(records) != 1 || !answer.Streaming || answer.Source != opened.Handle || answer.Pending ||
+				string(answer.Head) != "x-y: z\r\n" {
+				t.Errorf("got %s: %+v %q", kinds(records), answer, answer.Head)
+			}
+			isolate.AddEnd(opened.Handle, FaultNetwork, []byte("late")) // crossed: nobody may stumble over it
+			if records := turn(t, isolate); len(records) != 0 {
+				t.Errorf("after the end: %s", kinds(records))
+			}
+		})
+	}
+}
+
+// The body of a request that is passed on goes by JavaScript, too.
+func TestRequestBodiesPassThroughToFetch(t *testing.T) {
+	for name, handler := range map[string]string{
+		"request": `return fetch(new Request("http://origin/x", request))`,
+		"body":    `return fetch("http://origin/x", { method: "POST", body: request.body, headers: request.headers })`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate := startApp(t, unlimited, `export default { async fetch(request) { `+handler+` } }`)
+			u := begin(t, isolate, 7, post+"\nX-A: b\nConnection: close", 5, []byte("hello"))
+			records := turn(t, isolate)
+			opened := theOne(t, records, KindOpen)
+			if len(records) != 1 || opened.Source != BodyHandle(7) || opened.Flags&(OpenBodyFollows|OpenHasBody) != 0 ||
+				opened.Flags&OpenFixedLength == 0 || opened.Number != 5 || string(opened.Target) != "POST http://origin/x" ||
+				string(opened.Head) != "content-type: text/plain\r\nx-a: b\r\n" || !opened.Pending || opened.Exchange != 7 {
+				t.Errorf("got %s: %+v %q", kinds(records), opened, opened.Head)
+			}
+			isolate.AddEnd(opened.Handle, FaultEgress, []byte("not allowed"))
+			u.run()
+			if u.answer.Status != 500 || !strings.Contains(string(u.body), "TypeError: not allowed") {
+				t.Errorf("got %d %s", u.answer.Status, u.body)
+			}
+		})
+	}
+}
+
+// A fetch made with the client's request ends when the client leaves; one of its own does not.
+func TestFetchFollowsTheClientOfItsRequest(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(request, env, ctx) {
+		const mine = fetch("http://origin/mine").then(() => console.log("mine"));
+		ctx.waitUntil(mine);
+		try { await fetch(request); } catch (error) { console.log(error.name + " " + request.signal.aborted); }
+		return new Response();
+	} }`)
+	request(t, isolate, 1, get)
+	opened := turn(t, isolate)
+	if kinds(opened) != "8 8" {
+		t.Fatalf("got %s", kinds(opened))
+	}
+	isolate.AddGone(1)
+	records := turn(t, isolate)
+	canceled := theOne(t, records, KindCancel)
+	if canceled.Handle != opened[1].Handle || canceled.Flags != CancelAll || !strings.Contains(logsOf(records), "AbortError true") {
+		t.Errorf("got %+v %s", canceled, logsOf(records))
+	}
+	o := &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
+	o.send(&object{record: opened[0]}, &Response{Handle: opened[0].Handle, Status: 200}, "")
+	records = turn(t, isolate)
+	if !strings.Contains(logsOf(records), "mine") || theOne(t, records, KindSettled).ID != 1 {
+		t.Errorf("got %s %s", kinds(records), logsOf(records))
+	}
+}
+
+// A context of its own lives for as long as it sends the body of a fetch, also when the answer left already.
+func TestUploadsOutliveTheAnswer(t *testing.T) {
+	perRequest(t, `export default { async fetch(request) {
+		let count = 0;
+		const body = new ReadableStream({ async pull(c) { await null; if (++count > 3) c.close(); else c.enqueue(new Uint8Array(count)); } });
+		return fetch("http://origin/x", { method: "POST", body });
+	} }`, func(t *testing.T, isolate *Isolate) {
+		request(t, isolate, 1, get)
+		records := turn(t, isolate)
+		opened, written := theOne(t, records, KindOpen), theOne(t, records, KindWrite)
+		o := &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
+		o.send(&object{record: opened, stays: true}, &Response{Handle: opened.Handle, Status: 200, Streams: true}, "")
+		records = turn(t, isolate)
+		if answer := theOne(t, records, KindRespond); answer.Source != opened.Handle || !answer.Pending || len(written.Body) != 1 {
+			t.Fatalf("got %+v", answer)
+		}
+		isolate.AddWritten(opened.Handle)
+		records = turn(t, isolate)
+		if got := theOne(t, records, KindWrite); len(got.Body) != 5 {
+			t.Errorf("got %d bytes", len(got.Body))
+		}
+		isolate.AddWritten(opened.Handle)
+		if records = turn(t, isolate); kinds(records) != "12 4" { // KindFinish, KindSettled
+			t.Errorf("got %s", kinds(records))
+		}
+	})
+}
+
+// An app that imports a module of the runtime can be snapshotted, and connects from there.
+func TestModulesOfTheRuntimeInSnapshots(t *testing.T) {
+	const source = `import { connect } from "cloudflare:sockets"; import * as own from "nano:sockets";
+		const kept = { connect };
+		export default { async fetch() {
+			const socket = kept.connect("h:1");
+			const info = await socket.opened;
+			return new Response([info.remoteAddress, own.connect === connect, Object.keys(own), socket.secureTransport].join());
+		} }`
+	app, built := imageApp(t, AppOptions{}, source)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	for _, how := range []string{"snapshot", "source"} {
+		var o *outside
+		if how == "snapshot" {
+			o = &outside{t: t, isolate: startImage(t, app, how), objects: map[int32]*object{}}
+		} else {
+			o = playing(t, AppOptions{}, source)
+		}
+		if got := string(o.run(1, get).Body); got != "192.0.2.9:0,true,connect,off" {
+			t.Errorf("%s: %s", how, got)
+		}
+	}
+}
+
+func TestModulesOfTheRuntimeThatDoNotExist(t *testing.T) {
+	lockThread(t)
+	for _, name := range []string{"nano:none", "cloudflare:workers"} {
+		_, err := resolve(t, AppOptions{}, "app.js", `import "`+name+`"`)
+		if err == nil || !strings.Contains(err.Error(), `cannot import "`+name+`": there is no such module`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b, err := bundle(t, "app.js", `import "nano:sockets"; import "cloudflare:sockets"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files := strings.Join(b.Files(), " "); files != "app.js" || len(b.modules) != 2 {
+		t.Errorf("files %s of %d modules", files, len(b.modules))
+	}
+}
