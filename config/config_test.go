@@ -224,7 +224,8 @@ var problemTests = []struct{ text, want string }{
 	{"[server]\nmax_header = 1024", `2:14: [server] max_header: must be a string with a size, not a whole number; write max_header = "32KiB"`},
 	{"[server]\nidle_timeout = 10", `2:16: [server] idle_timeout: must be a string with a duration, not a whole number; write idle_timeout = "10s"`},
 	// Values.
-	{"[server]\nloops = -1", `2:9: [server] loops: is -1, out of its range; write a number from 0 to 1024`},
+	{"[server]\nloops = -1", `2:9: [server] loops: is -1, out of its range; write a number from 0 to 56`},
+	{"[server]\nloops = 57", `2:9: [server] loops: is 57, out of its range; write a number from 0 to 56`},
 	{"[server]\nmax_connections = 4294967296", `out of its range`},
 	{"[server]\nlisten = []", `2:10: [server] listen: is empty`},
 	{"[server]\nlisten = [\"8080\"]", `2:11: [server] listen: "8080" is not an address; write host:port, "unix:/path" or "systemd"`},

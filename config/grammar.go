@@ -14,7 +14,7 @@ import (
 // Bounds of what can be configured.
 const (
 	nameLengthMax  = 63
-	loopsMax       = 1024
+	loopsMax       = 56      // loop.LoopsMax
 	headerBytesMin = 256     // a browser's least request fits
 	bodyBytesMax   = 1 << 40 // no one means more
 	unixPathMax    = 107     // sun_path, less its final 0

@@ -3,9 +3,11 @@ package loop
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,5 +173,55 @@ func TestCoresOf(t *testing.T) {
 	}
 	if coresOf(all+1) != nil || coresOf(all-1) != nil {
 		t.Error("pinned although loops and cores differ in number")
+	}
+}
+
+// onThread runs a function on a thread of its own, which ends with it.
+func onThread(run func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		run()
+	}()
+	<-done
+}
+
+// TestShortenSlice: the thread gets the slice, and nothing else of it changes; one that somebody has given
+// another policy stays as it is.
+func TestShortenSlice(t *testing.T) {
+	var system unix.Utsname
+	if err := unix.Uname(&system); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(system.Release[:]), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	isKnown := major > 6 || major == 6 && minor >= 12
+	for _, policy := range []uint32{unix.SCHED_NORMAL, unix.SCHED_BATCH} {
+		var before, after *unix.SchedAttr
+		var err error
+		onThread(func() {
+			if before, err = unix.SchedGetAttr(0, 0); err != nil {
+				return
+			}
+			before.Policy = policy
+			if err = unix.SchedSetAttr(0, before, 0); err != nil {
+				return
+			}
+			shortenSlice()
+			after, err = unix.SchedGetAttr(0, 0)
+		})
+		if err != nil {
+			t.Skipf("policy %d: %v", policy, err)
+		}
+		isShort := after.Runtime == loopSlice
+		if isShort != (policy == unix.SCHED_NORMAL) && (isKnown || isShort) {
+			t.Errorf("policy %d: a slice of %d ns", policy, after.Runtime)
+		}
+		if after.Policy != policy || after.Nice != before.Nice {
+			t.Errorf("policy %d: now %d, nice value %d", policy, after.Policy, after.Nice)
+		}
 	}
 }

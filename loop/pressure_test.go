@@ -13,9 +13,9 @@ import (
 
 // A fakeGauge says what a test wants. wait takes as long as it is told to.
 type fakeGauge struct {
-	stalls          chan struct{}
-	left, limit     int64 // of the control group; limit 0: it has none
-	own             int64 // resident bytes; 0: unknown
+	stalls          chan struct{} // closed by a nudge
+	left, limit     int64         // of the control group; limit 0: it has none
+	own             int64         // resident bytes; 0: unknown
 	stopped, closed bool
 }
 
@@ -29,8 +29,13 @@ func (g *fakeGauge) wait(length time.Duration) bool {
 }
 func (g *fakeGauge) room() (left, limit int64, ok bool) { return g.left, g.limit, g.limit != 0 }
 func (g *fakeGauge) resident() (int64, bool)            { return g.own, g.own != 0 }
-func (g *fakeGauge) nudge()                             { g.stopped = true; close(g.stalls) }
 func (g *fakeGauge) close()                             { g.closed = true }
+func (g *fakeGauge) nudge() {
+	if !g.stopped {
+		g.stopped = true
+		close(g.stalls)
+	}
+}
 
 // TestPressureSteps: each sign of shortage lowers the limit by steps from what is in use, not below its
 // floor; after some calm it rises to the budget again.
@@ -131,6 +136,7 @@ func TestPressureWatch(t *testing.T) {
 		if got := m.limit.Load(); got != 64<<20 {
 			t.Errorf("limit %d after a calm minute", got)
 		}
+		gauge.nudge() // by a loop, at the same time
 		end()
 		end()
 		if !gauge.stopped || !gauge.closed {

@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nano/config"
+	"nano/loop"
 )
 
 const (
@@ -269,5 +272,19 @@ func TestUnixSocketAndLogs(t *testing.T) {
 	}
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the socket's file is left")
+	}
+}
+
+// TestLoopsMax: what the configuration takes is what a node starts.
+func TestLoopsMax(t *testing.T) {
+	for loops, want := range map[int]bool{loop.LoopsMax: true, loop.LoopsMax + 1: false} {
+		folder := writeFiles(t, map[string]string{
+			"nano.toml": fmt.Sprintf("[server]\nloops = %d\n[[app]]\nname = \"good\"\nmain = \"good.js\"\n", loops),
+			"good.js":   goodApp,
+		})
+		_, err := config.Load(filepath.Join(folder, "nano.toml"))
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "nano.toml:2:9: [server] loops") {
+			t.Errorf("%d loops: %v", loops, err)
+		}
 	}
 }
