@@ -69,6 +69,9 @@ func (r *Resolver) Configure(config *Config) {
 	r.cache.clear()
 }
 
+// Pending is how many names are being looked up.
+func (r *Resolver) Pending() int { return len(r.lookups) }
+
 // A Lookup is the search for one name, for all who wait for it.
 type Lookup struct {
 	resolver   *Resolver

@@ -85,8 +85,8 @@ func newBench(t *testing.T, change func(c *Config)) *bench {
 	b := &bench{t: t, now: 1}
 	b.resolver = NewResolver(b, func() uint32 { b.counter++; return b.counter * 7919 }, c)
 	t.Cleanup(func() {
-		if len(b.open) != 0 || len(b.resolver.lookups) != 0 {
-			t.Errorf("%d exchanges and %d lookups are left", len(b.open), len(b.resolver.lookups))
+		if len(b.open) != 0 || b.resolver.Pending() != 0 {
+			t.Errorf("%d exchanges and %d lookups are left", len(b.open), b.resolver.Pending())
 		}
 	})
 	return b

@@ -38,6 +38,7 @@ type dialing struct {
 	rules  *egress.Rules
 	lookup *dns.Lookup // nil: none is under way
 
+	seen     []netip.Addr // all that the name resolved to
 	untried  []candidate
 	attempts []*attempt // under way
 	tried    int
@@ -79,7 +80,8 @@ const (
 	connectLimit = 10 * time.Second
 	// attemptDelay is the Connection Attempt Delay of RFC 8305 §5.
 	attemptDelay = 250 * time.Millisecond
-	// resolutionDelay is for how long IPv4 waits for IPv6 (RFC 8305 §3).
+	// resolutionDelay is for how long the answer about one family of addresses waits for that about the
+	// other (RFC 8305 §3).
 	resolutionDelay = 50 * time.Millisecond
 	// attemptsMax bounds how many addresses of a name are tried.
 	attemptsMax = 16
@@ -182,6 +184,10 @@ func (d *dialing) Resolved(answer dns.Answer) {
 // add takes addresses that may be tried, as far as the rules allow them.
 func (d *dialing) add(answer dns.Answer) {
 	for _, address := range answer.Addresses {
+		if slices.Contains(d.seen, address) {
+			continue
+		}
+		d.seen = append(d.seen, address)
 		if !d.rules.Allows(d.to.host, netip.AddrPortFrom(address, d.to.port), answer.Local) {
 			if !d.denied.IsValid() {
 				d.denied = address
@@ -191,8 +197,8 @@ func (d *dialing) add(answer dns.Answer) {
 		d.untried = append(d.untried, candidate{address, d.loop.precedence(address)})
 	}
 	d.sort()
-	// IPv6 comes first if it comes at all, so it is worth a moment.
-	if answer.More && d.tried == 0 && len(d.untried) != 0 && !hasIPv6(d.untried) {
+	// What comes first if it comes at all is worth a moment: IPv6, where that works.
+	if answer.More && d.tried == 0 && len(d.untried) != 0 && !hasFamily(d.untried, d.loop.hasNoIPv6()) {
 		d.isHeld = true
 		d.loop.startTimeout(&d.next, resolutionDelay)
 		return
@@ -204,8 +210,8 @@ func (d *dialing) add(answer dns.Answer) {
 	d.advance()
 }
 
-func hasIPv6(list []candidate) bool {
-	return slices.ContainsFunc(list, func(c candidate) bool { return c.address.Is6() })
+func hasFamily(list []candidate, isIPv4 bool) bool {
+	return slices.ContainsFunc(list, func(c candidate) bool { return c.address.Is4() == isIPv4 })
 }
 
 // advance begins the next attempt if it is time to, or ends the dialing if there is nothing left to wait
@@ -312,6 +318,9 @@ func (a *attempt) closed()         {}
 // address.
 const withoutIPv6 = time.Minute
 
+// hasNoIPv6 reports that IPv6 addresses could not be reached, a short while ago.
+func (l *Loop) hasNoIPv6() bool { return l.now < l.withoutIPv6Until }
+
 // Precedences of addresses after RFC 6724 §2.1.
 var precedences = []struct {
 	prefix netip.Prefix
@@ -331,7 +340,7 @@ func (l *Loop) precedence(address netip.Addr) int {
 	if address.Is4() {
 		return 35
 	}
-	if l.now < l.withoutIPv6Until {
+	if l.hasNoIPv6() {
 		return 0
 	}
 	for _, p := range precedences {

@@ -25,6 +25,7 @@ type world struct {
 	workers  []*fakeWorker // all that were made
 	log      *recorder
 	sockets  *fakeSockets
+	names    fakeNames // of newDialWorld
 	ended    bool
 }
 
