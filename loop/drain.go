@@ -93,7 +93,7 @@ func (l *Loop) isDrained() bool {
 
 // isWorkDone reports whether no isolate has anything to do.
 func (l *Loop) isWorkDone() bool {
-	return l.pendingWork == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
+	return l.pendingWork == 0 && l.called == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.

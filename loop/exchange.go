@@ -15,7 +15,8 @@ import (
 type exchange struct {
 	loop       *Loop
 	id         uint32      // index and generation
-	connection *connection // nil: gone, or answered in full
+	connection *connection // nil: gone, or answered in full, or there is
+	caller     caller      // nil: answered in full, or there is a connection
 	worker     *appWorker  // nil: never asked, or done
 	next       *exchange   // of the connection, or of the free list
 
@@ -197,10 +198,17 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 
 // stage gives a request to its isolate.
 func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
-	r.Streams, r.Length = e.body != nil, 0
-	if b := e.body; b != nil {
-		r.Length = b.length()
-		b.reader.open(l.openHandle(w, isolates.BodyHandle(e.id), e), b)
+	var reader *bodyReader
+	var body source
+	if e.body != nil {
+		reader, body = &e.body.reader, e.body
+	} else if e.caller != nil {
+		reader, body = e.caller.requestBody()
+	}
+	r.Streams, r.Length = body != nil, 0
+	if body != nil {
+		r.Length = body.length()
+		reader.open(l.openHandle(w, isolates.BodyHandle(e.id), e), body)
 	}
 	w.isolate.AddRequest(r)
 	l.wantTurn(w)
@@ -230,11 +238,15 @@ func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
 
 // describe says what an isolate is to know of a request. What it returns is valid until the next call.
 func (l *Loop) describe(e *exchange, head *http1.Head, headBytes, body []byte) *isolates.Request {
-	c := e.connection
 	r := &l.request
 	r.ID = e.id
-	r.Secure = c.secure
 	r.Head, r.Parsed, r.Body = headBytes, head, body
+	c := e.connection
+	if c == nil {
+		e.caller.describe(r)
+		return r
+	}
+	r.Secure = c.secure
 	r.RemoteAddress = l.remoteAddress(c)
 	if !c.isLocal {
 		head.Fields = withoutRealIP(head.Fields, headBytes)
@@ -276,7 +288,7 @@ func (l *Loop) workerDone(e *exchange) {
 		e.nextOfWorker.previousOfWorker = e.previousOfWorker
 	}
 	e.previousOfWorker, e.nextOfWorker, e.worker = nil, nil, nil
-	if e.connection == nil {
+	if e.connection == nil && e.caller == nil {
 		l.exchanges.give(e)
 	}
 }

@@ -31,6 +31,9 @@ type fakeWorker struct {
 	told      []fakeNews             // of handles
 	faults    []string               // of bodies, that were told
 	stray     int                    // news of what has ended
+	handles   int32                  // opened so far
+	calls     map[int32]*fakeCall    // by handle
+	begun     map[uint32]bool        // answers that stream
 	uploads   map[int32]*fakeRequest // whose bodies are gathered before they are handled
 	window    int                    // with which they are read
 	onNews    func(w *fakeWorker, news *fakeNews)
@@ -273,7 +276,15 @@ func (w *fakeWorker) Started() isolates.Start {
 }
 func (w *fakeWorker) Dispose() { w.mustLive(); w.disposed = true }
 
-func (w *fakeWorker) record(r isolates.Record) { w.out = append(w.out, r) }
+func (w *fakeWorker) record(r isolates.Record) {
+	if r.Kind == isolates.KindRespond && r.Streaming {
+		if w.begun == nil {
+			w.begun = map[uint32]bool{}
+		}
+		w.begun[r.ID] = true
+	}
+	w.out = append(w.out, r)
+}
 
 var plainHead = []byte("content-type: text/plain;charset=UTF-8\r\n")
 
@@ -362,6 +373,8 @@ func (f *fakeBlocks) Free(block Block) {
 //	/fields    the names of the request's fields
 //	/pipe      the request's body, which the loop moves; /pipe/N: with that for a content-length
 //	/unread    "unread", without reading the body
+//	/call/b/x  what app b answers to /x, moved by the loop; /callread/b/x: read and written by the app;
+//	           /callwrite/b/x: the same, with a body of five pieces
 //	/hold      no answer, and the body is not read
 //	/cancel    "cancel", after the body was cancelled
 //	/some/N    "some", after N bytes of the body
@@ -439,6 +452,8 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.live[r.id] = &fakeRequest{id: r.id, target: "upper"}
 			w.onNews = flowOn
 			w.onSent = streamOn
+		case "call", "callread", "callwrite":
+			w.call(r, name, argument)
 		case "die":
 			w.fail = isolates.ErrMemoryLimit
 		default:
@@ -450,7 +465,102 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 // takesStream reports whether demo handles a request before its body is there.
 func takesStream(r *fakeRequest) bool {
 	name, _, _ := strings.Cut(strings.TrimPrefix(r.target, "/"), "/")
-	return slices.Contains([]string{"pipe", "hold", "unread", "cancel", "some", "upper"}, name)
+	return slices.Contains([]string{"call", "callread", "pipe", "hold", "unread", "cancel", "some", "upper"}, name)
+}
+
+// A fakeCall is a service call of an app.
+type fakeCall struct {
+	id     uint32 // of the request that waits for it
+	name   string
+	pieces int // of a body, to be written
+}
+
+// call begins a service call for a request.
+func (w *fakeWorker) call(r *fakeRequest, name, argument string) {
+	app, path, _ := strings.Cut(argument, "/")
+	w.handles++
+	call := &fakeCall{id: r.id, name: name}
+	record := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatService, Handle: w.handles, Pending: true, Exchange: r.id,
+		Target: fmt.Appendf(nil, "%s %s http://%s/%s", app, r.method, r.host, path), Head: []byte("x-from: " + r.target + "\r\n")}
+	switch {
+	case name == "callwrite":
+		record.Flags = isolates.OpenBodyFollows
+		call.pieces = 5
+	case r.streams:
+		record.Source = isolates.BodyHandle(r.id)
+	case r.hasBody:
+		record.Flags, record.Body = isolates.OpenHasBody, bytes.Clone(r.body)
+	}
+	w.record(record)
+	if w.calls == nil {
+		w.calls = map[int32]*fakeCall{}
+	}
+	w.calls[w.handles] = call
+	w.onNews = callOn
+	w.onSent = callSent
+	if call.pieces != 0 {
+		w.writePiece(w.handles, call)
+	}
+}
+
+func (w *fakeWorker) writePiece(handle int32, call *fakeCall) {
+	if call.pieces == 0 {
+		w.record(isolates.Record{Kind: isolates.KindFinish, Handle: handle})
+		return
+	}
+	call.pieces--
+	w.record(isolates.Record{Kind: isolates.KindWrite, Handle: handle, Body: fmt.Appendf(nil, "piece %d;", call.pieces)})
+}
+
+// callOn goes on with a service call.
+func callOn(w *fakeWorker, news *fakeNews) {
+	call := w.calls[news.handle]
+	if call == nil {
+		flowOn(w, news)
+		return
+	}
+	switch {
+	case news.what == "written":
+		w.writePiece(news.handle, call)
+	case news.what == "response" && !news.streams:
+		delete(w.calls, news.handle)
+		w.record(isolates.Record{Kind: isolates.KindRespond, ID: call.id, Status: uint16(news.number), Head: plainHead, Body: []byte(news.text)})
+	case news.what == "response" && call.name == "call":
+		delete(w.calls, news.handle)
+		w.record(isolates.Record{Kind: isolates.KindRespond, ID: call.id, Status: uint16(news.number), Head: plainHead, Streaming: true, Source: news.handle})
+	case news.what == "response":
+		w.record(isolates.Record{Kind: isolates.KindRespond, ID: call.id, Status: uint16(news.number), Head: plainHead, Streaming: true})
+		w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: 1})
+	case news.what == "data":
+		w.record(isolates.Record{Kind: isolates.KindChunk, ID: call.id, Body: []byte(news.text)})
+	case news.what == "end":
+		delete(w.calls, news.handle)
+		if call.name == "call" || !w.isAnswered(call.id) {
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: call.id, Status: 500, Head: plainHead, Body: []byte(news.text)})
+		} else {
+			w.record(isolates.Record{Kind: isolates.KindEnd, ID: call.id, Failed: news.number != 0})
+		}
+	}
+}
+
+// isAnswered reports whether an answer to a request was begun.
+func (w *fakeWorker) isAnswered(id uint32) bool { return w.begun[id] }
+
+// callSent reads on when a client has taken what was read.
+func callSent(w *fakeWorker, id uint32) {
+	for handle, call := range w.calls {
+		if call.id == id {
+			if slices.Contains(w.allGone, id) {
+				delete(w.calls, handle)
+				w.record(isolates.Record{Kind: isolates.KindCancel, Handle: handle, Flags: isolates.CancelAll})
+				w.record(isolates.Record{Kind: isolates.KindEnd, ID: id})
+				return
+			}
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: handle, Number: 1})
+			return
+		}
+	}
+	streamOn(w, id)
 }
 
 // flowOn goes on with a request whose body has come in a piece further.

@@ -54,11 +54,21 @@ type fault struct {
 
 func newFault(kind isolates.Fault, text string) *fault { return &fault{kind, text} }
 
+// faultIf is f, or none.
+func faultIf(failed bool, f *fault) *fault {
+	if failed {
+		return f
+	}
+	return nil
+}
+
 // Faults of the loop itself.
 var (
 	faultClientGone = newFault(isolates.FaultAborted, "the client is gone")
 	faultCancelled  = newFault(isolates.FaultAborted, "the body was cancelled")
 	faultGone       = newFault(isolates.FaultAborted, "the isolate has ended")
+
+	faultStreamFailed = newFault(isolates.FaultNetwork, "the stream of the body failed")
 )
 
 // A jsReader is a sink that ends in JavaScript: the read side of a handle. JavaScript opens a window
@@ -116,10 +126,13 @@ func (r *jsReader) release() source {
 	return from
 }
 
-// A jsWriter is a source that begins in JavaScript: the write side of a handle. At most one piece is
-// held: the next one comes after JavaScript has heard that the last one was taken.
+// A jsWriter is a source that begins in JavaScript: the write side of a handle, or the answer to a request
+// that did not come over a connection. At most one piece is held: the next one comes after JavaScript has
+// heard that the last one was taken.
 type jsWriter struct {
-	handle   *handle
+	loop     *Loop
+	handle   *handle   // who is told; nil: nobody, or
+	exchange *exchange // whose answer this is
 	to       sink
 	size     int64 // bytes that are still to come; -1: unknown
 	isOpen   bool  // the sink has room
@@ -135,9 +148,16 @@ type ending struct{ fault *fault }
 
 var wholeEnding = &ending{}
 
+func endingOf(f *fault) *ending {
+	if f == nil {
+		return wholeEnding
+	}
+	return &ending{f}
+}
+
 // open prepares for the bytes that follow. size is how many, or -1.
 func (s *jsWriter) open(h *handle, size int64) {
-	*s = jsWriter{handle: h, size: size}
+	*s = jsWriter{loop: h.loop, handle: h, size: size}
 }
 
 // attach implements source.
@@ -167,24 +187,29 @@ func (s *jsWriter) drop() {
 	if s.held == nil {
 		return
 	}
-	l := s.handle.loop
 	if s.block != noBlock {
-		l.freeBlock(s.block)
+		s.loop.freeBlock(s.block)
 	} else {
-		l.buffers.give(s.held)
+		s.loop.buffers.give(s.held)
 	}
 	s.held, s.block = nil, noBlock
 }
 
 // tell lets JavaScript make the next piece.
 func (s *jsWriter) tell() {
-	if s.mustTell {
-		s.mustTell = false
+	if !s.mustTell {
+		return
+	}
+	s.mustTell = false
+	if s.handle != nil {
 		s.handle.written()
+	} else if e := s.exchange; e != nil && e.worker != nil && !e.ended {
+		e.worker.isolate.AddSent(e.id)
+		s.loop.wantTurn(e.worker)
 	}
 }
 
-// write takes a piece, from a KindWrite record.
+// write takes a piece, from a KindWrite or KindChunk record.
 func (s *jsWriter) write(record *isolates.Record) {
 	s.mustTell = true
 	if s.isOver || s.held != nil || s.ending != nil || len(record.Body) == 0 {
@@ -193,7 +218,7 @@ func (s *jsWriter) write(record *isolates.Record) {
 	}
 	if s.size >= 0 {
 		if s.size -= int64(len(record.Body)); s.size < 0 {
-			s.fail(newFault(isolates.FaultNetwork, "the body is longer than was announced"))
+			s.close(newFault(isolates.FaultNetwork, "the body is longer than was announced"))
 			s.tell()
 			return
 		}
@@ -207,7 +232,7 @@ func (s *jsWriter) write(record *isolates.Record) {
 	}
 	s.held, s.block = record.Body, record.Block
 	if s.block == noBlock {
-		s.held = s.handle.loop.buffers.append(nil, record.Body)
+		s.held = s.loop.buffers.append(nil, record.Body)
 	}
 	record.Block = noBlock
 	s.advance()
@@ -215,21 +240,22 @@ func (s *jsWriter) write(record *isolates.Record) {
 
 // finish takes the end, from a KindFinish record.
 func (s *jsWriter) finish(record *isolates.Record) {
-	switch {
-	case s.isOver || s.ending != nil:
-	case record.Flags&isolates.FinishFailed != 0:
-		s.fail(newFault(isolates.FaultAborted, "the stream of the body failed"))
-	case s.size > 0:
-		s.fail(newFault(isolates.FaultNetwork, "the body is shorter than was announced"))
-	default:
-		s.ending = wholeEnding
-		s.advance()
+	if record.Flags&isolates.FinishFailed != 0 {
+		s.close(faultStreamFailed)
+	} else {
+		s.close(nil)
 	}
 }
 
-// fail ends the flow after what is held.
-func (s *jsWriter) fail(f *fault) {
-	s.ending = &ending{f}
+// close ends the flow after what is held.
+func (s *jsWriter) close(f *fault) {
+	if s.isOver || s.ending != nil {
+		return
+	}
+	if f == nil && s.size > 0 {
+		f = newFault(isolates.FaultNetwork, "the body is shorter than was announced")
+	}
+	s.ending = endingOf(f)
 	s.advance()
 }
 
@@ -252,16 +278,106 @@ func (s *jsWriter) advance() {
 
 // pushHeld pushes a piece that the writer owns.
 func (s *jsWriter) pushHeld(held []byte, block Block) (more bool) {
-	l := s.handle.loop
 	if block == noBlock {
 		more = s.to.push(held)
-		l.buffers.give(held)
+		s.loop.buffers.give(held)
 		return more
 	}
-	if to, ok := s.to.(blockSink); ok {
-		return to.pushBlock(block, len(held))
+	return s.loop.pushBlockTo(s.to, block, len(held))
+}
+
+// pushBlockTo pushes the body of a block, n bytes, which is the sink's or freed.
+func (l *Loop) pushBlockTo(to sink, block Block, n int) (more bool) {
+	if to, ok := to.(blockSink); ok {
+		return to.pushBlock(block, n)
 	}
-	more = s.to.push(held)
+	more = to.push(l.options.Blocks.Memory(block, n)[isolates.HeadRoom:])
 	l.freeBlock(block)
 	return more
+}
+
+// A joint is where a flow can be cut by somebody who is neither its source nor its sink: the sink of the
+// one, and the source of the other, which may come later.
+type joint struct {
+	from   source // nil: it has ended, or nobody wants more
+	to     sink   // nil: none yet, or it has heard the end
+	owner  jointOwner
+	ending *ending // for a sink that is still to come
+}
+
+// A jointOwner is told when a flow has ended or was cancelled. Its sink has heard it before.
+type jointOwner interface{ jointOver(j *joint) }
+
+// join begins a flow. owner may be nil.
+func (j *joint) join(from source, owner jointOwner) {
+	*j = joint{from: from, owner: owner}
+	from.attach(j)
+}
+
+// attach implements source.
+func (j *joint) attach(to sink) { j.to = to }
+
+// resume implements source.
+func (j *joint) resume() {
+	if j.ending != nil {
+		f := j.ending.fault
+		j.ending = nil
+		j.end(f)
+	} else if j.from != nil {
+		j.from.resume()
+	}
+}
+
+// cancel implements source.
+func (j *joint) cancel() {
+	j.to = nil
+	j.cut(nil)
+	j.over()
+}
+
+// length implements source.
+func (j *joint) length() int64 {
+	switch {
+	case j.from != nil:
+		return j.from.length()
+	case j.ending != nil && j.ending.fault == nil:
+		return 0
+	}
+	return -1
+}
+
+// push implements sink.
+func (j *joint) push(data []byte) (more bool) { return j.to.push(data) }
+
+// end implements sink.
+func (j *joint) end(f *fault) {
+	j.from = nil
+	to := j.to
+	if to == nil {
+		j.ending = endingOf(f)
+		return
+	}
+	j.to = nil
+	to.end(f)
+	j.over()
+}
+
+// cut ends the flow on both sides, for its sink by a fault. nil: the sink is not to hear of it.
+func (j *joint) cut(f *fault) {
+	if from := j.from; from != nil {
+		j.from = nil
+		from.cancel()
+	}
+	to := j.to
+	j.to, j.ending = nil, nil
+	if to != nil && f != nil {
+		to.end(f)
+	}
+}
+
+func (j *joint) over() {
+	if owner := j.owner; owner != nil {
+		j.owner = nil
+		owner.jointOver(j)
+	}
 }

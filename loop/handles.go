@@ -211,9 +211,6 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 // The openers. Each returns the object, or nil if it has told the handle why there is none, by
 // handle.fail. It takes record.Block over by setting it to noBlock.
 
-func (l *Loop) openService(h *handle, _ *isolates.Record) ioObject {
-	return l.notAvailable(h, "services")
-}
 func (l *Loop) openAssets(h *handle, _ *isolates.Record) ioObject { return l.notAvailable(h, "assets") }
 func (l *Loop) openTCP(h *handle, _ *isolates.Record) ioObject    { return l.notAvailable(h, "TCP") }
 func (l *Loop) openWebSocket(h *handle, _ *isolates.Record) ioObject {
@@ -228,7 +225,7 @@ func (l *Loop) notAvailable(h *handle, what string) ioObject {
 // actOnHandle does what a record asks of an open handle.
 func (l *Loop) actOnHandle(w *appWorker, record *isolates.Record) {
 	h := l.handles.byKey[handleKey{w.life, record.Handle}]
-	if h == nil || h.isPiped {
+	if h == nil || h.isPiped && (record.Kind == isolates.KindRead || record.Kind == isolates.KindCancel) {
 		l.freeBlock(record.Block)
 		return
 	}
@@ -278,6 +275,18 @@ func (l *Loop) abandon(e *exchange) {
 		if !h.isPiped && !h.isKept {
 			l.timeouts.background.start(&h.timeout, l.now)
 		}
+	}
+}
+
+// endHandles ends the objects of a request whose time is up, but for those that the loop moves by itself.
+func (l *Loop) endHandles(e *exchange) {
+	for h := e.handles; h != nil; {
+		if h.isPiped || h.isKept {
+			h = h.nextOfExchange
+			continue
+		}
+		l.handleLimit(h)
+		h = e.handles // others may have ended with it
 	}
 }
 

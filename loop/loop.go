@@ -74,6 +74,7 @@ type Loop struct {
 	reports []*report // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
+	called        int // exchanges without a connection whose callers wait for the answer, or its end
 	draining      bool
 	drainDeadline int64
 	forced        bool // the deadline has passed

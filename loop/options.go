@@ -75,6 +75,8 @@ type Options struct {
 	usage     func() int64 // see threadUsage; nil: the thread's
 	prepared  bool
 
+	appsByName map[string]int32 // index in Apps
+
 	epoch       time.Time // of the loops' clocks
 	memory      *memory
 	newGauge    func() (pressureGauge, error)
@@ -171,6 +173,10 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	filled.memory = newMemory(filled.Memory)
 	filled.concurrency = newConcurrency(filled.Apps)
+	filled.appsByName = make(map[string]int32, len(filled.Apps))
+	for i := range filled.Apps {
+		filled.appsByName[filled.Apps[i].Name] = int32(i)
+	}
 	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
 	filled.placement = newPlacement(len(filled.Apps), 1, filled.Clock())
 	return &filled, nil

@@ -18,6 +18,8 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 		l.pendingWork++
 	}
 	switch {
+	case e.caller != nil && !e.answered:
+		l.answerCaller(e, record)
 	case e.connection == nil || e.answered:
 		// The client is gone, or has had its answer from us at the wall limit.
 		l.freeBlock(record.Block)
@@ -50,6 +52,7 @@ func (l *Loop) backgroundLimit(e *exchange) {
 		l.pendingWork--
 	}
 	e.ended = true
+	l.endHandles(e)
 	l.workerDone(e)
 }
 
@@ -284,6 +287,11 @@ func (l *Loop) freeBlock(block Block) {
 // respondChunk adds a piece to the body of a streaming answer, from a KindChunk record.
 func (l *Loop) respondChunk(e *exchange, record *isolates.Record) {
 	c := e.connection
+	if e.caller != nil && e.streaming {
+		e.caller.chunk(record)
+		l.freeBlock(record.Block)
+		return
+	}
 	if c == nil || !e.streaming || e.complete {
 		l.freeBlock(record.Block)
 		return
@@ -347,6 +355,9 @@ func (l *Loop) respondEnd(e *exchange, record *isolates.Record) {
 	e.ended = true
 	if e.connection != nil && e.streaming && !e.complete {
 		l.endAnswer(e, record.Failed || e.isSized && e.remaining > 0)
+	} else if to := e.caller; to != nil && e.streaming {
+		l.callerDone(e)
+		to.finished(faultIf(record.Failed, faultStreamFailed))
 	}
 	l.watchBackground(e)
 	l.workerDone(e)
@@ -388,9 +399,15 @@ func (l *Loop) answerError(e *exchange, status int, nanoError, text string) {
 }
 
 func (l *Loop) writeError(e *exchange, status int, lines []byte, text string) {
-	c := e.connection
 	e.wall.stop()
 	e.answered, e.complete, e.status, e.length = true, true, status, int64(len(text))
+	if to := e.caller; to != nil {
+		l.countError(e, status)
+		l.callerDone(e)
+		to.refused(status, lines, text)
+		return
+	}
+	c := e.connection
 	l.decideClose(e, false)
 	head := &l.responseHead
 	*head = http1.ResponseHead{
@@ -400,13 +417,18 @@ func (l *Loop) writeError(e *exchange, status int, lines []byte, text string) {
 	out := l.outputOf(e)
 	*out = l.buffers.grow(*out, 2*responseHeadRoom+len(lines)+len(text))
 	*out = http1.AppendErrorResponse(*out, head, text, e.headOnly)
+	l.countError(e, status)
+	l.pump(c)
+}
+
+// countError counts an answer of ours.
+func (l *Loop) countError(e *exchange, status int) {
 	if status >= 500 {
 		l.stats.Errors++
 	}
 	if e.worker != nil {
 		e.worker.counts.answered(status)
 	}
-	l.pump(c)
 }
 
 // answerNoApp answers a request for a host and path that no app serves.

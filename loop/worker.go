@@ -277,6 +277,8 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		} else if c != nil && e.streaming && !e.complete {
 			l.breakStream(e)
 			l.pump(c)
+		} else if e.caller != nil {
+			l.loseCall(e, status, nanoError, text)
 		}
 		l.workerDone(e)
 	}
