@@ -129,7 +129,7 @@ func (o *outside) open(record Record) {
 	case WhatTCP:
 		of.stays = true
 		o.connect(of)
-	case WhatWebSocket, whatUpgrade:
+	case WhatWebSocket, WhatUpgrade:
 		of.stays = true
 		o.openWebSocket(of)
 	}
@@ -141,7 +141,7 @@ func (o *outside) write(of *object, record Record) {
 	case WhatTCP:
 		o.receive(of, record.Body)
 		o.isolate.AddWritten(of.record.Handle)
-	case WhatWebSocket, whatUpgrade:
+	case WhatWebSocket, WhatUpgrade:
 		o.message(of, record)
 	default:
 		of.body = append(of.body, record.Body...)
@@ -154,7 +154,7 @@ func (o *outside) finish(of *object, record Record) {
 	case WhatTCP:
 		o.isolate.AddEnd(of.record.Handle, FaultNone, nil)
 		delete(o.objects, of.record.Handle)
-	case WhatWebSocket, whatUpgrade:
+	case WhatWebSocket, WhatUpgrade:
 		o.isolate.AddClosed(of.record.Handle, cmpOr(record.Status, 1005), record.Target, true)
 		delete(o.objects, of.record.Handle)
 	default:
@@ -326,12 +326,10 @@ func (o *outside) receive(of *object, data []byte) {
 	o.feed(of)
 }
 
-const whatUpgrade = 6
-
 // openWebSocket opens one, unless its URL says "refused".
 func (o *outside) openWebSocket(of *object) {
 	handle := of.record.Handle
-	if of.record.What == whatUpgrade {
+	if of.record.What == WhatUpgrade {
 		o.isolate.AddOpened(handle, []byte("\npermessage-deflate"))
 		return
 	}
@@ -349,7 +347,7 @@ func (o *outside) openWebSocket(of *object) {
 	if strings.Contains(of.target[1], "other-protocol") {
 		protocol = "other"
 	}
-	if of.record.Flags&32 != 0 {
+	if of.record.Flags&OpenUpgrade != 0 {
 		o.send(of, &Response{Handle: handle, Status: 101, NullBody: true}, "upgrade: websocket\r\n")
 	}
 	o.isolate.AddOpened(handle, []byte(protocol+"\n"))
@@ -358,7 +356,7 @@ func (o *outside) openWebSocket(of *object) {
 // message echoes a message of a WebSocket; "close" closes it, "lose" loses it.
 func (o *outside) message(of *object, record Record) {
 	handle := of.record.Handle
-	if record.Flags&4 != 0 {
+	if record.Flags&WriteAck != 0 {
 		o.isolate.AddWritten(handle)
 	}
 	switch string(record.Body) {

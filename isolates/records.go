@@ -111,7 +111,8 @@ const (
 	WhatService   = 2 // Target "APP METHOD URL"; else as WhatFetch
 	WhatAssets    = 3 // as WhatFetch
 	WhatTCP       = 4 // Target "host:port"
-	WhatWebSocket = 5 // as WhatFetch, of a URL with ws: or wss:
+	WhatWebSocket = 5 // as WhatFetch, of a URL with ws: or wss:; or with OpenUpgrade of http: or https:
+	WhatUpgrade   = 6 // the server's end of a WebSocket, for the KindRespond with status 101 that has it as Source
 )
 
 // Flags of KindOpen for WhatFetch and its like.
@@ -121,6 +122,7 @@ const (
 	OpenManualRedirect = 4  // give redirects to the app
 	OpenErrorRedirect  = 8  // end with an error at a redirect
 	OpenFixedLength    = 16 // Number is the length of the body that follows, or of Source
+	OpenUpgrade        = 32 // WhatWebSocket, WhatService: answer as a fetch, and if with 101, be a WebSocket from then on
 )
 
 // Flags of KindOpen for WhatTCP.
@@ -137,6 +139,7 @@ const (
 
 	WriteText   = 1
 	WriteBinary = 2
+	WriteAck    = 4 // of a WebSocket: Isolate.AddWritten is wanted for this one, as for no other
 
 	FinishFailed = 1 // what was to go out broke off
 

@@ -25,7 +25,7 @@ func upgraded(t *testing.T, isolate *Isolate, id uint32) (handle int32, rest []R
 	request(t, isolate, id, upgrade)
 	records := turn(t, isolate)
 	opened, answer := theOne(t, records, KindOpen), theOne(t, records, KindRespond)
-	if opened.What != whatUpgrade || answer.Status != 101 || answer.Source != opened.Handle || !answer.Pending ||
+	if opened.What != WhatUpgrade || answer.Status != 101 || answer.Source != opened.Handle || !answer.Pending ||
 		answer.Streaming || !answer.NoBody {
 		t.Fatalf("got %+v and %+v", opened, answer)
 	}
@@ -239,7 +239,7 @@ func relayed(t *testing.T) (isolate *Isolate, upstream, client int32) {
 	isolate = startApp(t, unlimited, `export default { fetch(request) { return fetch("http://origin/ws", request) } }`)
 	request(t, isolate, 1, upgrade)
 	opened := theOne(t, turn(t, isolate), KindOpen)
-	if opened.What != WhatWebSocket || opened.Flags != 32|OpenManualRedirect || string(opened.Target) != "GET http://origin/ws" {
+	if opened.What != WhatWebSocket || opened.Flags != OpenUpgrade|OpenManualRedirect || string(opened.Target) != "GET http://origin/ws" {
 		t.Fatalf("got %+v %s", opened, opened.Target)
 	}
 	o := &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
