@@ -20,7 +20,7 @@ import (
 var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
 	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "uring"},
-	"config":     {},
+	"config":     {"egress"},
 	"dns":        {},
 	"egress":     {},
 	"http1":      {},

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nano/egress"
 )
 
 // Config is a whole node as nano.toml describes it, checked and with every default filled in.
@@ -89,6 +91,8 @@ type App struct {
 	Vars    map[string]any
 	Secrets map[string]Secret
 	Limits  Limits
+	// Egress is what fetch() and connect() may reach; nil: every public address.
+	Egress *egress.Rules
 
 	// Where the app and its main stand in Config.File, for messages about them.
 	At, MainAt Position

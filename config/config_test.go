@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -313,7 +314,10 @@ var problemTests = []struct{ text, want string }{
 	// Documented, and not there yet.
 	{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
 	{minimalApp + `static = ""`, `4:1: [[app]] static: not available in this version`},
-	{minimalApp + "[app.egress]\nallow = [\"*\"]", `4:6: [[app]] egress: not available in this version`},
+	{minimalApp + "[app.egress]\nallow = [\"*\", \"10.0.0.1/8\"]", `5:15: [app.egress] allow: "10.0.0.1/8": bits are set after the first 8: write 10.0.0.0/8`},
+	{minimalApp + "[app.egress]\ndeny = [\"127.1\"]", `5:9: [app.egress] deny: "127.1": an IPv4 address is written with four decimal numbers`},
+	{minimalApp + "[app.egress]\nallow = \"*\"", `5:9: [app.egress] allow: must be an array of strings`},
+	{minimalApp + "[app.egress]\nalow = []", `5:1: [app.egress] alow: unknown key; did you mean allow?`},
 	{minimalApp + "[app.limits]\ncpu = \"1ms\"", `5:7: [app.limits] cpu: `},
 	{minimalApp + "[app.limits]\nheap = \"1MiB\"", `5:8: [app.limits] heap: `},
 	{minimalApp + "[app.limits]\nsubrequests = 1", `5:1: [app.limits] subrequests: not available in this version`},
@@ -340,7 +344,6 @@ func TestEveryUnavailableFeature(t *testing.T) {
 	for _, f := range unavailable {
 		document := map[string]string{
 			"admin":      "[admin]\nlisten = \"127.0.0.1:9090\"",
-			"app.egress": "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.egress]\nallow = []",
 			"app.main":   "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
 			"app.static": "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
 		}[f.key]
@@ -460,6 +463,28 @@ func TestSizes(t *testing.T) {
 	for bytes, want := range map[int64]string{0: "0B", 1: "1B", 1024: "1KiB", 1025: "1025B", 3 << 29: "1536MiB"} {
 		if got := formatSize(bytes); got != want {
 			t.Errorf("formatSize(%d) = %s, want %s", bytes, got, want)
+		}
+	}
+}
+
+func TestEgress(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                   "1.1.1.1:80",
+		"[app.egress]\nallow = []":           "",
+		"[app.egress]\ndeny = [\"1.1.1.1\"]": "8.8.8.8:80",
+		"[app.egress]\nallow = [\"127.0.0.1:9000\", \"*\"]\ndeny = [\"*:80\"]": "127.0.0.1:9000",
+	} {
+		c, err := parse("nano.toml", []byte(minimalApp+text), testSurroundings)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		for _, address := range []string{"1.1.1.1:80", "8.8.8.8:80", "127.0.0.1:9000", "127.0.0.1:9001"} {
+			isAllowed := c.Apps[0].Egress.Allows("", netip.MustParseAddrPort(address), false)
+			isWanted := address == want || text == "" && address == "8.8.8.8:80"
+			if isAllowed != isWanted {
+				t.Errorf("%q: %s is allowed: %v", text, address, isAllowed)
+			}
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"nano/egress"
 )
 
 // parse is Parse in surroundings of the caller's choice.
@@ -218,7 +220,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		app.Warmup = warmup
 	}
 	t.take("static")
-	t.take("egress")
+	if rules, ok := t.table("egress"); ok {
+		r.readEgress(&app, rules)
+	}
 	if vars, ok := t.table("vars"); ok {
 		r.readVars(&app, vars)
 	}
@@ -237,6 +241,28 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	t.finish()
 	routes.add(&app, nameAt, hosts, pathAt)
 	return app
+}
+
+// readEgress reads the rules of what an app may connect to.
+func (r *documentReader) readEgress(app *App, t *table) {
+	read := func(key string) (rules []string) {
+		texts, nodes, ok := t.texts(key, `"*", "10.0.0.0/8", "*.example.com:443"`)
+		if !ok {
+			return nil
+		}
+		rules = []string{} // an empty list is not the default
+		for i, text := range texts {
+			if _, err := egress.Parse([]string{text}, nil); err != nil {
+				r.report(nodes[i].value, t.label(key), err.Error(), "")
+				continue
+			}
+			rules = append(rules, text)
+		}
+		return rules
+	}
+	// Each one was parsed before, and what could not be was reported.
+	app.Egress, _ = egress.Parse(read("allow"), read("deny"))
+	t.finish()
 }
 
 func (r *documentReader) readName(app *App, t *table) *node {

@@ -195,6 +195,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 			Wall:    app.Limits.Wall,
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
+			Egress:             app.Egress,
 		})
 	}
 	return options
