@@ -2581,8 +2581,17 @@
   }
 
   function createSink(write, close, abort, highWaterMark, size) {
-    const stream = createWritable(alwaysFulfilled, (chunk) => invoke(write, undefined, [chunk]),
-      () => invoke(close, undefined, []), (reason) => invoke(abort, undefined, [reason]), highWaterMark, size);
+    // Not invoke: what these return is undefined or a promise of the engine's, which need not be followed.
+    const run = (algorithm, argument) => {
+      try {
+        const result = algorithm(argument);
+        return result === undefined ? alwaysFulfilled() : result;
+      } catch (error) {
+        return PromiseReject(error);
+      }
+    };
+    const stream = createWritable(alwaysFulfilled, (chunk) => run(write, chunk), () => run(close, undefined),
+      (reason) => run(abort, reason), highWaterMark, size);
     return {
       stream: stream.object,
       close() {
