@@ -90,7 +90,9 @@ type App struct {
 	Warmup  string
 	Vars    map[string]any
 	Secrets map[string]Secret
-	Limits  Limits
+	// Services are the members of env that call other apps of the node: names of apps by names of env.
+	Services map[string]string
+	Limits   Limits
 	// Egress is what fetch() and connect() may reach; nil: every public address.
 	Egress *egress.Rules
 

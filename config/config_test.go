@@ -311,6 +311,12 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.secrets]\nA = { file = \"/secrets/binary\" }", `is not UTF-8 text`},
 	{minimalApp + "[app.secrets]\nA = { env = \"NO\" }", `environment variable NO is not set`},
 	{minimalApp + "[app.vars]\nA = 1\n[app.secrets]\nA = { env = \"TOKEN\" }", `7:1: [app.secrets] A: is also a variable in line 5`},
+	{minimalApp + "[app.services]\nA = 1", `5:5: [app.services] A: must be a string`},
+	{minimalApp + "[app.services]\nA = \"aa\"", `5:5: [app.services] A: there is no app "aa"; did you mean a?`},
+	{minimalApp + "[app.services]\nA = \"zzzzzz\"", `5:5: [app.services] A: there is no app "zzzzzz"; name an [[app]] of this file`},
+	{minimalApp + "[app.services]\n\"\" = \"a\"", `5:1: [app.services]: a name is empty`},
+	{minimalApp + "[app.vars]\nA = 1\n[app.services]\nA = \"a\"", `7:1: [app.services] A: is also a variable in line 5`},
+	{minimalApp + "[app.secrets]\nA = { env = \"TOKEN\" }\n[app.services]\nA = \"a\"", `7:1: [app.services] A: is also a secret in line 5`},
 	// Documented, and not there yet.
 	{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
 	{minimalApp + `static = ""`, `4:1: [[app]] static: not available in this version`},
@@ -486,5 +492,17 @@ func TestEgress(t *testing.T) {
 				t.Errorf("%q: %s is allowed: %v", text, address, isAllowed)
 			}
 		}
+	}
+}
+
+// TestServices: an app may call any app of the file, itself included, those that come later, too.
+func TestServices(t *testing.T) {
+	c := parseTest(t, "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.services]\nOTHER = \"b\"\nME = \"a\"\n"+
+		"[[app]]\nname = \"b\"\nmain = \"b.js\"\npath = \"/b\"")
+	if got := c.Apps[0].BindingsJSON(); got != `{"services":{"ME":"a","OTHER":"b"}}` {
+		t.Errorf("got %s", got)
+	}
+	if got := c.Apps[1].BindingsJSON(); got != "" {
+		t.Errorf("got %s for an app without services", got)
 	}
 }

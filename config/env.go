@@ -44,3 +44,18 @@ func (a *App) EnvJSON() []byte {
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
+
+// BindingsJSON says as a JSON object what env has beside vars and secrets, in the terms of the runtime;
+// "": nothing. The same app gives the same text.
+func (a *App) BindingsJSON() string {
+	if len(a.Services) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(struct {
+		Services map[string]string `json:"services,omitempty"`
+	}{a.Services})
+	if err != nil {
+		panic("config: services of app " + a.Name + ": " + err.Error())
+	}
+	return string(text)
+}

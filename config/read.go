@@ -90,6 +90,14 @@ type documentReader struct {
 	reader
 	surroundings
 	dir string // of the document, absolute
+
+	services []service
+}
+
+// service is an entry of [app.services]; whether there is such an app is known in the end.
+type service struct {
+	label, app string
+	at         Position
 }
 
 func (r *documentReader) read(c *Config, document *table) {
@@ -192,6 +200,7 @@ func (r *documentReader) readApps(c *Config, document *table) {
 		t := &table{reader: &r.reader, header: "[[app]]", path: "app", node: at.item(i), values: values}
 		c.Apps = append(c.Apps, r.readApp(c, t, routes))
 	}
+	r.checkServices(c)
 }
 
 func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
@@ -228,6 +237,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	}
 	if secrets, ok := t.table("secrets"); ok {
 		r.readSecrets(&app, secrets, t)
+	}
+	if services, ok := t.table("services"); ok {
+		r.readServices(&app, services, t)
 	}
 	if limits, ok := t.table("limits"); ok {
 		limits.take("subrequests")
@@ -350,6 +362,55 @@ func (r *documentReader) readVar(label string, value any, at *node) any {
 		}
 	}
 	return value
+}
+
+// readServices reads which apps an app may call, by which names of env.
+func (r *documentReader) readServices(app *App, t, parent *table) {
+	app.Services = make(map[string]string, len(t.values))
+	for _, key := range sortedKeys(t.values, t.node) {
+		at := t.node.field(key)
+		if key == "" {
+			r.report(at.key, t.header, "a name is empty", "name the service")
+		}
+		for _, other := range []struct {
+			table, what string
+			has         bool
+		}{{"vars", "variable", has(app.Vars, key)}, {"secrets", "secret", has(app.Secrets, key)}} {
+			if other.has {
+				line := parent.node.field(other.table).field(key).key.Line
+				r.report(at.key, t.label(key), fmt.Sprintf("is also a %s in line %d", other.what, line), "rename one of them")
+			}
+		}
+		name, _, ok := t.text(key)
+		if !ok {
+			continue
+		}
+		app.Services[key] = name
+		r.services = append(r.services, service{t.label(key), name, at.value})
+	}
+}
+
+func has[V any](m map[string]V, key string) bool {
+	_, ok := m[key]
+	return ok
+}
+
+// checkServices looks for services that no app of the document is.
+func (r *documentReader) checkServices(c *Config) {
+	var names []string
+	for i := range c.Apps {
+		names = append(names, c.Apps[i].Name)
+	}
+	for _, each := range r.services {
+		if slices.Contains(names, each.app) {
+			continue
+		}
+		cure := "name an [[app]] of this file"
+		if near := nearest(each.app, names); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		r.report(each.at, each.label, fmt.Sprintf("there is no app %q", each.app), cure)
+	}
 }
 
 // readSecrets fetches the secrets of an app. Their values are in no message.

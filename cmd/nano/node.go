@@ -94,11 +94,12 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 		app := &c.Apps[i]
 		options.Apps = append(options.Apps, apps.App{
 			AppOptions: isolates.AppOptions{
-				Name:       app.Name,
-				EnvJSON:    string(app.EnvJSON()),
-				Limits:     isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
-				PerRequest: app.IsolatePerRequest,
-				Warmup:     app.Warmup,
+				Name:         app.Name,
+				EnvJSON:      string(app.EnvJSON()),
+				BindingsJSON: app.BindingsJSON(),
+				Limits:       isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
+				PerRequest:   app.IsolatePerRequest,
+				Warmup:       app.Warmup,
 			},
 			Main: app.Main,
 		})
