@@ -153,7 +153,9 @@ func TestDecodeLate(t *testing.T) {
 		fault string
 	}{
 		{"origin closes", func(f *fetcher) { f.origin().Close() }, "before the whole body had come"},
-		{"garbage", func(f *fetcher) { f.origin().WriteString(strings.Repeat("\xff", len(codedResponse("gzip", long))-50_000)) }, "content coding of the body is damaged"},
+		{"garbage", func(f *fetcher) {
+			f.origin().WriteString(strings.Repeat("\xff", len(codedResponse("gzip", long))-50_000))
+		}, "content coding of the body is damaged"},
 		{"cancelled", func(f *fetcher) {
 			f.do(isolates.Record{Kind: isolates.KindCancel, Handle: f.number, Flags: isolates.CancelAll})
 		}, ""},

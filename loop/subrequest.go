@@ -54,7 +54,7 @@ type fetch struct {
 	isHeldUp        bool // the carrier waits for resume
 	held            []byte
 	ending          *ending // how the body ended, which the sink is to hear after what is held
-	remaining       int64   // bytes that were not pushed; -1: unknown
+	remaining       int64   // bytes that are still to come; -1: unknown
 	codings         codings
 	decoder         *decoder // between the body and its sink; nil: none
 	reader          jsReader // the sink, if JavaScript reads
@@ -370,7 +370,7 @@ func (f *fetch) hold(body []byte, whole bool, parsed *http1.Head) {
 	if whole {
 		f.timeout.stop()
 		f.held = f.loop.buffers.append(nil, body)
-		f.ending, f.remaining = wholeEnding, int64(len(body))
+		f.ending, f.remaining = wholeEnding, 0
 		return
 	}
 	f.awaitBody()
@@ -519,10 +519,10 @@ func (d *fetchDownload) cancel() {
 
 // length implements source.
 func (d *fetchDownload) length() int64 {
-	if d.ending != nil && d.ending.fault != nil {
+	if d.remaining < 0 || d.ending != nil && d.ending.fault != nil {
 		return -1
 	}
-	return d.remaining
+	return d.remaining + int64(len(d.held))
 }
 
 // timedOut implements waiter.
