@@ -169,7 +169,7 @@ func (o *Options) withDefaults() (*Options, error) {
 		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
 	}
 	if filled.names == nil {
-		filled.names = newNameFiles()
+		filled.names = newNameFiles(systemNamePaths)
 	}
 	filled.memory = newMemory(filled.Memory)
 	filled.concurrency = newConcurrency(filled.Apps)

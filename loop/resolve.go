@@ -199,15 +199,19 @@ func (l *Loop) systemAnswered(s *systemLookup) {
 // nameFiles is the configuration of the machine, which all loops share. When a file changes, it is read
 // anew, by a goroutine that the lookups start.
 type nameFiles struct {
+	paths     namePaths
 	config    atomic.Pointer[dns.Config]
 	checkedAt atomic.Int64 // on the loops' clock
 	checking  sync.Mutex   // held by who looks at the files
-	seen      [len(nameFilePaths)]fileMark
+	seen      [3]fileMark
 	system    func(ctx context.Context, name string) ([]netip.Addr, error)
 	isFixed   bool // the files are not looked at
 }
 
-var nameFilePaths = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
+// namePaths are where the files lie: resolv.conf(5), hosts(5) and nsswitch.conf(5).
+type namePaths [3]string
+
+var systemNamePaths = namePaths{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
 
 // fileMark tells one state of a file from another.
 type fileMark struct {
@@ -220,13 +224,13 @@ type fileMark struct {
 const nameFilesPause = int64(5 * time.Second)
 
 // newNameFiles reads the files of this machine.
-func newNameFiles() *nameFiles {
-	f := &nameFiles{}
+func newNameFiles(paths namePaths) *nameFiles {
+	f := &nameFiles{paths: paths}
 	f.system = func(ctx context.Context, name string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 	}
-	f.seen = markFiles()
-	f.config.Store(readNameFiles())
+	f.seen = paths.mark()
+	f.config.Store(paths.read())
 	return f
 }
 
@@ -252,15 +256,15 @@ func (f *nameFiles) check() {
 		return // the one before takes long
 	}
 	defer f.checking.Unlock()
-	marks := markFiles()
+	marks := f.paths.mark()
 	if marks != f.seen {
 		f.seen = marks
-		f.config.Store(readNameFiles())
+		f.config.Store(f.paths.read())
 	}
 }
 
-func markFiles() (marks [len(nameFilePaths)]fileMark) {
-	for i, path := range nameFilePaths {
+func (paths *namePaths) mark() (marks [3]fileMark) {
+	for i, path := range paths {
 		var status unix.Stat_t
 		if unix.Stat(path, &status) == nil {
 			marks[i] = fileMark{time.Unix(status.Mtim.Unix()), status.Size, status.Ino}
@@ -269,15 +273,15 @@ func markFiles() (marks [len(nameFilePaths)]fileMark) {
 	return marks
 }
 
-// readNameFiles reads the configuration. Where there is something that this resolver does not know of,
+// read reads the configuration. Where there is something that this resolver does not know of,
 // the system's is asked.
-func readNameFiles() *dns.Config {
-	resolv, err := os.ReadFile(nameFilePaths[0])
+func (paths *namePaths) read() *dns.Config {
+	resolv, err := os.ReadFile(paths[0])
 	hostname, _ := os.Hostname() // without, nothing is searched
 	config := dns.ParseConfig(string(resolv), hostname)
-	hosts, _ := os.ReadFile(nameFilePaths[1]) // without, it is empty
+	hosts, _ := os.ReadFile(paths[1]) // without, it is empty
 	config.Hosts = dns.ParseHosts(string(hosts))
-	nsswitch, _ := os.ReadFile(nameFilePaths[2]) // without, the default holds
+	nsswitch, _ := os.ReadFile(paths[2]) // without, the default holds
 	if err != nil || !dns.IsPlain(string(nsswitch)) {
 		config.System = true
 	}
