@@ -39,6 +39,7 @@
   const timers = new SafeMap(); // id -> Timer
   let alive = 0; // size of timers
   const ALIVE_MAX = 10_000;
+  const DELAY_MAX_MS = 2 ** 42; // 139 years; Go counts in nanoseconds
   let lastId = 0;
   let currentNesting = 0; // of the timer whose callback runs
 
@@ -82,7 +83,7 @@
 
   internals.setTimer = function setTimer(what, callback, milliseconds) {
     requireStarted(what);
-    return start(callback, null, milliseconds, false, 0);
+    return start(callback, null, milliseconds > DELAY_MAX_MS ? DELAY_MAX_MS : milliseconds, false, 0);
   };
   internals.clearTimer = clear;
 

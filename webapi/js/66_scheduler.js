@@ -6,9 +6,6 @@
 
   const INTERNAL = { __proto__: null };
 
-  // setTimer takes them as they are; a month is 2.6e9.
-  const MILLISECONDS_MAX = 2 ** 53;
-
   class Scheduler {
     #brand = true;
     constructor(token) {
@@ -32,7 +29,7 @@
 
   function toDelay(value, context) {
     const delay = webidl.double(value, context);
-    return delay < 0 ? 0 : delay > MILLISECONDS_MAX ? MILLISECONDS_MAX : delay;
+    return delay < 0 ? 0 : delay;
   }
 
   function toSignal(options, context) {

@@ -1,4 +1,4 @@
-import { equal, suite, throws } from "./check.js";
+import { equal, rejects, suite, throws } from "./check.js";
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -82,6 +82,61 @@ export default suite({
     throws(TypeError, () => queueMicrotask());
     equal(reportError(new Error("expected in the log")), undefined);
     throws(TypeError, () => reportError());
+  },
+
+  async "timers clear each other and themselves"() {
+    const order = [];
+    const first = setTimeout(() => {
+      order.push("first");
+      clearTimeout(second);
+      clearTimeout(first);
+    }, 1);
+    const second = setTimeout(() => order.push("second"), 1);
+    const interval = setInterval(() => {
+      order.push("interval");
+      clearInterval(interval);
+    }, 1);
+    await sleep(2);
+    await sleep(2);
+    equal(order, ["first", "interval"]);
+  },
+
+  async "thousands of timers"() {
+    let fired = 0;
+    const ids = [];
+    for (let i = 0; i < 5000; i++) ids.push(setTimeout(() => { fired++; }, i % 3));
+    for (let i = 0; i < 5000; i += 2) clearTimeout(ids[i]);
+    await sleep(3);
+    while (fired < 2500) await sleep(1);
+    equal(fired, 2500);
+    const many = [];
+    throws("QuotaExceededError", () => {
+      for (;;) many.push(setTimeout(() => {}, 1000));
+    }, "timers");
+    equal(many.length > 9_990, true);
+    for (const id of many) clearTimeout(id);
+    clearTimeout(setTimeout(() => {}, 1));
+  },
+
+  async "scheduler.wait"() {
+    equal([Object.prototype.toString.call(scheduler), scheduler.wait.length], ["[object Scheduler]", 1]);
+    throws(TypeError, () => new Scheduler(), "Illegal constructor");
+    equal(await scheduler.wait(1), undefined);
+    equal(await scheduler.wait(0, {}), undefined);
+    equal(await scheduler.wait(-1, { signal: undefined }), undefined);
+    await rejects(TypeError, () => scheduler.wait(), "1 argument");
+    await rejects(TypeError, () => scheduler.wait(NaN), "non-finite");
+    await rejects(TypeError, () => scheduler.wait(1, { signal: 1 }), "AbortSignal");
+    await rejects(TypeError, () => Scheduler.prototype.wait.call({}, 1), "Illegal invocation");
+    const controller = new AbortController();
+    const waiting = scheduler.wait(1e6, { signal: controller.signal });
+    const reason = { mine: true };
+    controller.abort(reason);
+    equal(await waiting.catch((e) => e), reason);
+    equal(await scheduler.wait(1, { signal: controller.signal }).catch((e) => e), reason);
+    const other = new AbortController();
+    await scheduler.wait(1, { signal: other.signal });
+    other.abort();
   },
 
   async "patched built-ins do not matter"() {
