@@ -423,14 +423,15 @@
       // Ends the body of an incoming request that streams, wherever it is by now: no more of it will come.
       internals.endRequestBody = function endRequestBody(request, words, offset, why) {
         if ((words[offset + WORD_FLAGS] & FLAG_STREAMS) === 0) return;
+        if (request !== null && request.#body === STREAMING) {
+          request.#body = SPENT;
+          return;
+        }
         const handle = -1 - words[offset + WORD_ID];
         const source = internals.io.sourceOf(handle);
-        if (source !== null) {
-          internals.io.forget(handle);
-          source.fail(internals.domException(why, "AbortError"));
-        } else if (request !== null && request.#body === STREAMING) {
-          request.#body = SPENT;
-        }
+        if (source === null) return;
+        internals.io.forget(handle);
+        source.fail(internals.domException(why, "AbortError"));
       };
 
       // Aborts the signal of an incoming request, made already or not.

@@ -61,5 +61,6 @@
   lazyHooks(["newUpgrade", "upgradeWebSocket", "whyNotUpgradable"], "62_websocket");
   lazyHooks(["messageEvents"], "65_message_events");
   lazyHooks(["fetchDataURL"], "69_data_url");
-  lazyHooks(["abortSource", "createSource", "gather", "newSource", "sourceOf", "takeSource"], "67_sources");
+  lazyHooks(["io"], "60_io");
+  lazyHooks(["createSource", "newSource"], "67_sources");
 })

@@ -15,7 +15,7 @@
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, currentRequestId, endRequestBody, enterExchange, io, isResponse, requestFromRecord, sendResponse,
+    abortRequest, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, sendResponse,
     streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
@@ -581,7 +581,7 @@
       else if (kind === KIND_SENT) sent(id);
       else if (kind === KIND_GONE) gone(id);
       else if (kind === KIND_SCHEDULED) runScheduled(words, offset);
-      else io.receive(kind, words, offset);
+      else internals.io.receive(kind, words, offset);
     } catch (error) {
       internals.onError(error);
     } finally {
