@@ -651,3 +651,66 @@ func TestFetchIsolateDies(t *testing.T) {
 	}
 	f.checkAtRest()
 }
+
+// A scriptTransport takes whatever is written.
+type scriptTransport struct {
+	loop  *Loop
+	bytes int
+}
+
+func (s *scriptTransport) write(data []byte) { s.bytes += len(data) }
+func (s *scriptTransport) writeBuffer(buffer []byte) {
+	s.bytes += len(buffer)
+	s.loop.buffers.give(buffer)
+}
+func (s *scriptTransport) writeBlock(block Block, n int) { s.loop.freeBlock(block) }
+func (s *scriptTransport) queued() int                   { return 0 }
+func (s *scriptTransport) pause()                        {}
+func (s *scriptTransport) resume()                       {}
+func (s *scriptTransport) finish()                       {}
+func (s *scriptTransport) close()                        { panic("closed") }
+func (s *scriptTransport) reset()                        {}
+
+// TestFetchAllocatesNothing: a sub-request on a connection that is open makes no garbage, whether its
+// response comes at once or in pieces, with a body of its own or without.
+func TestFetchAllocatesNothing(t *testing.T) {
+	l, _ := newScripted(t, plainRequest, 1, nil)
+	transport := &scriptTransport{loop: l}
+	o := l.originOf(0, &location{port: 80, host: []byte("o")})
+	o.dialing++
+	connection := o.connected(transport)
+	pieces := [][]byte{
+		[]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"),
+		[]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), []byte("lo\r\n0\r"), []byte("\n\r\n"),
+	}
+	record := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatFetch, Target: []byte("GET http://o/path?query")}
+	post := record
+	post.Target, post.Flags, post.Body = []byte("POST http://o/"), isolates.OpenHasBody, []byte("hello")
+	number := int32(0)
+	open := func(record *isolates.Record) *handle {
+		number++
+		record.Handle = number
+		h := l.openHandle(l.apps[0], number, nil)
+		h.object = l.openFetch(h, record)
+		return h
+	}
+	round := func() {
+		open(&post)
+		connection.received(pieces[0])
+		h := open(&record)
+		connection.received(pieces[1])
+		h.object.read(1000, true)
+		connection.received(pieces[2])
+		connection.received(pieces[3])
+	}
+	for range 100 {
+		round()
+	}
+	before := transport.bytes
+	if allocations := testing.AllocsPerRun(1000, round); allocations != 0 {
+		t.Errorf("%v allocations for two sub-requests", allocations)
+	}
+	if transport.bytes-before < 150*1000 || len(l.handles.byKey) != 0 || o.open != 1 {
+		t.Errorf("%d bytes written, %d handles: not what was to be measured", transport.bytes-before, len(l.handles.byKey))
+	}
+}
