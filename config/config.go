@@ -107,6 +107,7 @@ type Limits struct {
 	Wall               time.Duration // as Isolates.Wall
 	MaxBody            int64         // as Server.MaxBody
 	ConcurrentRequests int           // in hand at once; 0: no limit of its own
+	Subrequests        int           // how often one request may call fetch(); 0: not at all
 }
 
 // Default is the configuration of an empty nano.toml in the folder dir, which should be absolute.
@@ -139,9 +140,13 @@ func defaultApp(c *Config) App {
 		Path:    "/",
 		Vars:    map[string]any{},
 		Secrets: map[string]Secret{},
-		Limits:  Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody},
+		Limits: Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody,
+			Subrequests: subrequestsDefault},
 	}
 }
+
+// subrequestsDefault is the runtime's own default, too.
+const subrequestsDefault = 1000
 
 // Load reads the configuration file. The error is a Problems when the file could be read but not
 // accepted.

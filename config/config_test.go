@@ -145,13 +145,13 @@ func TestEveryKey(t *testing.T) {
 	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || b.IsolatePerRequest || b.Warmup != "" {
 		t.Errorf("isolation and warm-up: %+v, %+v", a, b)
 	}
-	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10}) {
+	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000}) {
 		t.Errorf("limits of the first app: %+v", a.Limits)
 	}
 	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
 		t.Errorf("second app: %+v", b)
 	}
-	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0}) {
+	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
 	if a.At.Line != 20 || a.MainAt != (Position{22, 8}) {
@@ -326,7 +326,8 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.egress]\nalow = []", `5:1: [app.egress] alow: unknown key; did you mean allow?`},
 	{minimalApp + "[app.limits]\ncpu = \"1ms\"", `5:7: [app.limits] cpu: `},
 	{minimalApp + "[app.limits]\nheap = \"1MiB\"", `5:8: [app.limits] heap: `},
-	{minimalApp + "[app.limits]\nsubrequests = 1", `5:1: [app.limits] subrequests: not available in this version`},
+	{minimalApp + "[app.limits]\nsubrequests = -1", `5:15: [app.limits] subrequests: is -1, out of its range; write a number from 0 to 2147483647`},
+	{minimalApp + "[app.limits]\nsubrequests = \"5\"", `5:15: [app.limits] subrequests: must be a whole number`},
 	{"[[app]]\nname = \"a\"\nmain = \"a.ts\"", `3:8: [[app]] main: .ts is not available in this version: it will strip types`},
 }
 
@@ -504,5 +505,20 @@ func TestServices(t *testing.T) {
 	}
 	if got := c.Apps[1].BindingsJSON(); got != "" {
 		t.Errorf("got %s for an app without services", got)
+	}
+}
+
+// TestSubrequests: the runtime is told of a limit that is not its own.
+func TestSubrequests(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                   "",
+		"subrequests = 1000": "",
+		"subrequests = 0":    `{"subrequests":0}`,
+		"subrequests = 50":   `{"subrequests":50}`,
+	} {
+		c := parseTest(t, minimalApp+"[app.limits]\n"+text)
+		if got := c.Apps[0].BindingsJSON(); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
 	}
 }

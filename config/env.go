@@ -45,17 +45,23 @@ func (a *App) EnvJSON() []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// BindingsJSON says as a JSON object what env has beside vars and secrets, in the terms of the runtime;
-// "": nothing. The same app gives the same text.
+// BindingsJSON says as a JSON object what env has beside vars and secrets, and how many sub-requests a
+// request may make, in the terms of the runtime; "": nothing. The same app gives the same text.
 func (a *App) BindingsJSON() string {
-	if len(a.Services) == 0 {
+	// What is the runtime's own default is left out.
+	subrequests := &a.Limits.Subrequests
+	if *subrequests == subrequestsDefault {
+		subrequests = nil
+	}
+	if len(a.Services) == 0 && subrequests == nil {
 		return ""
 	}
 	text, err := json.Marshal(struct {
-		Services map[string]string `json:"services,omitempty"`
-	}{a.Services})
+		Services    map[string]string `json:"services,omitempty"`
+		Subrequests *int              `json:"subrequests,omitempty"`
+	}{a.Services, subrequests})
 	if err != nil {
-		panic("config: services of app " + a.Name + ": " + err.Error())
+		panic("config: bindings of app " + a.Name + ": " + err.Error())
 	}
 	return string(text)
 }

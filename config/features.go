@@ -13,7 +13,6 @@ type feature struct {
 var unavailable = []feature{
 	{"admin", "", "answer for health, readiness and metrics on an address of its own"},
 	{"app.static", "", "serve files of a folder before the app is asked"},
-	{"app.limits.subrequests", "", "bound how often a request may call fetch()"},
 	{"app.main", ".ts", "strip types while loading; compile to .js for now"},
 	{"app.main", ".tsx", "strip types and JSX while loading; compile to .js for now"},
 	{"app.main", ".jsx", "translate JSX while loading; compile to .js for now"},

@@ -242,12 +242,12 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		r.readServices(&app, services, t)
 	}
 	if limits, ok := t.table("limits"); ok {
-		limits.take("subrequests")
 		limits.size("heap", heapBytesMin, heapBytesMax, &app.Limits.Heap)
 		limits.duration("cpu", cpuMin, &app.Limits.CPU)
 		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
 		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
 		limits.integer("concurrent_requests", math.MaxInt32, &app.Limits.ConcurrentRequests)
+		limits.integer("subrequests", math.MaxInt32, &app.Limits.Subrequests)
 		limits.finish()
 	}
 	t.finish()
