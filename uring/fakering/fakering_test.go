@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -152,6 +153,9 @@ func (l *lawless) await(t *testing.T, u uring.UserData) uring.Completion {
 	panic("unreachable")
 }
 
+// address is whom the violations connect to.
+var address = uring.AppendAddress(nil, netip.MustParseAddrPort("192.0.2.1:80"))
+
 // sentMemory is what the violations send.
 var sentMemory = []byte("0123456789")
 
@@ -243,6 +247,28 @@ var violations = []struct {
 	{"strange descriptor", "not a descriptor of this ring", func(t *testing.T, l *lawless) { l.RecvMultishot(2, 5) }},
 	{"close of a standard stream", "standard stream", func(t *testing.T, l *lawless) { l.Close(2, -1) }},
 	{"receive from a listener", "not a connection", func(t *testing.T, l *lawless) { l.RecvMultishot(2, l.listener) }},
+	{"connect of a connection", "not an unconnected socket", func(t *testing.T, l *lawless) { l.Connect(2, l.fd, address) }},
+	{"two connects at once", "in flight", func(t *testing.T, l *lawless) {
+		fd := l.Socket(false)
+		l.Connect(2, fd, address)
+		l.Connect(3, fd, address)
+	}},
+	{"close while connecting", "in flight", func(t *testing.T, l *lawless) {
+		fd := l.Socket(false)
+		l.Connect(2, fd, address)
+		l.Close(3, fd)
+	}},
+	{"send before connecting", "not a connection", func(t *testing.T, l *lawless) { l.Send(2, l.Socket(false), sentMemory) }},
+	{"address modified", "modified", func(t *testing.T, l *lawless) {
+		own := bytes.Clone(address)
+		l.Connect(2, l.Socket(false), own)
+		own[4]++
+		l.Enter(false, 0)
+	}},
+	{"stop with a socket open", "never closed", func(t *testing.T, l *lawless) {
+		l.Socket(true)
+		l.Stop()
+	}},
 	{"accept from a connection", "not a listener", func(t *testing.T, l *lawless) { l.AcceptMultishot(2, l.fd) }},
 }
 
