@@ -70,10 +70,12 @@ type Loop struct {
 	running  []*appWorker  // the same, while turns are taken
 	shardState
 	dialState
+	tlsState
 	portion *portion  // of the budget of memory
 	reports []*report // to be filled
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
+	tunnels       int // halves of service calls between loops
 	called        int // exchanges without a connection whose callers wait for the answer, or its end
 	draining      bool
 	drainDeadline int64
@@ -103,10 +105,12 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	app        int32         // of messageRetire
-	connection moved         // of messageConnection
-	report     *report       // of messageReport
-	resolved   *systemLookup // of messageResolved
+	app        int32          // of messageRetire
+	connection moved          // of messageConnection
+	report     *report        // of messageReport
+	wire       wire           // of messageWire
+	resolved   *systemLookup  // of messageResolved
+	secure     *tlsConnection // of messageSecure
 }
 
 type messageKind uint8
@@ -118,7 +122,9 @@ const (
 	messageRetire                 // app is served elsewhere now
 	messageRoom                   // look at the budget of memory
 	messageReport                 // fill a report
+	messageWire                   // of the other half of a service call
 	messageResolved               // the system's resolver has answered
+	messageSecure                 // a TLS handshake has moved on
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -421,8 +427,12 @@ func (l *Loop) readMail() {
 			l.portion.isAsked.Store(false) // keepBudget comes in every tick
 		case messageReport:
 			l.reports = append(l.reports, m.report)
+		case messageWire:
+			l.receiveWire(&m.wire)
 		case messageResolved:
 			l.systemAnswered(m.resolved)
+		case messageSecure:
+			l.secureMoved(m.secure)
 		}
 	}
 }

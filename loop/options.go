@@ -9,6 +9,7 @@ import (
 
 	"nano/egress"
 	"nano/isolates"
+	"nano/tlsclient"
 )
 
 // App is what a loop needs to know of an app.
@@ -22,6 +23,8 @@ type App struct {
 	// waitUntil work included; 0: no limit of its own.
 	ConcurrentRequests int
 	Egress             *egress.Rules // whom the app may connect to; nil: every public address
+	// TLS makes the app's TLS connections; nil: one that trusts the system's certificate authorities.
+	TLS *tlsclient.Client
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
@@ -140,6 +143,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	for i, app := range o.Apps {
 		orDefault(&app.MaxBody, filled.MaxBody)
 		orDefault(&app.Wall, filled.Wall)
+		if app.TLS == nil {
+			app.TLS = tlsclient.NewClient(nil)
+		}
 		filled.Apps[i] = app
 	}
 	if filled.Router == nil {

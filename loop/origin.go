@@ -337,18 +337,24 @@ func (l *Loop) takeDial() *originDial {
 // begin starts to connect.
 func (d *originDial) begin(o *origin) {
 	d.origin, d.until = o, o.sequenceNext
-	if o.key.secure {
-		d.dialFailed(newFault(isolates.FaultRefused, "https: is not available in this version"))
-		return
-	}
 	app := &o.loop.options.Apps[o.key.app]
 	o.loop.dial(target{host: o.key.host, port: o.key.port, app: app.Name}, app.Egress, d)
 }
 
 // dialed implements dialer.
 func (d *originDial) dialed(e *endpoint) {
+	if o := d.origin; o.key.secure {
+		o.loop.secure(e, int(o.key.app), o.key.host, protocolsHTTP1, d)
+		return
+	}
 	e.handler = d.end().connected(e)
 }
+
+// secured implements securer.
+func (d *originDial) secured(t *tlsConnection) { t.handler = d.end().connected(t) }
+
+// secureFailed implements securer.
+func (d *originDial) secureFailed(f *fault) { d.dialFailed(f) }
 
 // dialFailed implements dialer.
 func (d *originDial) dialFailed(f *fault) {

@@ -428,6 +428,8 @@ func (c *originConnection) inputEnd() {
 		c.loseAs("the origin closed the connection without an answer", true)
 	case !c.inBody:
 		c.lose("the origin closed the connection before the whole response head had come")
+	case c.framing == http1.FramingClose && isTruncated(c.transport):
+		c.lose("the origin ended the connection without the close_notify of TLS, so the body may not be whole")
 	case c.framing == http1.FramingClose:
 		c.fetch = nil
 		c.close()
@@ -442,7 +444,7 @@ func (c *originConnection) failed(errno unix.Errno) {
 	if c.transport == nil {
 		return
 	}
-	c.loseAs(errnoText(errno), !c.hasBegun)
+	c.loseAs(failureText(c.transport, errno), !c.hasBegun)
 }
 
 // closed implements endpointHandler: nothing refers to the connection any more.
