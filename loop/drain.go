@@ -93,7 +93,7 @@ func (l *Loop) isDrained() bool {
 
 // isWorkDone reports whether no isolate has anything to do.
 func (l *Loop) isWorkDone() bool {
-	return l.pendingWork == 0 && l.called == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
+	return l.pendingWork == 0 && l.called == 0 && l.tunnels == 0 && len(l.handles.byKey) == 0 && len(l.runnable)+len(l.unfinished) == 0
 }
 
 // forceDrain gives up what has not ended in time.
@@ -115,9 +115,12 @@ func (l *Loop) forceDrain() {
 func (l *Loop) closeMailbox() (hasMore bool) {
 	rest := l.mailbox.Close()
 	for i := range rest {
-		if m := &rest[i]; m.kind == messageConnection {
+		switch m := &rest[i]; m.kind {
+		case messageConnection:
 			hasMore = true
 			l.adopt(&m.connection)
+		case messageWire:
+			l.refuseWire(&m.wire)
 		}
 	}
 	return hasMore

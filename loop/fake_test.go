@@ -199,7 +199,9 @@ func (w *fakeWorker) Turn() error {
 	}
 	w.timers = w.timers[:0]
 	for _, id := range w.sent {
-		w.onSent(w, id)
+		if w.onSent != nil {
+			w.onSent(w, id)
+		}
 	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
 	for i := range w.told {

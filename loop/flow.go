@@ -160,6 +160,14 @@ func (s *jsWriter) open(h *handle, size int64) {
 	*s = jsWriter{loop: h.loop, handle: h, size: size}
 }
 
+// begin prepares for the body of an answer that comes in KindChunk records.
+func (s *jsWriter) begin(e *exchange, record *isolates.Record) {
+	*s = jsWriter{loop: e.loop, exchange: e, size: -1}
+	if record.Flags&isolates.RespondFixedLength != 0 {
+		s.size = record.Number
+	}
+}
+
 // attach implements source.
 func (s *jsWriter) attach(to sink) { s.to = to }
 

@@ -38,16 +38,19 @@ type caller interface {
 	finished(f *fault)
 	// refused takes an answer of ours instead: header lines and a text. It is the last call.
 	refused(status int, lines []byte, text string)
+	// asked gives the exchange, which the caller may end by callerGone until it has had the last call.
+	asked(e *exchange)
 	// chain is who waits for the answer.
 	chain() *chain
 }
 
-// A serviceCall is a call whose both ends are on one loop: the ioObject of the caller's handle, and the
-// caller of the callee's exchange.
+// A serviceCall is the ioObject of the handle of a call and, if the callee is on the same loop, the caller of
+// its exchange.
 type serviceCall struct {
 	loop     *Loop
 	handle   *handle   // nil: JavaScript has heard the last of it, or is gone
-	exchange *exchange // of the callee; nil: it is done with its answer
+	exchange *exchange // of the callee, if it is on this loop; nil: it is done with its answer
+	tunnel   *tunnel   // to the callee, if it is on another one
 	callers  chain
 	secure   bool
 	remote   []byte // address of the client that asked first
@@ -112,7 +115,9 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 	if record.Flags&isolates.OpenHasBody != 0 {
 		body = record.Body
 	}
-	l.call(app, s, text, body)
+	if seat := l.seatOf(app); seat < 0 || !l.callFar(seat, app, s, text, body) {
+		l.call(app, s, text, body)
+	}
 	l.buffers.give(text)
 	if s.handle == nil {
 		return nil
@@ -168,6 +173,14 @@ func (s *serviceCall) takeBody(record *isolates.Record) (length int64, _ *fault)
 	return length, nil
 }
 
+// seatOf is where an app is to be asked; -1: here.
+func (l *Loop) seatOf(app int32) int {
+	if l.placement.apps[app].where.Load()&l.seatMask == l.seatBits || l.draining {
+		return -1
+	}
+	return l.destination(app)
+}
+
 // call gives a request to an app on this loop. head was parsed to l.head.
 func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
 	w := l.apps[app]
@@ -184,9 +197,7 @@ func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
 	if !l.takesOn(w, e) {
 		return nil
 	}
-	if s, ok := from.(*serviceCall); ok {
-		s.exchange = e
-	}
+	from.asked(e)
 	r := l.describe(e, l.head, head, body)
 	if w.isolate != nil {
 		l.stage(w, e, r)
@@ -276,17 +287,16 @@ func (s *serviceCall) requestBody() (*bodyReader, source) {
 	return &s.reading, &s.up
 }
 
+// asked implements caller.
+func (s *serviceCall) asked(e *exchange) { s.exchange = e }
+
 // chain implements caller.
 func (s *serviceCall) chain() *chain { return &s.callers }
 
 // answered implements caller.
 func (s *serviceCall) answered(record *isolates.Record, from source, streams, bodiless bool) {
-	e := s.exchange
 	if streams {
-		s.chunks = jsWriter{loop: s.loop, exchange: e, size: -1}
-		if record.Flags&isolates.RespondFixedLength != 0 {
-			s.chunks.size = record.Number
-		}
+		s.chunks.begin(s.exchange, record)
 		from = &s.chunks
 	} else {
 		s.exchange = nil
@@ -299,10 +309,12 @@ func (s *serviceCall) answered(record *isolates.Record, from source, streams, bo
 // refused implements caller.
 func (s *serviceCall) refused(status int, lines []byte, text string) {
 	s.exchange = nil
-	lines = append(append([]byte(nil), lines...), "content-type: text/plain; charset=utf-8\r\n"...)
+	lines = append(append([]byte(nil), lines...), plainText...)
 	head := http1.ResponseHead{Status: status, Head: lines, ContentLength: int64(len(text))}
 	s.begin(&head, []byte(text), nil, false)
 }
+
+const plainText = "content-type: text/plain; charset=utf-8\r\n"
 
 // begin tells JavaScript the head of the answer, and the body unless it is to come from a source.
 func (s *serviceCall) begin(head *http1.ResponseHead, body []byte, from source, bodiless bool) {
@@ -348,6 +360,10 @@ func (s *serviceCall) jointOver(*joint) {
 	if e := s.exchange; e != nil {
 		s.exchange, s.chunks.exchange = nil, nil
 		s.loop.callerGone(e)
+	}
+	if t := s.tunnel; t != nil {
+		s.tunnel = nil
+		t.close()
 	}
 	if to := s.up.to; to != nil || s.reading.handle == nil {
 		s.up.cut(faultAnswered)

@@ -43,46 +43,74 @@ func plain(t *testing.T, got string) (head, body string) {
 	return head, body
 }
 
+// A serviceRow is a request to app a, and what must come of it.
+type serviceRow struct {
+	path, body   string
+	want, status string
+}
+
+var longBody = string(noise(300_000))
+
+var serviceRows = []serviceRow{
+	{"/call/b/x", "", "GET /x a ", "200"},
+	{"/call/b/empty", "", "", "204"},
+	{"/call/b/null", "", "", "200"},
+	{"/call/b/large/100", "", strings.Repeat("0123456789abcdef", 7)[:100], "200"},
+	{"/call/b/chunk/100000", "", strings.Repeat("0123456789abcdef", 6250), "200"},
+	{"/call/b/stream/3", "", "chunk 2;chunk 1;chunk 0;", "200"},
+	{"/call/b/late", "", "late", "200"},
+	{"/callread/b/stream/3", "", "chunk 2;chunk 1;chunk 0;", "200"},
+	{"/callread/b/x", "", "GET /x a ", "200"},
+	{"/callwrite/b/x", "", "GET /x a piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
+	{"/callwrite/b/pipe", "", "piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
+	{"/callwrite/b/unread", "", "unread", "200"},
+	{"/callwrite/b/cancel", "", "cancel", "200"},
+	{"/callwrite/b/some/3", "", "some", "200"},
+	{"/call/b/call/c/x", "", "GET /x a ", "200"},
+	{"/call/b/call/c/stream/2", "", "chunk 1;chunk 0;", "200"},
+	{"/callread/b/callread/c/stream/2", "", "chunk 1;chunk 0;", "200"},
+	{"/callwrite/b/call/c/pipe", "", "piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
+	{"/call/b/call/a/x", "", "GET /x a ", "200"}, // back to an app that waits
+	{"/call/b/x", "small", "POST /x a small", "200"},
+	{"/call/b/x", longBody, "POST /x a " + longBody, "200"},
+	{"/call/b/pipe", longBody, longBody, "200"},
+	{"/call/b/upper", longBody, strings.ToUpper(longBody), "200"},
+	{"/call/b/unread", longBody, "unread", "200"},
+	{"/call/b/some/5", longBody, "some", "200"},
+	{"/call/b/call/c/pipe", longBody, longBody, "200"},
+	{"/callread/b/pipe", longBody, longBody, "200"},
+	{"/call/nobody/x", "", "there is no app nobody", "500"},
+	{"/call/b/die", "", "nano: b: memory-limit", "503"},
+	{"/call/b/call/c/die", "", "nano: c: memory-limit", "503"},
+	{"/call/b/call/nobody/x", "", "there is no app nobody", "500"},
+}
+
+func (r *serviceRow) method() string {
+	if r.body != "" {
+		return "POST"
+	}
+	return "GET"
+}
+
+func (r *serviceRow) request() string {
+	framing := ""
+	if r.body != "" {
+		framing = fmt.Sprintf("Content-Length: %d\r\n", len(r.body))
+	}
+	return r.method() + " " + r.path + " HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n" + r.body
+}
+
+func (r *serviceRow) check(t *testing.T, how, got string) {
+	t.Helper()
+	head, body := plain(t, got)
+	if !strings.HasPrefix(head, "HTTP/1.1 "+r.status) || body != r.want {
+		t.Errorf("%s %s, %s: got %q and %d bytes %q", r.method(), r.path, how, head, len(body), body[:min(len(body), 100)])
+	}
+}
+
 // TestServiceCalls: whatever an app answers over a connection, it answers to another app.
 func TestServiceCalls(t *testing.T) {
-	long := string(noise(300_000))
-	for _, test := range []struct {
-		path, body string
-		want       string
-		status     string
-	}{
-		{"/call/b/x", "", "GET /x a ", "200"},
-		{"/call/b/empty", "", "", "204"},
-		{"/call/b/null", "", "", "200"},
-		{"/call/b/large/100", "", strings.Repeat("0123456789abcdef", 7)[:100], "200"},
-		{"/call/b/chunk/100000", "", strings.Repeat("0123456789abcdef", 6250), "200"},
-		{"/call/b/stream/3", "", "chunk 2;chunk 1;chunk 0;", "200"},
-		{"/call/b/late", "", "late", "200"},
-		{"/callread/b/stream/3", "", "chunk 2;chunk 1;chunk 0;", "200"},
-		{"/callread/b/x", "", "GET /x a ", "200"},
-		{"/callwrite/b/x", "", "GET /x a piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
-		{"/callwrite/b/pipe", "", "piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
-		{"/callwrite/b/unread", "", "unread", "200"},
-		{"/callwrite/b/cancel", "", "cancel", "200"},
-		{"/callwrite/b/some/3", "", "some", "200"},
-		{"/call/b/call/c/x", "", "GET /x a ", "200"},
-		{"/call/b/call/c/stream/2", "", "chunk 1;chunk 0;", "200"},
-		{"/callread/b/callread/c/stream/2", "", "chunk 1;chunk 0;", "200"},
-		{"/callwrite/b/call/c/pipe", "", "piece 4;piece 3;piece 2;piece 1;piece 0;", "200"},
-		{"/call/b/call/a/x", "", "GET /x a ", "200"}, // back to an app that waits
-		{"/call/b/x", "small", "POST /x a small", "200"},
-		{"/call/b/x", long, "POST /x a " + long, "200"},
-		{"/call/b/pipe", long, long, "200"},
-		{"/call/b/upper", long, strings.ToUpper(long), "200"},
-		{"/call/b/unread", long, "unread", "200"},
-		{"/call/b/some/5", long, "some", "200"},
-		{"/call/b/call/c/pipe", long, long, "200"},
-		{"/callread/b/pipe", long, long, "200"},
-		{"/call/nobody/x", "", "there is no app nobody", "500"},
-		{"/call/b/die", "", "nano: b: memory-limit", "503"},
-		{"/call/b/call/c/die", "", "nano: c: memory-limit", "503"},
-		{"/call/b/call/nobody/x", "", "there is no app nobody", "500"},
-	} {
+	for _, row := range serviceRows {
 		for _, warm := range []bool{false, true} {
 			w := newServices(t, fakering.Config{}, nil)
 			if warm {
@@ -92,22 +120,105 @@ func TestServiceCalls(t *testing.T) {
 				}
 			}
 			peer := w.ring.Dial(w.listener)
-			method, framing := "GET", ""
-			if test.body != "" {
-				method, framing = "POST", fmt.Sprintf("Content-Length: %d\r\n", len(test.body))
-			}
-			peer.WriteString(method + " " + test.path + " HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n" + test.body)
+			peer.WriteString(row.request())
 			w.run(1100 * time.Millisecond)
-			head, body := plain(t, string(peer.Take()))
-			if !strings.HasPrefix(head, "HTTP/1.1 "+test.status) || body != test.want {
-				t.Errorf("%s %s, warm %v: got %q and %d bytes %q", method, test.path, warm, head, len(body), body[:min(len(body), 100)])
-			}
-			if n := w.loop.called; n != 0 {
-				t.Errorf("%s: %d callers wait", test.path, n)
-			}
+			row.check(t, fmt.Sprint("warm ", warm), string(peer.Take()))
 			peer.Close()
 			w.end()
 		}
+	}
+}
+
+// TestServiceCallsFar: and it makes no difference where the apps live.
+func TestServiceCallsFar(t *testing.T) {
+	for _, where := range [][3]int{{0, 1, 0}, {0, 1, 1}, {1, 0, 1}, {0, 0, 1}} {
+		g := newGroup(t, fakering.Config{}, nil)
+		for app, loop := range where {
+			g.serve(app, servedBy(loop))
+		}
+		for _, row := range serviceRows {
+			w := g.worlds[where[0]]
+			peer := w.ring.Dial(w.listener)
+			peer.WriteString(row.request())
+			g.run(1100 * time.Millisecond)
+			row.check(t, fmt.Sprint("at ", where), string(peer.Take()))
+			peer.Close()
+			g.settle()
+			for i, w := range g.worlds {
+				if l := w.loop; l.called != 0 || l.tunnels != 0 || len(l.handles.byKey) != 0 {
+					t.Errorf("%s, at %v: loop %d is left with %d calls, %d tunnels, %d handles", row.path, where, i, l.called, l.tunnels, len(l.handles.byKey))
+				}
+			}
+		}
+		if calls := len(g.worlds[where[1]].workers); calls == 0 {
+			t.Error("the callee ran elsewhere")
+		}
+		g.end()
+	}
+}
+
+// TestServiceFarBackPressure: a client that takes nothing slows a callee on another loop down.
+func TestServiceFarBackPressure(t *testing.T) {
+	g := newGroup(t, fakering.Config{}, nil)
+	for app := range 3 {
+		g.serve(app, servedBy(app%2))
+	}
+	peer := g.worlds[0].ring.Dial(g.worlds[0].listener)
+	peer.SetWindow(100)
+	peer.WriteString("GET /call/b/stream/100000 HTTP/1.1\r\nHost: a\r\n\r\n")
+	g.run(300 * time.Millisecond)
+	made := 0
+	for _, state := range g.worlds[1].workers[0].live {
+		made = 100000 - state.wantsMoreTurns
+	}
+	if most := (tunnelHigh + answerHigh) / len("chunk 0;"); made < most/4 || made > most {
+		t.Errorf("%d chunks were made for a client that takes none", made)
+	}
+	peer.SetWindow(-1)
+	for range 100 {
+		g.run(20 * time.Millisecond)
+	}
+	if _, body := plain(t, string(peer.Take())); strings.Count(body, "chunk ") != 100000 {
+		t.Errorf("got %d chunks", strings.Count(body, "chunk "))
+	}
+	peer.Close()
+}
+
+// TestServiceFarSimulation: calls between loops under every fault, with clients that leave and loops that
+// drain.
+func TestServiceFarSimulation(t *testing.T) {
+	defer func(before int64) { gatheredMax = before }(gatheredMax)
+	gatheredMax = 100
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 3))
+			faults := fakering.Harsh()
+			sound := seed%3 == 0
+			if sound {
+				faults.Reset, faults.AcceptError = 0, 0
+			}
+			g := newGroup(t, fakering.Config{Seed: seed, Faults: faults, Buffers: 8, BufferSize: 64}, func(o *Options) {
+				o.Wall, o.SendTimeout, o.BodyTimeout, o.HeaderTimeout, o.IdleTimeout = time.Hour, time.Hour, time.Hour, time.Hour, time.Hour
+				o.DrainTimeout = time.Minute
+			})
+			for app := range 3 {
+				g.serve(app, servedBy(random.IntN(2)))
+			}
+			var clients []*client
+			for range 1 + random.IntN(6) {
+				c := newServiceClient(random)
+				c.drained = seed%5 == 1
+				clients = append(clients, c)
+				c.act(g.worlds[random.IntN(2)], random)
+			}
+			if seed%5 == 1 {
+				w := g.worlds[random.IntN(2)]
+				w.ring.At(time.Duration(random.IntN(200000))*time.Microsecond, w.loop.Drain)
+			}
+			g.run(20 * time.Second)
+			checkAll(t, clients, sound)
+			g.end()
+		})
 	}
 }
 

@@ -203,6 +203,9 @@ func (w *world) checkEmpty() {
 	if n := len(l.handles.byKey); n != 0 {
 		w.t.Errorf("%d handles are left", n)
 	}
+	if l.called != 0 || l.tunnels != 0 {
+		w.t.Errorf("%d callers and %d tunnels are left", l.called, l.tunnels)
+	}
 	for _, worker := range l.apps {
 		if worker.handles != nil || worker.handlesOpen != 0 {
 			w.t.Errorf("%s: %d handles are open", worker.name, worker.handlesOpen)
