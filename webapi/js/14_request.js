@@ -4,11 +4,11 @@
 // starts in them. Method, URL, headers and body are read from there when the app asks.
 (function (ops, internals) {
   "use strict";
-  const { PromiseReject, StringPrototypeToUpperCase, TypeError } = internals.primordials;
+  const { ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeToUpperCase, TypeError } = internals.primordials;
   const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
-    isAsyncBody, isBodyUnusable, isBodyUsed, newBody, takeBody, unusableBody, webidl,
+    isAsyncBody, isBodyUnusable, isBodyUsed, newBody, newRecordedBody, takeBody, unusableBody, webidl,
   } = internals;
   const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest } = internals;
 
@@ -99,7 +99,10 @@
       webidl.requiredArguments(arguments.length, 1, context);
       const source = webidl.isObject(input) && #body in input ? input : null;
       const href = source === null ? webidl.USVString(input, context) : "";
-      const members = init === undefined || init === null ? null : readInit(init, context);
+      let members = null;
+      if (init !== undefined && init !== null) {
+        members = isPlainRequest(init) ? init.#asInit() : readInit(init, context);
+      }
       if (source !== null) {
         this.#url = source.#readURL();
         this.#method = source.#readMethod();
@@ -123,6 +126,7 @@
       if (members.mode === "navigate") throw new TypeError(context + ": mode 'navigate' is not allowed.");
       if (members.method !== undefined) this.#method = normalizeMethod(members.method, context);
       if (members.signal !== undefined) this.#signalSource = members.signal;
+      if (members.options !== null) this.#options = members.options;
       if (!members.changesOptions) return;
       const options = copyOptions(this.#options);
       if (members.cache !== undefined) options.cache = members.cache;
@@ -152,7 +156,10 @@
       if ((initBody !== null || sourceBody !== null) && (this.#method === "GET" || this.#method === "HEAD")) {
         throw new TypeError(context + ": Request with GET/HEAD method cannot have body.");
       }
-      if (initBody !== null) {
+      if (members !== null && members.holder !== null) {
+        if (isBodyUnusable(members.holder)) throw unusableBody(context);
+        this.#body = members.holder;
+      } else if (initBody !== null) {
         const body = bodyFromInit(initBody, context);
         if (typeof body !== "string" && body.stream !== null) {
           if (this.#options.keepalive) throw new TypeError(context + ": keepalive is not supported with a stream.");
@@ -342,6 +349,18 @@
       return this.#signal;
     }
 
+    // What readInit reads of a Request, without making a signal or a stream of it: the other request shares its
+    // body, as it would share the stream, and follows its signal.
+    #asInit() {
+      const members = new Init();
+      if (this.#body !== null) members.body = members.holder = this.#bodyObject();
+      members.headers = this.#readHeaders();
+      members.method = this.#readMethod();
+      members.signal = this;
+      members.options = this.#options;
+      return members;
+    }
+
     // The signal that a fetch of the request is to follow, without making one; null: none was given. If it is
     // that of an incoming request, the call is told without a signal.
     #givenSignal(call) {
@@ -368,7 +387,7 @@
 
     #bodyObject() {
       if (this.#body === INCOMING) {
-        this.#body = newBody(requestBytes(this.#words, this.#offset), null, "");
+        this.#body = newRecordedBody(this.#words, this.#offset);
       } else if (this.#body === STREAMING) {
         const words = this.#words;
         const offset = this.#offset;
@@ -497,8 +516,14 @@
     return members;
   }
 
+  // A Request to which nothing was added: reading its members runs no code of the app.
+  const isPlainRequest = (value) => internals.isRequest(value) && ObjectGetPrototypeOf(value) === Request.prototype &&
+    ReflectOwnKeys(value).length === 0;
+
   class Init {
     body = undefined;
+    holder = null; // the body, if it is a Body that another request has as well
+    options = null; // all of them at once
     cache = undefined;
     credentials = undefined;
     duplex = undefined;

@@ -186,6 +186,34 @@ export default suite({
     equal(new Request(request, { signal: null }).signal.aborted, false);
   },
 
+  async "a Request as init"(request) {
+    const passed = new Request("http://other/", request);
+    equal([passed.url, passed.method, passed.redirect, passed.headers.get("x-multi")], ["http://other/", "POST", "manual", "a, b"]);
+    passed.headers.set("x-multi", "c");
+    equal(request.headers.get("x-multi"), "a, b");
+    equal(passed.body, request.body); // one stream, as if it had been given as a member
+    equal(request.bodyUsed, false);
+    equal((await passed.text()).length > 0, true);
+    equal(request.bodyUsed, true);
+    throws(TypeError, () => new Request("http://other/", request), "unusable");
+    await rejects(TypeError, () => request.text(), "unusable");
+    const text = new Request("http://a/", { method: "POST", body: "text", referrer: "", cache: "no-store" });
+    const other = new Request("http://b/", text);
+    equal([other.referrer, other.cache, await text.text(), other.bodyUsed], ["", "no-store", "text", true]);
+    const controller = new AbortController();
+    const first = new Request("http://a/", { signal: controller.signal });
+    const second = new Request("http://b/", first);
+    controller.abort();
+    equal([second.signal.aborted, second.body], [true, null]);
+    class Other extends Request {
+      get method() { return "PUT"; }
+    }
+    equal(new Request("http://b/", new Other("http://a/")).method, "PUT");
+    const own = new Request("http://a/");
+    Object.defineProperty(own, "method", { value: "DELETE" });
+    equal(new Request("http://b/", own).method, "DELETE");
+  },
+
   "a third argument means nothing"() {
     const request = new Request(URL_A, undefined, 5);
     equal(request.url, URL_A);
