@@ -7,7 +7,8 @@
 // (operations and their completions), receive.go (heads and bodies), route.go, exchange.go (one
 // request and its answer), worker.go (the turn of an isolate), respond.go. shard.go tells how apps wake
 // up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go how large
-// bodies come in, accounting.go what becomes known of all this. Beside that way lie timeouts.go and
+// bodies come in, accounting.go what becomes known of all this. endpoint.go has the sockets that
+// we open, dial.go and resolve.go tell how they are connected. Beside that way lie timeouts.go and
 // timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
 // loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.
