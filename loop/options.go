@@ -174,18 +174,23 @@ func (o *Options) withDefaults() (*Options, error) {
 	if filled.newGauge == nil {
 		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
 	}
-	if filled.names == nil {
-		filled.names = newNameFiles(systemNamePaths)
-	}
-	filled.memory = newMemory(filled.Memory)
-	filled.concurrency = newConcurrency(filled.Apps)
-	filled.appsByName = make(map[string]int32, len(filled.Apps))
-	for i := range filled.Apps {
-		filled.appsByName[filled.Apps[i].Name] = int32(i)
-	}
-	filled.open, filled.listening = new(atomic.Int64), new(atomic.Int64)
-	filled.placement = newPlacement(len(filled.Apps), 1, filled.Clock())
+	filled.share()
 	return &filled, nil
+}
+
+// share makes what the loops have in common.
+func (o *Options) share() {
+	if o.names == nil {
+		o.names = newNameFiles(systemNamePaths)
+	}
+	o.memory = newMemory(o.Memory)
+	o.concurrency = newConcurrency(o.Apps)
+	o.appsByName = make(map[string]int32, len(o.Apps))
+	for i := range o.Apps {
+		o.appsByName[o.Apps[i].Name] = int32(i)
+	}
+	o.open, o.listening = new(atomic.Int64), new(atomic.Int64)
+	o.placement = newPlacement(len(o.Apps), 1, o.Clock())
 }
 
 func orDefault[T int | int64 | time.Duration](value *T, byDefault T) {

@@ -94,21 +94,33 @@ type realNames struct {
 	askedTCP atomic.Int64
 }
 
+// listenForNames takes a port that both protocols have free.
+func listenForNames(t *testing.T) (*net.UDPConn, *net.TCPListener) {
+	t.Helper()
+	for range 100 {
+		packets, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := packets.LocalAddr().(*net.UDPAddr).Port
+		streams, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			packets.Close()
+			continue
+		}
+		t.Cleanup(func() { packets.Close(); streams.Close() })
+		return packets, streams
+	}
+	t.Fatal("no port is free")
+	panic("unreachable")
+}
+
 // startNames starts a name server. stray also sends each answer, with an address that nobody should
 // believe in, from a port that was not asked.
 func startNames(t *testing.T, answers func() answerer, stray bool) *realNames {
 	t.Helper()
-	packets, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { packets.Close() })
+	packets, streams := listenForNames(t)
 	n := &realNames{address: packets.LocalAddr().(*net.UDPAddr).AddrPort()}
-	streams, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(n.address.Port())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { streams.Close() })
 	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
