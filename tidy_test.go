@@ -33,8 +33,9 @@ var layers = map[string][]string{
 	"webapi/js":  {},
 	"tools/lint": {},
 
-	"isolates/shim":  {},
-	"uring/fakering": {"uring"},
+	"isolates/shim":     {},
+	"tlsclient/tlstest": {},
+	"uring/fakering":    {"uring"},
 }
 
 // confined are imports that only one folder, and what is below it, may have.
