@@ -79,8 +79,22 @@
     receive(words, offset) {
       // Decoded, they may be more than were asked for.
       this.granted = MathMax(0, this.granted - words[offset + WORD_LENGTH]);
-      if (this.ended) dropData(words, offset);
-      else this.sink.receive(words, offset);
+      if (this.ended) {
+        dropData(words, offset);
+        return;
+      }
+      try {
+        this.sink.receive(words, offset);
+      } catch (error) { // no memory
+        this.abort(error);
+      }
+    }
+
+    // Ends it, whoever reads it, with this reason.
+    abort(reason) {
+      io.cancel(this.handle, true);
+      if (this.handle < 0) io.forget(this.handle);
+      this.fail(reason);
     }
 
     // The loop has no more of it.
@@ -118,12 +132,15 @@
     }
   }
 
-  // Collects all bytes, in a buffer that grows unless it is known how many they are.
+  // Collects all bytes: in one buffer, once it is known how many they are and that is believed; before, or if it
+  // is not known, in a list of blocks, of which one is made in the end.
   class Gatherer {
     source;
     deferred = PromiseWithResolvers();
-    bytes = null;
     length = 0;
+    whole = null; // the buffer
+    first = null; // blocks
+    last = null;
 
     constructor(source) {
       this.source = source;
@@ -131,44 +148,97 @@
 
     receive(words, offset) {
       const added = words[offset + WORD_LENGTH];
-      if (this.bytes === null && added >= this.source.length) {
-        this.bytes = takeData(words, offset); // all of it, or the length is not known: it may be all
-        this.length = added;
-      } else {
-        this.#reserve(this.length + added);
-        takeDataInto(words, offset, this.bytes, this.length);
+      const { length } = this.source;
+      if (this.whole === null && added !== length && length >= this.length + added &&
+          (length <= BELIEVED_BYTES || BELIEVED_SHARE * this.length >= length)) {
+        this.#join(length);
+      }
+      if (this.whole !== null && this.length + added <= TypedArrayPrototypeGetByteLength(this.whole)) {
+        takeDataInto(words, offset, this.whole, this.length);
         this.length += added;
+      } else {
+        if (this.whole !== null) this.#split();
+        this.#add(words, offset, added);
       }
       this.source.request(0);
     }
 
-    // A known length is believed as far as bytes have come: the client may have named any.
-    #reserve(needed) {
-      const capacity = this.bytes === null ? 0 : TypedArrayPrototypeGetByteLength(this.bytes);
-      if (needed <= capacity) return;
-      const { length } = this.source;
-      let size = MathMax(needed, 2 * capacity, MathMin(length, BELIEVED_BYTES));
-      if (length >= needed && size > length) size = length;
-      const grown = new Uint8Array(size);
-      if (capacity !== 0) {
-        TypedArrayPrototypeSet(grown, this.length === capacity ? this.bytes : viewOf(this.bytes, this.length));
-        internals.releaseBytes(this.bytes);
+    // Large data become a block as they are. Small ones share blocks, or a client that sends single bytes could
+    // have each of them take as much memory as an ArrayBuffer does.
+    #add(words, offset, added) {
+      const { last } = this;
+      if (last !== null && added <= TypedArrayPrototypeGetByteLength(last.bytes) - last.used) {
+        takeDataInto(words, offset, last.bytes, last.used);
+        last.used += added;
+        this.length += added;
+      } else if (added >= SHARED_BYTES || this.length === 0) {
+        this.#append(takeData(words, offset), added);
+      } else {
+        this.#append(new Uint8Array(MathMax(added, MathMin(BLOCK_BYTES, this.length))), 0);
+        this.#add(words, offset, added);
       }
-      this.bytes = grown;
+    }
+
+    #append(bytes, used) {
+      const block = new Block(bytes, used);
+      if (this.last === null) this.first = block;
+      else this.last.next = block;
+      this.last = block;
+      this.length += used;
+    }
+
+    // Makes one buffer of size bytes that begins with all blocks.
+    #join(size) {
+      this.whole = new Uint8Array(size);
+      let at = 0;
+      for (let block = this.first; block !== null; block = block.next) {
+        TypedArrayPrototypeSet(this.whole, viewOf(block.bytes, block.used), at);
+        at += block.used;
+        internals.releaseBytes(block.bytes);
+      }
+      this.first = this.last = null;
+    }
+
+    // More came than was announced: the buffer is a block like others.
+    #split() {
+      this.first = this.last = new Block(this.whole, this.length);
+      this.whole = null;
     }
 
     finish() {
-      if (this.bytes === null) this.bytes = new Uint8Array(0);
-      const whole = TypedArrayPrototypeGetByteLength(this.bytes) === this.length;
-      this.deferred.resolve(whole ? this.bytes : viewOf(this.bytes, this.length));
+      if (this.whole !== null) this.#split();
+      if (this.first === null || this.first !== this.last) {
+        this.#join(this.length);
+        this.deferred.resolve(this.whole);
+      } else {
+        this.deferred.resolve(viewOf(this.first.bytes, this.first.used));
+      }
     }
 
     fail(reason) {
       this.deferred.reject(reason);
     }
   }
+
+  class Block {
+    bytes;
+    used;
+    next = null;
+    constructor(bytes, used) {
+      this.bytes = bytes;
+      this.used = used;
+    }
+  }
+  const BLOCK_BYTES = 64 * 1024;
+  const SHARED_BYTES = 16 * 1024;
+  // A client may announce any length: memory for more than BELIEVED_BYTES is taken when a share has come.
   const BELIEVED_BYTES = 1024 * 1024;
-  const viewOf = (bytes, length) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), 0, length);
+  const BELIEVED_SHARE = 8;
+
+  function viewOf(bytes, length) {
+    return length === TypedArrayPrototypeGetByteLength(bytes) ? bytes
+      : new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), 0, length);
+  }
 
   internals.newSource = function newSource(handle, coding, length) {
     const source = new Source(handle, coding, length);
@@ -197,9 +267,6 @@
   };
   internals.abortSource = function abortSource(from, reason) {
     const source = from instanceof Source ? from : internals.streams.nativeSource(from);
-    if (source === null || source.ended) return;
-    io.cancel(source.handle, true);
-    if (source.handle < 0) io.forget(source.handle);
-    source.fail(reason);
+    if (source !== null && !source.ended) source.abort(reason);
   };
 })
