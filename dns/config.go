@@ -110,7 +110,7 @@ func (c *Config) setOption(option string) {
 }
 
 // IsPlain reports whether the hosts line of nsswitch.conf(5) asks for nothing but files and then DNS, as
-// it does by default.
+// it does by default. "myhostname" may follow, which knows this machine's own name if nobody else does.
 func IsPlain(nsswitch string) bool {
 	for line := range strings.Lines(nsswitch) {
 		line, _, _ = strings.Cut(line, "#")
@@ -119,6 +119,9 @@ func IsPlain(nsswitch string) bool {
 			continue
 		}
 		fields := strings.Fields(sources)
+		if last := len(fields) - 1; last > 0 && fields[last] == "myhostname" {
+			fields = fields[:last]
+		}
 		switch len(fields) {
 		case 1:
 			return fields[0] == "dns"

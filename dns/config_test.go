@@ -52,6 +52,8 @@ func TestIsPlain(t *testing.T) {
 		"hosts: files resolve [!UNAVAIL=return] dns":       false,
 		"hosts: files myhostname":                          false,
 		"#hosts: files myhostname":                         true,
+		"hosts: files dns myhostname":                      true,
+		"hosts: myhostname":                                false,
 		"hosts:":                                           false,
 	} {
 		if got := IsPlain(text); got != want {
