@@ -34,7 +34,13 @@
   // isolates/resolve.go has their sources.
   internals.moduleExports = function moduleExports(name) {
     if (name !== "nano:sockets") return undefined;
-    return { __proto__: null, connect: (address, options) => internals.connect(address, options) };
+    return {
+      __proto__: null,
+      connect(address, options) {
+        internals.load("61_sockets");
+        return internals.connect(address, options);
+      },
+    };
   };
 
   // Hooks that other scripts and the C++ side may call before their script was loaded.
@@ -56,11 +62,6 @@
   }
   lazyHooks(["DOMException", "abort", "domException", "events", "throwDataCloneError"], "50_events");
   lazyHooks(["formatLog", "inspect"], "55_inspect");
-  lazyHooks(["countSubrequest", "fetchFrom", "missingInput"], "60_fetch");
-  lazyHooks(["connect"], "61_sockets");
-  lazyHooks(["newUpgrade", "upgradeWebSocket", "whyNotUpgradable"], "62_websocket");
-  lazyHooks(["messageEvents"], "65_message_events");
-  lazyHooks(["fetchDataURL"], "69_data_url");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
 })

@@ -31,6 +31,9 @@
   const OPEN_FIXED_LENGTH = 16;
   const OPEN_UPGRADE = 32;
 
+  const DATA_SCRIPT = "69_data_url";
+  const WEBSOCKET_SCRIPT = "62_websocket";
+
   const WORD_STATUS = 3; // of a response record
   const STATUS_MASK = 0xffff;
   const FLAG_STREAMS = 1 << 17;
@@ -202,13 +205,16 @@
 
   function prepareRequest(call, request, context) {
     internals.readRequest(request, call, context);
-    withoutFragment(call);
+    call.url = withoutFragment(call.url);
   }
 
   // Without making a Request. A body that is a stream needs no member duplex here, as in Workers.
   function prepareURL(call, input, init, context) {
-    call.url = parseURL(input, context);
-    withoutFragment(call);
+    if (input !== lastInput) {
+      lastURL = withoutFragment(parseURL(input, context));
+      lastInput = input;
+    }
+    call.url = lastURL;
     if (init === undefined || init === null) return;
     const members = readInit(init, context);
     if (members.method !== undefined) call.method = normalizeMethod(members.method, context);
@@ -243,10 +249,14 @@
     call.isUpgrade = upgrade !== null && StringPrototypeToLowerCase(upgrade) === "websocket";
   }
 
-  function withoutFragment(call) {
-    const hash = StringPrototypeIndexOf(call.url, "#");
-    if (hash >= 0) call.url = StringPrototypeSlice(call.url, 0, hash);
+  function withoutFragment(url) {
+    const hash = StringPrototypeIndexOf(url, "#");
+    return hash < 0 ? url : StringPrototypeSlice(url, 0, hash);
   }
+
+  // Many an app asks for one URL over and over.
+  let lastInput = "";
+  let lastURL = "";
 
   internals.countSubrequest = function countSubrequest() {
     const exchange = currentExchange();
@@ -263,6 +273,7 @@
     const target = (what === WHAT_SERVICE ? app + " " : "") + call.method + " " + call.url;
     let flags = call.redirect === "follow" ? 0 : call.redirect === "manual" ? OPEN_MANUAL_REDIRECT : OPEN_ERROR_REDIRECT;
     if (call.isUpgrade) {
+      internals.load(WEBSOCKET_SCRIPT);
       flags |= OPEN_UPGRADE;
       if (what === WHAT_FETCH) what = WHAT_WEBSOCKET;
     }
@@ -339,6 +350,7 @@
   function fetchOther(call, context) {
     const { url } = call;
     if (StringPrototypeStartsWith(url, "data:")) {
+      internals.load(DATA_SCRIPT);
       return internals.fetchDataURL(url, call.method);
     }
     const scheme = StringPrototypeSlice(url, 0, StringPrototypeIndexOf(url, ":"));

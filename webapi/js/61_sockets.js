@@ -14,6 +14,7 @@
   const { configureInterface, io, requireStarted, webidl } = internals;
   const { classify, takeData, urlComponents, urlParse } = ops;
   internals.load("53_streams");
+  internals.load("60_fetch");
   const { streams } = internals;
 
   const CLASS_ARRAY_BUFFER = 12;

@@ -24,12 +24,14 @@
     SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
+  internals.load("65_message_events");
   const { configureInterface, events, io, messageEvents, requireStarted, webidl } = internals;
   const { EventTarget, defineHandler, dispatch } = events;
   const { classify, drainMicrotasks, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
 
   const CLASS_ARRAY_BUFFER = 12;
   const BLOB_SCRIPT = "51_blob";
+  const FETCH_SCRIPT = "60_fetch";
 
   const WHAT_WEBSOCKET = 5;
   const WHAT_UPGRADE = 6;
@@ -467,7 +469,8 @@
       const href = parseURL(webidl.USVString(url, context), context);
       const offered = toProtocols(protocols, context);
       requireStarted("new WebSocket()");
-        internals.countSubrequest();
+        internals.load(FETCH_SCRIPT);
+      internals.countSubrequest();
       const end = new End();
       end.socket = this;
       end.state = CONNECTING;

@@ -6,10 +6,12 @@
     StringPrototypeSlice, StringPrototypeToLowerCase, StringPrototypeTrim, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
+  internals.load("65_message_events");
   const { abort, clearTimer, configureInterface, events, messageEvents, requireStarted, setTimer, webidl } = internals;
   const { EventTarget, defineHandler, dispatch } = events;
   const { decodeLatin1, decodeUtf8, encodeUtf8, urlParse } = ops;
   internals.load("53_streams");
+  internals.load("60_fetch");
 
   const WHAT_FETCH = 1;
   const CONNECTING = 0;

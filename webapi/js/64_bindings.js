@@ -9,6 +9,7 @@
   const { ObjectDefineProperty, ObjectKeys, PromiseReject } = internals.primordials;
   const { configureInterface, webidl } = internals;
 
+  const FETCH_SCRIPT = "60_fetch";
   const WHAT_SERVICE = 2;
   const WHAT_ASSETS = 3;
 
@@ -29,6 +30,7 @@
       const context = "Failed to execute 'fetch' on 'Fetcher'";
       if (!(#what in this)) return PromiseReject(webidl.illegalInvocation());
       internals.requireStarted("fetch()");
+      internals.load(FETCH_SCRIPT);
       if (arguments.length === 0) return internals.missingInput(context);
       return internals.fetchFrom(this.#what, this.#app, input, init, context);
     }
