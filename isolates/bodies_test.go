@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -530,5 +531,103 @@ func TestLongBodiesAreCollectedOnTheWay(t *testing.T) {
 				t.Errorf("at most %d MiB outside the heap", most>>20)
 			}
 		})
+	}
+}
+
+// Reading a body that streams calls nothing that the app may have patched.
+func TestBodiesDoWithoutPatchedBuiltIns(t *testing.T) {
+	hostile, err := os.ReadFile("../webapi/testdata/hostile.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, code := range map[string]string{
+		"text":        `await r.text()`,
+		"json":        `await r.json()`,
+		"bytes":       `await r.bytes()`,
+		"blob":        `await r.blob()`,
+		"arrayBuffer": `await r.arrayBuffer()`,
+		"reader":      `const reader = r.body.getReader(); while (!(await reader.read()).done);`,
+		"byob":        `const reader = r.body.getReader({ mode: "byob" }); for (;;) { const { done, value } = await reader.read(new Uint8Array(100)); if (done) break; }`,
+		"cancel":      `const reader = r.body.getReader(); await reader.read(); await reader.cancel()`,
+		"clone":       `const c = r.clone(); await r.text(); await c.text()`,
+		"pass":        `answer = new Response(r.body)`,
+		"transform":   `answer = new Response(r.body.pipeThrough(new TransformStream()))`,
+		"fixed":       `answer = new Response(r.body.pipeThrough(new FixedLengthStream(20_009)))`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			lockThread(t)
+			app, err := resolve(t, AppOptions{}, "app.js", `import { startWatching, stopWatching } from "./hostile.js";
+				export default { async fetch(r) { let answer; startWatching(); try { `+code+` } catch (e) { return new Response("threw " + e.message) }
+					return answer ?? new Response(stopWatching() || "clean") } }; export const stop = stopWatching;`, "hostile.js", string(hostile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			isolate, err := startOn(app, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer isolate.Dispose()
+			data := []byte(`{"a":"` + strings.Repeat("x", 20_000) + `"} `)
+			u := begin(t, isolate, 1, post, int64(len(data)), pieces(data, 5000)...).run()
+			switch name {
+			case "pass":
+				if u.answer.Source == 0 {
+					t.Errorf("%+v", u.answer)
+				}
+			case "transform", "fixed":
+				if u.failed || len(u.body) != len(data) {
+					t.Errorf("%d bytes, failed %v, log %s", len(u.body), u.failed, u.log.String())
+				}
+			default:
+				if string(u.body) != "clean" {
+					t.Errorf("%s, log %s", u.body, u.log.String())
+				}
+			}
+		})
+	}
+}
+
+// Nothing stays behind of a body, however it has ended.
+func TestBodiesLeaveNothingBehind(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(r, env, ctx) {
+		switch (new URL(r.url).pathname) {
+			case "/text": return new Response(await r.text());
+			case "/ignored": return new Response("x");
+			case "/touched": r.body; return new Response("x");
+			case "/half": { const reader = r.body.getReader(); await reader.read(); return new Response("x") }
+			case "/cancel": await r.body.cancel(); return new Response("x");
+			case "/passed": return new Response(r.body);
+			case "/pumped": return new Response(r.body.pipeThrough(new TransformStream()));
+			case "/never": r.text().catch(() => {}); await new Promise(() => {});
+			case "/clone": { const c = r.clone(); await c.text(); return new Response(await r.text()) }
+		} } }`)
+	run := func(path string, fault Fault) {
+		u := begin(t, isolate, 1, strings.Replace(post, "/", path, 1), -1, bytes.Repeat([]byte("x"), 3000), bytes.Repeat([]byte("x"), 5000))
+		u.fault = fault
+		if path == "/never" {
+			u.hangs = true
+			u.step()
+			u.give()
+			u.step()
+			isolate.AddGone(1)
+		}
+		u.run()
+	}
+	rounds := func(count int) (uint64, uint64) {
+		for range count {
+			for _, path := range []string{"/text", "/ignored", "/touched", "/half", "/cancel", "/passed", "/pumped", "/never", "/clone"} {
+				run(path, FaultNone)
+				run(path, FaultNetwork)
+			}
+		}
+		isolate.Collect()
+		isolate.Collect()
+		memory := isolate.Memory()
+		return memory.HeapUsed, memory.External
+	}
+	heap, external := rounds(30)
+	heapAfter, externalAfter := rounds(150)
+	if heapAfter > heap+100<<10 || externalAfter > external+100<<10 {
+		t.Errorf("heap %d KiB, then %d; external %d KiB, then %d", heap>>10, heapAfter>>10, external>>10, externalAfter>>10)
 	}
 }
