@@ -28,12 +28,17 @@ type realLoop struct {
 
 func newRealLoop(t *testing.T, names *nameFiles) *realLoop {
 	t.Helper()
+	return newRealLoopOf(t, &Options{names: names})
+}
+
+func newRealLoopOf(t *testing.T, options *Options) *realLoop {
+	t.Helper()
 	runtime.LockOSThread()
 	ring, err := uring.New(uring.Config{Entries: 64, Buffers: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(0, &Options{names: names}, ring, nil)
+	l, err := New(0, options, ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
