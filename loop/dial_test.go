@@ -427,6 +427,44 @@ func TestDescriptorsAreExhausted(t *testing.T) {
 	w.checkNothingLeft()
 }
 
+// TestOutboundSocketsLeaveRoomForClients: those of all loops together have a bound.
+func TestOutboundSocketsLeaveRoomForClients(t *testing.T) {
+	w := newDialWorld(t, fakering.Config{}, nil)
+	w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), nil)
+	if limit := newOutbound().limit; limit < 16 {
+		t.Errorf("the limit is %d", limit)
+	}
+	w.loop.options.outbound.limit = 3
+	var callers []*dialed
+	for range 5 {
+		c, _ := w.dial("1.1.1.1", 80, nil)
+		callers = append(callers, c)
+	}
+	w.settle()
+	for i, c := range callers {
+		want := "1.1.1.1:80"
+		if i >= 3 {
+			want = fmt.Sprint(network, " connect: too many open files (1.1.1.1:80)")
+		}
+		if got := c.outcome(); got != want {
+			t.Errorf("dial %d: %s", i, got)
+		}
+		c.close()
+	}
+	w.settle()
+	c, _ := w.dial("1.1.1.1", 80, nil)
+	w.settle()
+	if got := c.outcome(); got != "1.1.1.1:80" {
+		t.Errorf("later: %s", got)
+	}
+	c.close()
+	w.settle()
+	w.checkNothingLeft()
+	if n := w.loop.options.outbound.open.Load(); n != 0 {
+		t.Errorf("%d counted as open", n)
+	}
+}
+
 // TestDialIsCancelled at every moment of its life.
 func TestDialIsCancelled(t *testing.T) {
 	answers := answerer{"both.example": {"1.1.1.1", "2606:4700::1", "truncated"}}

@@ -1,7 +1,9 @@
 package loop
 
 import (
+	"math"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -161,11 +163,32 @@ func (e *endpoint) userData(kind uint8) uring.UserData {
 	return uring.Pack(kind, e.generation, e.index)
 }
 
+// outbound counts the endpoints of all loops, which must leave descriptors for clients.
+type outbound struct {
+	open  atomic.Int64
+	limit int64
+}
+
+// newOutbound lets endpoints have three quarters of the files that the process may open.
+func newOutbound() *outbound {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return &outbound{limit: math.MaxInt64}
+	}
+	return &outbound{limit: int64(min(files.Cur, math.MaxInt64/4) / 4 * 3)}
+}
+
 // connect opens a socket and begins to connect it. What becomes of it is told to handler in a later
 // tick. An errno: there is no socket (EMFILE), and no endpoint.
 func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandler) (*endpoint, unix.Errno) {
+	count := l.options.outbound
+	if count.open.Add(1) > count.limit {
+		count.open.Add(-1)
+		return nil, unix.EMFILE
+	}
 	fd, errno := l.options.sockets.open(to.Addr().Is4(), isDatagram)
 	if errno != 0 {
+		count.open.Add(-1)
 		return nil, errno
 	}
 	e := l.endpoints.take()
@@ -415,6 +438,7 @@ func (l *Loop) endpointCompleted(kind uint8, generation, index uint32, completio
 	case opEndpointClose:
 		handler := e.handler
 		l.endpoints.give(e)
+		l.options.outbound.open.Add(-1)
 		handler.closed()
 		return
 	}

@@ -341,6 +341,13 @@ func appendName(call uintptr, fd int, into []byte) []byte {
 	return appendAddress(into, &name)
 }
 
+// The kernel asks a silent peer of ours for a sign of life after so many seconds, and again after so many,
+// nine times.
+const (
+	keepAliveIdle     = 60
+	keepAliveInterval = 10
+)
+
 func (kernelSockets) open(isIPv4, isDatagram bool) (fd int, errno unix.Errno) {
 	family, kind := unix.AF_INET6, unix.SOCK_STREAM
 	if isIPv4 {
@@ -357,6 +364,10 @@ func (kernelSockets) open(isIPv4, isDatagram bool) (fd int, errno unix.Errno) {
 	if !isDatagram {
 		// Failing, it leaves a delay at the end of what is sent in several pieces.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		// So that a peer that is gone without a word is found out while nothing is to be sent.
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval)
 	}
 	return fd, 0
 }

@@ -85,6 +85,7 @@ type Options struct {
 	newGauge    func() (pressureGauge, error)
 	concurrency []concurrency // by app
 	names       *nameFiles
+	outbound    *outbound
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -182,6 +183,9 @@ func (o *Options) withDefaults() (*Options, error) {
 func (o *Options) share() {
 	if o.names == nil {
 		o.names = newNameFiles(systemNamePaths)
+	}
+	if o.outbound == nil {
+		o.outbound = newOutbound()
 	}
 	o.memory = newMemory(o.Memory)
 	o.concurrency = newConcurrency(o.Apps)
