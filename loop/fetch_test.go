@@ -162,7 +162,7 @@ func (f *fetcher) checkAtRest() {
 		}
 		for c := o.idle; c != nil; c = c.nextIdle {
 			idle++
-			if c.in != nil || c.partial != nil || c.fetch != nil {
+			if c.in != nil || c.kept != 0 || c.partial != nil || c.fetch != nil {
 				f.t.Error("an idle connection holds something")
 			}
 		}
@@ -525,7 +525,7 @@ func TestFetchBackPressure(t *testing.T) {
 	held := 0
 	for _, h := range f.loop.handles.byKey {
 		object := h.object.(*fetch)
-		held = len(object.held) + len(object.carrier.(*originConnection).in)
+		held = len(object.held) + object.carrier.(*originConnection).kept
 	}
 	if held == 0 || held > 2*(fetchHeldMax+originInputMax) {
 		t.Errorf("%d bytes are held", held)

@@ -44,6 +44,8 @@ type originConnection struct {
 
 	in      []byte      // received and not used up: from inStart
 	inStart int         //
+	later   [][]byte    // what follows in, received while the fetch has no room
+	kept    int         // bytes of all that
 	partial *http1.Head // how far parsing a head came that is still incomplete
 }
 
@@ -54,6 +56,8 @@ const (
 	interimMax = 32
 	// originInputMax is how much is received that cannot be used yet: then the origin has to wait.
 	originInputMax = 64 << 10
+	// originPieceMax is how much of that lies in one buffer.
+	originPieceMax = 128 << 10
 	// originOutputMax is how much of a request's body waits to be sent: then its source has to wait.
 	originOutputMax = 64 << 10
 	// bodyWithHead is up to which length a body is sent together with the head.
@@ -172,26 +176,50 @@ func (c *originConnection) received(data []byte) {
 		}
 		return
 	}
-	if c.in == nil {
+	switch {
+	case c.in == nil:
 		used := c.consume(data)
 		if used < len(data) && c.transport != nil {
-			c.in = c.loop.buffers.append(nil, data[used:])
-			c.limitInput()
+			c.keep(data[used:])
 		}
-		return
+	case c.isPaused:
+		c.keep(data)
+	default: // an incomplete head
+		c.keep(data)
+		c.consumeKept()
 	}
-	if c.inStart > 0 {
-		c.in = c.in[:copy(c.in, c.in[c.inStart:])]
-		c.inStart = 0
-	}
-	c.in = c.loop.buffers.append(c.in, data)
-	c.consumeKept()
 	c.limitInput()
+}
+
+// keep keeps what cannot be used yet: a head in one piece, a body in pieces that are not larger than the
+// buffers of the pool, however much of it comes at a time.
+func (c *originConnection) keep(data []byte) {
+	pool := &c.loop.buffers
+	c.kept += len(data)
+	last := len(c.later) - 1
+	switch {
+	case last < 0 && (!c.isPaused || len(c.in)+len(data) <= originPieceMax):
+		c.in = pool.append(c.in, data)
+	case last >= 0 && len(c.later[last])+len(data) <= originPieceMax:
+		c.later[last] = pool.append(c.later[last], data)
+	default:
+		c.later = append(c.later, pool.append(nil, data))
+	}
+}
+
+// dropKept forgets all that was kept.
+func (c *originConnection) dropKept() {
+	c.loop.buffers.give(c.in)
+	for i, piece := range c.later {
+		c.loop.buffers.give(piece)
+		c.later[i] = nil
+	}
+	c.in, c.inStart, c.later, c.kept = nil, 0, c.later[:0], 0
 }
 
 // limitInput makes the origin wait if too much has come in that has to wait here.
 func (c *originConnection) limitInput() {
-	if c.isPaused && c.transport != nil && len(c.in)-c.inStart >= originInputMax {
+	if c.isPaused && c.transport != nil && c.kept >= originInputMax {
 		c.isStopped = true
 		c.transport.pause()
 	}
@@ -205,17 +233,30 @@ func (c *originConnection) letInput() {
 	}
 }
 
-// consumeKept uses up what it can of c.in, which is nobody else's meanwhile: closing the connection does
-// not free what a response's head is being read from.
+// consumeKept uses up what it can of what was kept. A piece is nobody else's meanwhile: closing the
+// connection does not free what a response's head is being read from.
 func (c *originConnection) consumeKept() {
-	kept, start := c.in, c.inStart
-	c.in, c.inStart = nil, 0
-	start += c.consume(kept[start:])
-	if start == len(kept) || c.transport == nil {
-		c.loop.buffers.give(kept)
-		return
+	for c.in != nil {
+		piece, start := c.in, c.inStart
+		c.in, c.inStart = nil, 0
+		used := c.consume(piece[start:])
+		if c.transport == nil {
+			c.loop.buffers.give(piece)
+			return
+		}
+		c.kept -= used
+		if start += used; start < len(piece) {
+			c.in, c.inStart = piece, start
+			return
+		}
+		c.loop.buffers.give(piece)
+		if len(c.later) != 0 {
+			c.in = c.later[0]
+			last := copy(c.later, c.later[1:])
+			c.later[last] = nil
+			c.later = c.later[:last]
+		}
 	}
-	c.in, c.inStart = kept, start
 }
 
 // consume takes what it can off the start of input, and returns how much that is: all of it, but for an
@@ -449,7 +490,7 @@ func (c *originConnection) failed(errno unix.Errno) {
 
 // closed implements endpointHandler: nothing refers to the connection any more.
 func (c *originConnection) closed() {
-	*c = originConnection{loop: c.loop, keepAliveSeconds: -1}
+	*c = originConnection{loop: c.loop, later: c.later[:0], keepAliveSeconds: -1}
 	c.timeout.waiter = c
 	if s := &c.loop.origins; len(s.spare) < originSparesMax {
 		s.spare = append(s.spare, c)
@@ -487,7 +528,7 @@ func (c *originConnection) finish() {
 // abandon implements carrier.
 func (c *originConnection) abandon() {
 	c.fetch = nil
-	canDrain := c.inBody && c.framing == http1.FramingLength && c.missing-int64(len(c.in)-c.inStart) <= drainMax
+	canDrain := c.inBody && c.framing == http1.FramingLength && c.missing-int64(c.kept) <= drainMax
 	if !canDrain || c.isLast || c.isSending || c.hasEnded || c.transport == nil {
 		c.close()
 		return
@@ -518,8 +559,7 @@ func (c *originConnection) close() {
 	c.transport, c.fetch, c.isDraining = nil, nil, false
 	c.timeout.stop()
 	c.leaveOrigin()
-	c.loop.buffers.give(c.in)
-	c.in, c.inStart = nil, 0
+	c.dropKept()
 	c.givePartial()
 	t.close()
 }
