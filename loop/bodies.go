@@ -17,6 +17,11 @@ var gatheredMax = int64(64 << 10)
 // pushMax bounds what is pushed at a time, so that a sink's room is not exceeded by much.
 const pushMax = 64 << 10
 
+// flowMax is how many bytes of bodies a loop hands on in one tick, for all connections together. The rest
+// waits for its turn in the next: however many clients send however much, other requests wait for the
+// work that this many bytes make.
+const flowMax = 256 << 10
+
 // discardMax is how much of a body that nobody wants is read in order to keep the connection. If there
 // is more, the connection ends with the answer.
 const discardMax = 256 << 10
@@ -105,6 +110,11 @@ func (l *Loop) pass(c *connection, input []byte) (used int) {
 			c.blocked = true
 			return used
 		}
+		if l.flowed >= flowMax {
+			c.blocked = true
+			l.wantReady(c)
+			return used
+		}
 		data, n, ended, err := b.next(input[used:])
 		if err != nil {
 			l.refuseBody(c, 400, err.Error(), newFault(isolates.FaultNetwork, "the request body is malformed: "+err.Error()))
@@ -135,6 +145,7 @@ func (b *incoming) next(input []byte) (data []byte, n int, ended bool, err error
 // handOn gives a piece of the body to who wants it. False: the body cannot go on.
 func (l *Loop) handOn(c *connection, b *incoming, data []byte) bool {
 	b.taken += int64(len(data))
+	l.flowed += len(data)
 	if b.exchange == nil {
 		if b.discarded += int64(len(data)); b.discarded > discardMax {
 			l.dropInput(c)

@@ -438,3 +438,41 @@ func TestPipedHead(t *testing.T) {
 	u.ask()
 	u.peer.Close()
 }
+
+// TestBodiesShareTicks: however many clients send at once, a tick hands on no more than so much, and all
+// of them get on.
+func TestBodiesShareTicks(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 1024, BufferSize: 4096}, nil)
+	w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	worker := w.workers[0]
+	largest := 0
+	worker.turn = func() {
+		got := 0
+		for _, r := range worker.uploads {
+			got += len(r.body)
+		}
+		largest = max(largest, got-worker.seen)
+		worker.seen = got
+	}
+	worker.window = 1 << 20
+	var all []*upload
+	for range 30 {
+		u := &upload{w, w.ring.Dial(w.listener)}
+		u.peer.WriteString("POST /size HTTP/1.1\r\nHost: a\r\nContent-Length: 1000001\r\n\r\n")
+		u.peer.Write(make([]byte, 1_000_000))
+		all = append(all, u)
+	}
+	w.settle()
+	if largest == 0 || largest > flowMax+pushMax {
+		t.Errorf("%d bytes in one tick", largest)
+	}
+	for _, r := range worker.uploads {
+		if len(r.body) != 1_000_000 {
+			t.Errorf("one got on by %d bytes only", len(r.body))
+		}
+	}
+	for _, u := range all {
+		u.peer.Reset()
+	}
+	w.settle()
+}

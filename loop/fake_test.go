@@ -31,6 +31,7 @@ type fakeWorker struct {
 	told      []fakeNews             // of handles
 	faults    []string               // of bodies, that were told
 	stray     int                    // news of what has ended
+	seen      int                    // for a test to count
 	handles   int32                  // opened so far
 	calls     map[int32]*fakeCall    // by handle
 	begun     map[uint32]bool        // answers that stream

@@ -45,6 +45,7 @@ type Loop struct {
 	now       int64
 	wallClock int64
 
+	flowed          int // bytes of bodies in this tick
 	ticksSinceYield int
 	yieldedAt       int64
 
@@ -251,6 +252,8 @@ func (l *Loop) tick() error {
 
 	// 3. Connections and HTTP
 	isResting := len(l.completions) == 0 && l.mailbox.Empty()
+	l.flowed = 0
+	l.feedReady() // first, so that bodies that had to wait do not wait for those that come in now
 	for i := range l.completions {
 		l.handle(&l.completions[i])
 	}
