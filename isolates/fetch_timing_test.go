@@ -70,3 +70,57 @@ func BenchmarkFetch(b *testing.B) {
 		})
 	}
 }
+
+// What a message costs that a WebSocket answers, of many messages in a turn.
+func BenchmarkWebSocketEcho(b *testing.B) {
+	for _, message := range []struct {
+		name string
+		kind DataKind
+	}{{"text", DataText}, {"binary", DataBinary}} {
+		b.Run(message.name, func(b *testing.B) {
+			isolate := startApp(b, unlimited, `export default { fetch() {
+				const [client, server] = Object.values(new WebSocketPair());
+				server.accept();
+				server.addEventListener("message", ({ data }) => server.send(data));
+				return new Response(null, { status: 101, webSocket: client });
+			} }`)
+			isolate.AddRequest(newPlainRequest(b))
+			var handle int32
+			written := 0
+			turn := func() {
+				for isMore := true; isMore; isMore = isolate.Unfinished() {
+					if err := isolate.Turn(); err != nil {
+						b.Fatal(err)
+					}
+					for record, ok := isolate.Next(); ok; record, ok = isolate.Next() {
+						switch record.Kind {
+						case KindRespond:
+							handle = record.Source
+							isolate.AddOpened(handle, []byte("\n"))
+						case KindWrite:
+							written++
+							if record.Flags&WriteAck != 0 {
+								isolate.AddWritten(handle)
+							}
+						}
+					}
+				}
+			}
+			turn()
+			turn()
+			data := []byte("a message of some twenty bytes or so")
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				for range 16 {
+					isolate.AddData(handle, data, message.kind)
+				}
+				turn()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(16*b.N), "ns/message")
+			if written != 16*b.N {
+				b.Fatalf("%d of %d messages", written, 16*b.N)
+			}
+		})
+	}
+}

@@ -89,6 +89,20 @@ func TestWebSocketServer(t *testing.T) {
 	})
 }
 
+// What a message leaves behind runs before the next one.
+func TestWebSocketMessagesAreTasks(t *testing.T) {
+	isolate := startApp(t, unlimited, serving(`
+		server.accept();
+		server.addEventListener("message", async ({ data }) => { await null; await null; console.log("later " + data); });
+	`))
+	handle, _ := upgraded(t, isolate, 1)
+	isolate.AddOpened(handle, []byte("\n"))
+	turn(t, isolate)
+	isolate.AddData(handle, []byte("1"), DataText)
+	isolate.AddData(handle, []byte("2"), DataText)
+	expect(t, isolate, "log message,1,,; log later 1; log message,2,,; log later 2")
+}
+
 // Nothing goes out before the connection has been taken over; then all does, in order.
 func TestWebSocketServerSpeaksFirst(t *testing.T) {
 	isolate := startApp(t, unlimited, serving(`

@@ -262,6 +262,7 @@
       }
       this.deliver(kind === TEXT ? takeText(words, offset) : takeData(words, offset));
       this.giveCredit();
+      drainMicrotasks(); // each message is a task of its own
     }
 
     // Opens the window again, by and by.

@@ -23,11 +23,11 @@
     #source = null;
     #ports;
 
-    constructor(type, eventInitDict = undefined, origin = "", lastEventId = "") {
+    constructor(type, eventInitDict = undefined, data = undefined, origin = "", lastEventId = "") {
       if (type === INTERNAL) {
-        super(eventInitDict.type);
+        super(eventInitDict);
         events.trust(this);
-        this.#data = eventInitDict.data;
+        this.#data = data;
         this.#origin = origin;
         this.#lastEventId = lastEventId;
         return;
@@ -36,8 +36,8 @@
       webidl.requiredArguments(arguments.length, 1, context);
       super(type, eventInitDict);
       const init = webidl.dictionary(eventInitDict, context);
-      const { data } = init;
-      this.#data = data === undefined ? null : data;
+      const given = init.data;
+      this.#data = given === undefined ? null : given;
       this.#lastEventId = string(init.lastEventId, "", context);
       this.#origin = webidl.USVString(string(init.origin, "", context), context);
       const { ports, source } = init;
@@ -167,8 +167,7 @@
 
   internals.messageEvents = {
     __proto__: null,
-    newMessageEvent: (type, data, origin, lastEventId) =>
-      new MessageEvent(INTERNAL, { __proto__: null, type, data }, origin, lastEventId),
+    newMessageEvent: (type, data, origin, lastEventId) => new MessageEvent(INTERNAL, type, data, origin, lastEventId),
     newCloseEvent: (code, reason, wasClean) => new CloseEvent(INTERNAL, code, reason, wasClean),
     newErrorEvent: (message, error) => new ErrorEvent(INTERNAL, message, error),
   };
