@@ -11,42 +11,51 @@ import (
 	"nano/uring/fakering"
 )
 
-// proxies lets the isolate pass requests for /pipe on to the origin, and the responses back, whose bytes the
-// loop moves by itself.
+// A passer is an isolate that passes requests for /pipe on to an origin, and the responses back, whose bytes
+// the loop moves by itself.
+type passer struct {
+	origin string // URL without path
+	flags  uint16 // of its answers
+	number int32  // of the handle that was opened last
+}
+
+func (p *passer) handle(w *fakeWorker, r *fakeRequest) {
+	p.number++
+	open := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatFetch, Handle: p.number, Exchange: r.id, Pending: true,
+		Target: []byte(r.method + " " + p.origin + r.target)}
+	switch {
+	case r.streams:
+		open.Source = isolates.BodyHandle(r.id)
+	case r.hasBody:
+		open.Flags, open.Body = isolates.OpenHasBody, []byte(string(r.body))
+	}
+	w.record(open)
+	w.live[uint32(p.number)] = &fakeRequest{id: r.id}
+}
+
+func (p *passer) onNews(w *fakeWorker, news *fakeNews) {
+	r := w.live[uint32(news.handle)]
+	if r == nil {
+		return
+	}
+	delete(w.live, uint32(news.handle))
+	respond := isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: uint16(news.number), Head: plainHead, Body: []byte(news.text)}
+	switch {
+	case news.what == "end":
+		respond.Status, respond.Body = 502, []byte(news.text)
+	case news.streams:
+		respond.Streaming, respond.Source, respond.Flags = true, news.handle, p.flags
+		if p.flags&isolates.RespondRaw != 0 {
+			respond.Head = []byte("content-encoding: gzip\r\n")
+		}
+	}
+	w.record(respond)
+}
+
+// proxies lets the isolate pass requests on to the test's origin.
 func (f *fetcher) proxies(flags uint16) {
-	f.worker.handle = func(w *fakeWorker, r *fakeRequest) {
-		f.number++
-		handle, id := f.number, r.id
-		open := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatFetch, Handle: handle, Exchange: id, Pending: true,
-			Target: []byte(r.method + " " + originURL + r.target)}
-		switch {
-		case r.streams:
-			open.Source = isolates.BodyHandle(id)
-		case r.hasBody:
-			open.Flags, open.Body = isolates.OpenHasBody, []byte(string(r.body))
-		}
-		f.results[handle] = &result{}
-		w.record(open)
-		f.worker.live[uint32(handle)] = &fakeRequest{id: id}
-	}
-	f.worker.onNews = func(w *fakeWorker, news *fakeNews) {
-		r := f.worker.live[uint32(news.handle)]
-		if r == nil {
-			return
-		}
-		delete(f.worker.live, uint32(news.handle))
-		respond := isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: uint16(news.number), Head: plainHead, Body: []byte(news.text)}
-		switch {
-		case news.what == "end":
-			respond.Status, respond.Body = 502, []byte(news.text)
-		case news.streams:
-			respond.Streaming, respond.Source, respond.Flags = true, news.handle, flags
-			if flags&isolates.RespondRaw != 0 {
-				respond.Head = []byte("content-encoding: gzip\r\n")
-			}
-		}
-		w.record(respond)
-	}
+	p := &passer{origin: originURL, flags: flags}
+	f.worker.handle, f.worker.onNews = p.handle, p.onNews
 }
 
 // bodyOf is what follows the head of a message.
