@@ -19,7 +19,7 @@ import (
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
-	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "uring"},
+	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "tlsclient", "uring"},
 	"config":     {"egress"},
 	"dns":        {},
 	"egress":     {},

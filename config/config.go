@@ -95,6 +95,7 @@ type App struct {
 	Limits   Limits
 	// Egress is what fetch() and connect() may reach; nil: every public address.
 	Egress *egress.Rules
+	Fetch  Fetch
 
 	// Where the app and its main stand in Config.File, for messages about them.
 	At, MainAt Position
@@ -161,7 +162,7 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a document that is in memory already. Relative paths in it, those of secrets
 // included, are taken from the folder of file.
 func Parse(file string, text []byte) (*Config, error) {
-	return parse(file, text, surroundings{os.LookupEnv, readSecretFile})
+	return parse(file, text, surroundings{os.LookupEnv, readSecretFile, readRootsFile})
 }
 
 // Single is the configuration of a node that serves one app from one file, as `nano run` does. The
@@ -214,24 +215,27 @@ func nameOfFile(file string) string {
 type surroundings struct {
 	lookupEnv func(name string) (value string, ok bool)
 	readFile  func(path string) ([]byte, error)
+	readRoots func(path string) ([]byte, error)
 }
 
 // secretBytesMax bounds the file of a secret: a wrong path (a device, a core dump) must not be
 // read into every isolate.
 const secretBytesMax = 64 << 10
 
-func readSecretFile(path string) ([]byte, error) {
+func readSecretFile(path string) ([]byte, error) { return readFileUpTo(path, secretBytesMax) }
+
+func readFileUpTo(path string, bytesMax int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, secretBytesMax+1))
+	content, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	if len(content) > secretBytesMax {
-		return nil, fmt.Errorf("is larger than %d bytes", secretBytesMax)
+	if int64(len(content)) > bytesMax {
+		return nil, fmt.Errorf("is larger than %d bytes", bytesMax)
 	}
 	return content, nil
 }

@@ -32,6 +32,15 @@ var testSurroundings = surroundings{
 		}
 		return nil, os.ErrNotExist
 	},
+	readRoots: func(path string) ([]byte, error) {
+		switch path {
+		case "/etc/nano/roots.pem":
+			return []byte(testRoot), nil
+		case "/roots/text":
+			return []byte("text"), nil
+		}
+		return nil, os.ErrNotExist
+	},
 }
 
 func parseTest(t *testing.T, text string) *Config {
@@ -324,6 +333,14 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.egress]\ndeny = [\"127.1\"]", `5:9: [app.egress] deny: "127.1": an IPv4 address is written with four decimal numbers`},
 	{minimalApp + "[app.egress]\nallow = \"*\"", `5:9: [app.egress] allow: must be an array of strings`},
 	{minimalApp + "[app.egress]\nalow = []", `5:1: [app.egress] alow: unknown key; did you mean allow?`},
+	{minimalApp + "[app.fetch]\nroots = \"/roots/absent\"", `5:9: [app.fetch] roots: /roots/absent: file does not exist`},
+	{minimalApp + "[app.fetch]\nroots = \"/roots/text\"", `5:9: [app.fetch] roots: /roots/text: holds no certificate in PEM form`},
+	{minimalApp + "[app.fetch]\nproxy = \"http://user:hunter2@a b:1\"", `5:9: [app.fetch] proxy: is not a URL; write "http://host:port"`},
+	{minimalApp + "[app.fetch]\nproxy = \"socks5://a:1\"", `5:9: [app.fetch] proxy: has the scheme "socks5"; write`},
+	{minimalApp + "[app.fetch]\nproxy = \"http://:3128\"", `5:9: [app.fetch] proxy: names no host; write`},
+	{minimalApp + "[app.fetch]\nproxy = \"http://proxy\"", `5:9: [app.fetch] proxy: names no port; write`},
+	{minimalApp + "[app.fetch]\nproxy = \"http://proxy:70000\"", `5:9: [app.fetch] proxy: names no port; write`},
+	{minimalApp + "[app.fetch]\nproxy = \"http://proxy:1/x\"", `5:9: [app.fetch] proxy: has more than a host and a port; write`},
 	{minimalApp + "[app.limits]\ncpu = \"1ms\"", `5:7: [app.limits] cpu: `},
 	{minimalApp + "[app.limits]\nheap = \"1MiB\"", `5:8: [app.limits] heap: `},
 	{minimalApp + "[app.limits]\nsubrequests = -1", `5:15: [app.limits] subrequests: is -1, out of its range; write a number from 0 to 2147483647`},
@@ -474,6 +491,20 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+func TestFetch(t *testing.T) {
+	c := parseTest(t, minimalApp+"[app.fetch]\nroots = \"roots.pem\"\nproxy = \"http://us%65r:p%40ss@[::1]:3128/\"\n")
+	fetch := c.Apps[0].Fetch
+	if string(fetch.Roots) != testRoot {
+		t.Errorf("roots %q", fetch.Roots)
+	}
+	if want := (Proxy{"::1", 3128, "Basic dXNlcjpwQHNz"}); *fetch.Proxy != want {
+		t.Errorf("proxy %s:%d %q", fetch.Proxy.Host, fetch.Proxy.Port, string(fetch.Proxy.Authorization))
+	}
+	if c := parseTest(t, minimalApp+"[app.fetch]\nproxy = \"http://proxy.internal:80\"\n"); *c.Apps[0].Fetch.Proxy != (Proxy{"proxy.internal", 80, ""}) {
+		t.Errorf("proxy %v", c.Apps[0].Fetch.Proxy)
+	}
+}
+
 func TestEgress(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                   "1.1.1.1:80",
@@ -522,3 +553,16 @@ func TestSubrequests(t *testing.T) {
 		}
 	}
 }
+
+// testRoot is the certificate of an authority.
+const testRoot = `-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUanQF8h2PDtq7FrSAsnSCb916OlswCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExNTU4MDRaGA8yMTI2MTAyODE1NTgw
+NFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABB/P
+NV+yyAo0wUQ4XG40Ygbe9SbjnHeawdyXlF7mN9uOTVnB7u7vz4L1AA39RAQNlyqE
+/Dmf49HQkNFGZE5QJ0ujUzBRMB0GA1UdDgQWBBSigE6ASTCfVKUHdxmNHqDOI6vn
+pzAfBgNVHSMEGDAWgBSigE6ASTCfVKUHdxmNHqDOI6vnpzAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCICZMEruHSK0cQLXEFVfal80oYbiHTQG9kxrt
+KnMolnZTAiEA0jK3cPYLImXgsa00+lS+eNa/RwPuJyEcFlGkxPSCmJ4=
+-----END CERTIFICATE-----
+`

@@ -232,6 +232,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	if rules, ok := t.table("egress"); ok {
 		r.readEgress(&app, rules)
 	}
+	if fetch, ok := t.table("fetch"); ok {
+		r.readFetch(&app, fetch)
+	}
 	if vars, ok := t.table("vars"); ok {
 		r.readVars(&app, vars)
 	}

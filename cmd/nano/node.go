@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"nano/isolates"
 	"nano/loop"
 	"nano/snapshot"
+	"nano/tlsclient"
 	"nano/uring"
 )
 
@@ -186,6 +188,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 	if c.Server.AccessLog {
 		options.AccessLog = accessLog
 	}
+	authorities := map[string]*x509.CertPool{"": nil}
 	for i := range c.Apps {
 		app := &c.Apps[i]
 		options.Apps = append(options.Apps, loop.App{
@@ -197,9 +200,20 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
 			Egress:             app.Egress,
+			TLS:                tlsclient.NewClient(roots(authorities, app.Fetch.Roots)),
 		})
 	}
 	return options
+}
+
+// roots are whom an app's connections trust; nil: the system's authorities. Apps with the same file share them.
+func roots(known map[string]*x509.CertPool, pem []byte) *x509.CertPool {
+	pool, isKnown := known[string(pem)]
+	if !isKnown {
+		pool, _ = tlsclient.Roots(pem) // it was read before
+		known[string(pem)] = pool
+	}
+	return pool
 }
 
 // addresses are what the node listens on, as a client would write them.
