@@ -176,10 +176,13 @@ func isAnyOf(name []byte, names ...string) bool {
 // resolveReference appends the URL that a Location names, seen from base, a serialized URL. The result is
 // serialized, too, with base's fragment if the reference has none. It follows the URL standard for what
 // servers send; what that standard would repair, but two readers might repair differently, is refused:
-// other schemes, credentials, backslashes or percent-encoding in a host, numbers that mean an address, and
-// names that are not ASCII.
+// other schemes, credentials, tabs, backslashes or percent-encoding in a host, numbers that mean an address,
+// and names that are not ASCII.
 func resolveReference(dst, base, reference []byte) (url []byte, why string) {
 	reference = bytes.TrimFunc(reference, func(r rune) bool { return r <= ' ' })
+	if bytes.IndexByte(reference, '\t') >= 0 {
+		return dst, "the origin redirects to a malformed URL"
+	}
 	reference, fragment, hasFragment := bytes.Cut(reference, []byte{'#'})
 	base, baseFragment, baseHasFragment := bytes.Cut(base, []byte{'#'})
 	if !hasFragment {
@@ -317,12 +320,11 @@ func appendPath(dst, folder, path []byte) []byte {
 }
 
 // appendEncoded appends text with what is in special, blanks, control bytes and all that is not ASCII
-// percent-encoded. Tabs are left out, as the URL standard wants it.
+// percent-encoded.
 func appendEncoded(dst, text []byte, special string) []byte {
 	const digits = "0123456789ABCDEF"
 	for _, c := range text {
 		switch {
-		case c == '\t' || c == '\r' || c == '\n':
 		case c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte(special), c) >= 0:
 			dst = append(dst, '%', digits[c>>4], digits[c&15])
 		default:

@@ -64,6 +64,7 @@ func TestResolveReference(t *testing.T) {
 		{"http://a/", "javascript:alert(1)", ""},
 		{"http://a/", "data:,x", ""},
 		{"http://a/", "localhost:80/x", ""},
+		{"http://a/", "/a\tb", ""},
 		{"http://a/", "http:b", ""},
 		{"http://a/", "http:/b", ""},
 		{"http://a/", "http:///b", ""},
