@@ -250,13 +250,21 @@ func (d *dialing) try(address netip.Addr) {
 		l.startTimeout(&d.limit, connectLimit)
 	}
 	a := &attempt{dialing: d}
-	e, errno := l.connect(netip.AddrPortFrom(address, d.to.port), false, a)
+	app, hasApp := l.options.appsByName[d.to.app]
+	var e *endpoint
+	errno := unix.EMFILE
+	if !hasApp || l.options.outbound.mayOpen(app) {
+		e, errno = l.connect(netip.AddrPortFrom(address, d.to.port), false, a)
+	}
 	if errno != 0 {
 		d.noteError(address, errno)
 		if errno == unix.EMFILE || errno == unix.ENFILE {
 			d.untried = nil // another socket cannot be had either
 		}
 		return
+	}
+	if hasApp {
+		e.owned(app)
 	}
 	a.endpoint = e
 	d.attempts = append(d.attempts, a)

@@ -169,8 +169,11 @@ func (w *world) dial(host string, port uint16, rules *egress.Rules) (*dialed, *d
 func (w *world) checkNothingLeft() {
 	w.t.Helper()
 	l := w.loop
-	if l.endpoints.open != 0 || len(l.dialsFailed) != 0 || l.names != nil && l.names.Pending() != 0 {
-		w.t.Errorf("%d endpoints, %d failures, %d lookups left", l.endpoints.open, len(l.dialsFailed), l.names.Pending())
+	if l.endpoints.open != 0 || len(l.dialsFailed) != 0 {
+		w.t.Errorf("%d endpoints, %d failures left", l.endpoints.open, len(l.dialsFailed))
+	}
+	if l.names != nil && l.names.Pending() != 0 {
+		w.t.Errorf("%d lookups left", l.names.Pending())
 	}
 	for _, list := range l.timeouts.others {
 		if list.first != nil {
@@ -431,7 +434,7 @@ func TestDescriptorsAreExhausted(t *testing.T) {
 func TestOutboundSocketsLeaveRoomForClients(t *testing.T) {
 	w := newDialWorld(t, fakering.Config{}, nil)
 	w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), nil)
-	if limit := newOutbound().limit; limit < 16 {
+	if limit := newOutbound(1).limit; limit < 16 {
 		t.Errorf("the limit is %d", limit)
 	}
 	w.loop.options.outbound.limit = 3
@@ -462,6 +465,44 @@ func TestOutboundSocketsLeaveRoomForClients(t *testing.T) {
 	w.checkNothingLeft()
 	if n := w.loop.options.outbound.open.Load(); n != 0 {
 		t.Errorf("%d counted as open", n)
+	}
+}
+
+// TestOutboundSocketsAreShared: an app that takes all that it gets leaves some for others.
+func TestOutboundSocketsAreShared(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) {
+		o.Apps = append(o.Apps, App{Name: "other", Hosts: []string{"b"}}, App{Name: "third", Hosts: []string{"c"}})
+	})
+	w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), nil)
+	w.loop.options.outbound.limit = 12
+	var all []*dialed
+	for _, row := range []struct {
+		app  string
+		want int
+	}{{"demo", 6}, {"other", 3}, {"demo", 0}, {"third", 2}, {"other", 0}} {
+		got := 0
+		for range 20 {
+			c := &dialed{}
+			w.loop.dial(target{host: "1.1.1.1", port: 80, app: row.app}, nil, c)
+			w.settle()
+			all = append(all, c)
+			if c.plug != nil {
+				got++
+			}
+		}
+		if got != row.want {
+			t.Errorf("%s got %d sockets, want %d", row.app, got, row.want)
+		}
+	}
+	for _, c := range all {
+		c.close()
+	}
+	w.settle()
+	w.checkNothingLeft()
+	for i := range w.loop.options.outbound.byApp {
+		if n := w.loop.options.outbound.byApp[i].Load(); n != 0 {
+			t.Errorf("app %d has %d sockets", i, n)
+		}
 	}
 }
 

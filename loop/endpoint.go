@@ -28,6 +28,8 @@ type endpoint struct {
 	inFlight   int32 // operations that have not completed
 	phase      endpointPhase
 	isDatagram bool
+	hasApp     bool
+	app        int32 // whose it is, see outbound
 
 	isPaused   bool       // nothing is received
 	receiving  bool       // a multishot receive is armed
@@ -163,19 +165,34 @@ func (e *endpoint) userData(kind uint8) uring.UserData {
 	return uring.Pack(kind, e.generation, e.index)
 }
 
-// outbound counts the endpoints of all loops, which must leave descriptors for clients.
+// outbound counts the endpoints of all loops, which must leave descriptors for clients, and those of one
+// app for other apps.
 type outbound struct {
 	open  atomic.Int64
 	limit int64
+	byApp []atomic.Int64
+}
+
+// mayOpen reports whether an app may have one more endpoint: as many as are left for all. So one that
+// takes what it gets has half of them, two have a third each, and there is always something left.
+func (o *outbound) mayOpen(app int32) bool {
+	return len(o.byApp) < 2 || o.byApp[app].Load() < o.limit-o.open.Load()
+}
+
+// owned notes that an endpoint is an app's.
+func (e *endpoint) owned(app int32) {
+	e.app, e.hasApp = app, true
+	e.loop.options.outbound.byApp[app].Add(1)
 }
 
 // newOutbound lets endpoints have three quarters of the files that the process may open.
-func newOutbound() *outbound {
+func newOutbound(apps int) *outbound {
+	o := &outbound{limit: math.MaxInt64, byApp: make([]atomic.Int64, apps)}
 	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return &outbound{limit: math.MaxInt64}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		o.limit = int64(min(files.Cur, math.MaxInt64/4) / 4 * 3)
 	}
-	return &outbound{limit: int64(min(files.Cur, math.MaxInt64/4) / 4 * 3)}
+	return o
 }
 
 // connect opens a socket and begins to connect it. What becomes of it is told to handler in a later
@@ -437,6 +454,9 @@ func (l *Loop) endpointCompleted(kind uint8, generation, index uint32, completio
 		e.sendCompleted(completion.Result)
 	case opEndpointClose:
 		handler := e.handler
+		if e.hasApp {
+			l.options.outbound.byApp[e.app].Add(-1)
+		}
 		l.endpoints.give(e)
 		l.options.outbound.open.Add(-1)
 		handler.closed()

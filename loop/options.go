@@ -185,7 +185,7 @@ func (o *Options) share() {
 		o.names = newNameFiles(systemNamePaths)
 	}
 	if o.outbound == nil {
-		o.outbound = newOutbound()
+		o.outbound = newOutbound(len(o.Apps))
 	}
 	o.memory = newMemory(o.Memory)
 	o.concurrency = newConcurrency(o.Apps)
