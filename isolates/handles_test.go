@@ -342,3 +342,19 @@ func TestBindings(t *testing.T) {
 		t.Errorf("%s", got.Body)
 	}
 }
+
+// A handle that the loop still moves bytes of is not given out again when the V8 isolate is replaced.
+func TestHandlesOutliveTheirIsolate(t *testing.T) {
+	perRequest(t, strings.Replace(proxy, "CODE", "return f", 1), func(t *testing.T, isolate *Isolate) {
+		first := openOne(t, isolate, 1, get)
+		respondTo(t, isolate, Response{Handle: first, Status: 200, Streams: true}, "")
+		if answer := respondOf(t, turn(t, isolate)); answer.Source != first {
+			t.Fatalf("%+v", answer)
+		}
+		before := isolate.isolate
+		isolate.contexts.starts = contextsPerIsolate
+		if second := openOne(t, isolate, 2, get); second == first || isolate.isolate == before {
+			t.Errorf("%d, then %d", first, second)
+		}
+	})
+}

@@ -181,7 +181,6 @@ struct nano_isolate {
   nano::Output out;
   bool may_collect = false;  // the young generation, for the sake of ArrayBuffers, see stores.cc
   size_t buffers_kept = 0;   // bytes of them when that was done last
-  int32_t last_handle = 0;   // that was given out, of all realms
   nano::Output start_out;    // what starting the app has written, for the next turn to bring out
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;

@@ -18,8 +18,9 @@ enum NoteWord { kNoteLength = 4, kNoteSlot = 5, kNoteText = 6 };
 // NextHandle gives out a handle that nobody has had for long.
 int32_t NextHandle(nano_isolate* self) {
   constexpr int32_t kLast = (1 << 30) - 1;
-  self->last_handle = self->last_handle == kLast ? 1 : self->last_handle + 1;
-  return self->last_handle;
+  int32_t& last = self->shared.last_handle;
+  last = last == kLast ? 1 : last + 1;
+  return last;
 }
 
 // TakeStore takes what a data record has brought beside the arena; null: it lies in the record. The
@@ -69,6 +70,7 @@ void ioWrite(Info info) {
   Writer writer(nano_isolate::From(isolate), NANO_WRITE, Writer::Handle(info[0]));
   writer.record()->flags = static_cast<uint8_t>(Unsigned(info[2]));
   writer.Body(isolate, info[1]);
+  info.GetReturnValue().Set(writer.record()->body_length);
 }
 
 void ioFinish(Info info) {

@@ -82,6 +82,7 @@ type Shared struct {
 	Dead       uint32
 	TaskTimeNS int64
 	CPUNS      int64
+	LastHandle int32
 }
 
 // Causes of death in Shared.Dead.

@@ -51,6 +51,7 @@ typedef struct {
   uint32_t dead;         // an enum nano_death: the isolate must be disposed of
   int64_t task_time_ns;  // CLOCK_MONOTONIC time of the next delayed task, or 0
   int64_t cpu_ns;        // CPU time of all turns; of the isolate's thread
+  int32_t last_handle;   // that was given out, in all realms
 } nano_shared;
 
 enum nano_death { NANO_ALIVE = 0, NANO_DEAD_MEMORY = 1, NANO_DEAD_CPU = 2 };
