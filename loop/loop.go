@@ -8,7 +8,10 @@
 // request and its answer), worker.go (the turn of an isolate), respond.go. shard.go tells how apps wake
 // up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go how large
 // bodies come in, accounting.go what becomes known of all this. endpoint.go has the sockets that
-// we open, dial.go and resolve.go tell how they are connected. Beside that way lie timeouts.go and
+// we open, dial.go and resolve.go tell how they are connected. A sub-request goes from handles.go (what
+// isolates have opened) and flow.go (how bytes go from one to another) to subrequest.go (one fetch and its
+// response), origin.go (connections that are kept), originconnection.go (HTTP/1.1 on one of them),
+// redirect.go and decode.go. Beside that way lie timeouts.go and
 // timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
 // loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.
