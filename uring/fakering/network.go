@@ -246,6 +246,11 @@ func (r *Ring) progressReceive(d *descriptor) {
 }
 
 func (r *Ring) receiveInto(op *operation, p *Peer) {
+	if p.isDatagram && len(p.packetsIn[0]) == 0 { // ends the receive, as the end of a stream does
+		p.packetsIn = p.packetsIn[1:]
+		r.complete(op, 0, 0)
+		return
+	}
 	if p.isDatagram {
 		n := min(len(p.packetsIn[0]), r.buffers.size)
 		id := r.buffers.receive(p.packetsIn[0][:n])
