@@ -109,7 +109,7 @@ var Ops = []string{
 	"ioOpen",           // (what, flags, target, head, body, source, length, id or -1): new handle, see isolates.KindOpen
 	"ioRead",           // (handle, bytes, flags): so many bytes more are welcome
 	"ioCancel",         // (handle, flags): the rest is not wanted
-	"ioWrite",          // (handle, chunk, flags): chunk is a string or a view
+	"ioWrite",          // (handle, chunk, flags): chunk is a string or a view; returns how many bytes that is
 	"ioFinish",         // (handle, flags, code, reason)
 	"takeData",         // (words, offset): new Uint8Array of a data record, once
 	"takeDataInto",     // (words, offset, Uint8Array, at): writes the bytes of a data record there; once

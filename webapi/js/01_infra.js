@@ -55,8 +55,10 @@
 
   // What runs now. `starting`: the app's top level. An instance of a class, since a null-prototype object such
   // as internals is a slow dictionary: internals.starting is the same for who needs no speed.
+  // `turn`: counts them.
   class Running {
     starting = false;
+    turn = 0;
   }
   const running = new Running();
   internals.running = running;

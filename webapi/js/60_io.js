@@ -9,7 +9,7 @@
 //         onResponse(words, offset) onData(words, offset, kind) onEnd(fault, text) onWritten() onOpened(text)
 //         onClosed(code, reason, clean)
 //       They run under the request that has opened the handle.
-//   read(handle, bytes, decoded) cancel(handle, abort) write(handle, chunk, kind)
+//   read(handle, bytes, decoded) cancel(handle, abort) write(handle, chunk, kind) -> bytes
 //   finish(handle, failed, code, reason)
 //   forget(handle)          no method of its object is called any more, nor its source told of anything
 //   makeError(fault, text)  what the app gets for a fault (isolates.Fault...)

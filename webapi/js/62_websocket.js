@@ -25,7 +25,7 @@
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   internals.load("65_message_events");
-  const { configureInterface, events, io, messageEvents, requireStarted, webidl } = internals;
+  const { configureInterface, events, io, messageEvents, requireStarted, running, webidl } = internals;
   const { EventTarget, defineHandler, dispatch } = events;
   const { classify, drainMicrotasks, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
 
@@ -113,6 +113,8 @@
     waitingBytes = 0;
     ahead = 0; // bytes that went out since the loop said last that it has taken them
     asksAck = false;
+    turn = 0; // in which messages went out last
+    sent = 0; // bytes of them
     lost = 0; // bytes that were sent when it was too late, which bufferedAmount counts
     consumed = 0; // bytes that came in since the window was opened last
     done = nothing; // called once it has closed
@@ -127,7 +129,7 @@
         this.waitingBytes += size;
         this.peer.receive(new Message(kind, copy, size));
       } else if (this.isOpened && this.waiting.first === null && this.ahead < AHEAD_MAX_BYTES) {
-        this.write(kind, data, typeof data === "string" ? data.length : TypedArrayPrototypeGetByteLength(data));
+        this.write(kind, data);
       } else {
         const bytes = typeof data === "string" ? encodeUtf8(data) : copyOf(data);
         const size = TypedArrayPrototypeGetByteLength(bytes);
@@ -136,13 +138,27 @@
       }
     }
 
-    write(kind, data, size) {
-      this.ahead += size;
-      if (this.ahead >= ACK_BYTES && !this.asksAck) {
+    // A string's length is a third of its bytes at least: without the loop's word, less than AHEAD_MAX_BYTES are
+    // ahead.
+    write(kind, data) {
+      const length = typeof data === "string" ? data.length : TypedArrayPrototypeGetByteLength(data);
+      if (this.ahead + length >= ACK_BYTES && !this.asksAck) {
         this.asksAck = true;
         kind |= WRITE_ACK;
       }
-      io.write(this.handle, data, kind);
+      const size = io.write(this.handle, data, kind);
+      this.ahead += size;
+      if (this.turn !== running.turn) {
+        this.turn = running.turn;
+        this.sent = 0;
+      }
+      this.sent += size;
+    }
+
+    // What was sent and may not have left: at least all of this turn, as the standard says.
+    get bufferedAmount() {
+      const ahead = this.asksAck ? this.ahead : this.turn === running.turn ? this.sent : 0;
+      return this.waitingBytes + this.lost + ahead;
     }
 
     // Sends what waits, as far as it may.
@@ -154,7 +170,7 @@
           continue;
         }
         this.waitingBytes -= size;
-        this.write(kind, data, size);
+        this.write(kind, data);
       }
       // A relay takes more once this has left.
       if (this.isRelay && this.waiting.first === null) this.peer.giveCredit();
@@ -556,8 +572,7 @@
     }
     get bufferedAmount() {
       if (!(#end in this)) throw webidl.illegalInvocation();
-      const end = this.#end;
-      return end.waitingBytes + end.lost + (end.asksAck ? end.ahead : 0);
+      return this.#end.bufferedAmount;
     }
     get extensions() {
       if (!(#end in this)) throw webidl.illegalInvocation();

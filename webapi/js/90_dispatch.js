@@ -15,7 +15,7 @@
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, sendResponse,
+    abortRequest, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, running, sendResponse,
     streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
@@ -554,6 +554,7 @@
   // Handles the records of a turn. An error in one stays there. Gives how many it has left, since the turn's
   // share of time is over.
   internals.tick = function tick(words, offset, count) {
+    running.turn = (running.turn + 1) | 0;
     for (let left = count; left !== 0; left--) {
       if (words[CELL_END] !== 0 && left !== count) {
         words[CELL_NEXT] = offset;

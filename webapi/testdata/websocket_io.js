@@ -80,13 +80,31 @@ export default suite({
       chunk[0] = i;
       socket.send(chunk);
     }
-    equal(socket.bufferedAmount > 1_000_000, true);
+    equal(socket.bufferedAmount, 2_000_000);
     await all;
     equal(socket.bufferedAmount, 0);
     socket.close();
     await once(socket, "close");
     socket.send("late");
     equal(socket.bufferedAmount, 4);
+  },
+
+  async "bufferedAmount has what was sent in this turn"() {
+    const socket = await open("ws://host/");
+    socket.send("\u20ac\u20ac");
+    equal(socket.bufferedAmount, 6);
+    socket.send(new Uint8Array(10));
+    equal(socket.bufferedAmount, 16);
+    await scheduler.wait(1);
+    equal(socket.bufferedAmount, 0);
+    let received = 0;
+    const all = new Promise((resolve) => { socket.onmessage = ({ data }) => ++received === 3 && resolve(); });
+    socket.send("\u20ac".repeat(30_000));
+    socket.send("x".repeat(1_000_000));
+    socket.send("last");
+    await all;
+    socket.close();
+    await once(socket, "close");
   },
 
   async "refused and lost"() {
