@@ -90,16 +90,18 @@ type origins struct {
 	chunks []byte
 }
 
-const (
+// Only tests change these.
+var (
 	// originConnectionsMax bounds the connections of a loop to one origin; further requests wait. It is
 	// high, because a slow origin is no reason to make others wait, and below half of the ports that
 	// Linux has for connections to one address by default (28,232): two loops may need them.
 	originConnectionsMax = 12 << 10
 	// originIdleMax bounds the idle connections of a loop; beyond it those go that were idle for longest.
 	originIdleMax = 1024
-	// originSparesMax bounds what is kept for reuse after a burst.
-	originSparesMax = 1024
 )
+
+// originSparesMax bounds what is kept for reuse after a burst.
+const originSparesMax = 1024
 
 // originIdle is for how long a connection is kept for reuse: an origin says how long it keeps it
 // (Keep-Alive: timeout), and Node's five seconds are the shortest of the usual servers' where it says
@@ -338,16 +340,31 @@ func (l *Loop) takeDial() *originDial {
 func (d *originDial) begin(o *origin) {
 	d.origin, d.until = o, o.sequenceNext
 	app := &o.loop.options.Apps[o.key.app]
+	if app.Proxy != nil {
+		d.dialProxy(app)
+		return
+	}
 	o.loop.dial(target{host: o.key.host, port: o.key.port, app: app.Name}, app.Egress, d)
 }
 
 // dialed implements dialer.
 func (d *originDial) dialed(e *endpoint) {
-	if o := d.origin; o.key.secure {
-		o.loop.secure(e, int(o.key.app), o.key.host, protocolsHTTP1, d)
-		return
+	o := d.origin
+	proxy := o.loop.options.Apps[o.key.app].Proxy
+	switch {
+	case o.key.secure && proxy != nil:
+		d.tunnel(e, proxy)
+	case o.key.secure:
+		d.secure(e)
+	default:
+		e.handler = d.end().connected(e)
 	}
-	e.handler = d.end().connected(e)
+}
+
+// secure begins TLS with the origin.
+func (d *originDial) secure(e *endpoint) {
+	o := d.origin
+	o.loop.secure(e, int(o.key.app), o.key.host, protocolsHTTP1, d)
 }
 
 // secured implements securer.
