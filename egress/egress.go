@@ -22,7 +22,8 @@
 //     links, the metadata services of clouds, multicast, what is reserved) if this machine says so, by its
 //     hosts file or because the name is localhost, but not if a name server does: who runs that name's
 //     zone need not be who wrote the rule.
-//   - A pattern allows public addresses, and what this machine's hosts file says.
+//   - A pattern allows public addresses only, but for patterns of localhost, whose names mean this machine
+//     by rule.
 package egress
 
 import (
@@ -104,6 +105,33 @@ func (r *Rules) MayResolve(host string, port uint16) bool {
 	return false
 }
 
+// AllowsName reports whether an app may have somebody else, a proxy, resolve a name and connect to it. Which addresses
+// it has is not known here, so a rule about addresses neither allows nor denies it; nor does "*" allow
+// localhost, which is the proxy's machine.
+func (r *Rules) AllowsName(host string, port uint16) bool {
+	if r == nil {
+		r = everything
+	}
+	host = normal(host)
+	for i := range r.deny {
+		if d := &r.deny[i]; d.matchesPort(port) && (d.kind == kindAll || d.matchesName(host)) {
+			return false
+		}
+	}
+	for i := range r.allow {
+		a := &r.allow[i]
+		if a.matchesPort(port) && (a.kind == kindAll && !isLocalhost(host) || a.matchesName(host)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocalhost reports whether a name is localhost, or one below it (RFC 6761 §6.3).
+func isLocalhost(host string) bool {
+	return strings.EqualFold(host, "localhost") || len(host) > 10 && strings.EqualFold(host[len(host)-10:], ".localhost")
+}
+
 // Allows reports whether an app may connect to an address. host is the name that resolved to it, "" if it
 // was given as an address. isLocal says that this machine resolved the name, by its hosts file or because
 // it is localhost, and no name server.
@@ -146,7 +174,7 @@ func (a *rule) allows(host string, address netip.Addr, reach reach, isLocal bool
 		}
 		return a.prefix.Contains(address)
 	case kindPattern:
-		return (reach == reachPublic || isLocal) && a.matchesName(host)
+		return (reach == reachPublic || isLocal && strings.HasSuffix(a.name, ".localhost")) && a.matchesName(host)
 	default:
 		return (reach != reachGuarded || isLocal) && a.matchesName(host)
 	}

@@ -79,8 +79,12 @@ var ruleRows = []struct {
 	{"pattern", "*.example.com:443", "", [][]asked{{
 		{"a.example.com", "1.1.1.1:443", false, true}, {"a.b.EXAMPLE.com.", "1.1.1.1:443", false, true}, {"example.com", "1.1.1.1:443", false, false},
 		{"aexample.com", "1.1.1.1:443", false, false}, {"a.example.com", "1.1.1.1:80", false, false}, {"a.example.com", "10.0.0.1:443", false, false},
-		{"a.example.com", "127.0.0.1:443", false, false}, {"a.example.com", "127.0.0.1:443", true, true}, {".example.com", "1.1.1.1:443", false, false},
+		{"a.example.com", "127.0.0.1:443", false, false}, {"a.example.com", "127.0.0.1:443", true, false}, {".example.com", "1.1.1.1:443", false, false},
 		{"", "1.1.1.1:443", false, false},
+	}}},
+	{"pattern of localhost", "*.localhost:3000", "", [][]asked{{
+		{"a.localhost", "127.0.0.1:3000", true, true}, {"a.localhost", "127.0.0.1:3000", false, false}, {"localhost", "127.0.0.1:3000", true, false},
+		{"a.localhost", "127.0.0.1:80", true, false}, {"a.notlocalhost", "127.0.0.1:3000", true, false},
 	}}},
 	{"port of all", "*:443", "", [][]asked{allowed("1.1.1.1:443"), denied("1.1.1.1:80", "127.0.0.1:443")}},
 	{"deny wins", "* 10.0.0.0/8 db.internal", "10.0.0.1 *.bad.example tracker.example *:25 8.8.0.0/16", [][]asked{
