@@ -16,7 +16,6 @@
   const WORD_FLAGS = 3;
   const WORD_ID = 2;
   const WORD_BODY_OFFSET = 9;
-  const WORD_BODY_LENGTH = 10; // -1: unknown
   const FLAG_STREAMS = 1 << 17;
   const METHOD_MASK = 0xff;
   const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
@@ -389,11 +388,8 @@
       if (this.#body === INCOMING) {
         this.#body = newRecordedBody(this.#words, this.#offset);
       } else if (this.#body === STREAMING) {
-        const words = this.#words;
-        const offset = this.#offset;
-        const length = words[offset + WORD_BODY_LENGTH];
-        const source = internals.newSource(-1 - words[offset + WORD_ID], "", length === -1 ? -1 : length >>> 0);
-        this.#body = newBody(source, null, "");
+        const handle = -1 - this.#words[this.#offset + WORD_ID];
+        this.#body = newBody(internals.newSource(handle, "", this.#words, this.#offset), null, "");
       } else {
         this.#body = bodyOfSlot(this.#body);
       }

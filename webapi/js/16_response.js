@@ -5,7 +5,7 @@
 (function (ops, internals) {
   "use strict";
   const {
-    JSONStringify, NumberParseFloat, NumberParseInt, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeSplit,
+    JSONStringify, NumberParseFloat, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeSplit,
     StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
   } = internals.primordials;
   const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
@@ -363,7 +363,7 @@
         response.#origin = { type: "basic", url: lastURL, redirected: (flags & FLAG_REDIRECTED) !== 0 };
         if ((flags & FLAG_STREAMS) !== 0) {
           const coding = (flags & FLAG_ENCODED) !== 0 ? contentCoding(words, offset) : "";
-          response.#body = newBody(internals.newSource(handle, coding, lengthOf(words, offset, coding)), null, "");
+          response.#body = newBody(internals.newSource(handle, coding, words, offset), null, "");
         } else if ((flags & FLAG_NULL_BODY) === 0) {
           response.#body = newRecordedBody(words, offset);
         }
@@ -421,14 +421,6 @@
   function isZero(weight) {
     const text = StringPrototypeTrim(weight);
     return text.length > 2 && NumberParseFloat(StringPrototypeSlice(text, 2)) === 0;
-  }
-
-  // How many bytes a body that streams will give, or -1.
-  function lengthOf(words, offset, coding) {
-    const value = coding === "" ? requestHeader(words, offset, "content-length") : null;
-    if (value === null) return -1;
-    const length = NumberParseInt(value, 10);
-    return length >= 0 ? length : -1;
   }
 
   // ---- Parts of the constructor ----

@@ -5,8 +5,8 @@
 // and one that nobody has touched is handed to the loop by its handle (take).
 //
 // For other scripts:
-//   internals.newSource(handle, coding, length)  a Source. coding: of its bytes, removed on the way, or "";
-//       length: how many bytes it will give, or -1
+//   internals.newSource(handle, coding, words, offset)  a Source. coding: of its bytes, removed on the way, or "";
+//       words and offset: the request or response record that tells how many bytes it gives, or null
 //   internals.isSource(value)
 //   internals.gather(source)           promise of all its bytes, which become the caller's
 //   internals.createSource(handle)     a ReadableStream (a byte stream) that a Source feeds
@@ -18,11 +18,11 @@
 (function (ops, internals) {
   "use strict";
   const {
-    MathMax, MathMin, PromiseWithResolvers, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    MathMax, MathMin, NumberParseInt, PromiseWithResolvers, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { io } = internals;
-  const { dropData, takeData, takeDataInto } = ops;
+  const { dropData, requestHeader, takeData, takeDataInto } = ops;
 
   const STREAMS_SCRIPT = "53_streams";
 
@@ -31,11 +31,13 @@
   const WINDOW_FIRST_BYTES = 64 * 1024;
   const WINDOW_MAX_BYTES = 256 * 1024;
   const WORD_LENGTH = 4; // of a data record
+  const WORD_BODY_LENGTH = 10; // of a request record; -1: unknown
 
   class Source {
     handle;
     coding;
-    length;
+    words;
+    offset;
     window = WINDOW_FIRST_BYTES;
     granted = 0; // bytes that were asked for and have not come
     asked = false;
@@ -45,10 +47,24 @@
     failed = false;
     reason = undefined;
 
-    constructor(handle, coding, length) {
+    constructor(handle, coding, words, offset) {
       this.handle = handle;
       this.coding = coding;
-      this.length = length;
+      this.words = words;
+      this.offset = offset;
+    }
+
+    // How many bytes it gives, as far as was announced, or -1.
+    get length() {
+      const { words, offset } = this;
+      if (words === null || this.coding !== "") return -1;
+      if (this.handle < 0) {
+        const length = words[offset + WORD_BODY_LENGTH];
+        return length === -1 ? -1 : length >>> 0;
+      }
+      const value = requestHeader(words, offset, "content-length");
+      const length = value === null ? -1 : NumberParseInt(value, 10);
+      return length >= 0 ? length : -1;
     }
 
     get encoded() {
@@ -136,19 +152,21 @@
   // is not known, in a list of blocks, of which one is made in the end.
   class Gatherer {
     source;
+    announced; // bytes, or -1
     deferred = PromiseWithResolvers();
-    length = 0;
+    length = 0; // that has come
     whole = null; // the buffer
     first = null; // blocks
     last = null;
 
     constructor(source) {
       this.source = source;
+      this.announced = source.length;
     }
 
     receive(words, offset) {
       const added = words[offset + WORD_LENGTH];
-      const { length } = this.source;
+      const length = this.announced;
       if (this.whole === null && added !== length && length >= this.length + added &&
           (length <= BELIEVED_BYTES || BELIEVED_SHARE * this.length >= length)) {
         this.#join(length);
@@ -240,8 +258,8 @@
       : new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), 0, length);
   }
 
-  internals.newSource = function newSource(handle, coding, length) {
-    const source = new Source(handle, coding, length);
+  internals.newSource = function newSource(handle, coding, words, offset) {
+    const source = new Source(handle, coding, words, offset);
     io.setSource(handle, source);
     return source;
   };
@@ -256,7 +274,7 @@
 
   internals.createSource = function createSource(handle) {
     internals.load(STREAMS_SCRIPT);
-    return internals.streams.createNative(internals.newSource(handle, "", -1));
+    return internals.streams.createNative(internals.newSource(handle, "", null, 0));
   };
   internals.sourceOf = function sourceOf(stream) {
     return internals.streams === undefined ? null : internals.streams.untouchedSource(stream);
