@@ -11,7 +11,8 @@
 // we open, dial.go and resolve.go tell how they are connected. A sub-request goes from handles.go (what
 // isolates have opened) and flow.go (how bytes go from one to another) to subrequest.go (one fetch and its
 // response), origin.go (connections that are kept), originconnection.go (HTTP/1.1 on one of them),
-// redirect.go and decode.go. Beside that way lie timeouts.go and
+// redirect.go and decode.go; one app's call of another through service.go and, if that lives on another loop,
+// tunnel.go. Beside that way lie timeouts.go and
 // timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
 // loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.

@@ -44,6 +44,11 @@ func startNode(t testing.TB, change func(o *NodeOptions)) (node *Node, address s
 		if err := node.Wait(); err != nil {
 			t.Error(err)
 		}
+		for _, l := range node.loops {
+			if l != nil {
+				checkNothingLeft(t, l)
+			}
+		}
 	})
 	return node, node.Addresses()[0].String()
 }

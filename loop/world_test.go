@@ -165,23 +165,29 @@ func (w *world) end() {
 	}
 }
 
-// checkEmpty checks that no connection, exchange, buffer or block is left over.
+// checkEmpty checks that no connection, exchange, handle, buffer or block is left over.
 func (w *world) checkEmpty() {
-	l := w.loop
 	if n := len(w.blocks.memory); n != 0 {
 		w.t.Errorf("%d blocks were not freed", n)
 	}
+	checkNothingLeft(w.t, w.loop)
+}
+
+// checkNothingLeft checks that a loop that has drained has nothing of any client, request or object. The
+// ring checks for itself that it has all its buffers.
+func checkNothingLeft(t testing.TB, l *Loop) {
+	t.Helper()
 	for i := range l.connections.chunks {
 		for j := range l.connections.chunks[i] {
 			if c := &l.connections.chunks[i][j]; c.phase != phaseFree || c.inFlight != 0 {
-				w.t.Errorf("connection %d left in phase %d with %d operations", c.index, c.phase, c.inFlight)
+				t.Errorf("connection %d left in phase %d with %d operations", c.index, c.phase, c.inFlight)
 			}
 		}
 	}
 	for _, list := range append([]*timeoutList{&l.timeouts.header, &l.timeouts.idle, &l.timeouts.body,
 		&l.timeouts.send, &l.timeouts.linger, &l.timeouts.grace}, l.timeouts.walls...) {
 		if list.first != nil || list.last != nil {
-			w.t.Errorf("a time-out of %v is left over", time.Duration(list.duration))
+			t.Errorf("a time-out of %v is left over", time.Duration(list.duration))
 		}
 	}
 	held := 0
@@ -189,7 +195,7 @@ func (w *world) checkEmpty() {
 		for e := worker.exchanges; e != nil; e = e.nextOfWorker {
 			held++
 			if e.connection != nil || e.parked != nil {
-				w.t.Error("an exchange kept its connection or output")
+				t.Error("an exchange kept its connection or output")
 			}
 		}
 	}
@@ -198,24 +204,24 @@ func (w *world) checkEmpty() {
 		free++
 	}
 	if all := len(l.exchanges.chunks) * exchangeChunk; free+held != all {
-		w.t.Errorf("%d exchanges free, %d in isolates, of %d", free, held, all)
+		t.Errorf("%d exchanges free, %d in isolates, of %d", free, held, all)
 	}
 	if n := len(l.handles.byKey); n != 0 {
-		w.t.Errorf("%d handles are left", n)
+		t.Errorf("%d handles are left", n)
 	}
 	if l.called != 0 || l.tunnels != 0 {
-		w.t.Errorf("%d callers and %d tunnels are left", l.called, l.tunnels)
+		t.Errorf("%d callers and %d tunnels are left", l.called, l.tunnels)
 	}
 	for _, worker := range l.apps {
 		if worker.handles != nil || worker.handlesOpen != 0 {
-			w.t.Errorf("%s: %d handles are open", worker.name, worker.handlesOpen)
+			t.Errorf("%s: %d handles are open", worker.name, worker.handlesOpen)
 		}
 	}
 	if l.endpoints.open != 0 {
-		w.t.Errorf("%d endpoints are left", l.endpoints.open)
+		t.Errorf("%d endpoints are left", l.endpoints.open)
 	}
 	if l.options.open.Load() != 0 {
-		w.t.Errorf("%d connections counted as open", l.options.open.Load())
+		t.Errorf("%d connections counted as open", l.options.open.Load())
 	}
 }
 

@@ -1,0 +1,199 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"nano/isolates"
+)
+
+// startFlowing starts a node of two apps, a and b, on real sockets.
+func startFlowing(t *testing.T, change func(o *NodeOptions)) (node *Node, address string) {
+	return startNode(t, func(o *NodeOptions) {
+		blocks := &fakeBlocks{}
+		o.Options.Blocks = blocks
+		o.Options.Apps = []App{{Name: "a", Hosts: []string{"a"}}, {Name: "b", Hosts: []string{"b"}}}
+		o.Options.MaxBody = 1 << 40
+		o.Options.NewShard = shardOf(func(app int) (Worker, error) {
+			worker := newFakeWorker(o.Options.Apps[app].Name, demo(blocks))
+			worker.window = 64 << 10
+			worker.forgetful = true
+			return worker, nil
+		})
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+// resident is what the process holds of memory, in bytes.
+func resident(t testing.TB) (bytes int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size int64
+	fmt.Sscan(string(text), &size, &bytes)
+	return bytes * int64(os.Getpagesize())
+}
+
+// descriptors counts the open files of the process.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestMemoryIsConstant: however large a body is, what it takes on its way up, back and through another app
+// stays the same. The clients are in the process, too.
+func TestMemoryIsConstant(t *testing.T) {
+	const size, extra = 512 << 20, 32 << 20
+	_, address := startFlowing(t, nil)
+	for _, path := range []string{"/size", "/pipe", "/call/b/pipe"} {
+		connection := dial(t, address)
+		before := resident(t)
+		most := before
+		go func() {
+			fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", path, int64(size))
+			io.CopyN(connection, zeros{}, size)
+		}()
+		got, buffer := 0, make([]byte, 64<<10)
+		for head := ""; ; {
+			n, err := connection.Read(buffer)
+			if err != nil {
+				t.Fatalf("%s: %v after %d bytes", path, err, got)
+			}
+			if head == "" {
+				head, _, _ = strings.Cut(string(buffer[:n]), "\r\n\r\n")
+				n -= len(head) + 4
+			}
+			got += n
+			most = max(most, resident(t))
+			if got == size || path == "/size" && got == len(fmt.Sprint(size)) {
+				break
+			}
+		}
+		if most-before > extra {
+			t.Errorf("%s: a body of %d MB took %d MB", path, size>>20, (most-before)>>20)
+		}
+		connection.Close()
+	}
+}
+
+// TestSlowReaderIsWaitedFor: of a body that is given back to a client that does not take it, no more is
+// received than is under way.
+func TestSlowReaderIsWaitedFor(t *testing.T) {
+	for _, path := range []string{"/pipe", "/call/b/pipe", "/upper"} {
+		t.Run(path, func(t *testing.T) {
+			node, address := startFlowing(t, nil)
+			connection := dial(t, address)
+			defer connection.Close()
+			fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", path, int64(1<<40))
+			connection.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)) // it would be gigabytes
+			if sent, err := io.Copy(connection, zeros{}); !errors.Is(err, os.ErrDeadlineExceeded) || sent == 0 {
+				t.Errorf("%d bytes sent, %v", sent, err)
+			}
+			if received := node.sum().BytesIn; received > 32<<20 { // the kernel's buffers are most of it
+				t.Errorf("%d bytes were received for a client that takes none", received)
+			}
+			connection.SetLinger(0)
+			connection.Close()
+			eventually(t, "connection closed", func() bool { return node.sum().Connections == 0 })
+		})
+	}
+}
+
+// TestNothingIsLeft: clients that come, go on and leave at every point leave no descriptor behind. What the
+// loops have, startNode checks in the end.
+func TestNothingIsLeft(t *testing.T) {
+	// A body that nobody reads is not received, so it takes the limit to learn that its client has gone.
+	node, address := startFlowing(t, func(o *NodeOptions) { o.Options.Wall = 100 * time.Millisecond })
+	before := 0
+	for round := range 3 {
+		for _, path := range []string{"/size", "/pipe", "/upper", "/unread", "/hold", "/call/b/pipe", "/call/b/hold", "/call/b/stream/1000", "/callread/b/stream/1000"} {
+			for _, sent := range []int{0, 1, 100_000} {
+				connection := dial(t, address)
+				fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", path)
+				io.CopyN(connection, zeros{}, int64(sent))
+				if sent == 1 {
+					connection.SetReadDeadline(time.Now().Add(time.Millisecond))
+					io.CopyN(io.Discard, connection, 1000)
+				}
+				connection.SetLinger(sent % 2)
+				connection.Close()
+			}
+		}
+		eventually(t, "connections closed", func() bool { return node.sum().Connections == 0 })
+		if open := descriptors(t); round == 0 {
+			before = open
+		} else if open > before {
+			t.Errorf("%d descriptors, %d before", open, before)
+		}
+	}
+}
+
+// TestFlowsAllocateNothing: a piece of a body on its way costs no memory of Go: to an isolate, to a client, and
+// from JavaScript.
+func TestFlowsAllocateNothing(t *testing.T) {
+	l, _ := newScripted(t, plainRequest, 8, nil)
+	piece := append([]byte("1000\r\n"), make([]byte, 4098)...)
+	copy(piece[4096+6:], "\r\n")
+	begin := func(index uint32) (*connection, *handle) {
+		c := l.connections.at(index)
+		l.consume(c, []byte("POST / HTTP/1.1\r\nHost: hello.localhost\r\nTransfer-Encoding: chunked\r\n\r\n"))
+		if c.body == nil {
+			t.Fatal("no body flows")
+		}
+		return c, c.body.reader.handle
+	}
+
+	c, h := begin(0)
+	h.object.read(1<<40, false)
+	measure := func(what string, f func()) {
+		t.Helper()
+		if allocations := testing.AllocsPerRun(1000, f); allocations != 0 {
+			t.Errorf("%s: %v allocations", what, allocations)
+		}
+	}
+	measure("to an isolate", func() {
+		l.flowed = 0
+		l.consume(c, piece)
+	})
+	if taken := c.body.taken; taken < 1000*4096 {
+		t.Errorf("only %d bytes taken", taken)
+	}
+
+	c, _ = begin(1)
+	l.respond(c.first, &isolates.Record{Kind: isolates.KindRespond, ID: c.first.id, Status: 200, Head: plainHead, Streaming: true,
+		Source: isolates.BodyHandle(c.first.id)})
+	measure("to a client", func() {
+		l.flowed = 0
+		l.consume(c, piece)
+		c.out = c.out[:0] // as if it had been sent
+	})
+	if length := c.first.length; length < 1000*4096 {
+		t.Errorf("only %d bytes answered", length)
+	}
+
+	var writer jsWriter
+	_, h = begin(2)
+	writer.open(h, -1)
+	into := new(joint)
+	into.join(&writer, nil)
+	into.attach(c.first)
+	into.resume()
+	record := &isolates.Record{Kind: isolates.KindWrite, Body: piece}
+	measure("from JavaScript", func() {
+		writer.write(record)
+		c.out = c.out[:0]
+	})
+}
