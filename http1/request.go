@@ -16,13 +16,15 @@ type RequestHead struct {
 	Host   []byte // host[:port] of the URL
 	// Head holds the app's header lines, each "name: value\r\n". Those that are for the next hop only
 	// or about framing are left out and ours to say: host, content-length, transfer-encoding,
-	// connection, keep-alive, proxy-connection, te, trailer, upgrade, and expect, which nobody would wait
-	// for.
+	// connection, keep-alive, proxy-connection, proxy-authorization, te, trailer, upgrade, and expect,
+	// which nobody would wait for.
 	Head          []byte
 	ContentLength int64 // -1: no content-length
 	Chunked       bool  // the body has chunked transfer coding; ContentLength is -1
 	// AcceptEncoding is sent if Head has no accept-encoding; "": nothing is.
 	AcceptEncoding string
+	// ProxyAuthorization is for the proxy that the request goes to; "": none.
+	ProxyAuthorization string
 	// Upgrade is the protocol that the connection is to go over to, "" for none.
 	Upgrade string
 	Close   bool // the server is told to close after its response
@@ -57,6 +59,11 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 	if seen&seenAcceptEncoding == 0 && r.AcceptEncoding != "" {
 		dst = append(dst, "accept-encoding: "...)
 		dst = append(dst, r.AcceptEncoding...)
+		dst = append(dst, "\r\n"...)
+	}
+	if r.ProxyAuthorization != "" {
+		dst = append(dst, "proxy-authorization: "...)
+		dst = append(dst, r.ProxyAuthorization...)
 		dst = append(dst, "\r\n"...)
 	}
 	switch {
@@ -134,6 +141,8 @@ func isHopName(name []byte) bool {
 		return equalFold(name, "proxy-connection")
 	case 17:
 		return equalFold(name, "transfer-encoding")
+	case 19:
+		return equalFold(name, "proxy-authorization")
 	}
 	return false
 }

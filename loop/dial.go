@@ -91,7 +91,7 @@ const (
 func (l *Loop) dial(to target, rules *egress.Rules, who dialer) *dialing {
 	d := &dialing{loop: l, dialer: who, to: to, rules: rules}
 	d.limit.waiter, d.next.waiter = d, d
-	d.to.host = strings.TrimSuffix(strings.TrimPrefix(to.host, "["), "]")
+	d.to.host = unbracketed(to.host)
 	l.startTimeout(&d.limit, dialLimit)
 	address, err := netip.ParseAddr(d.to.host)
 	switch {
@@ -111,6 +111,9 @@ func (l *Loop) dial(to target, rules *egress.Rules, who dialer) *dialing {
 	}
 	return d
 }
+
+// unbracketed is a host without the brackets that IPv6 addresses have in URLs.
+func unbracketed(host string) string { return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]") }
 
 // cancel ends a dialing whose outcome nobody waits for.
 func (d *dialing) cancel() {

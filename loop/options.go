@@ -24,7 +24,8 @@ type App struct {
 	ConcurrentRequests int
 	Egress             *egress.Rules // whom the app may connect to; nil: every public address
 	// TLS makes the app's TLS connections; nil: one that trusts the system's certificate authorities.
-	TLS *tlsclient.Client
+	TLS   *tlsclient.Client
+	Proxy *Proxy // that its sub-requests go through; nil: none
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them

@@ -85,7 +85,7 @@ func (c *originConnection) begin(f *fetch) bool {
 	l := c.loop
 	head := &l.origins.head
 	f.describe(head)
-	buffer := l.buffers.take(originHeadRoom + len(head.Method) + len(head.Target) + len(head.Host) + len(head.Head) + min(len(f.content), bodyWithHead))
+	buffer := l.buffers.take(originHeadRoom + len(head.Method) + len(head.Target) + len(head.Host) + len(head.Head) + len(head.ProxyAuthorization) + min(len(f.content), bodyWithHead))
 	buffer, err := http1.AppendRequestHead(buffer, head)
 	if err != nil {
 		l.buffers.give(buffer)

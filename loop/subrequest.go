@@ -179,11 +179,15 @@ func (f *fetch) start() {
 	l.originOf(f.worker.app, &f.to).request(f)
 }
 
-// describe says what the head of the request is.
+// describe says what the head of the request is. It is valid until the loop's scratch memory is used.
 func (f *fetch) describe(head *http1.RequestHead) {
 	*head = http1.RequestHead{
 		Method: f.method, Target: f.to.target, Host: f.to.authority, Head: f.lines,
 		ContentLength: -1, AcceptEncoding: acceptEncoding, Upgrade: f.protocol,
+	}
+	if proxy := f.loop.options.Apps[f.worker.app].Proxy; proxy != nil && !f.to.secure {
+		f.loop.scratch = append(append(append(f.loop.scratch[:0], "http://"...), f.to.authority...), f.to.target...)
+		head.Target, head.ProxyAuthorization = f.loop.scratch, proxy.Authorization
 	}
 	switch {
 	case f.isStream:

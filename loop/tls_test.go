@@ -122,6 +122,14 @@ func (f *secureFetcher) wait(what string, all ...*result) {
 // checkGone checks that nothing is left: no connection that is not idle, no goroutine of a handshake.
 func (f *secureFetcher) checkGone() {
 	f.t.Helper()
+	f.real.until("dials that nobody needs any more", func() bool {
+		for _, o := range f.loop.origins.byKey {
+			if o.dialing != 0 {
+				return false
+			}
+		}
+		return true
+	})
 	f.checkAtRest()
 	f.real.until("connections to close", func() bool { return f.loop.endpoints.open == f.loop.origins.idle })
 	if n := len(f.blocks.memory); n != 0 {

@@ -201,9 +201,19 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
 			Egress:             app.Egress,
 			TLS:                tlsclient.NewClient(roots(authorities, app.Fetch.Roots)),
+			Proxy:              proxyOf(app),
 		})
 	}
 	return options
+}
+
+// proxyOf is the proxy of an app; nil: it has none.
+func proxyOf(app *config.App) *loop.Proxy {
+	proxy := app.Fetch.Proxy
+	if proxy == nil {
+		return nil
+	}
+	return &loop.Proxy{Host: proxy.Host, Port: proxy.Port, Authorization: string(proxy.Authorization)}
 }
 
 // roots are whom an app's connections trust; nil: the system's authorities. Apps with the same file share them.
