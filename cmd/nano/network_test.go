@@ -206,3 +206,80 @@ func TestStreamsBothWays(t *testing.T) {
 		t.Errorf("status %d, %d bytes", got.status, len(got.body))
 	}
 }
+
+// As many fetches at once as a request may make are all answered, and one more is refused.
+func TestManyFetchesAtOnce(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Query().Get("n"))
+	}))
+	defer origin.Close()
+	p := outboundNode(t, `export default { async fetch(request, env) {
+		const all = Array.from({ length: 1000 }, async (_, n) => Number(await (await fetch(env.ORIGIN + "/?n=" + n)).text()));
+		const sum = (await Promise.all(all)).reduce((a, b) => a + b);
+		return new Response(sum + " " + await fetch(env.ORIGIN).catch((error) => error.message));
+	} }`, `ORIGIN = "`+origin.URL+`"`)
+	for range 3 {
+		p.expect("GET", "/", "", "", 200, "499500 Too many subrequests: a request may make 1000.")
+	}
+}
+
+// EventSource asks again when a stream ends, from the last event on.
+func TestEventSource(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("content-type", "text/event-stream")
+		if last := r.Header.Get("last-event-id"); last != "" {
+			fmt.Fprintf(w, "event: end\ndata: after %s, %s\n\n", last, r.Header.Get("accept"))
+			return
+		}
+		for _, part := range []string{"retry: 20\n\nda", "ta: one\nid: 1\r", "\n\r\ndata: t\u00e9\ndata:two\nid: 2\n\n"} {
+			io.WriteString(w, part)
+			w.(http.Flusher).Flush()
+		}
+	}))
+	defer origin.Close()
+	p := outboundNode(t, `export default { async fetch(request, env) {
+		const source = new EventSource(env.ORIGIN);
+		const got = [];
+		source.onmessage = ({ data, lastEventId }) => got.push(lastEventId + data);
+		source.onerror = () => got.push("error");
+		const last = await new Promise((resolve) => source.addEventListener("end", resolve));
+		source.close();
+		return Response.json([...got, last.data, last.origin === env.ORIGIN]);
+	} }`, `ORIGIN = "`+origin.URL+`"`)
+	p.expect("GET", "/", "", "", 200, `["1one","2t`+"\u00e9"+`\ntwo","error","after 2, text/event-stream",true]`)
+}
+
+// The client goes away while its request waits for the origin: the origin notices, and waitUntil goes on.
+func TestClientsThatLeaveEndTheirFetches(t *testing.T) {
+	reached, left := make(chan bool, 1), make(chan bool, 1)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached <- true
+		<-r.Context().Done()
+		left <- true
+	}))
+	defer origin.Close()
+	p := outboundNode(t, `export default { async fetch(request, env, ctx) {
+		request.signal.addEventListener("abort", () => console.log("the signal: " + request.signal.reason.name));
+		try {
+			return await fetch(new Request(env.ORIGIN, request));
+		} catch (error) {
+			console.log("the fetch: " + error.name);
+			throw error;
+		}
+	} }`, `ORIGIN = "`+origin.URL+`"`)
+	connection, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(connection, "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+	<-reached
+	connection.(*net.TCPConn).SetLinger(0) // resets: one that only shuts its own side still gets its answer
+	connection.Close()
+	p.waitForLog("the signal: AbortError")
+	p.waitForLog("the fetch: AbortError")
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Error("the origin does not notice")
+	}
+}
