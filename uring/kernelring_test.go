@@ -341,3 +341,23 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestReadAtReadsAFileFromAnOffset(t *testing.T) {
+	r := smallRing(t)
+	name := t.TempDir() + "/file"
+	if err := os.WriteFile(name, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	into := make([]byte, 4)
+	for offset, want := range map[int64]string{0: "0123", 5: "5678", 8: "89", 10: "", 99: ""} {
+		r.ReadAt(7, int(file.Fd()), into, offset)
+		if c := await(t, r, 1)[0]; c.UserData != 7 || int(c.Result) != len(want) || string(into[:c.Result]) != want {
+			t.Errorf("at %d: %+v %q, want %q", offset, c, into[:max(c.Result, 0)], want)
+		}
+	}
+}

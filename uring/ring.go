@@ -73,6 +73,9 @@ type Ring interface {
 	Send(u UserData, fd int, b []byte)
 	// Read reads into b at the descriptor's position (an eventfd, a pipe).
 	Read(u UserData, fd int, b []byte)
+	// ReadAt reads into b from offset on (a file). What is not in the page cache is waited for by a thread
+	// of the kernel. Result 0: the file ends there.
+	ReadAt(u UserData, fd int, b []byte, offset int64)
 	// Shutdown is shutdown(2); how is unix.SHUT_RD, SHUT_WR or SHUT_RDWR.
 	Shutdown(u UserData, fd int, how int)
 	// Close closes fd. It does not end other operations on it: cancel them first.

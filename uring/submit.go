@@ -118,6 +118,18 @@ func (r *KernelRing) Read(u UserData, fd int, b []byte) {
 	})
 }
 
+// ReadAt reads into b from offset on; see Ring.
+func (r *KernelRing) ReadAt(u UserData, fd int, b []byte, offset int64) {
+	r.push(entry{
+		OpCode:   giouring.OpRead,
+		Fd:       int32(fd),
+		Off:      uint64(offset),
+		Addr:     r.hand(b),
+		Len:      lengthOf(b),
+		UserData: uint64(u),
+	})
+}
+
 // lengthMax keeps a count within Completion.Result; longer memory is worked off in several
 // operations, as any short result is.
 const lengthMax = 1<<31 - 1

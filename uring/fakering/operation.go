@@ -35,6 +35,7 @@ type operation struct {
 	sum    uint64 // of memory when it was handed over
 	done   int    // bytes of memory
 
+	offset int64          // of ReadAt; -1: of Read
 	how    int            // of Shutdown
 	target uring.UserData // of Cancel; the payload of Message
 	result int32          // of Message

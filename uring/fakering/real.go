@@ -89,7 +89,13 @@ func (r *Ring) readOne(op *operation) {
 	if checksum(op.memory) != op.sum {
 		r.fail("%v: its memory was modified before the completion", op)
 	}
-	n, err := unix.Read(op.fd, op.memory)
+	var n int
+	var err error
+	if op.offset < 0 {
+		n, err = unix.Read(op.fd, op.memory)
+	} else {
+		n, err = unix.Pread(op.fd, op.memory, op.offset)
+	}
 	var errno unix.Errno
 	if errors.As(err, &errno) {
 		r.complete(op, failure(errno), 0)

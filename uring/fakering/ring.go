@@ -299,8 +299,19 @@ func (r *Ring) Send(u uring.UserData, fd int, b []byte) {
 func (r *Ring) Read(u uring.UserData, fd int, b []byte) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	op := r.queue(&operation{kind: opRead, userData: u, fd: fd, memory: b, sum: checksum(b)})
-	if fd >= descriptorFirst {
+	r.read(&operation{kind: opRead, userData: u, fd: fd, memory: b, sum: checksum(b), offset: -1})
+}
+
+// ReadAt implements uring.Ring, for real files.
+func (r *Ring) ReadAt(u uring.UserData, fd int, b []byte, offset int64) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.read(&operation{kind: opRead, userData: u, fd: fd, memory: b, sum: checksum(b), offset: offset})
+}
+
+func (r *Ring) read(op *operation) {
+	r.queue(op)
+	if op.fd >= descriptorFirst {
 		r.fail("%v: sockets are received from, not read", op)
 	}
 }
