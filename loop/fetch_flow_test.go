@@ -1,8 +1,12 @@
 package loop
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -400,4 +404,48 @@ func respondAs(f *fetcher, peer *fakering.Peer, n, how int) {
 	case 5:
 		peer.Reset()
 	}
+}
+
+// FuzzFetchResponse has an origin send any bytes and close. The fetch must end, nothing may be left, and a
+// body that is taken for whole must be what net/http reads.
+func FuzzFetchResponse(f *testing.F) {
+	for i, row := range fetchRows {
+		f.Add([]byte(row.answer), uint16(i*7))
+	}
+	f.Add([]byte(codedResponse("gzip", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcaH\xcd\xc9\xc9\x07\x04\x00\x00\xff\xff\x86\xa6\x106\x05\x00\x00\x00")), uint16(80))
+	f.Add([]byte(redirectTo(302, "/x")+okResponse), uint16(20))
+	f.Fuzz(func(t *testing.T, answer []byte, cut uint16) {
+		w := newFetcher(t, fakering.Config{Buffers: 8, BufferSize: 512}, nil)
+		w.window = 1 + int(cut)%5000
+		r := w.fetch("GET "+originURL+"/", nil)
+		peer := w.origin()
+		first := min(int(cut), len(answer))
+		peer.Write(answer[:first])
+		w.run(100 * time.Microsecond)
+		peer.Write(answer[first:])
+		peer.CloseWrite()
+		w.run(3 * time.Minute) // a redirect leads to an origin that says nothing
+		if !r.ended {
+			t.Fatalf("not ended: %+v", r)
+		}
+		w.checkAtRest()
+		if r.fault != 0 || r.news.encoded {
+			return
+		}
+		reader := bufio.NewReader(bytes.NewReader(answer))
+		for {
+			theirs, err := http.ReadResponse(reader, &http.Request{Method: "GET"})
+			if err != nil {
+				t.Fatalf("net/http: %v", err)
+			}
+			if theirs.StatusCode/100 == 1 && theirs.StatusCode != 101 {
+				continue
+			}
+			body, err := io.ReadAll(theirs.Body)
+			if !hasNullBody(uint16(theirs.StatusCode)) && (err != nil || string(body) != r.body || theirs.StatusCode != r.news.number) {
+				t.Fatalf("net/http: status %d, %q, %v; got status %d, %q", theirs.StatusCode, body, err, r.news.number, r.body)
+			}
+			return
+		}
+	})
 }

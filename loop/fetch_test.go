@@ -49,6 +49,7 @@ func newFetcher(t testing.TB, config fakering.Config, change func(o *Options)) *
 	f.world = newWorld(t, config, func(o *Options) {
 		o.Apps[0].Egress = rules
 		o.Idle = time.Hour
+		o.Background = time.Hour // for what is opened under no request, as here
 		if change != nil {
 			change(o)
 		}
