@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -459,5 +460,84 @@ func TestNameFilesAreReadAgain(t *testing.T) {
 	write(paths[2], "hosts: files mdns4_minimal [NOTFOUND=return] dns\n")
 	if c := look(); !c.System {
 		t.Error("nsswitch.conf was not heeded")
+	}
+}
+
+// openFiles counts the descriptors of this process.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(entries)
+}
+
+// TestDescriptorsRunOut: dials beyond the limit fail with a clear fault, the others connect, and nothing is
+// left open.
+func TestDescriptorsRunOut(t *testing.T) {
+	names := startNames(t, always(answerer{"plain.example": {"127.0.0.1"}}), false)
+	r := newRealLoop(t, names.config())
+	// Nobody accepts, so that the other ends take no descriptors.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 128)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(name.(*unix.SockaddrInet4).Port)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	before := openFiles(t)
+	lower := limit
+	lower.Cur = uint64(before + 10)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lower); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	var all []*dialed
+	told := 0
+	for i := range 40 {
+		c := &dialed{}
+		host := "127.0.0.1"
+		if i%4 == 3 {
+			host = "plain.example"
+		}
+		r.loop.dial(target{host: host, port: port, app: "demo"}, rulesOf(t, "127.0.0.1"), c)
+		all = append(all, c)
+	}
+	r.until("all dials", func() bool {
+		told = 0
+		for _, c := range all {
+			told += c.told
+		}
+		return told == len(all)
+	})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	connected := 0
+	for i, c := range all {
+		if c.fault == nil {
+			connected++
+			c.close()
+		} else if !strings.Contains(c.fault.text, ": too many open files (") {
+			t.Errorf("dial %d: %s", i, c.fault.text)
+		}
+	}
+	if connected == 0 || connected == len(all) {
+		t.Errorf("%d of %d connected", connected, len(all))
+	}
+	r.settle()
+	if after := openFiles(t); after > before {
+		t.Errorf("%d descriptors open, %d before", after, before)
 	}
 }
