@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -144,8 +145,8 @@ var readers = map[string]string{
 	"byob": `const reader = r.body.getReader({ mode: "byob" }); const parts = []; let view = new Uint8Array(1000);
 		for (;;) { const { done, value } = await reader.read(view); if (done) break;
 			parts.push(value.slice()); view = new Uint8Array(value.buffer) } return decode(...parts)`,
-	"byob of elements": `const reader = r.body.getReader({ mode: "byob" }); const parts = []; let at = 0;
-		for (;;) { const { done, value } = await reader.read(new Uint8Array(new ArrayBuffer(5000), 7, 4001), { min: 3 });
+	"byob in the middle": `const reader = r.body.getReader({ mode: "byob" }); const parts = []; let at = 0;
+		for (;;) { const { done, value } = await reader.read(new Uint8Array(new ArrayBuffer(5000), 7, 4001), { min: 1 });
 			if (value !== undefined) parts.push(value); if (done) break } return decode(...parts)`,
 	"after body was touched": `r.body; return await r.text()`,
 	"stream of a response":   `return await new Response(r.body).text()`,
@@ -379,12 +380,12 @@ func TestBodiesEndWithTheirRequests(t *testing.T) {
 			if (r.method === "GET") return late === undefined ? new Response(outcome) : late.text().then(() => new Response("read"), (e) => new Response(e.message));
 			if (r.url.endsWith("/late")) { late = r; return new Response("left") }
 			r.text().catch(note); return new Response("early") } }`)
-	u := begin(t, isolate, 5, post, -1, []byte("x")).run()
+	begin(t, isolate, 5, post, -1, []byte("x")).run()
 	if got := fetch(t, isolate, get); string(got.Body) != "AbortError: The request has been answered." {
 		t.Errorf("%s", got.Body)
 	}
 	// The id is another request's now, whose body comes.
-	u = begin(t, isolate, 5, strings.Replace(post, "/", "/late", 1), -1, []byte("y")).run()
+	u := begin(t, isolate, 5, strings.Replace(post, "/", "/late", 1), -1, []byte("y")).run()
 	if string(u.body) != "left" {
 		t.Errorf("%s", u.body)
 	}
@@ -629,5 +630,82 @@ func TestBodiesLeaveNothingBehind(t *testing.T) {
 	heapAfter, externalAfter := rounds(150)
 	if heapAfter > heap+100<<10 || externalAfter > external+100<<10 {
 		t.Errorf("heap %d KiB, then %d; external %d KiB, then %d", heap>>10, heapAfter>>10, external>>10, externalAfter>>10)
+	}
+}
+
+// Whatever comes when, a request with a body ends, and nothing of ours goes wrong.
+func TestBodiesSurviveAnyOrderOfEvents(t *testing.T) {
+	ways := []string{
+		`return new Response(r.body)`, `const c = r.clone(); c.text().catch(() => {}); return new Response(r.body)`,
+		`const [a, b] = r.body.tee(); b.getReader().read().catch(() => {}); return new Response(a)`,
+		`return new Response(r.body.pipeThrough(new IdentityTransformStream()))`,
+		`const reader = r.body.getReader(); reader.read().catch(() => {}); await reader.cancel(); return new Response("x")`,
+		`const reader = r.body.getReader(); reader.read().catch(() => {}); reader.releaseLock(); return new Response(await r.text())`,
+		`const reader = r.body.getReader({ mode: "byob" }); const p = reader.read(new Uint8Array(3000), { min: 2000 }); reader.releaseLock();
+			await p.catch(() => {}); return new Response(r.body)`,
+		`const s = new TransformStream(); r.body.pipeTo(s.writable).catch(() => {}); const reader = s.readable.getReader(); await reader.read();
+			await reader.cancel("enough"); return new Response("x")`,
+		`ctx.waitUntil(r.text()); return new Response("x")`,
+		`const c = new AbortController(); setTimeout(() => c.abort(), 1); await r.body.pipeTo(new WritableStream(), { signal: c.signal }); return new Response("x")`,
+	}
+	for _, code := range readers {
+		ways = append(ways, `return new Response(await (async () => { `+code+` })())`)
+	}
+	source := decodeHelper + "const ways = [\n"
+	for _, code := range ways {
+		source += "async (r, env, ctx) => { " + code + " },\n"
+	}
+	source += `]; export default { fetch(r, env, ctx) { return ways[+new URL(r.url).pathname.slice(1)](r, env, ctx) } }`
+	isolate := startApp(t, unlimited, source)
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 2000 {
+		way := round % len(ways)
+		var chunks [][]byte
+		for range random.IntN(5) {
+			chunks = append(chunks, bytes.Repeat([]byte("x"), 1+random.IntN(20_000)))
+		}
+		u := begin(t, isolate, uint32(round), strings.Replace(post, "/", "/"+strconv.Itoa(way), 1), -1, chunks...)
+		u.hangs = random.IntN(4) == 0
+		u.fault = Fault(max(0, random.IntN(12)-5))
+		goneAt := random.IntN(8)
+		for step := 0; !u.ended; step++ {
+			if step > 1000 {
+				t.Fatalf("round %d does not end: %s", round, ways[way])
+			}
+			u.step()
+			if step == goneAt && !u.ended || u.hangs && step == 8 && !u.ended {
+				isolate.AddGone(u.id)
+				if u.asked > 0 && !u.isOver { // the loop ends a body that is being read
+					u.isOver = true
+					isolate.AddEnd(BodyHandle(u.id), FaultAborted, []byte("gone"))
+				}
+			}
+			if random.IntN(2) == 0 {
+				u.give()
+			}
+		}
+		if log := u.log.String(); strings.Contains(log, "internal") || strings.Contains(log, "nano:") {
+			t.Fatalf("round %d: %s: %s", round, ways[way], log)
+		}
+	}
+}
+
+func TestReadersBringBuffersOfElements(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(r) {
+		const reader = r.body.getReader({ mode: "byob" }); let bytes = 0, sum = 0;
+		try {
+			for (;;) { const { done, value } = await reader.read(new Uint32Array(100), { min: 10 }); if (done) break;
+				if (value.length < 10 && bytes + value.byteLength < 4000) throw new Error("too few: " + value.length);
+				bytes += value.byteLength; for (const word of value) sum += word; }
+		} catch (error) { return new Response(error.name) }
+		return new Response(bytes + " " + sum) } }`)
+	data := bytes.Repeat([]byte{1, 0, 0, 0}, 1000)
+	for _, size := range []int{1, 3, 4, 39, 40, 41, 399, 401, 3999, 4000} {
+		if u := begin(t, isolate, 1, post, -1, pieces(data, size)...).run(); string(u.body) != "4000 1000" {
+			t.Errorf("pieces of %d: %s", size, u.body)
+		}
+	}
+	if u := begin(t, isolate, 1, post, -1, pieces(data[:3998], 100)...).run(); string(u.body) != "TypeError" {
+		t.Errorf("half an element: %s", u.body)
 	}
 }

@@ -43,9 +43,10 @@
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
-  const { classify, dropData, takeData } = ops;
+  const { classify, dropData, takeData, takeDataInto } = ops;
   const CLASS_PROMISE = 2; // what classify says of one
   const CLASS_TYPED_ARRAY = 15;
+  const WORD_LENGTH = 4; // of a data record
 
   // Passed to constructors that apps may not call, in place of arguments.
   const INTERNAL = { __proto__: null };
@@ -743,6 +744,7 @@
         dropData(words, offset);
         return;
       }
+      if (hasByobReader(stream) && this.receiveInto(words, offset)) return;
       const bytes = takeData(words, offset);
       const byteLength = TypedArrayPrototypeGetByteLength(bytes);
       if (byteLength === 0) return;
@@ -754,6 +756,18 @@
         else enqueueBytes(this, TypedArrayPrototypeGetBuffer(bytes), 0, byteLength);
         this.pullSource();
       }
+    }
+    // Writes a data record straight to the view that a BYOB reader waits with, if it fits there.
+    receiveInto(words, offset) {
+      if (this.pendingPullIntos.length === 0 || this.queueTotalSize !== 0) return false;
+      const first = this.pendingPullIntos.peek();
+      const byteLength = words[offset + WORD_LENGTH];
+      if (first.readerType !== "byob" || byteLength > first.byteLength - first.bytesFilled) return false;
+      const view = new Uint8Array(first.buffer, first.byteOffset + first.bytesFilled, byteLength);
+      takeDataInto(words, offset, view, 0);
+      respondInReadableState(this, byteLength, first);
+      this.pullSource();
+      return true;
     }
     finish() {
       try {
