@@ -672,9 +672,9 @@ func (s *scriptTransport) finish()                       {}
 func (s *scriptTransport) close()                        { panic("closed") }
 func (s *scriptTransport) reset()                        {}
 
-// TestFetchAllocatesNothing: a sub-request on a connection that is open makes no garbage, whether its
-// response comes at once or in pieces, with a body of its own or without.
-func TestFetchAllocatesNothing(t *testing.T) {
+// newFetchRounds makes a loop with a connection to an origin that answers at once. A round is two
+// sub-requests: with a body and a response in one piece, and without and with one in several pieces.
+func newFetchRounds(t testing.TB) (round func(), check func(rounds int)) {
 	l, _ := newScripted(t, plainRequest, 1, nil)
 	transport := &scriptTransport{loop: l}
 	o := l.originOf(0, &location{port: 80, host: []byte("o")})
@@ -684,8 +684,8 @@ func TestFetchAllocatesNothing(t *testing.T) {
 		[]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"),
 		[]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), []byte("lo\r\n0\r"), []byte("\n\r\n"),
 	}
-	record := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatFetch, Target: []byte("GET http://o/path?query")}
-	post := record
+	get := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatFetch, Target: []byte("GET http://o/path?query")}
+	post := get
 	post.Target, post.Flags, post.Body = []byte("POST http://o/"), isolates.OpenHasBody, []byte("hello")
 	number := int32(0)
 	open := func(record *isolates.Record) *handle {
@@ -695,23 +695,44 @@ func TestFetchAllocatesNothing(t *testing.T) {
 		h.object = l.openFetch(h, record)
 		return h
 	}
-	round := func() {
+	round = func() {
 		open(&post)
 		connection.received(pieces[0])
-		h := open(&record)
+		h := open(&get)
 		connection.received(pieces[1])
 		h.object.read(1000, true)
 		connection.received(pieces[2])
 		connection.received(pieces[3])
 	}
-	for range 100 {
+	for range 100 { // until all pools have their size
 		round()
 	}
 	before := transport.bytes
+	return round, func(rounds int) {
+		if transport.bytes-before < 150*rounds || len(l.handles.byKey) != 0 || o.open != 1 {
+			t.Errorf("%d bytes written, %d handles: not what was to be measured", transport.bytes-before, len(l.handles.byKey))
+		}
+	}
+}
+
+// TestFetchAllocatesNothing: a sub-request on a connection that is open makes no garbage, whether its
+// response comes at once or in pieces, with a body of its own or without.
+func TestFetchAllocatesNothing(t *testing.T) {
+	round, check := newFetchRounds(t)
 	if allocations := testing.AllocsPerRun(1000, round); allocations != 0 {
 		t.Errorf("%v allocations for two sub-requests", allocations)
 	}
-	if transport.bytes-before < 150*1000 || len(l.handles.byKey) != 0 || o.open != 1 {
-		t.Errorf("%d bytes written, %d handles: not what was to be measured", transport.bytes-before, len(l.handles.byKey))
+	check(1000)
+}
+
+// BenchmarkFetch is what the loop adds to two sub-requests, without the ring and without JavaScript.
+func BenchmarkFetch(b *testing.B) {
+	round, check := newFetchRounds(b)
+	rounds := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		round()
+		rounds++
 	}
+	check(rounds)
 }
