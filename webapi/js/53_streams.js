@@ -941,6 +941,7 @@
       return;
     }
     if (controller.queueTotalSize > 0) {
+      if (controller.source !== null && controller.closeRequested) acceptRest(controller, pullInto);
       if (fillPullInto(controller, pullInto)) {
         const filledView = convertPullInto(pullInto);
         handleQueueDrain(controller);
@@ -957,6 +958,13 @@
     controller.pendingPullIntos.push(pullInto);
     stream.reader.requests.push(request);
     callPullIfNeeded(controller);
+  }
+
+  // The rest of a body may be less than a read asks for at least. The standard has that read fail if the rest waits
+  // already, and succeed if it comes later: of what comes from a network, nobody knows which.
+  function acceptRest(controller, pullInto) {
+    const rest = controller.queueTotalSize - controller.queueTotalSize % pullInto.elementSize;
+    if (rest > 0 && rest < pullInto.minimumFill) pullInto.minimumFill = rest;
   }
 
   function byteRespond(controller, bytesWritten) {
