@@ -77,6 +77,7 @@ type Lookup struct {
 	resolver   *Resolver
 	config     *Config
 	name       string // folded, but for the dot at the end
+	turn       int    // of Rotate
 	candidates []string
 	queries    [2]query // of IPv6 and IPv4; the system's resolver is asked by the first
 	count      int      // of queries that are made for each candidate
@@ -120,13 +121,13 @@ func (r *Resolver) Lookup(name string, now int64, who Waiter) (Answer, *Lookup) 
 	if len(r.lookups) >= lookupsMax {
 		return Answer{Err: ErrTooMany}, nil
 	}
-	l := &Lookup{resolver: r, config: r.config, name: key}
+	r.turn++
+	l := &Lookup{resolver: r, config: r.config, name: key, turn: r.turn}
 	if r.config.System {
 		l.candidates = []string{folded}
 	} else {
 		l.candidates = r.config.candidates(key)
 	}
-	r.turn++
 	l.begin(now)
 	if l.isOver {
 		return l.answer, nil
@@ -275,7 +276,7 @@ func (q *query) send(now int64) {
 	for q.tries < c.Attempts*len(c.Servers) {
 		server := q.tries
 		if c.Rotate {
-			server += r.turn
+			server += q.lookup.turn
 		}
 		err := q.ask(c.Servers[server%len(c.Servers)], c.TCP)
 		if err == nil {

@@ -543,6 +543,44 @@ func TestDialIsCancelled(t *testing.T) {
 	w.checkNothingLeft()
 }
 
+// TestEveryOperationFails: of a dial by name and a talk after it, each operation fails in turn. The dialer is
+// told once, and nothing is left.
+func TestEveryOperationFails(t *testing.T) {
+	answers := answerer{"both.example": {"truncated", "1.1.1.1", "2606:4700::1"}}
+	reached, failed := 0, 0
+	for _, errno := range []unix.Errno{unix.EIO, unix.ECONNRESET, unix.ENETUNREACH, unix.ENOBUFS, unix.EAGAIN, unix.EINTR, unix.ECANCELED} {
+		for nth := 1; nth <= 20; nth++ {
+			w := newDialWorld(t, fakering.Config{}, answers)
+			echo := func(p *fakering.Peer) { p.WriteString("welcome") }
+			w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), echo)
+			w.ring.Remote(netip.MustParseAddrPort("[2606:4700::1]:80"), echo)
+			w.ring.FailOperation(nth, errno)
+			c, _ := w.dial("both.example", 80, nil)
+			w.run(5 * time.Second)
+			if c.told != 1 {
+				t.Fatalf("operation %d fails with %v: told %d times", nth, errno, c.told)
+			}
+			if c.plug != nil && c.plug.endpoint != nil {
+				c.plug.endpoint.resume()
+				c.plug.endpoint.write([]byte("hello"))
+				w.settle()
+			}
+			if c.plug != nil && c.plug.errno == 0 && string(c.plug.got) == "welcome" {
+				reached++
+			} else {
+				failed++
+			}
+			c.close()
+			w.settle()
+			w.checkNothingLeft()
+			w.end()
+		}
+	}
+	if reached < 100 || failed < 3 {
+		t.Errorf("%d talks, %d failures", reached, failed)
+	}
+}
+
 // TestDialSimulation dials many names over a ring with every fault. Each dialer is told once, or has
 // cancelled; nothing is left.
 func TestDialSimulation(t *testing.T) {

@@ -242,6 +242,12 @@ func (r *Ring) submit(op *operation) {
 	r.record.note(r.now, "submit", op, 0, 0)
 	r.operations = append(r.operations, op)
 	op.submitted = true
+	if r.failing > 0 && op.descriptor != nil && (op.kind == opConnect || op.kind == opReceive || op.kind == opSend) {
+		if r.failing--; r.failing == 0 {
+			r.complete(op, failure(r.failWith), 0)
+			return
+		}
+	}
 	switch op.kind {
 	case opReceive:
 		// The kernel picks a buffer before it looks for bytes.

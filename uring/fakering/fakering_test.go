@@ -298,6 +298,20 @@ func TestFailedEnterIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestOneOperationFails(t *testing.T) {
+	l := newLawless(t)
+	l.FailOperation(2, unix.EIO)
+	l.RecvMultishot(2, l.fd)
+	l.Send(3, l.fd, sentMemory)
+	if c := l.await(t, 3); c.Result != failure(unix.EIO) {
+		t.Errorf("completion %+v", c)
+	}
+	l.Send(3, l.fd, sentMemory)
+	if c := l.await(t, 3); c.Result != int32(len(sentMemory)) {
+		t.Errorf("the next: %+v", c)
+	}
+}
+
 func TestViolationPanicsWithSeedAndRecord(t *testing.T) {
 	ring := New(Config{Seed: 4711})
 	defer func() {

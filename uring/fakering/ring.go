@@ -139,6 +139,9 @@ type Ring struct {
 	changed bool  // by a peer since the last step
 	failure error // of the next Enter
 
+	failing  int // how many connects, receives and sends until one fails, that one included; 0: none will
+	failWith unix.Errno
+
 	// postMutex guards what other rings touch. It is taken last.
 	postMutex  sync.Mutex
 	neighbours map[int]*Ring
@@ -233,6 +236,14 @@ func (r *Ring) FailEnter(err error) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.failure = err
+}
+
+// FailOperation makes one connect, receive or send fail: the nth that is submitted from now on, the first
+// being 1.
+func (r *Ring) FailOperation(nth int, errno unix.Errno) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.failing, r.failWith = nth, errno
 }
 
 // chance draws a fault.
