@@ -277,7 +277,9 @@ func (c *contexts) take(context *requestContext) bool {
 		return isAtWork
 	case KindRespond:
 		context.pending = record.Pending
-		context.giveAway(record.Source)
+		if record.Status != 101 { // of a WebSocket the messages still come here
+			context.giveAway(record.Source)
+		}
 		if !record.Pending && (!record.Streaming || record.Source != 0) {
 			c.end(context)
 		}

@@ -358,3 +358,28 @@ func TestHandlesOutliveTheirIsolate(t *testing.T) {
 		}
 	})
 }
+
+// A WebSocket is its context's, though the answer names it: it ends with that.
+func TestWebSocketsEndWithTheirContexts(t *testing.T) {
+	perRequest(t, `export default { fetch(r) { const pair = new WebSocketPair(); pair[1].accept();
+		pair[1].addEventListener("message", (event) => { pair[1].send(event.data); });
+		return new Response(null, { status: 101, webSocket: pair[0] }) } }`, func(t *testing.T, isolate *Isolate) {
+		request(t, isolate, 1, "GET / HTTP/1.1\nHost: h\nUpgrade: websocket\nConnection: upgrade\n\n")
+		records := turn(t, isolate)
+		answer, opened := respondOf(t, records), only(records, KindOpen)
+		if answer.Status != 101 || !answer.Pending || len(opened) != 1 || answer.Source != opened[0].Handle {
+			t.Fatalf("%+v", records)
+		}
+		isolate.AddOpened(answer.Source, []byte("\n"))
+		turn(t, isolate)
+		isolate.AddData(answer.Source, []byte("hello"), DataText)
+		if sent := only(turn(t, isolate), KindWrite); len(sent) != 1 || string(sent[0].Body) != "hello" || sent[0].Flags&WriteText == 0 {
+			t.Fatalf("%+v", sent)
+		}
+		isolate.AddClosed(answer.Source, 1000, nil, true)
+		records = turn(t, isolate)
+		if len(only(records, KindSettled)) != 1 || len(only(records, KindCancel)) != 0 {
+			t.Errorf("%+v", records)
+		}
+	})
+}
