@@ -141,6 +141,79 @@ func TestWebSocketServerAcceptsLate(t *testing.T) {
 	expect(t, isolate, "read 262144")
 }
 
+// Responses that go on for long keep their requests, but not the records of others that lie beside them.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	const sockets = 200
+	for name, source := range map[string]string{
+		"WebSocket": serving(`
+			if (request.url.endsWith("idle")) return new Response();
+			server.accept();
+			server.addEventListener("message", () => console.log(ctx.remoteAddress));`),
+		"stream": `let ask; export default { fetch(request, env, ctx) {
+			if (request.url.endsWith("idle")) return new Response();
+			if (request.url.endsWith("ask")) ask();
+			ask = () => console.log(ctx.remoteAddress, request.url, request.headers.get("upgrade"), request.signal.aborted);
+			return new Response(new ReadableStream({ start(c) { c.enqueue(new Uint8Array(5)); } }));
+		} }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate := startApp(t, unlimited, source)
+			id := uint32(0)
+			open := func() (handle int32) {
+				id++
+				request(t, isolate, id, upgrade)
+				for range 100 { // between them come requests that have nothing to do with it
+					request(t, isolate, 1000, "GET /idle HTTP/1.1\nHost: app.test\nX-Long: "+strings.Repeat("x", 1000)+"\n\n")
+				}
+				for _, record := range turn(t, isolate) {
+					switch record.Kind {
+					case KindOpen:
+						handle = record.Handle
+						isolate.AddOpened(handle, []byte("\n"))
+					case KindChunk:
+						isolate.AddSent(record.ID)
+					}
+				}
+				turn(t, isolate)
+				return handle
+			}
+			for range 20 {
+				open()
+			}
+			before := used(isolate)
+			var handle int32
+			for range sockets {
+				handle = open()
+			}
+			if each := (used(isolate) - before) / sockets; each > 8<<10 {
+				t.Errorf("%d bytes each", each)
+			}
+			if name == "WebSocket" {
+				isolate.AddData(handle, []byte("x"), DataText)
+			} else {
+				request(t, isolate, 2000, "GET /ask HTTP/1.1\nHost: app.test\n\n")
+			}
+			want := "192.0.2.1:1234"
+			if name == "stream" {
+				want += " http://app.test/ websocket false"
+			}
+			if records := turn(t, isolate); !strings.Contains(logsOf(records), want) {
+				t.Errorf("got %s", logsOf(records))
+			}
+		})
+	}
+}
+
+// used is what an isolate's objects take, after a collection.
+func used(isolate *Isolate) (bytes int64) {
+	isolate.Collect()
+	heap := isolate.Heap()
+	for _, space := range heap.Spaces {
+		bytes += space.Used
+	}
+	return bytes + heap.External
+}
+
 // The loop could not take the connection over, or it is gone.
 func TestWebSocketServerThatFails(t *testing.T) {
 	isolate := startApp(t, unlimited, serving(`server.accept(); server.send("x");`))

@@ -456,6 +456,13 @@
         return headers;
       };
 
+      // The same headers, read from another place.
+      internals.moveHeaders = function moveHeaders(headers, words, offset) {
+        if (headers.#words === null) return;
+        headers.#words = words;
+        headers.#offset = offset;
+      };
+
       internals.freezeHeaders = function freezeHeaders(headers) {
         headers.#immutable = true;
       };

@@ -4,13 +4,15 @@
 // starts in them. Method, URL, headers and body are read from there when the app asks.
 (function (ops, internals) {
   "use strict";
-  const { ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeToUpperCase, TypeError } = internals.primordials;
+  const {
+    ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeToUpperCase, TypeError, TypedArrayConstructors,
+  } = internals.primordials;
   const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
     isAsyncBody, isBodyUnusable, isBodyUsed, newBody, newRecordedBody, takeBody, unusableBody, webidl,
   } = internals;
-  const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest } = internals;
+  const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest, moveHeaders } = internals;
 
   // Words of a REQUEST record (see isolates).
   const WORD_FLAGS = 3;
@@ -21,6 +23,8 @@
   const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
 
   const EVENTS_SCRIPT = "50_events";
+
+  const COPIED_WORDS_MAX = 4096;
 
   // Body slot: the bytes lie in the record.
   const INCOMING = { __proto__: null };
@@ -447,6 +451,21 @@
         if (source === null) return;
         internals.io.forget(handle);
         source.fail(internals.domException(why, "AbortError"));
+      };
+
+      // An exchange is to live for long, since its response streams or is a WebSocket. What it keeps of the
+      // request becomes a copy: the arena holds the records of many others, unless this one fills it.
+      internals.copyRecord = function copyRecord(exchange) {
+        const { words, offset, request } = exchange;
+        if (words[offset] > COPIED_WORDS_MAX) return;
+        const copy = new TypedArrayConstructors.Int32Array(words[offset]);
+        for (let i = 0; i < words[offset]; i++) copy[i] = words[offset + i];
+        exchange.words = copy;
+        exchange.offset = 0;
+        if (request === null || request.#words !== words) return;
+        request.#words = copy;
+        request.#offset = 0;
+        if (request.#headers !== null) moveHeaders(request.#headers, copy, 0);
       };
 
       // Aborts the signal of an incoming request, made already or not.

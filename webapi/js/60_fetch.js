@@ -130,7 +130,8 @@
       const { pump } = this;
       if (pump === null) return;
       this.endPump();
-      pump.abandon(reason === undefined ? internals.domException("The request has ended.", "AbortError") : reason, false);
+      if (reason === undefined) reason = internals.domException("The request has ended.", "AbortError");
+      pump.abandon(reason, false);
     }
 
     // The loop moves the response's body by itself: it will say no more of that, and no signal ends it.
@@ -271,7 +272,9 @@
 
   function send(call, what, app) {
     const target = (what === WHAT_SERVICE ? app + " " : "") + call.method + " " + call.url;
-    let flags = call.redirect === "follow" ? 0 : call.redirect === "manual" ? OPEN_MANUAL_REDIRECT : OPEN_ERROR_REDIRECT;
+    let flags = 0;
+    if (call.redirect === "manual") flags = OPEN_MANUAL_REDIRECT;
+    else if (call.redirect === "error") flags = OPEN_ERROR_REDIRECT;
     if (call.isUpgrade) {
       internals.load(WEBSOCKET_SCRIPT);
       flags |= OPEN_UPGRADE;
@@ -318,7 +321,8 @@
     return promise;
   }
 
-  internals.missingInput = (context) => PromiseReject(new TypeError(context + ": 1 argument required, but only 0 present."));
+  internals.missingInput = (context) =>
+    PromiseReject(new TypeError(context + ": 1 argument required, but only 0 present."));
 
   internals.fetchFrom = function fetchFrom(what, app, input, init, context) {
     try {

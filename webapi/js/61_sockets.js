@@ -8,8 +8,9 @@
   const {
     ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
     DataViewPrototypeGetByteOffset, NumberParseInt, ObjectDefineProperty, PromiseReject, PromiseWithResolvers,
-    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
-    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
+    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag,
+    Uint8Array,
   } = internals.primordials;
   const { configureInterface, io, requireStarted, webidl } = internals;
   const { classify, takeData, urlComponents, urlParse } = ops;

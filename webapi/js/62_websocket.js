@@ -27,7 +27,7 @@
   internals.load("65_message_events");
   const { configureInterface, events, io, messageEvents, requireStarted, running, webidl } = internals;
   const { EventTarget, defineHandler, dispatch } = events;
-  const { classify, drainMicrotasks, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
+  const { classify, drainMicrotasks, dropData, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
 
   const CLASS_ARRAY_BUFFER = 12;
   const BLOB_SCRIPT = "51_blob";
@@ -272,7 +272,8 @@
     onData(words, offset, kind) {
       this.consumed += words[offset + WORD_LENGTH];
       if (this.isRelay) {
-        this.peer.send(kind, takeData(words, offset));
+        if (this.peer.handle === 0) dropData(words, offset);
+        else this.peer.send(kind, takeData(words, offset));
         if (this.peer.waiting.first === null) this.giveCredit();
         return;
       }
@@ -388,7 +389,9 @@
     if (typeof value === "string") return StringPrototypeToWellFormed(value);
     if (webidl.isObject(value)) {
       if (ArrayBufferIsView(value)) return bytesOf(value);
-      if (classify(value) === CLASS_ARRAY_BUFFER) return new Uint8Array(value, 0, ArrayBufferPrototypeGetByteLength(value));
+      if (classify(value) === CLASS_ARRAY_BUFFER) {
+        return new Uint8Array(value, 0, ArrayBufferPrototypeGetByteLength(value));
+      }
       if (internals.isBlob !== undefined && internals.isBlob(value)) return internals.blobBytes(value);
     }
     return webidl.USVString(value, context);
@@ -418,7 +421,8 @@
     }
     if (href === null) throw internals.domException(context + ": The URL '" + input + "' is invalid.", "SyntaxError");
     if (!StringPrototypeStartsWith(href, "ws:") && !StringPrototypeStartsWith(href, "wss:")) {
-      throw internals.domException(context + ": The URL's scheme must be 'http', 'https', 'ws' or 'wss'.", "SyntaxError");
+      throw internals.domException(context + ": The URL's scheme must be 'http', 'https', 'ws' or 'wss'.",
+        "SyntaxError");
     }
     if (StringPrototypeIndexOf(href, "#") >= 0) {
       throw internals.domException(context + ": The URL contains a fragment identifier.", "SyntaxError");
@@ -657,6 +661,8 @@
     if (given.handle === 0) takeOver(given, end);
     internals.holdExchange(exchange);
     exchange.pending = true;
+    internals.copyRecord(exchange);
+    exchange.request = null;
     end.done = () => internals.releaseExchange(exchange);
     end.handle = io.open(WHAT_UPGRADE, 0, "", "", null, 0, 0, end);
     return end.handle;

@@ -15,7 +15,7 @@
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, running, sendResponse,
+    abortRequest, copyRecord, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, running, sendResponse,
     streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
@@ -327,6 +327,7 @@
     }
     active.set(exchange.id, exchange);
     pump.fill();
+    if (exchange.pump !== null) copyRecord(exchange);
   }
 
   // Where the pump of a response puts what it reads.
