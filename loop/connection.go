@@ -296,7 +296,21 @@ func (l *Loop) inputEnd(c *connection) {
 			c.stopReading = true
 			l.dropInput(c)
 		}
+		if e := c.first; e != nil && !e.answered {
+			l.timeouts.leaving.start(&c.inputTimeout, l.now)
+		}
 		l.settle(c)
+	}
+}
+
+// clientLeft tells apps that the client has most likely gone: it has shut its side, as few do who go on
+// reading, and an app has not answered since. If it does, its answer is sent all the same.
+func (l *Loop) clientLeft(c *connection) {
+	for e := c.first; e != nil; e = e.next {
+		if !e.answered && e.waiting == nil {
+			e.worker.isolate.AddGone(e.id)
+			l.wantTurn(e.worker)
+		}
 	}
 }
 

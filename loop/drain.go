@@ -108,6 +108,9 @@ func (l *Loop) forceDrain() {
 			l.abort(&chunk[i])
 		}
 	}
+	for _, w := range l.apps {
+		l.dropHandles(w)
+	}
 }
 
 // closeMailbox has a drained loop take nothing more. It reports whether there was something left:

@@ -383,6 +383,7 @@ func (f *fakeBlocks) Free(block Block) {
 //	/unread    "unread", without reading the body
 //	/call/b/x  what app b answers to /x, moved by the loop; /callread/b/x: read and written by the app;
 //	           /callwrite/b/x: the same, with a body of five pieces
+//	/callforget/b/x  answers before b does, and reads nothing of what that answers
 //	/hold      no answer, and the body is not read
 //	/cancel    "cancel", after the body was cancelled
 //	/some/N    "some", after N bytes of the body
@@ -464,7 +465,7 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.live[r.id] = &fakeRequest{id: r.id, target: "upper"}
 			w.onNews = flowOn
 			w.onSent = streamOn
-		case "call", "callread", "callwrite":
+		case "call", "callread", "callwrite", "callforget":
 			w.call(r, name, argument)
 		case "die":
 			w.fail = isolates.ErrMemoryLimit
@@ -508,6 +509,10 @@ func (w *fakeWorker) call(r *fakeRequest, name, argument string) {
 		w.calls = map[int32]*fakeCall{}
 	}
 	w.calls[w.handles] = call
+	if name == "callforget" {
+		delete(w.calls, w.handles)
+		w.text(r.id, []byte("forgotten"))
+	}
 	w.onNews = callOn
 	w.onSent = callSent
 	if call.pieces != 0 {

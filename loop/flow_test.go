@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nano/isolates"
+	"nano/uring/fakering"
 )
 
 // startFlowing starts a node of two apps, a and b, on real sockets.
@@ -196,4 +197,113 @@ func TestFlowsAllocateNothing(t *testing.T) {
 		writer.write(record)
 		c.out = c.out[:0]
 	})
+}
+
+// TestClientLeaves: an app that has not answered hears of it when its client has shut its side.
+func TestClientLeaves(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	left, _ := w.talk("GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+	half, _ := w.talk("GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+	left.Close()
+	half.CloseWrite()
+	w.run(900 * time.Millisecond)
+	if gone := w.workers[0].allGone; len(gone) != 0 {
+		t.Errorf("%d clients gone too early", len(gone))
+	}
+	w.run(300 * time.Millisecond)
+	if gone := w.workers[0].allGone; len(gone) != 1 {
+		t.Errorf("%d clients gone", len(gone))
+	}
+	if got := string(half.Take()); !strings.HasSuffix(got, "late") {
+		t.Errorf("a client that goes on reading got %q", got)
+	}
+	left.Reset()
+	w.run(31 * time.Second)
+}
+
+// TestHandlesWithoutRequest: what a request leaves open ends in time: soon if nobody reads it, later if
+// somebody may, and never early if its bytes are moved.
+func TestHandlesWithoutRequest(t *testing.T) {
+	w := newServices(t, fakering.Config{}, func(o *Options) { o.Background = 10 * time.Second; o.Idle = time.Second })
+	w.talk("GET /callforget/b/stream/100 HTTP/1.1\r\nHost: a\r\n\r\n") // gets a head, and answers without the body
+	w.talk("GET /callforget/b/never HTTP/1.1\r\nHost: a\r\n\r\n")
+	moved := w.ring.Dial(w.listener)
+	moved.SetWindow(100)
+	moved.WriteString("GET /call/b/stream/100000 HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.settle()
+	if n := len(w.loop.handles.byKey); n != 3 {
+		t.Fatalf("%d handles are open", n)
+	}
+	w.run(1500 * time.Millisecond)
+	if n := len(w.loop.handles.byKey); n != 2 {
+		t.Errorf("%d handles are open, the unread one too", n)
+	}
+	w.run(7 * time.Second)
+	if n := len(w.loop.handles.byKey); n != 2 || w.loop.apps[0].isolate == nil {
+		t.Errorf("%d handles are open before the time is up; awake: %v", n, w.loop.apps[0].isolate != nil)
+	}
+	w.run(3 * time.Second)
+	if n := len(w.loop.handles.byKey); n != 1 {
+		t.Errorf("%d handles are open, one of them moved", n)
+	}
+	w.run(20 * time.Second)
+	if moved.Closed() {
+		t.Error("the moved answer was cut")
+	}
+	moved.Reset()
+	w.run(2 * time.Minute)
+	if w.loop.warm != 0 {
+		t.Errorf("%d isolates are awake", w.loop.warm)
+	}
+}
+
+// TestDrainWaitsForHandles: what an app has begun is finished.
+func TestDrainWaitsForHandles(t *testing.T) {
+	w := newServices(t, fakering.Config{}, nil)
+	w.talk("GET /callforget/b/late HTTP/1.1\r\nHost: a\r\n\r\n")
+	start := w.ring.Now()
+	w.end()
+	if waited := w.ring.Now().Sub(start); waited < 900*time.Millisecond || waited > 2*time.Second {
+		t.Errorf("drained after %v", waited)
+	}
+}
+
+// TestManyHandles: ten thousand calls may be open at once, and leave what they found.
+func TestManyHandles(t *testing.T) {
+	w := newServices(t, fakering.Config{}, func(o *Options) { o.Wall = 10 * time.Second; o.Background = time.Second })
+	const clients, requests = 500, 20
+	var peers []*fakering.Peer
+	for range clients {
+		peer := w.ring.Dial(w.listener)
+		peer.WriteString(strings.Repeat("GET /call/b/never HTTP/1.1\r\nHost: a\r\n\r\n", requests))
+		peers = append(peers, peer)
+	}
+	w.run(5 * time.Second)
+	if n := len(w.loop.handles.byKey); n != clients*requests {
+		t.Errorf("%d handles are open", n)
+	}
+	w.run(8 * time.Second)
+	for _, peer := range peers {
+		if n := strings.Count(string(peer.Take()), "HTTP/1.1 504"); n != requests {
+			t.Fatalf("%d answers of %d", n, requests)
+		}
+		peer.Close()
+	}
+	w.run(3 * time.Second)
+	if n := len(w.loop.handles.byKey); n != 0 || w.loop.exchanges.inUse != 0 {
+		t.Errorf("%d handles, %d exchanges", n, w.loop.exchanges.inUse)
+	}
+}
+
+// TestSourceThatHasEnded: an answer whose body is gone when it is given is an error, not an empty answer.
+func TestSourceThatHasEnded(t *testing.T) {
+	w := newServices(t, fakering.Config{}, nil)
+	w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	worker := w.workers[0]
+	worker.handle = func(w *fakeWorker, r *fakeRequest) {
+		w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Streaming: true, Source: 77})
+	}
+	if _, got := w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 502") || !strings.HasSuffix(got, faultNoSource.text) {
+		t.Errorf("got %q", got)
+	}
 }

@@ -40,6 +40,8 @@ type handle struct {
 	exchange *exchange // under which it was opened; nil: its request has ended
 	isPiped  bool      // its bytes are moved by the loop, JavaScript has forgotten it
 	isKept   bool      // it outlives its request, whatever Options.Background says
+	isLate   bool      // its request has ended
+	isUnread bool      // it has brought something, and JavaScript has not asked for more
 
 	timeout timeoutNode
 
@@ -149,11 +151,19 @@ func (h *handle) stage() Worker {
 func (h *handle) response(r *isolates.Response) {
 	r.Handle = h.key.number
 	h.stage().AddResponse(r)
+	h.brought(r.Streams)
 }
 
 // data stages bytes of the read side.
 func (h *handle) data(data []byte, kind isolates.DataKind) {
 	h.stage().AddData(h.key.number, data, kind)
+	h.brought(true)
+}
+
+// brought notes whether JavaScript has something to read now, or to ask for.
+func (h *handle) brought(something bool) {
+	h.isUnread = something
+	h.loop.bound(h)
 }
 
 // end stages the end of the read side, or with a fault that of the whole object.
@@ -191,6 +201,8 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 		e = l.exchanges.lookup(record.Exchange, w)
 	}
 	h := l.openHandle(w, record.Handle, e)
+	h.isLate = record.Pending && e == nil
+	l.bound(h)
 	switch record.What {
 	case isolates.WhatFetch:
 		h.object = l.openFetch(h, record)
@@ -231,6 +243,8 @@ func (l *Loop) actOnHandle(w *appWorker, record *isolates.Record) {
 	}
 	switch record.Kind {
 	case isolates.KindRead:
+		h.isUnread = false
+		l.bound(h)
 		h.object.read(int(record.Number), record.Flags&isolates.ReadDecoded != 0)
 	case isolates.KindCancel:
 		h.object.cancel(record.Flags&isolates.CancelAll != 0)
@@ -267,14 +281,25 @@ func (l *Loop) cancelSource(w *appWorker, number int32) {
 
 var faultNoSource = newFault(isolates.FaultAborted, "the body to be sent has ended")
 
-// abandon gives up the handles of a request whose end nobody waits for any more: they may go on for
-// Options.Background, those apart that the loop moves by itself.
+// abandon gives up the handles of a request that has ended.
 func (l *Loop) abandon(e *exchange) {
 	for h := e.handles; h != nil; h = e.handles {
 		h.leaveExchange()
-		if !h.isPiped && !h.isKept {
-			l.timeouts.background.start(&h.timeout, l.now)
-		}
+		h.isLate = true
+		l.bound(h)
+	}
+}
+
+// bound limits the time that a handle has without its request: Options.Background, or less if nobody reads
+// what it brings, as happens with responses of which only the status was looked at. There is no limit for
+// what the loop moves by itself.
+func (l *Loop) bound(h *handle) {
+	switch {
+	case !h.isLate || h.isPiped || h.isKept:
+	case h.isUnread:
+		l.timeouts.leaving.start(&h.timeout, l.now)
+	default:
+		l.timeouts.background.start(&h.timeout, l.now)
 	}
 }
 

@@ -80,9 +80,12 @@ type timeouts struct {
 	// An exchange lies here while the isolate is at work on it that nobody waits for: its answer
 	// is complete, or its client is gone. So do handles that are still open after that.
 	background timeoutList
-	sleep      timeoutList // apps with nothing in hand, see shard.go
-	walls      []*timeoutList
-	others     []*timeoutList // of waiters, see startTimeout
+	// A connection lies here whose client has shut its side while an app is at work on its answer, and
+	// a handle whose request has ended while nobody reads what it brings.
+	leaving timeoutList
+	sleep   timeoutList // apps with nothing in hand, see shard.go
+	walls   []*timeoutList
+	others  []*timeoutList // of waiters, see startTimeout
 }
 
 func newTimeouts(options *Options) timeouts {
@@ -95,9 +98,13 @@ func newTimeouts(options *Options) timeouts {
 		grace:  timeoutList{duration: int64(options.DrainGrace)},
 
 		background: timeoutList{duration: int64(options.Background)},
+		leaving:    timeoutList{duration: leavingTime},
 		sleep:      timeoutList{duration: int64(options.Idle)},
 	}
 }
+
+// leavingTime is for how long it is not taken for an end that somebody who has ended one side does nothing.
+const leavingTime = int64(time.Second)
 
 // wall returns the list for wall limits of that length, which apps with the same limit share. Only
 // called while the loop is set up.
@@ -115,7 +122,7 @@ func (t *timeouts) wall(limit time.Duration) *timeoutList {
 // next is the earliest deadline of all lists, or never.
 func (t *timeouts) next() int64 {
 	deadline := int64(never)
-	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace, &t.background, &t.sleep} {
+	for _, list := range [...]*timeoutList{&t.header, &t.idle, &t.body, &t.send, &t.linger, &t.grace, &t.background, &t.leaving, &t.sleep} {
 		if list.first != nil && list.first.deadline < deadline {
 			deadline = list.first.deadline
 		}
@@ -154,6 +161,13 @@ func (l *Loop) expireTimeouts() {
 			l.handleLimit(node.handle)
 		} else {
 			l.backgroundLimit(node.exchange)
+		}
+	}
+	for node := t.leaving.expired(l.now); node != nil; node = t.leaving.expired(l.now) {
+		if node.handle != nil {
+			l.handleLimit(node.handle)
+		} else {
+			l.clientLeft(node.connection)
 		}
 	}
 	for _, list := range t.walls {

@@ -185,7 +185,7 @@ func checkNothingLeft(t testing.TB, l *Loop) {
 		}
 	}
 	for _, list := range append([]*timeoutList{&l.timeouts.header, &l.timeouts.idle, &l.timeouts.body,
-		&l.timeouts.send, &l.timeouts.linger, &l.timeouts.grace}, l.timeouts.walls...) {
+		&l.timeouts.send, &l.timeouts.linger, &l.timeouts.grace, &l.timeouts.leaving}, l.timeouts.walls...) {
 		if list.first != nil || list.last != nil {
 			t.Errorf("a time-out of %v is left over", time.Duration(list.duration))
 		}
