@@ -36,6 +36,8 @@ const (
 	// storeFrom is the length of data from which on they are written to where JavaScript will have
 	// them, rather than to the arena and copied from there.
 	storeFrom = 4 << 10
+
+	spareMax = 1 << 20
 )
 
 // Flags in word 3 of a request record and of a response record.
@@ -75,10 +77,11 @@ func (a *arena) take(size int) ([]byte, error) {
 	return record, nil
 }
 
-// renew goes on in a new arena, and takes along what no turn has seen yet.
+// renew goes on in a new arena, and takes along what no turn has seen yet. As much room again is made, so
+// that it is taken along but a few times however many records are staged.
 func (a *arena) renew(size int) error {
 	staged := a.memory[a.start:a.used]
-	memory := a.isolate.Arena(a.realm, cellBytes+len(staged)+size)
+	memory := a.isolate.Arena(a.realm, cellBytes+len(staged)+size+min(len(staged), spareMax))
 	if memory == nil {
 		return errArena
 	}
