@@ -11,7 +11,7 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, PromiseReject, PromiseWithResolvers, StringPrototypeIndexOf, StringPrototypeSlice,
+    PromiseReject, PromiseWithResolvers, StringPrototypeIndexOf, StringPrototypeSlice,
     StringPrototypeStartsWith, StringPrototypeToLowerCase, TypeError,
   } = internals.primordials;
   const {

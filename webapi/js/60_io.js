@@ -12,6 +12,7 @@
 //   read(handle, bytes, decoded) cancel(handle, abort) write(handle, chunk, kind) -> bytes
 //   finish(handle, failed, code, reason)
 //   forget(handle)          no method of its object is called any more, nor its source told of anything
+//   bytesOf(value)          a Uint8Array over the memory of an ArrayBuffer or a view, or null for anything else
 //   makeError(fault, text)  what the app gets for a fault (isolates.Fault...)
 //   receive(kind, words, offset)  of the dispatcher: a record that names a handle
 //   give(handle)            the loop moves the bytes of a handle by itself from now on; its object's onTaken() is called
@@ -19,9 +20,13 @@
 //       was made; then that is told of data and the end, and of the end also the object
 (function (ops, internals) {
   "use strict";
-  const { SafeMap, TypeError } = internals.primordials;
+  const {
+    ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+    DataViewPrototypeGetByteOffset, SafeMap, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
+  } = internals.primordials;
   const { currentExchange, currentRequestId, enterExchange, requireStarted } = internals;
-  const { dropData, ioCancel, ioFinish, ioOpen, ioRead, ioWrite, noteText } = ops;
+  const { classify, dropData, ioCancel, ioFinish, ioOpen, ioRead, ioWrite, noteText } = ops;
 
   const KIND_RESPONSE = 5;
   const KIND_DATA = 6;
@@ -33,6 +38,7 @@
   const WORD_VALUE = 3; // of a data record its kind, of an end its fault, of a closing its code
   const WORD_OTHER = 5; // of a closing: 1 if it was clean
 
+  const CLASS_ARRAY_BUFFER = 12;
   const FAULT_ABORTED = 2;
   const FAULT_TIMEOUT = 3;
 
@@ -62,6 +68,19 @@
     write: (handle, chunk, kind = 0) => ioWrite(handle, chunk, kind),
     finish: (handle, failed, code = 0, reason = "") => ioFinish(handle, failed ? 1 : 0, code, reason),
     forget: (handle) => entries.delete(handle),
+
+    bytesOf(value) {
+      if (!ArrayBufferIsView(value)) {
+        return typeof value === "object" && value !== null && classify(value) === CLASS_ARRAY_BUFFER
+          ? new Uint8Array(value, 0, ArrayBufferPrototypeGetByteLength(value)) : null;
+      }
+      if (TypedArrayPrototypeGetSymbolToStringTag(value) === undefined) {
+        return new Uint8Array(DataViewPrototypeGetBuffer(value), DataViewPrototypeGetByteOffset(value),
+          DataViewPrototypeGetByteLength(value));
+      }
+      return new Uint8Array(TypedArrayPrototypeGetBuffer(value), TypedArrayPrototypeGetByteOffset(value),
+        TypedArrayPrototypeGetByteLength(value));
+    },
 
     makeError(fault, text) {
       if (fault === FAULT_ABORTED) return internals.domException(text, "AbortError");

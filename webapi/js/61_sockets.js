@@ -6,19 +6,15 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, NumberParseInt, ObjectDefineProperty, PromiseReject, PromiseWithResolvers,
-    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag,
-    Uint8Array,
+    NumberParseInt, ObjectDefineProperty, PromiseReject, PromiseWithResolvers, StringPrototypeCharCodeAt,
+    StringPrototypeIndexOf, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetByteLength,
   } = internals.primordials;
   const { configureInterface, io, requireStarted, webidl } = internals;
-  const { classify, takeData, urlComponents, urlParse } = ops;
+  const { takeData, urlComponents, urlParse } = ops;
   internals.load("53_streams");
   internals.load("60_fetch");
   const { streams } = internals;
 
-  const CLASS_ARRAY_BUFFER = 12;
   const WHAT_TCP = 4;
   const OPEN_TLS = 1;
   const OPEN_START_TLS = 2;
@@ -177,7 +173,7 @@
     // ---- Out ----
 
     write(chunk) {
-      const bytes = toBytes(chunk);
+      const bytes = io.bytesOf(chunk);
       if (bytes === null) {
         const error = socketError("chunks must be ArrayBuffers or views on them");
         this.breakOff(error);
@@ -290,23 +286,9 @@
     return deferred;
   }
 
-  // The bytes of a chunk, or null.
-  function toBytes(chunk) {
-    if (!ArrayBufferIsView(chunk)) {
-      return webidl.isObject(chunk) && classify(chunk) === CLASS_ARRAY_BUFFER
-        ? new Uint8Array(chunk, 0, ArrayBufferPrototypeGetByteLength(chunk)) : null;
-    }
-    if (TypedArrayPrototypeGetSymbolToStringTag(chunk) === undefined) {
-      return new Uint8Array(DataViewPrototypeGetBuffer(chunk), DataViewPrototypeGetByteOffset(chunk),
-        DataViewPrototypeGetByteLength(chunk));
-    }
-    return new Uint8Array(TypedArrayPrototypeGetBuffer(chunk), TypedArrayPrototypeGetByteOffset(chunk),
-      TypedArrayPrototypeGetByteLength(chunk));
-  }
-
   // What a chunk counts for; at least 1, so that one that is no bytes is a chunk too, which write() refuses.
   function sizeOf(chunk) {
-    const bytes = toBytes(chunk);
+    const bytes = io.bytesOf(chunk);
     return bytes === null ? 1 : TypedArrayPrototypeGetByteLength(bytes);
   }
 

@@ -18,18 +18,15 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, List, ObjectDefineProperty, SafeSet, SetPrototypeGetSize,
-    StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeStartsWith, StringPrototypeToWellFormed,
-    SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
-    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
+    List, ObjectDefineProperty, SafeSet, SetPrototypeGetSize, StringPrototypeIndexOf, StringPrototypeSlice,
+    StringPrototypeStartsWith, StringPrototypeToWellFormed, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   internals.load("65_message_events");
   const { configureInterface, events, io, messageEvents, requireStarted, running, webidl } = internals;
   const { EventTarget, defineHandler, dispatch } = events;
-  const { classify, drainMicrotasks, dropData, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
+  const { drainMicrotasks, dropData, encodeUtf8, takeData, takeText, urlComponents, urlParse } = ops;
 
-  const CLASS_ARRAY_BUFFER = 12;
   const BLOB_SCRIPT = "51_blob";
   const FETCH_SCRIPT = "60_fetch";
 
@@ -388,22 +385,11 @@
   function toData(value, context) {
     if (typeof value === "string") return StringPrototypeToWellFormed(value);
     if (webidl.isObject(value)) {
-      if (ArrayBufferIsView(value)) return bytesOf(value);
-      if (classify(value) === CLASS_ARRAY_BUFFER) {
-        return new Uint8Array(value, 0, ArrayBufferPrototypeGetByteLength(value));
-      }
+      const bytes = io.bytesOf(value);
+      if (bytes !== null) return bytes;
       if (internals.isBlob !== undefined && internals.isBlob(value)) return internals.blobBytes(value);
     }
     return webidl.USVString(value, context);
-  }
-
-  function bytesOf(view) {
-    if (TypedArrayPrototypeGetSymbolToStringTag(view) === undefined) {
-      return new Uint8Array(DataViewPrototypeGetBuffer(view), DataViewPrototypeGetByteOffset(view),
-        DataViewPrototypeGetByteLength(view));
-    }
-    return new Uint8Array(TypedArrayPrototypeGetBuffer(view), TypedArrayPrototypeGetByteOffset(view),
-      TypedArrayPrototypeGetByteLength(view));
   }
 
   // A code that close() may be called with: 1000 and an application's own by the standard; of those of RFC 6455
