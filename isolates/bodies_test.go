@@ -709,3 +709,26 @@ func TestReadersBringBuffersOfElements(t *testing.T) {
 		t.Errorf("half an element: %s", u.body)
 	}
 }
+
+// What comes for a body makes no garbage in Go.
+func TestBodiesAllocateNothing(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(r) { for await (const part of r.body); return new Response("x") } }`)
+	u := begin(t, isolate, 1, post, -1)
+	u.hangs = true
+	u.step()
+	for _, size := range []int{10, 4000, 4096, 60_000} {
+		data := make([]byte, size)
+		pass := func() {
+			isolate.AddData(BodyHandle(1), data, DataBytes)
+			if err := isolate.Turn(); err != nil {
+				t.Fatal(err)
+			}
+			for _, ok := isolate.Next(); ok; _, ok = isolate.Next() {
+			}
+		}
+		pass()
+		if allocations := testing.AllocsPerRun(200, pass); allocations != 0 {
+			t.Errorf("%d bytes: %v allocations", size, allocations)
+		}
+	}
+}
