@@ -1,13 +1,18 @@
 package loop
 
+import "time"
+
 // buffers is a pool of byte slices in size classes. A connection holds none of them while it is
 // idle, so ten thousand idle connections cost what their slots cost. A pool belongs to one loop.
 type buffers struct {
 	free     [len(bufferSizes)][][]byte
 	retained int // bytes in free
+	// lowest is how many were free at the least since the last trim: so many were not needed.
+	lowest  [len(bufferSizes)]int
+	timeout timeoutNode // for the next trim
 }
 
-var bufferSizes = [...]int{2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10}
+var bufferSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10}
 
 // buffersRetainedMax bounds what a loop's pool keeps after a burst; the rest goes to the garbage
 // collector.
@@ -24,8 +29,10 @@ func (b *buffers) take(n int) []byte {
 			b.free[class][last] = nil
 			b.free[class] = b.free[class][:last]
 			b.retained -= size
+			b.lowest[class] = min(b.lowest[class], last)
 			return buffer
 		}
+		b.lowest[class] = 0
 		return make([]byte, 0, size)
 	}
 	return make([]byte, 0, n)
@@ -64,4 +71,40 @@ func (b *buffers) grow(buffer []byte, n int) []byte {
 // append appends data to a buffer of this pool.
 func (b *buffers) append(buffer, data []byte) []byte {
 	return append(b.grow(buffer, len(data)), data...)
+}
+
+// trim leaves to the garbage collector what was not needed since it was called last.
+func (b *buffers) trim() {
+	for class, size := range bufferSizes {
+		kept := len(b.free[class]) - b.lowest[class]
+		b.retained -= size * b.lowest[class]
+		clear(b.free[class][kept:])
+		b.free[class] = b.free[class][:kept]
+		b.lowest[class] = kept
+	}
+}
+
+const (
+	// buffersTrimFrom is how many bytes a pool keeps without being looked at.
+	buffersTrimFrom = 1 << 20
+	// buffersTrimTime is for how long it keeps the rest unused, at the least.
+	buffersTrimTime = 2 * time.Second
+)
+
+// tendBuffers has the pool looked at in a while, if it has become large.
+func (l *Loop) tendBuffers() {
+	if node := &l.buffers.timeout; l.buffers.retained > buffersTrimFrom && node.list == nil {
+		node.waiter = (*bufferTrim)(l)
+		l.startTimeout(node, buffersTrimTime)
+	}
+}
+
+// bufferTrim is a loop as who looks at its pool.
+type bufferTrim Loop
+
+// timedOut implements waiter.
+func (t *bufferTrim) timedOut(*timeoutNode) {
+	l := (*Loop)(t)
+	l.buffers.trim()
+	l.tendBuffers()
 }

@@ -115,6 +115,7 @@ func (l *Loop) takeStock() {
 	m.active = m.active[:0]
 	m.begun, m.end, m.used = l.now, l.now+loadWindow, used
 	m.number++
+	l.tendBuffers()
 }
 
 // shareOut divides the time of a window among the apps: to each what its turns took, and the rest,
