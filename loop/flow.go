@@ -119,13 +119,6 @@ func (r *jsReader) stop() {
 	}
 }
 
-// release gives the source to somebody else who has not pushed yet. nil: it has ended.
-func (r *jsReader) release() source {
-	from := r.from
-	r.from = nil
-	return from
-}
-
 // A jsWriter is a source that begins in JavaScript: the write side of a handle, or the answer to a request
 // that did not come over a connection. At most one piece is held: the next one comes after JavaScript has
 // heard that the last one was taken.

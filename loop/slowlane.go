@@ -9,8 +9,8 @@ import (
 )
 
 // While an isolate takes its turn, everything else on its loop waits. Most turns take microseconds,
-// and a turn of many requests is cut; but one request may compute until its CPU limit, grow until its
-// heap limit, or bring a body of 100 MB. An app that does so again and again beside others is put into
+// and a turn of many requests is cut; but one request may compute until its CPU limit, or grow until its
+// heap limit. An app that does so again and again beside others is put into
 // the slow lane for a time: a second loop beside its home, with a thread of its own, between which and
 // the others the kernel's scheduler preempts. It is served there as it would be elsewhere, but in the
 // time that the home leaves.
@@ -44,9 +44,6 @@ const (
 	longStartMax = longWorkMax * 3 / 4
 	debtDecay    = 40 // 1/40 of the time that passes: 25 ms a second
 	debtMax      = 2 * longWorkMax
-
-	// A body from bodyLarge on counts as long work; see bodyCost.
-	bodyLarge = 1 << 20
 
 	// The first time in the slow lane, and the longest; each within slowMemory of the one before
 	// takes twice as long.
@@ -215,12 +212,4 @@ func (l *Loop) reviewSlowed() {
 	}
 	clear(l.slowed[len(kept):])
 	l.slowed = kept
-}
-
-// bodyCost is what gathering and staging a body of n bytes takes, about; 0 for a small one.
-func bodyCost(n int64) int64 {
-	if n < bodyLarge {
-		return 0
-	}
-	return n >> 20 * int64(time.Millisecond)
 }
