@@ -385,14 +385,6 @@
         url: response.#origin.url,
       });
       internals.responseStream = (response) => response.#body === null ? null : bodyStream(response.#bodyObject());
-
-      // Ends the body of a response of fetch(), as far as it is still to come, with exactly this reason.
-      internals.abortResponse = function abortResponse(response, reason) {
-        const body = response.#body;
-        if (body === null || typeof body === "string" || body === SPENT) return;
-        const source = body.stream === null ? body.source : internals.streams.nativeSource(body.stream);
-        if (internals.isSource !== undefined && internals.isSource(source)) internals.abortSource(source, reason);
-      };
     }
   }
 

@@ -53,7 +53,6 @@
     handle = 0;
     resolve = null; // of the promise, until it is settled
     reject = null;
-    response = null; // as long as its body streams and a signal may abort it
     stop = null; // the algorithm on the signal
     pump = null; // of a body that is a stream of the app
     exchange = undefined; // that must not end before the pump does
@@ -71,7 +70,6 @@
       if (this.isUpgrade && (words[offset + WORD_STATUS] & STATUS_MASK) === 101) this.attach(response);
       if (this.upgrade !== null) this.unlisten();
       else if ((words[offset + WORD_STATUS] & FLAG_STREAMS) === 0) this.over();
-      else if (this.stop !== null) this.response = response;
       resolve(response);
     }
 
@@ -113,14 +111,11 @@
     abort() {
       const reason = internals.abort.reason(this.signal);
       this.stop = null;
-      io.cancel(this.handle, true);
-      if (this.reject !== null) {
-        this.settle(reason);
-        return;
-      }
-      const { response } = this;
-      this.over(reason);
-      internals.abortResponse(response, reason);
+      const source = io.sourceOf(this.handle);
+      if (source !== null) internals.abortSource(source, reason);
+      else io.cancel(this.handle, true);
+      if (this.reject !== null) this.settle(reason);
+      else this.over(reason);
     }
 
     // The handle has ended, or nobody wants what it brings. What is left of the request's body is not wanted.
@@ -149,7 +144,6 @@
     }
 
     unlisten() {
-      this.response = null;
       if (this.stop === null) return;
       internals.abort.remove(this.signal, this.stop);
       this.stop = null;

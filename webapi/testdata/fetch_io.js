@@ -232,6 +232,17 @@ export default suite({
     const unread = await fetch("http://origin/hang", { signal: other.signal });
     other.abort("unread");
     equal(await unread.text().catch((e) => e), "unread");
+    const both = new AbortController();
+    const cloned = await fetch("http://origin/hang", { signal: both.signal });
+    const clone = cloned.clone();
+    const texts = [cloned.text().catch((e) => e), clone.text().catch((e) => e)];
+    both.abort("both");
+    equal(await Promise.all(texts), ["both", "both"]);
+    const piped = new AbortController();
+    const { body } = await fetch("http://origin/hang", { signal: piped.signal });
+    const through = new Response(body.pipeThrough(new TransformStream())).text().catch((e) => e);
+    piped.abort("piped");
+    equal(await through, "piped");
     const whole = await fetch("http://origin/echo", { signal: controller.signal }).catch((e) => e);
     equal(whole, "stop");
     const late = new AbortController();
