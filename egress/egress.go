@@ -144,6 +144,20 @@ func (r *Rules) Allows(host string, to netip.AddrPort, isLocal bool) bool {
 		return false
 	}
 	host = normal(host)
+	if r.denies(host, address, port) {
+		return false
+	}
+	reach := reachOf(address)
+	for i := range r.allow {
+		if a := &r.allow[i]; a.matchesPort(port) && a.allows(host, address, reach, isLocal) {
+			return true
+		}
+	}
+	return false
+}
+
+// denies reports whether one of the rules of deny matches.
+func (r *Rules) denies(host string, address netip.Addr, port uint16) bool {
 	inner, hasInner := embedded(address)
 	for i := range r.deny {
 		d := &r.deny[i]
@@ -151,12 +165,21 @@ func (r *Rules) Allows(host string, to netip.AddrPort, isLocal bool) bool {
 			continue
 		}
 		if d.kind == kindAll || d.matchesName(host) || d.matchesAddress(address) || hasInner && d.matchesAddress(inner) {
-			return false
+			return true
 		}
 	}
-	reach := reachOf(address)
+	return false
+}
+
+// NamesHost reports, of an address that is not allowed, whether that is only because no rule names the
+// address itself: one names its host.
+func (r *Rules) NamesHost(host string, to netip.AddrPort) bool {
+	host = normal(host)
+	if r == nil || r.denies(host, to.Addr().Unmap(), to.Port()) {
+		return false
+	}
 	for i := range r.allow {
-		if a := &r.allow[i]; a.matchesPort(port) && a.allows(host, address, reach, isLocal) {
+		if a := &r.allow[i]; a.matchesPort(to.Port()) && a.matchesName(host) {
 			return true
 		}
 	}

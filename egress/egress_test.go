@@ -158,6 +158,23 @@ func TestWhatCannotBeAllowedIsNotResolved(t *testing.T) {
 	}
 }
 
+func TestNamesHost(t *testing.T) {
+	rules, err := Parse([]string{"*", "10.0.0.0/8", "db.internal:5432", "*.cdn.example"}, []string{"127.0.0.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]bool{"DB.internal.": true, "x.cdn.example": true, "cdn.example": false, "www.example": false, "": false} {
+		if got := rules.NamesHost(host, netip.MustParseAddrPort("127.0.0.1:5432")); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+	for _, to := range []string{"127.0.0.1:80", "127.0.0.2:5432"} {
+		if rules.NamesHost("db.internal", netip.MustParseAddrPort(to)) || (*Rules)(nil).NamesHost("a", netip.MustParseAddrPort(to)) {
+			t.Errorf("%s: to name it would not help", to)
+		}
+	}
+}
+
 func TestZonesAreDenied(t *testing.T) {
 	rules, err := Parse([]string{"fe80::/10"}, nil)
 	if err != nil {

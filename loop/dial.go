@@ -230,7 +230,11 @@ func (d *dialing) advance() {
 	case d.errno != 0:
 		d.fail(isolates.FaultNetwork, fmt.Sprintf("connect: %s (%s)", d.errno.Error(), netip.AddrPortFrom(d.failed, d.to.port)))
 	case d.denied.IsValid():
-		d.fail(isolates.FaultEgress, fmt.Sprintf("egress: %s is not allowed for app %s", d.describe(d.denied), d.to.app))
+		text := fmt.Sprintf("egress: %s is not allowed for app %s", d.describe(d.denied), d.to.app)
+		if d.rules.NamesHost(d.to.host, netip.AddrPortFrom(d.denied, d.to.port)) {
+			text += ": a rule has to name the address"
+		}
+		d.fail(isolates.FaultEgress, text)
 	default:
 		d.fail(isolates.FaultRefused, "getaddrinfo: host not found ("+d.to.host+")")
 	}

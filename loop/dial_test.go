@@ -241,7 +241,7 @@ func TestDial(t *testing.T) {
 		{"private.example", []string{"private.example"}, fmt.Sprint(network, " connect: connection refused (10.0.0.7:80)")},
 		{"mapped.example", nil, fmt.Sprint(forbidden, " egress: 10.0.0.7:80 (mapped.example) is not allowed for app demo")},
 		{"mixed.example", nil, "1.1.1.1:80"},
-		{"metadata.example", []string{"*", "metadata.example"}, fmt.Sprint(forbidden, " egress: 169.254.169.254:80 (metadata.example) is not allowed for app demo")},
+		{"metadata.example", []string{"*", "metadata.example"}, fmt.Sprint(forbidden, " egress: 169.254.169.254:80 (metadata.example) is not allowed for app demo: a rule has to name the address")},
 		{"dead.example", nil, fmt.Sprint(network, " connect: connection refused (1.1.1.2:80)")},
 		{"deadfirst.example", nil, "1.1.1.1:80"},
 		{"nobody.example", nil, fmt.Sprint(notFound, " getaddrinfo: host not found (nobody.example)")},

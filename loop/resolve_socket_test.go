@@ -262,7 +262,7 @@ func TestRebindingOverSockets(t *testing.T) {
 	c.close()
 	now.Store(&answerer{"rebound.example": {"169.254.169.254"}})
 	c = r.dial("rebound.example", port, "rebound.example")
-	if got := c.outcome(); got != fmt.Sprintf("%d egress: 169.254.169.254:%d (rebound.example) is not allowed for app demo", forbidden, port) {
+	if got := c.outcome(); got != fmt.Sprintf("%d egress: 169.254.169.254:%d (rebound.example) is not allowed for app demo: a rule has to name the address", forbidden, port) {
 		t.Errorf("second: %s", got)
 	}
 	r.settle()
