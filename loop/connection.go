@@ -35,6 +35,7 @@ type connection struct {
 	isStarved     bool // on loop.starved
 	hasOutput     bool // on loop.outgoing
 	isSending     bool // a send is in flight
+	isLooking     bool // the next request waits until somebody has looked for its file
 	isRemoteKnown bool
 	isLocal       bool // the client is on this machine
 
@@ -54,10 +55,13 @@ type connection struct {
 	sent         int    // bytes of sending that have left
 	sendingBlock Block  // if sending lies in one
 
+	sendingIsShared bool // sending is memory that others use, too
+
 	inputTimeout timeoutNode // header, idle, body, linger or grace
 	sendTimeout  timeoutNode
 
 	routes *hostRoutes // of the previous request, see Router.route
+	found  *fileFound  // at the path of the next request, which has waited for it
 
 	remoteLength uint8
 	remote       [remoteMax]byte
@@ -317,7 +321,7 @@ func (l *Loop) clientLeft(c *connection) {
 // settle moves a connection on if it has nothing more to do in its phase. Called after whatever may
 // have been the last thing.
 func (l *Loop) settle(c *connection) {
-	if c.first != nil || c.isSending || len(c.out) != 0 || c.isReady {
+	if c.first != nil || c.isSending || len(c.out) != 0 || c.isReady || c.isLooking {
 		return
 	}
 	switch c.phase {
@@ -530,10 +534,10 @@ func (l *Loop) releaseSending(c *connection) {
 	if c.sendingBlock != noBlock {
 		l.options.Blocks.Free(c.sendingBlock)
 		c.sendingBlock = noBlock
-	} else {
+	} else if !c.sendingIsShared {
 		l.buffers.give(c.sending)
 	}
-	c.sending, c.sent = nil, 0
+	c.sending, c.sent, c.sendingIsShared = nil, 0, false
 }
 
 // wantSend puts a connection on the list of those that have output.

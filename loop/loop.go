@@ -62,6 +62,7 @@ type Loop struct {
 	endpoints   endpoints
 	origins     origins
 	handles     handles
+	files       files
 	apps        []*appWorker
 	lives       uint32 // isolates made so far
 	timeouts    timeouts
@@ -117,6 +118,7 @@ type message struct {
 	wire       wire           // of messageWire
 	resolved   *systemLookup  // of messageResolved
 	secure     *tlsConnection // of messageSecure
+	file       lookedAt       // of messageFile
 }
 
 type messageKind uint8
@@ -131,6 +133,7 @@ const (
 	messageWire                   // of the other half of a service call
 	messageResolved               // the system's resolver has answered
 	messageSecure                 // a TLS handshake has moved on
+	messageFile                   // somebody has looked for a static file
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -159,13 +162,14 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		timeouts:    newTimeouts(options),
 		timers:      newTimers(),
 		handles:     newHandles(),
+		files:       files{waits: map[*fileEntry][]fileWaiter{}},
 		head:        new(http1.Head),
 	}
 	for i, app := range options.Apps {
 		l.apps = append(l.apps, &appWorker{
 			app: i, name: app.Name, maxBody: app.MaxBody,
 			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
-			concurrency: &options.concurrency[i],
+			concurrency: &options.concurrency[i], files: newAppFiles(app.Static, app.Path),
 		})
 		l.apps[i].sleep.worker = l.apps[i]
 	}
@@ -385,6 +389,8 @@ func (l *Loop) handle(completion *uring.Completion) {
 		l.armWake()
 	case opCancelAccept, opCloseListener, opCloseRefused:
 		l.operations--
+	case opFileRead:
+		l.fileRead(index, completion.Result)
 	case opMail: // it only wakes
 	case opMessage:
 		l.messageFailed(index)
@@ -441,6 +447,8 @@ func (l *Loop) readMail() {
 			l.systemAnswered(m.resolved)
 		case messageSecure:
 			l.secureMoved(m.secure)
+		case messageFile:
+			l.fileLooked(m.file)
 		}
 	}
 }

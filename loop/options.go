@@ -9,6 +9,7 @@ import (
 
 	"nano/egress"
 	"nano/isolates"
+	"nano/static"
 	"nano/tlsclient"
 )
 
@@ -23,6 +24,8 @@ type App struct {
 	// waitUntil work included; 0: no limit of its own.
 	ConcurrentRequests int
 	Egress             *egress.Rules // whom the app may connect to; nil: every public address
+	// Static is the folder whose files are served before the app is asked; nil: none.
+	Static *static.Folder
 	// TLS makes the app's TLS connections; nil: one that trusts the system's certificate authorities.
 	TLS   *tlsclient.Client
 	Proxy *Proxy // that its sub-requests go through; nil: none
@@ -46,7 +49,9 @@ type Options struct {
 	// Crowded reports that the process has little room left for isolates whatever the memory: then
 	// apps sleep as if the budget was exceeded. Any loop may call it; nil: there always is room.
 	Crowded func() bool
-	Idle    time.Duration // without a request, after which an app sleeps; default 60 s
+	// StaticCache is how many bytes of static files all loops together keep in memory; default 64 MiB.
+	StaticCache int64
+	Idle        time.Duration // without a request, after which an app sleeps; default 60 s
 
 	MaxHeader      int   // bytes of a request head; default 32 KiB
 	MaxBody        int64 // bytes of a request body; default 100 MiB
@@ -86,6 +91,7 @@ type Options struct {
 	newGauge    func() (pressureGauge, error)
 	concurrency []concurrency // by app
 	names       *nameFiles
+	files       *fileStore
 	outbound    *outbound
 }
 
@@ -126,6 +132,7 @@ func (o *Options) withDefaults() (*Options, error) {
 		return nil, errors.New("loop: no NewShard")
 	}
 	orDefault(&filled.Memory, 1<<30)
+	orDefault(&filled.StaticCache, fileMemoryDefault)
 	orDefault(&filled.Idle, 60*time.Second)
 	orDefault(&filled.MaxHeader, 32<<10)
 	orDefault(&filled.MaxBody, 100<<20)
@@ -188,6 +195,7 @@ func (o *Options) share() {
 	if o.outbound == nil {
 		o.outbound = newOutbound(len(o.Apps))
 	}
+	o.files = newFileStore(o.StaticCache)
 	o.memory = newMemory(o.Memory)
 	o.concurrency = newConcurrency(o.Apps)
 	o.appsByName = make(map[string]int32, len(o.Apps))

@@ -86,7 +86,7 @@ func (l *Loop) afterInput(c *connection) {
 	if !c.takesInput() {
 		l.dropInput(c)
 	}
-	if c.first != nil || c.isSending || c.isReady {
+	if c.first != nil || c.isSending || c.isReady || c.isLooking {
 		if c.awaitsBody() {
 			l.timeouts.body.start(&c.inputTimeout, l.now)
 		} else { // not the client's turn: the wall limit or the send time-out watches
@@ -174,6 +174,14 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
 	app, routes := l.options.Router.route(host, target, c.routes)
 	c.routes = routes
+	if app != noApp && l.apps[app].files != nil && !hasBody {
+		switch l.serveFile(c, l.apps[app], head, input) {
+		case fileServed:
+			return head.Length
+		case fileWaits:
+			return 0
+		}
+	}
 	if app != noApp && !l.staysHere(app) && l.leaves(c, app) {
 		return 0
 	}

@@ -94,6 +94,7 @@ type appWorker struct {
 	name    string
 	maxBody int64
 	wall    *timeoutList
+	files   *appFiles // that are served before the app is asked; nil: none
 
 	isolate     Worker // nil: none yet, or it sleeps, or it died
 	life        uint32 // of the isolate: numbered through for all isolates of the loop

@@ -1,0 +1,198 @@
+package static
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Folder is a folder whose files are served. Its methods may be called from any goroutine.
+type Folder struct {
+	path string
+
+	mutex sync.Mutex
+	root  *root // nil: there is no folder now
+}
+
+// A root is the folder as it was opened: what is found by one root is of one state of the folder, though its
+// path may have been made to name another one (a symbolic link to the newest release).
+type root struct {
+	fd         int
+	dev, inode uint64
+	users      int // guarded by Folder.mutex; Folder.root is one of them
+}
+
+// Open gives the folder at path. An error: there is none, or it may not be read.
+func Open(path string) (*Folder, error) {
+	f := &Folder{path: path}
+	r, err := f.use()
+	if err != nil {
+		return nil, err
+	}
+	f.leave(r)
+	return f, nil
+}
+
+// Close frees what the folder holds. Files that were found remain valid.
+func (f *Folder) Close() {
+	f.mutex.Lock()
+	r := f.root
+	f.root = nil
+	f.mutex.Unlock()
+	if r != nil {
+		f.leave(r)
+	}
+}
+
+// use gives the root for one search, to be left after it.
+func (f *Folder) use() (*root, error) {
+	var status unix.Stat_t
+	if err := retry(func() error { return unix.Stat(f.path, &status) }); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if r := f.root; r != nil && r.dev == status.Dev && r.inode == status.Ino {
+		r.users++
+		return r, nil
+	}
+	fd, err := unix.Open(f.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	if err := unix.Fstat(fd, &status); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", f.path, err), unix.Close(fd))
+	}
+	if old := f.root; old != nil {
+		f.drop(old)
+	}
+	f.root = &root{fd: fd, dev: status.Dev, inode: status.Ino, users: 2}
+	return f.root, nil
+}
+
+func (f *Folder) leave(r *root) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.drop(r)
+}
+
+// drop is leave under the mutex.
+func (f *Folder) drop(r *root) {
+	if r.users--; r.users == 0 {
+		_ = unix.Close(r.fd) // a folder has nothing to flush
+	}
+}
+
+// openTries bounds how often an open is tried that the kernel could not do safely while files were moved
+// about (openat2(2), EAGAIN).
+const openTries = 16
+
+// open opens what a path below the root names, for reading. It never blocks on what is no regular file.
+func (r *root) open(name string, flags uint64) (fd int, err error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	for range openTries {
+		fd, err = unix.Openat2(r.fd, name, &how)
+		if err != unix.EAGAIN && err != unix.EINTR {
+			break
+		}
+	}
+	return fd, err
+}
+
+// isNoFile tells an error that says that there is no such file for us from one of the system.
+func isNoFile(err error) bool {
+	for _, each := range []unix.Errno{unix.ENOENT, unix.ENOTDIR, unix.EXDEV, unix.ELOOP, unix.ENAMETOOLONG, unix.EACCES,
+		unix.ENXIO, unix.ENODEV, unix.EPERM, unix.EINVAL} {
+		if errors.Is(err, each) {
+			return true
+		}
+	}
+	return false
+}
+
+// Found is what there is at a path. All fields are zero if there is nothing.
+type Found struct {
+	File *File // to be served
+	// IsFolder: it is a folder with an index, asked for without the slash that belongs at the end.
+	IsFolder bool
+	// Missing is the shortest part of the path, up to a slash, below which there is nothing; "": nothing is
+	// known but of this path.
+	Missing string
+}
+
+// Index is the file that answers for its folder.
+const Index = "index.html"
+
+// Find looks for what answers a path that AppendPath made. last is what was found there before, of which
+// what has not changed is kept; nil: nothing. An error is one of the system, such as EMFILE.
+func (f *Folder) Find(path string, last *File) (Found, error) {
+	r, err := f.use()
+	if err != nil {
+		if isNoFile(err) {
+			return Found{}, nil
+		}
+		return Found{}, err
+	}
+	defer f.leave(r)
+	name := path
+	if strings.HasSuffix(name, "/") {
+		name = strings.TrimPrefix(name+Index, "/")
+	} else if name == "" {
+		name = "."
+	}
+	file, isFolder, err := r.find(name, last)
+	switch {
+	case err != nil && !isNoFile(err):
+		return Found{}, fmt.Errorf("%s: %w", name, err)
+	case err != nil:
+		return Found{Missing: r.missing(path)}, nil
+	case isFolder && !strings.HasSuffix(path, "/") && r.hasIndex(name):
+		return Found{IsFolder: true}, nil
+	}
+	return Found{File: file}, nil
+}
+
+func (r *root) hasIndex(name string) bool {
+	fd, err := r.open(name+"/"+Index, unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var status unix.Stat_t
+	return unix.Fstat(fd, &status) == nil && status.Mode&unix.S_IFMT == unix.S_IFREG
+}
+
+// missing finds the part of a path up to which nothing is there.
+func (r *root) missing(path string) string {
+	for end := 0; end < len(path); end++ {
+		slash := strings.IndexByte(path[end:], '/')
+		if slash < 0 {
+			return ""
+		}
+		end += slash
+		if end == 0 {
+			return ""
+		}
+		fd, err := r.open(path[:end], unix.O_PATH)
+		if err != nil {
+			if err == unix.ENOENT || err == unix.ENOTDIR {
+				return path[:end]
+			}
+			return ""
+		}
+		_ = unix.Close(fd)
+	}
+	return ""
+}
+
+// retry calls again what a signal has interrupted.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
