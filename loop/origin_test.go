@@ -187,3 +187,16 @@ func TestOriginsOfApps(t *testing.T) {
 	}
 	clear(l.origins.byKey)
 }
+
+// TestHandlesMax: an isolate cannot have any number of I/O objects.
+func TestHandlesMax(t *testing.T) {
+	f := newFetcher(t, fakering.Config{}, nil)
+	app := f.loop.apps[0]
+	app.handlesOpen += handlesMax // as if it had them
+	r := f.fetch("GET "+originURL+"/", nil)
+	app.handlesOpen -= handlesMax
+	if !r.ended || r.fault != isolates.FaultLimit || len(f.peers) != 0 {
+		t.Errorf("ended %v, fault %d: %s", r.ended, r.fault, r.faultText)
+	}
+	f.checkAtRest()
+}
