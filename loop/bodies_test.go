@@ -476,3 +476,19 @@ func TestBodiesShareTicks(t *testing.T) {
 	}
 	w.settle()
 }
+
+// TestPipeToStuckClient: a client that takes nothing of what the loop moves for it is cut off in the end.
+func TestPipeToStuckClient(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.SendTimeout = 10 * time.Second })
+	u := w.upload("/pipe", 10<<20)
+	u.peer.SetWindow(1000)
+	u.send(make([]byte, 10<<20))
+	w.run(9 * time.Second)
+	if u.peer.Closed() {
+		t.Error("cut off too early")
+	}
+	w.run(2 * time.Second)
+	if !u.peer.Closed() {
+		t.Error("not cut off")
+	}
+}

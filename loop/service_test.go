@@ -222,6 +222,20 @@ func TestServiceFarSimulation(t *testing.T) {
 	}
 }
 
+// TestServiceToOldClients: where there are no chunks, the end of the connection is the end of the answer.
+func TestServiceToOldClients(t *testing.T) {
+	w := newServices(t, fakering.Config{}, nil)
+	peer, got := w.talk("GET /call/b/stream/3 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+	if head, body := plain(t, got); body != "chunk 2;chunk 1;chunk 0;" || !strings.Contains(head, "connection: close") || !peer.Ended() {
+		t.Errorf("got %q, ended %v", got, peer.Ended())
+	}
+	peer, got = w.talk("GET /call/b/broken/2 HTTP/1.0\r\nHost: a\r\n\r\n")
+	if _, body := plain(t, got); body != "chunk 1;chunk 0;" || len(w.sockets.reset) != 1 {
+		t.Errorf("got %q, and %d connections to be reset", got, len(w.sockets.reset))
+	}
+	peer.Close()
+}
+
 // TestServiceDepth: apps that call each other without end get an error.
 func TestServiceDepth(t *testing.T) {
 	w := newServices(t, fakering.Config{}, nil)
