@@ -282,3 +282,55 @@ func TestModulesOfTheRuntimeThatDoNotExist(t *testing.T) {
 		t.Errorf("files %s of %d modules", files, len(b.modules))
 	}
 }
+
+// Whatever becomes of what a request has opened, in the end nothing of it is left in the isolate.
+func TestNothingOutboundIsLeftBehind(t *testing.T) {
+	for name, handler := range map[string]string{
+		"read":            `await (await fetch("http://origin/stream/3")).text()`,
+		"read by reader":  `for await (const chunk of (await fetch("http://origin/stream/3")).body) chunk.fill(0)`,
+		"whole":           `await (await fetch("http://origin/echo")).json()`,
+		"ignored whole":   `await fetch("http://origin/echo")`,
+		"canceled":        `await (await fetch("http://origin/hang")).body.cancel()`,
+		"broken":          `await (await fetch("http://origin/break")).text().catch(() => {})`,
+		"fault":           `await fetch("http://origin/fault/1").catch(() => {})`,
+		"passed on":       `return fetch("http://origin/hang")`,
+		"aborted":         `const c = new AbortController(); const p = fetch("http://origin/never", { signal: c.signal }); c.abort(); await p.catch(() => {})`,
+		"aborted body":    `const c = new AbortController(); const r = await fetch("http://origin/hang", { signal: c.signal }); c.abort(); await r.text().catch(() => {})`,
+		"kept signal":     `await (await fetch("http://origin/stream/3", { signal: kept.signal })).text()`,
+		"kept, passed on": `return fetch("http://origin/hang", { signal: kept.signal })`,
+		"upload":          `await (await fetch("http://origin/echo", { method: "POST", body: new Blob(["x"]).stream() })).text()`,
+		"pumped upload": `await (await fetch("http://origin/echo", { method: "POST", body: new ReadableStream({
+			start(c) { c.enqueue(new Uint8Array(5)); c.close(); } }) })).text()`,
+		"with its request": `await fetch(new Request("http://origin/fault/1", request)).catch(() => {})`,
+		"socket":           `const s = connect("echo:1"); await s.opened; await s.close()`,
+		"refused socket":   `const s = connect("refused:1"); await s.opened.catch(() => {})`,
+		"WebSocket": `const s = new WebSocket("ws://host/"); await new Promise((r) => s.onopen = r); s.send("close");
+			await new Promise((r) => s.onclose = r)`,
+		"refused WebSocket": `const s = new WebSocket("ws://refused/"); await new Promise((r) => s.onclose = r)`,
+		"pair": `const p = new WebSocketPair(); p[0].accept(); p[1].accept(); p[0].send("x"); p[0].close();
+			await new Promise((r) => p[1].addEventListener("close", r))`,
+		"events": `const s = new EventSource("http://origin/events/1"); await new Promise((r) => s.onmessage = r); s.close()`,
+		"timers": `await scheduler.wait(1, { signal: kept.signal }); await scheduler.wait(1)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := playing(t, AppOptions{}, `import { connect } from "nano:sockets"; let kept = null;
+				export default { async fetch(request) { kept ??= new AbortController(); `+handler+`; return new Response("x") } }`)
+			run := func(count int) {
+				for range count {
+					if got := o.run(1, get); got.Status != 200 {
+						t.Fatalf("status %d %s", got.Status, got.Body)
+					}
+					o.lastEventID = ""
+					clear(o.objects)
+				}
+			}
+			run(1000) // until V8 has compiled what it will
+			before := used(o.isolate)
+			const rounds = 3000
+			run(rounds)
+			if each := (used(o.isolate) - before) / rounds; each > 80 {
+				t.Errorf("%d bytes are left of each", each)
+			}
+		})
+	}
+}

@@ -136,6 +136,12 @@
       if (this.pump === null) io.forget(this.handle);
     }
 
+    // The app has canceled the response's body: the whole fetch is over.
+    onCanceled() {
+      if (this.pump !== null) io.cancel(this.handle, true);
+      this.over();
+    }
+
     // The client has gone away whose request this fetch was made with.
     leave(reason) {
       if (this.reject === null) return;

@@ -15,6 +15,7 @@
 //   bytesOf(value)          a Uint8Array over the memory of an ArrayBuffer or a view, or null for anything else
 //   makeError(fault, text)  what the app gets for a fault (isolates.Fault...)
 //   receive(kind, words, offset)  of the dispatcher: a record that names a handle
+//   drop(handle)            nobody wants the bytes of a handle any more; its object's onCanceled() is called
 //   give(handle)            the loop moves the bytes of a handle by itself from now on; its object's onTaken() is called
 //   setSource(handle, source) sourceOf(handle)  the Source (67_sources.js) that takes the bytes of a handle, if one
 //       was made; then that is told of data and the end, and of the end also the object
@@ -95,6 +96,12 @@
         entries.set(handle, entry);
       }
       entry.source = source;
+    },
+    drop(handle) {
+      const entry = entries.get(handle);
+      if (entry === undefined) return;
+      if (entry.object === null) entries.delete(handle);
+      else entry.object.onCanceled();
     },
     give(handle) {
       const entry = entries.get(handle);

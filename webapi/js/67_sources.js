@@ -136,7 +136,7 @@
       if (this.ended) return;
       this.ended = true;
       io.cancel(this.handle, abort);
-      if (this.handle < 0) io.forget(this.handle);
+      io.drop(this.handle);
     }
 
     // The loop moves its bytes from now on.
