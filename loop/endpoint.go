@@ -217,9 +217,22 @@ func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandl
 	return e, 0
 }
 
+// adoptEndpoint makes an endpoint of a connection that is open, and on which nothing is in flight. It is
+// paused.
+func (l *Loop) adoptEndpoint(fd int32, handler endpointHandler) *endpoint {
+	e := l.endpoints.take()
+	e.loop, e.handler, e.fd = l, handler, fd
+	e.phase, e.isPaused = endpointOpen, true
+	e.sendTimeout.waiter = e
+	return e
+}
+
 // resume has bytes received, from the time on that the endpoint is connected.
 func (e *endpoint) resume() {
 	e.isPaused = false
+	if e.broken != 0 && e.phase == endpointOpen {
+		e.loop.startTimeout(&e.sendTimeout, brokenPatience)
+	}
 	if !e.receiving && !e.isStarved && e.wantsInput() {
 		e.loop.receiveFrom(e)
 	}
@@ -229,9 +242,7 @@ func (e *endpoint) resume() {
 // still comes.
 func (e *endpoint) pause() {
 	e.isPaused = true
-	if e.broken == 0 { // else the end is near
-		e.stopReceiving()
-	}
+	e.stopReceiving()
 }
 
 // wantsInput reports whether a receive should be armed.
@@ -580,7 +591,7 @@ func (e *endpoint) outputBroke(errno unix.Errno) {
 		errno = unix.EPIPE
 	}
 	e.releaseSending()
-	if !e.receiving || e.cancelling || e.isDatagram {
+	if e.inputEnded || e.isDatagram {
 		e.fail(errno)
 		return
 	}
@@ -593,8 +604,9 @@ func (e *endpoint) outputBroke(errno unix.Errno) {
 	e.handler.sent()
 }
 
-// brokenPatience bounds the wait for the last of the input once nothing can be sent any more.
-const brokenPatience = time.Second
+// brokenPatience bounds the wait for the last of the input once nothing can be sent any more, from when it
+// was last resumed. Who writes and never reads hears of the failure then.
+const brokenPatience = 5 * time.Second
 
 // closeEndpoints fails all that are open: the loop ends.
 func (l *Loop) closeEndpoints() {

@@ -249,6 +249,55 @@ func TestEndpointHearsWhyItIsCutOff(t *testing.T) {
 	}
 }
 
+// TestEndpointReadsSlowlyAfterItIsCutOff: what came before is there for a reader that takes its time.
+func TestEndpointReadsSlowlyAfterItIsCutOff(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 4, BufferSize: 8}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	p.onReceived = func(data []byte) {
+		if p.endpoint != nil {
+			p.endpoint.pause()
+		}
+	}
+	p.endpoint.resume()
+	w.settle()
+	peer.WriteString("0123456789012345678901234567890123456789")
+	w.settle()
+	if len(p.got) == 40 {
+		t.Fatal("it did not pause")
+	}
+	peer.Close()
+	p.endpoint.write([]byte("request"))
+	w.settle()
+	for range 10 {
+		if p.endpoint != nil {
+			w.run(brokenPatience / 2)
+			p.endpoint.resume()
+			w.settle()
+		}
+	}
+	if len(p.got) != 40 || p.endpoint != nil || p.errno != unix.EPIPE {
+		t.Errorf("got %q, errno %v", p.got, p.errno)
+	}
+}
+
+// TestEndpointNeverReads: it hears that it is cut off all the same.
+func TestEndpointNeverReads(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	w.settle()
+	peer.WriteString("unread")
+	peer.Close()
+	p.endpoint.write([]byte("request"))
+	w.run(brokenPatience + time.Second)
+	if p.errno != unix.EPIPE || !p.isClosed {
+		t.Errorf("errno %v, closed: %v", p.errno, p.isClosed)
+	}
+}
+
 func TestDatagramEndpoint(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
 	var peer *fakering.Peer
