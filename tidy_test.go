@@ -19,19 +19,20 @@ import (
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
-	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "tlsclient", "uring"},
+	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
 	"config":     {"egress"},
 	"dns":        {},
 	"egress":     {},
 	"http1":      {},
 	"isolates":   {"http1", "isolates/shim", "snapshot", "webapi"},
-	"loop":       {"dns", "egress", "http1", "isolates", "static", "tlsclient", "uring"},
+	"loop":       {"dns", "egress", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
 	"snapshot":   {},
 	"static":     {},
 	"tlsclient":  {},
 	"uring":      {},
 	"webapi":     {},
 	"webapi/js":  {},
+	"ws":         {},
 	"tools/lint": {},
 
 	"isolates/shim":     {},

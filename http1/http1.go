@@ -73,6 +73,7 @@ type Head struct {
 	Chunked       bool
 	KeepAlive     bool
 	Continue      bool // Expect: 100-continue
+	Upgrade       bool // Connection: upgrade
 	Fields        []Field
 
 	// Of a response only.

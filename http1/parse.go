@@ -125,7 +125,7 @@ func (h *Head) scan(b []byte) (end, bad bool) {
 // only after nil is h filled.
 func (h *Head) parse(b []byte) error {
 	h.ContentLength = -1
-	h.Chunked, h.KeepAlive, h.Continue = false, false, false
+	h.Chunked, h.KeepAlive, h.Continue, h.Upgrade = false, false, false, false
 	h.absolute, h.hostSeen, h.hostEmpty = false, false, false
 	h.codingSeen, h.codingUnknown, h.expectationElse = false, false, false
 	h.closeAsked, h.keepAliveAsked = false, false
@@ -425,6 +425,8 @@ func (h *Head) connection(value []byte) error {
 			h.closeAsked = true
 		case equalFold(option, "keep-alive"):
 			h.keepAliveAsked = true
+		case equalFold(option, "upgrade"):
+			h.Upgrade = true
 		}
 	}
 	return nil

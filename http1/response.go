@@ -43,6 +43,8 @@ type ResponseHead struct {
 	Chunked       bool  // used if ContentLength is -1; not for clients of HTTP/1.0
 	Close         bool  // the connection is closed after this response
 	KeepAlive     bool  // the client speaks HTTP/1.0 and asked for keep-alive, and gets it
+	// Upgrade is the protocol that the connection goes over to (status 101), or could (426); "": none.
+	Upgrade string
 }
 
 // AppendResponseHead appends the head of a response, with its empty line, to dst. If dst has room it
@@ -76,7 +78,14 @@ func appendHeaders(dst []byte, r *ResponseHead) []byte {
 	default:
 		closing = true
 	}
+	if r.Upgrade != "" {
+		dst = append(dst, "upgrade: "...)
+		dst = append(dst, r.Upgrade...)
+		dst = append(dst, "\r\n"...)
+	}
 	switch {
+	case r.Upgrade != "" && r.Status == 101:
+		dst = append(dst, "connection: upgrade\r\n"...)
 	case closing:
 		dst = append(dst, "connection: close\r\n"...)
 	case r.KeepAlive:
@@ -96,7 +105,7 @@ func AppendErrorResponse[T []byte | string](dst []byte, r *ResponseHead, text T,
 	dst = append(dst, plain...)
 	rest := ResponseHead{
 		Status: r.Status, Date: r.Date, Head: r.Head,
-		ContentLength: int64(len(text)), Close: r.Close, KeepAlive: r.KeepAlive,
+		ContentLength: int64(len(text)), Close: r.Close, KeepAlive: r.KeepAlive, Upgrade: r.Upgrade,
 	}
 	dst = appendHeaders(dst, &rest)
 	if !head {

@@ -13,7 +13,8 @@ import (
 // Its life: open (requests are read and answered) → flushing (the last answer is on its way) →
 // lingering (we have shut our side; what the client still sends is thrown away until it closes) →
 // closing (operations are cancelled and waited for, then the descriptor is closed) → free. Any
-// step may be left out. An open one may become moving and then free: another loop has it (move.go).
+// step may be left out. An open one may become moving and then free: another loop has it (move.go); or
+// switching and then free: a WebSocket has it (upgrade.go).
 type connection struct {
 	index      uint32
 	generation uint32
@@ -57,6 +58,8 @@ type connection struct {
 
 	sendingIsShared bool // sending is memory that others use, too
 
+	socket *webSocket // that a switching connection goes to
+
 	inputTimeout timeoutNode // header, idle, body, linger or grace
 	sendTimeout  timeoutNode
 
@@ -73,6 +76,7 @@ const (
 	phaseFree phase = iota
 	phaseOpen
 	phaseMoving
+	phaseSwitching
 	phaseFlushing
 	phaseLingering
 	phaseClosing
@@ -225,6 +229,8 @@ func (l *Loop) endPhase(c *connection) {
 		l.closeDescriptor(c)
 	case phaseMoving:
 		l.handOver(c)
+	case phaseSwitching:
+		l.becomeEndpoint(c)
 	}
 }
 
@@ -240,7 +246,7 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		l.stats.BytesIn += uint64(n)
 		if c.phase == phaseOpen && c.takesInput() {
 			l.consume(c, l.ring.Buffer(id, int(n)))
-		} else if c.phase == phaseMoving {
+		} else if c.phase == phaseMoving || c.phase == phaseSwitching {
 			c.in = l.buffers.append(c.in, l.ring.Buffer(id, int(n)))
 		}
 	case n == 0:
@@ -260,7 +266,7 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		l.ring.ReturnBuffer(id)
 	}
 	switch {
-	case c.inFlight == 0 && (c.phase == phaseClosing || c.phase == phaseMoving):
+	case c.inFlight == 0 && (c.phase == phaseClosing || c.phase == phaseMoving || c.phase == phaseSwitching):
 		l.endPhase(c)
 	case !c.receiving && !c.isStarved && c.wantsInput():
 		l.receive(c)
@@ -405,6 +411,10 @@ func (l *Loop) shut(c *connection) {
 	c.inputTimeout.stop()
 	c.sendTimeout.stop()
 	l.dropInput(c)
+	if s := c.socket; s != nil {
+		c.socket = nil
+		s.neverJoined(faultClientGone)
+	}
 	l.buffers.give(c.out)
 	c.out = nil
 	l.stopReceiving(c)

@@ -30,6 +30,7 @@ func (l *Loop) startDrain() {
 		}
 	}
 	l.graceIdle()
+	l.closeWebSockets()
 }
 
 // graceIdle moves connections that wait for a request from their time-out to the grace.

@@ -24,6 +24,7 @@ type exchange struct {
 
 	handles *handle   // that were opened under it
 	body    *incoming // of the request, if it flows and has not come in whole
+	upgrade *upgrade  // nil: the client did not ask for a WebSocket
 
 	// The answer's body, if the loop moves it: the exchange is the sink.
 	from      source
@@ -45,6 +46,8 @@ type exchange struct {
 	hasChunk  bool // a chunk is on its way; the isolate waits to hear that it has left
 	ended     bool // isolate's side: no more of the answer will come
 	pending   bool // isolate's side: waitUntil work goes on
+
+	hasSwitched bool // a WebSocket has the connection; pending until it has closed
 
 	// waiting is the request while its app starts.
 	waiting *collector
@@ -169,7 +172,10 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 	if b := c.body; b != nil {
 		e.body, b.exchange = b, e
 	}
-	c.unsafeFirst = c.first == e && (body != nil || e.body != nil || !isSafe(head.Method))
+	c.unsafeFirst = c.first == e && (body != nil || e.body != nil || !isSafe(head.Method) || head.Upgrade)
+	if head.Upgrade {
+		e.upgrade = readUpgrade(head, headBytes)
+	}
 	if !head.KeepAlive {
 		c.stopReading = true
 	}

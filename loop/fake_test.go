@@ -66,6 +66,7 @@ type fakeNews struct {
 	number  int    // status, kind of data, fault or close code
 	text    string
 	streams bool
+	clean   bool // of "closed"
 
 	// Of a response.
 	head, url         string
@@ -159,7 +160,7 @@ func (w *fakeWorker) AddEnd(handle int32, fault isolates.Fault, text []byte) {
 
 func (w *fakeWorker) AddClosed(handle int32, code uint16, reason []byte, clean bool) {
 	w.mustLive()
-	w.told = append(w.told, fakeNews{handle: handle, what: "closed", number: int(code), text: string(reason)})
+	w.told = append(w.told, fakeNews{handle: handle, what: "closed", number: int(code), text: string(reason), clean: clean})
 }
 
 func (w *fakeWorker) AddWritten(handle int32) {

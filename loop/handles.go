@@ -214,6 +214,9 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 		h.object = l.openTCP(h, record)
 	case isolates.WhatWebSocket:
 		h.object = l.openWebSocket(h, record)
+	case isolates.WhatUpgrade:
+		h.object = l.newWebSocket(h, false)
+		h.isKept = true
 	default:
 		h.fail(newFault(isolates.FaultRefused, "unknown kind of object"))
 	}

@@ -61,6 +61,7 @@ type Loop struct {
 	exchanges   exchanges
 	endpoints   endpoints
 	origins     origins
+	sockets     webSockets
 	handles     handles
 	files       files
 	apps        []*appWorker
@@ -287,6 +288,7 @@ func (l *Loop) tick() error {
 		l.takeTurns()
 	}
 
+	l.answerCloses()
 	l.tellDialers()
 
 	// 6. Sends

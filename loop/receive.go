@@ -162,7 +162,7 @@ const outputMax = 64 << 10
 // start is begin for a head that was parsed: routing, limits, and where the body comes from.
 func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	hasBody := head.Chunked || head.ContentLength > 0
-	if (hasBody || !isSafe(head.Method)) && c.first != nil {
+	if (hasBody || !isSafe(head.Method) || head.Upgrade) && c.first != nil {
 		c.blocked = true
 		return 0
 	}

@@ -18,6 +18,8 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 		l.pendingWork++
 	}
 	switch {
+	case record.Status == 101:
+		l.switchProtocols(e, record)
 	case e.caller != nil && !e.answered:
 		l.answerCaller(e, record)
 	case e.connection == nil || e.answered:
@@ -39,7 +41,7 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 // watchBackground bounds the waitUntil work that goes on after an answer is complete: it keeps a
 // slot and the app awake, and a drain waits for it.
 func (l *Loop) watchBackground(e *exchange) {
-	if e.ended && e.pending {
+	if e.ended && e.pending && !e.hasSwitched {
 		l.timeouts.background.start(&e.wall, l.now)
 	}
 }
@@ -79,7 +81,7 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 
 	head := &l.responseHead
 	head.Status, head.Reason, head.Head, head.Date = status, record.Reason, record.Head, l.date()
-	head.Close, head.KeepAlive = e.closes, e.minor == 0 && !e.closes
+	head.Close, head.KeepAlive, head.Upgrade = e.closes, e.minor == 0 && !e.closes, ""
 	head.ContentLength, head.Chunked = length, e.minor >= 1
 	body := record.Body
 	if bodiless {
@@ -413,6 +415,9 @@ func (l *Loop) writeError(e *exchange, status int, lines []byte, text string) {
 	*head = http1.ResponseHead{
 		Status: status, Date: l.date(), Head: lines,
 		Close: e.closes, KeepAlive: e.minor == 0 && !e.closes,
+	}
+	if status == 426 {
+		head.Upgrade = webSocketProtocol // RFC 9110 §15.5.22
 	}
 	out := l.outputOf(e)
 	*out = l.buffers.grow(*out, 2*responseHeadRoom+len(lines)+len(text))
