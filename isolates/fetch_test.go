@@ -185,6 +185,21 @@ func TestRequestBodiesPassThroughToFetch(t *testing.T) {
 	}
 }
 
+// A GET with a body is unusual, but may be passed on as it came.
+func TestBodiesOfGetsPassThroughToFetch(t *testing.T) {
+	for _, input := range []string{`request`, `new Request("http://origin/x", request)`, `new Request(request, { headers: { a: "b" } })`} {
+		isolate := startApp(t, unlimited, `export default { async fetch(request) { return fetch(`+input+`) } }`)
+		request(t, isolate, 1, "GET /x HTTP/1.1\nHost: origin\nContent-Length: 2\n\nhi")
+		if opened := theOne(t, turn(t, isolate), KindOpen); string(opened.Target) != "GET http://origin/x" || string(opened.Body) != "hi" {
+			t.Errorf("%s: got %s %q", input, opened.Target, opened.Body)
+		}
+	}
+	isolate := startApp(t, unlimited, `export default { fetch(request) { return new Request("http://a/", { body: "x" }) } }`)
+	if got := fetch(t, isolate, get); !strings.Contains(string(got.Body), "Request with GET/HEAD method cannot have body") {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
 // A fetch made with the client's request ends when the client leaves; one of its own does not.
 func TestFetchFollowsTheClientOfItsRequest(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { async fetch(request, env, ctx) {

@@ -156,8 +156,11 @@
     #setBody(source, members, context) {
       const initBody = members !== null && members.body !== undefined ? members.body : null;
       const sourceBody = source !== null ? source.#body : null;
-      if ((initBody !== null || sourceBody !== null) && (this.#method === "GET" || this.#method === "HEAD")) {
-        throw new TypeError(context + ": Request with GET/HEAD method cannot have body.");
+      if ((initBody !== null || sourceBody !== null) && isBodiless(this.#method)) {
+        // Clients may send one nevertheless: it can be passed on, but not be given.
+        const isPassedOn = members !== null && members.holder !== null ||
+          initBody === null && isBodiless(source.#readMethod());
+        if (!isPassedOn) throw new TypeError(context + ": Request with GET/HEAD method cannot have body.");
       }
       if (members !== null && members.holder !== null) {
         if (isBodyUnusable(members.holder)) throw unusableBody(context);
@@ -573,6 +576,8 @@
     }
     return href;
   }
+
+  const isBodiless = (method) => method === "GET" || method === "HEAD";
 
   // The method, in upper case if it is one of those that are matched without regard to case.
   function normalizeMethod(method, context) {
