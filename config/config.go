@@ -42,6 +42,7 @@ type Server struct {
 	MaxConnections int           // 0: as the limit of open files allows
 	Log            string        // LogText or LogJSON
 	AccessLog      bool          // a log line for every request
+	StaticCache    int64         // bytes of static files that are kept in memory
 }
 
 // The forms of Server.Log.
@@ -96,9 +97,11 @@ type App struct {
 	// Egress is what fetch() and connect() may reach; nil: every public address.
 	Egress *egress.Rules
 	Fetch  Fetch
+	// Static is the absolute path of the folder whose files are served before the app is asked; "": none.
+	Static string
 
 	// Where the app and its main stand in Config.File, for messages about them.
-	At, MainAt Position
+	At, MainAt, StaticAt Position
 }
 
 // Limits are what one app may use: its own [app.limits], or else the node's.
@@ -123,6 +126,7 @@ func Default(dir string) *Config {
 			DrainTimeout:  10 * time.Second,
 			MaxHeader:     32 << 10,
 			MaxBody:       100 << 20,
+			StaticCache:   64 << 20,
 			Log:           LogText,
 		},
 		Isolates: Isolates{

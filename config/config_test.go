@@ -132,7 +132,7 @@ func TestEveryKey(t *testing.T) {
 		StateDir:      "/etc/nano/state",
 		HeaderTimeout: time.Second, IdleTimeout: 90 * time.Second, DrainTimeout: 0,
 		MaxHeader: 63 << 10, MaxBody: 1 << 30, MaxConnections: 20000,
-		Log: LogJSON, AccessLog: true,
+		Log: LogJSON, AccessLog: true, StaticCache: 64 << 20,
 	}
 	if !reflect.DeepEqual(c.Server, wantServer) {
 		t.Errorf("server\ngot  %+v\nwant %+v", c.Server, wantServer)
@@ -328,7 +328,9 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.secrets]\nA = { env = \"TOKEN\" }\n[app.services]\nA = \"a\"", `7:1: [app.services] A: is also a secret in line 5`},
 	// Documented, and not there yet.
 	{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
-	{minimalApp + `static = ""`, `4:1: [[app]] static: not available in this version`},
+	{minimalApp + `static = 1`, `4:10: [[app]] static: must be a string`},
+	{minimalApp + "static = \"public\"\n[app.vars]\nASSETS = 1", `6:1: [app.vars] ASSETS: is what an app with static files has there`},
+	{minimalApp + "static = \"public\"\n[app.services]\nASSETS = \"a\"", `6:1: [app.services] ASSETS: is what an app with static files has there`},
 	{minimalApp + "[app.egress]\nallow = [\"*\", \"10.0.0.1/8\"]", `5:15: [app.egress] allow: "10.0.0.1/8": bits are set after the first 8: write 10.0.0.0/8`},
 	{minimalApp + "[app.egress]\ndeny = [\"127.1\"]", `5:9: [app.egress] deny: "127.1": an IPv4 address is written with four decimal numbers`},
 	{minimalApp + "[app.egress]\nallow = \"*\"", `5:9: [app.egress] allow: must be an array of strings`},
@@ -369,7 +371,6 @@ func TestEveryUnavailableFeature(t *testing.T) {
 		document := map[string]string{
 			"admin":      "[admin]\nlisten = \"127.0.0.1:9090\"",
 			"app.main":   "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
-			"app.static": "[[app]]\nname = \"a\"\nmain = \"a.js\"\nstatic = \"public\"",
 		}[f.key]
 		if document == "" {
 			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]

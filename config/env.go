@@ -45,6 +45,9 @@ func (a *App) EnvJSON() []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
+// AssetsName is the member of env by which an app reaches its static files.
+const AssetsName = "ASSETS"
+
 // BindingsJSON says as a JSON object what env has beside vars and secrets, and how many sub-requests a
 // request may make, in the terms of the runtime; "": nothing. The same app gives the same text.
 func (a *App) BindingsJSON() string {
@@ -53,13 +56,18 @@ func (a *App) BindingsJSON() string {
 	if *subrequests == subrequestsDefault {
 		subrequests = nil
 	}
-	if len(a.Services) == 0 && subrequests == nil {
+	assets := ""
+	if a.Static != "" {
+		assets = AssetsName
+	}
+	if len(a.Services) == 0 && assets == "" && subrequests == nil {
 		return ""
 	}
 	text, err := json.Marshal(struct {
 		Services    map[string]string `json:"services,omitempty"`
+		Assets      string            `json:"assets,omitempty"`
 		Subrequests *int              `json:"subrequests,omitempty"`
-	}{a.Services, subrequests})
+	}{a.Services, assets, subrequests})
 	if err != nil {
 		panic("config: bindings of app " + a.Name + ": " + err.Error())
 	}

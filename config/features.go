@@ -12,7 +12,6 @@ type feature struct {
 // arrives, and read the key in read.go.
 var unavailable = []feature{
 	{"admin", "", "answer for health, readiness and metrics on an address of its own"},
-	{"app.static", "", "serve files of a folder before the app is asked"},
 	{"app.main", ".ts", "strip types while loading; compile to .js for now"},
 	{"app.main", ".tsx", "strip types and JSX while loading; compile to .js for now"},
 	{"app.main", ".jsx", "translate JSX while loading; compile to .js for now"},

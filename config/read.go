@@ -159,6 +159,7 @@ func (r *documentReader) readServer(s *Server, t *table) {
 	t.size("max_header", headerBytesMin, MaxHeaderLimit, &s.MaxHeader)
 	t.size("max_body", 1, bodyBytesMax, &s.MaxBody)
 	t.integer("max_connections", math.MaxInt32, &s.MaxConnections)
+	t.size("static_cache", 1, memoryBytesMax, &s.StaticCache)
 	if log, at, ok := t.text("log"); ok {
 		if log != LogText && log != LogJSON {
 			r.report(at.value, t.label("log"), fmt.Sprintf("is %q", log), `write "text" or "json"`)
@@ -228,7 +229,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		}
 		app.Warmup = warmup
 	}
-	t.take("static")
+	if path, at, ok := t.text("static"); ok && path != "" {
+		app.Static, app.StaticAt = r.resolve(path), at.value
+	}
 	if rules, ok := t.table("egress"); ok {
 		r.readEgress(&app, rules)
 	}
@@ -243,6 +246,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	}
 	if services, ok := t.table("services"); ok {
 		r.readServices(&app, services, t)
+	}
+	if app.Static != "" {
+		r.checkAssetsName(&app, t)
 	}
 	if limits, ok := t.table("limits"); ok {
 		limits.size("heap", heapBytesMin, heapBytesMax, &app.Limits.Heap)
@@ -390,6 +396,19 @@ func (r *documentReader) readServices(app *App, t, parent *table) {
 		}
 		app.Services[key] = name
 		r.services = append(r.services, service{t.label(key), name, at.value})
+	}
+}
+
+// checkAssetsName looks for what has the name that the app's static files have in env.
+func (r *documentReader) checkAssetsName(app *App, t *table) {
+	for _, other := range []struct {
+		table string
+		has   bool
+	}{{"vars", has(app.Vars, AssetsName)}, {"secrets", has(app.Secrets, AssetsName)}, {"services", has(app.Services, AssetsName)}} {
+		if other.has {
+			r.report(t.node.field(other.table).field(AssetsName).key, "[app."+other.table+"] "+AssetsName,
+				"is what an app with static files has there", "rename it")
+		}
 	}
 }
 

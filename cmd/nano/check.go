@@ -44,6 +44,7 @@ Leaves nothing behind.
 			note(fmt.Errorf("%s: %s", what, cure))
 		}
 		note(checkStateDir(node.Server.StateDir))
+		note(checkFolders(node))
 		notes, err = checkApps(node)
 		note(err)
 	}
@@ -86,6 +87,17 @@ func checkStateDir(dir string) error {
 		return fmt.Errorf("state_dir %s: %w: give nano's user write access, or name another folder", dir, err)
 	}
 	return nil
+}
+
+// checkFolders tells whether the folders of static files are there.
+func checkFolders(node *config.Config) error {
+	folders, err := openFolders(node)
+	for _, folder := range folders {
+		if folder != nil {
+			folder.Close()
+		}
+	}
+	return err
 }
 
 // checkApps has every app built, as a node would do, and thrown away: a check leaves nothing behind.

@@ -19,6 +19,7 @@ import (
 	"nano/isolates"
 	"nano/loop"
 	"nano/snapshot"
+	"nano/static"
 	"nano/tlsclient"
 	"nano/uring"
 )
@@ -113,7 +114,11 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 const readyIsolates = 2
 
 func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger *slog.Logger, accessLog io.Writer) (*loop.Node, error) {
-	options := loopOptions(c, logger, accessLog)
+	folders, err := openFolders(c)
+	if err != nil {
+		return nil, err
+	}
+	options := loopOptions(c, folders, logger, accessLog)
 	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
 		pool := image.NewPool(isolates.PoolOptions{Wake: waker, Heap: uint64(c.Isolates.Heap), Ready: readyIsolates})
 		return &shard{pool: pool, apps: set}, nil
@@ -124,6 +129,34 @@ func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger
 		Loops:    countLoops(c.Server.Loops),
 		Listen:   c.Server.Listen,
 	})
+}
+
+// openFolders opens the folders of static files, by app.
+func openFolders(c *config.Config) ([]*static.Folder, error) {
+	folders := make([]*static.Folder, len(c.Apps))
+	var problems config.Problems
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		if app.Static == "" {
+			continue
+		}
+		folder, err := static.Open(app.Static)
+		if err != nil {
+			problems = append(problems, config.Problem{File: c.File, At: app.StaticAt, Key: "[[app]] static",
+				What: err.Error(), Cure: "name a folder that nano's user can read"})
+			continue
+		}
+		folders[i] = folder
+	}
+	if len(problems) != 0 {
+		for _, folder := range folders {
+			if folder != nil {
+				folder.Close()
+			}
+		}
+		return nil, problems
+	}
+	return folders, nil
 }
 
 // shard starts the isolates of a loop.
@@ -170,7 +203,7 @@ func countLoops(configured int) int {
 }
 
 // loopOptions says in the loops' terms what the configuration says. In theirs 0 means the default.
-func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loop.Options {
+func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger, accessLog io.Writer) loop.Options {
 	options := loop.Options{
 		MaxHeader:      int(c.Server.MaxHeader),
 		MaxBody:        c.Server.MaxBody,
@@ -184,6 +217,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 		Memory:         c.Isolates.Memory,
 		Crowded:        isolates.Crowded,
 		Idle:           c.Isolates.Idle,
+		StaticCache:    c.Server.StaticCache,
 	}
 	if c.Server.AccessLog {
 		options.AccessLog = accessLog
@@ -199,6 +233,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, accessLog io.Writer) loo
 			Wall:    app.Limits.Wall,
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
+			Static:             folders[i],
 			Egress:             app.Egress,
 			TLS:                tlsclient.NewClient(roots(authorities, app.Fetch.Roots)),
 			Proxy:              proxyOf(app),
