@@ -369,8 +369,8 @@ func TestProblems(t *testing.T) {
 func TestEveryUnavailableFeature(t *testing.T) {
 	for _, f := range unavailable {
 		document := map[string]string{
-			"admin":      "[admin]\nlisten = \"127.0.0.1:9090\"",
-			"app.main":   "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
+			"admin":    "[admin]\nlisten = \"127.0.0.1:9090\"",
+			"app.main": "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
 		}[f.key]
 		if document == "" {
 			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]
