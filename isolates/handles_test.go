@@ -383,3 +383,25 @@ func TestWebSocketsEndWithTheirContexts(t *testing.T) {
 		}
 	})
 }
+
+// HEAD is answered with the content-length that GET would have.
+func TestLengthsOfHead(t *testing.T) {
+	for code, want := range map[string]int64{
+		`return fetch("http://origin/", r)`:                                    123,
+		`return new Response(null, { headers: { "content-length": "45" } })`:   45,
+		`return new Response(null, { headers: { "content-length": "4, 5" } })`: -1,
+		`return new Response(null, { headers: { "x-a": "1" } })`:               -1,
+	} {
+		isolate := startApp(t, unlimited, `export default { async fetch(r) { `+code+` } }`)
+		request(t, isolate, 1, "HEAD / HTTP/1.1\nHost: h\n\n")
+		records := turn(t, isolate)
+		if opened := only(records, KindOpen); len(opened) == 1 {
+			respondTo(t, isolate, Response{Handle: opened[0].Handle, Status: 200, NullBody: true}, "Content-Length: 123\n")
+			records = turn(t, isolate)
+		}
+		answer := respondOf(t, records)
+		if length := answer.Number; !answer.NoBody || (answer.Flags&RespondFixedLength != 0) != (want >= 0) || want >= 0 && length != want {
+			t.Errorf("%s: %+v", code, answer)
+		}
+	}
+}

@@ -7,7 +7,8 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeTransfer, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+    ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeTransfer, DataViewPrototypeGetBuffer,
+    DataViewPrototypeGetByteLength,
     DataViewPrototypeGetByteOffset, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
     StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,

@@ -5,8 +5,8 @@
 (function (ops, internals) {
   "use strict";
   const {
-    JSONStringify, NumberParseFloat, PromiseReject, RangeError, StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeSplit,
-    StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
+    JSONStringify, NumberParseFloat, NumberParseInt, PromiseReject, RangeError, StringPrototypeCharCodeAt,
+    StringPrototypeSlice, StringPrototypeSplit, StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
   } = internals.primordials;
   const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
   const {
@@ -315,7 +315,14 @@
             respond(exchange.id, 101, response.#statusText, head, null, flags | FLAG_NO_BODY | FLAG_PENDING, handle, 0);
             return null;
           }
-          respond(exchange.id, response.#status, response.#statusText, head, null, flags | FLAG_NO_BODY);
+          flags |= FLAG_NO_BODY;
+          const length = typeof headers === "string" || !isHead(exchange) ? -1 : announcedLength(headers);
+          if (length < 0) {
+            respond(exchange.id, response.#status, response.#statusText, head, null, flags);
+          } else {
+            flags |= FLAG_FIXED_LENGTH;
+            respond(exchange.id, response.#status, response.#statusText, head, null, flags, 0, length);
+          }
           return null;
         }
         const data = takeForSending(body);
@@ -391,6 +398,14 @@
   // ---- Parts of sending and receiving ----
 
   const isHead = (exchange) => (exchange.words[exchange.offset + WORD_FLAGS] & METHOD_MASK) === METHOD_HEAD;
+
+  // The content-length of an answer to HEAD, which is that of the body that GET would get; -1: it has none.
+  function announcedLength(headers) {
+    const value = getHeader(headers, "content-length");
+    if (value === null) return -1;
+    const length = NumberParseInt(value, 10);
+    return length >= 0 && "" + length === value ? length : -1;
+  }
 
   // Whether the client takes bodies of a content coding (RFC 9110, 12.5.3). One that says nothing gets none.
   function accepts(exchange, coding) {

@@ -16,7 +16,8 @@
 //   makeError(fault, text)  what the app gets for a fault (isolates.Fault...)
 //   receive(kind, words, offset)  of the dispatcher: a record that names a handle
 //   drop(handle)            nobody wants the bytes of a handle any more; its object's onCanceled() is called
-//   give(handle)            the loop moves the bytes of a handle by itself from now on; its object's onTaken() is called
+//   give(handle)            the loop moves the bytes of a handle by itself from now on; its object's onTaken() is
+//       called
 //   setSource(handle, source) sourceOf(handle)  the Source (67_sources.js) that takes the bytes of a handle, if one
 //       was made; then that is told of data and the end, and of the end also the object
 (function (ops, internals) {

@@ -18,8 +18,8 @@
 (function (ops, internals) {
   "use strict";
   const {
-    MathMax, MathMin, NumberParseInt, PromiseWithResolvers, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
-    TypedArrayPrototypeSet, Uint8Array,
+    MathMax, MathMin, NumberParseInt, PromiseWithResolvers, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { io } = internals;
   const { dropData, requestHeader, takeData, takeDataInto } = ops;
