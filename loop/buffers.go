@@ -1,6 +1,10 @@
 package loop
 
-import "time"
+import (
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
 
 // buffers is a pool of byte slices in size classes. A connection holds none of them while it is
 // idle, so ten thousand idle connections cost what their slots cost. A pool belongs to one loop.
@@ -73,15 +77,18 @@ func (b *buffers) append(buffer, data []byte) []byte {
 	return append(b.grow(buffer, len(data)), data...)
 }
 
-// trim leaves to the garbage collector what was not needed since it was called last.
-func (b *buffers) trim() {
+// trim leaves to the garbage collector what was not needed since it was called last, and returns how many
+// bytes that is.
+func (b *buffers) trim() (freed int) {
 	for class, size := range bufferSizes {
 		kept := len(b.free[class]) - b.lowest[class]
-		b.retained -= size * b.lowest[class]
+		freed += size * b.lowest[class]
 		clear(b.free[class][kept:])
 		b.free[class] = b.free[class][:kept]
 		b.lowest[class] = kept
 	}
+	b.retained -= freed
+	return freed
 }
 
 const (
@@ -105,6 +112,18 @@ type bufferTrim Loop
 // timedOut implements waiter.
 func (t *bufferTrim) timedOut(*timeoutNode) {
 	l := (*Loop)(t)
-	l.buffers.trim()
+	if freed := l.buffers.trim(); freed >= collectFrom && isCollecting.CompareAndSwap(false, true) {
+		// An idle process would not collect for minutes, nor after that give much to the kernel.
+		go func() {
+			debug.FreeOSMemory()
+			isCollecting.Store(false)
+		}()
+	}
 	l.tendBuffers()
 }
+
+// collectFrom is how many bytes of buffers given up at once are worth a collection of garbage.
+const collectFrom = 4 << 20
+
+// isCollecting is whether some loop has asked for a collection that is not over.
+var isCollecting atomic.Bool
