@@ -217,16 +217,6 @@ func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandl
 	return e, 0
 }
 
-// adoptEndpoint makes an endpoint of a connection that is open, and on which nothing is in flight. It is
-// paused.
-func (l *Loop) adoptEndpoint(fd int32, handler endpointHandler) *endpoint {
-	e := l.endpoints.take()
-	e.loop, e.handler, e.fd = l, handler, fd
-	e.phase, e.isPaused = endpointOpen, true
-	e.sendTimeout.waiter = e
-	return e
-}
-
 // resume has bytes received, from the time on that the endpoint is connected.
 func (e *endpoint) resume() {
 	e.isPaused = false
