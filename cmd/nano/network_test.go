@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
 // startNetwork starts the node of examples/network, whose apps talk to origin.
@@ -281,5 +283,59 @@ func TestClientsThatLeaveEndTheirFetches(t *testing.T) {
 	case <-left:
 	case <-time.After(patience):
 		t.Error("the origin does not notice")
+	}
+}
+
+// dialWebSocket connects to a path of the node.
+func (p *process) dialWebSocket(path string) *websocket.Conn {
+	p.t.Helper()
+	socket, err := websocket.Dial("ws"+strings.TrimPrefix(p.url, "http")+path, "", p.url)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { socket.Close() })
+	socket.SetDeadline(time.Now().Add(patience))
+	return socket
+}
+
+func receive(t *testing.T, socket *websocket.Conn, want string) {
+	t.Helper()
+	var got string
+	if err := websocket.Message.Receive(socket, &got); err != nil || got != want {
+		t.Fatalf("received %.100q, %v; want %.100q", got, err, want)
+	}
+}
+
+func TestExampleWebSockets(t *testing.T) {
+	p := startNetwork(t, "http://127.0.0.1:9")
+	echo := p.dialWebSocket("/echo")
+	for _, text := range []string{"hello", "", "h\u00e9", strings.Repeat("long ", 100_000)} {
+		if err := websocket.Message.Send(echo, text); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, echo, text)
+	}
+	if err := websocket.Message.Send(echo, []byte{0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	var binary []byte
+	if err := websocket.Message.Receive(echo, &binary); err != nil || string(binary) != "\x00\x01\x02" {
+		t.Errorf("received %q, %v", binary, err)
+	}
+
+	first := p.dialWebSocket("/chat")
+	receive(t, first, "Somebody has come; 1 are here.")
+	second := p.dialWebSocket("/chat")
+	receive(t, first, "Somebody has come; 2 are here.")
+	receive(t, second, "Somebody has come; 2 are here.")
+	if err := websocket.Message.Send(first, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, second, "hi")
+	receive(t, first, "hi")
+	second.Close()
+	receive(t, first, "Somebody has left; 1 are here.")
+	if got := p.ask("GET", "/chat", "", ""); got.status != 200 || !strings.Contains(got.body, "<title>Chat</title>") {
+		t.Errorf("the page: %+v", got)
 	}
 }
