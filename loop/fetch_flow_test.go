@@ -144,10 +144,18 @@ func TestFetchUploads(t *testing.T) {
 	if r.body != "abcdef" || !r.ended || f.origin().Closed() || !strings.HasSuffix(string(f.origin().Take()), "5\r\nhello\r\n0\r\n\r\n") {
 		t.Errorf("got %q, ended %v: %s", r.body, r.ended, r.faultText)
 	}
-	// An empty body that ends while the connection is being made.
-	r = f.open("POST http://192.0.2.80:81/", follows)
-	_ = r
-	finish(0)
+	// A body that ends while the connection is being made.
+	f.run(10 * time.Second)
+	r = f.open("POST "+originURL+"/", follows)
+	f.do(isolates.Record{Kind: isolates.KindFinish, Handle: f.number})
+	f.settle()
+	if got = string(f.origin().Take()); bodyOf(got) != "0\r\n\r\n" {
+		t.Errorf("got %q", got)
+	}
+	f.answer(ok)
+	if r.body != "ok" {
+		t.Errorf("got %q: %s", r.body, r.faultText)
+	}
 	f.checkAtRest()
 }
 
