@@ -115,13 +115,15 @@ func TestResponsesOfFetch(t *testing.T) {
 // What comes with a content coding goes out with it, if the client takes it and nobody looks at it.
 func TestContentCodingsArePassedOn(t *testing.T) {
 	for _, c := range []struct{ name, accept, code, head string }{
-		{"raw", "gzip", `return f`, "x-a: 1\r\ncontent-encoding: gzip\r\n"},
-		{"raw, copied", "br, GZIP;q=0.5", `const g = new Response(f.body, f); g.headers.set("x-a", "2"); return g`, "x-a: 2\r\ncontent-encoding: gzip\r\n"},
-		{"raw, any", "*", `return f`, "x-a: 1\r\ncontent-encoding: gzip\r\n"},
+		{"raw", "gzip", `return f`, "x-a: 1\r\ncontent-encoding: gzip\r\nvary: accept-encoding\r\n"},
+		{"raw, copied", "br, GZIP;q=0.5", `const g = new Response(f.body, f); g.headers.set("x-a", "2"); return g`, "x-a: 2\r\ncontent-encoding: gzip\r\nvary: accept-encoding\r\n"},
+		{"raw, any", "*", `return f`, "x-a: 1\r\ncontent-encoding: gzip\r\nvary: accept-encoding\r\n"},
 		{"raw, named", "", `return new Response(f.body, { headers: { "content-encoding": "gzip" } })`, "content-encoding: gzip\r\n"},
-		{"decoded", "", `return f`, "x-a: 1\r\n"},
-		{"decoded, refused", "gzip;q=0, *", `return f`, "x-a: 1\r\n"},
-		{"decoded, another", "br", `return f`, "x-a: 1\r\n"},
+		{"decoded", "", `return f`, "x-a: 1\r\nvary: accept-encoding\r\n"},
+		{"decoded, refused", "gzip;q=0, *", `return f`, "x-a: 1\r\nvary: accept-encoding\r\n"},
+		{"decoded, another", "br", `return f`, "x-a: 1\r\nvary: accept-encoding\r\n"},
+		{"raw, varies", "gzip", `const g = new Response(f.body, f); g.headers.set("vary", "Cookie, Accept-Encoding"); return g`, "x-a: 1\r\nvary: Cookie, Accept-Encoding\r\ncontent-encoding: gzip\r\n"},
+		{"decoded, varies", "", `const g = new Response(f.body, f); g.headers.set("vary", "*"); return g`, "x-a: 1\r\nvary: *\r\n"},
 		{"hidden", "gzip", `return new Response([f.headers.get("content-encoding"), f.headers.get("content-length")].join())`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

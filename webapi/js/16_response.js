@@ -6,7 +6,8 @@
   "use strict";
   const {
     JSONStringify, NumberParseFloat, NumberParseInt, PromiseReject, RangeError, StringPrototypeCharCodeAt,
-    StringPrototypeSlice, StringPrototypeSplit, StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
+    StringPrototypeIncludes, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeToLowerCase,
+    StringPrototypeTrim, TypeError,
   } = internals.primordials;
   const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
   const {
@@ -340,6 +341,8 @@
               flags |= FLAG_RAW;
               if (coding === null) head += "content-encoding: " + source.coding + "\r\n";
             }
+            // Which it was depends on the client, as caches must know (RFC 9110, 12.5.5).
+            if (coding === null && !variesByCoding(response.#headers)) head += LINE_VARY;
           }
           respond(exchange.id, response.#status, response.#statusText, head, null, flags, takeHandle(body), 0);
           return null;
@@ -405,6 +408,13 @@
     if (value === null) return -1;
     const length = NumberParseInt(value, 10);
     return length >= 0 && "" + length === value ? length : -1;
+  }
+
+  const LINE_VARY = "vary: accept-encoding\r\n";
+  function variesByCoding(headers) {
+    const value = getHeader(headers, "vary");
+    if (value === null || value === "*") return value !== null;
+    return StringPrototypeIncludes(StringPrototypeToLowerCase(value), "accept-encoding");
   }
 
   // Whether the client takes bodies of a content coding (RFC 9110, 12.5.3). One that says nothing gets none.
