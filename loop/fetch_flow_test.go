@@ -106,6 +106,9 @@ func TestFetchUploads(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	f.answer(ok)
+	if r.body != "ok" || r.written != 2 {
+		t.Errorf("got %q, %d written: %s", r.body, r.written, r.faultText)
+	}
 	f.checkAtRest()
 
 	for _, test := range []struct {
