@@ -354,3 +354,42 @@ func TestNothingOutboundIsLeftBehind(t *testing.T) {
 		})
 	}
 }
+
+// What an app makes at its top level of all this works when its snapshot was restored.
+func TestOutboundObjectsInSnapshots(t *testing.T) {
+	const source = `
+		const pair = new WebSocketPair();
+		const controller = new AbortController();
+		const get = fetch;
+		class Chat extends WebSocket {}
+		const event = new MessageEvent("x", { data: [1] });
+		const request = new Request("http://origin/echo", { method: "POST", body: "kept", signal: controller.signal });
+		const { EventSource: Source, scheduler: { wait } } = globalThis;
+		const form = new FormData();
+		form.append("a", "1");
+		export default { async fetch(incoming, env) {
+			const got = [event.data[0], (await (await get(request)).json()).body];
+			pair[0].accept();
+			pair[1].accept();
+			pair[0].send("paired");
+			got.push((await new Promise((resolve) => pair[1].addEventListener("message", resolve))).data);
+			const chat = new Chat("ws://host/");
+			await new Promise((resolve) => { chat.onopen = resolve; });
+			chat.close();
+			got.push(chat instanceof WebSocket, (await (await env.OTHER.fetch("http://x/echo", { method: "PUT", body: form })).json()).what);
+			const source = new Source("http://origin/events/1");
+			got.push((await new Promise((resolve) => { source.onmessage = resolve; })).data);
+			source.close();
+			controller.abort("why");
+			got.push(await get("http://origin/never", { signal: controller.signal }).catch((e) => e), await wait.call(scheduler, 1));
+			return Response.json(got);
+		} }`
+	app, built := imageApp(t, AppOptions{BindingsJSON: `{"services":{"OTHER":"other"}}`}, source)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	o := &outside{t: t, isolate: startImage(t, app, "snapshot"), objects: map[int32]*object{}}
+	if got := string(o.run(1, get).Body); got != `[1,"kept","paired",true,2,"first\nsecond","why",null]` {
+		t.Errorf("got %s; log: %s", got, o.log.String())
+	}
+}
