@@ -28,6 +28,7 @@ type endpoint struct {
 	inFlight   int32 // operations that have not completed
 	phase      endpointPhase
 	isDatagram bool
+	isAdopted  bool // it was a client's connection, and counts as such
 	hasApp     bool
 	app        int32 // whose it is, see outbound
 
@@ -458,8 +459,10 @@ func (l *Loop) endpointCompleted(kind uint8, generation, index uint32, completio
 		if e.hasApp {
 			l.options.outbound.byApp[e.app].Add(-1)
 		}
+		if !e.isAdopted {
+			l.options.outbound.open.Add(-1)
+		}
 		l.endpoints.give(e)
-		l.options.outbound.open.Add(-1)
 		handler.closed()
 		return
 	}

@@ -188,7 +188,7 @@ func (l *Loop) becomeEndpoint(c *connection) {
 func (l *Loop) adoptEndpoint(fd int32, handler endpointHandler) *endpoint {
 	e := l.endpoints.take()
 	e.loop, e.handler, e.fd = l, handler, fd
-	e.phase, e.isPaused = endpointOpen, true
+	e.phase, e.isPaused, e.isAdopted = endpointOpen, true, true
 	e.sendTimeout.waiter = e
 	return e
 }
