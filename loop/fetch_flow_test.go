@@ -460,3 +460,122 @@ func FuzzFetchResponse(f *testing.F) {
 		}
 	})
 }
+
+// TestFetchProxySimulation has clients of every speed go through an app to origins of every kind, on a kernel
+// that does everything that it may. A client gets its answer whole, or an error, or sees that it broke.
+func TestFetchProxySimulation(t *testing.T) {
+	for seed := range uint64(80) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { simulateProxy(t, seed) })
+	}
+}
+
+// proxyClient is a client of the simulation.
+type proxyClient struct {
+	peer *fakering.Peer
+	n    int
+	got  string
+}
+
+// take takes what has come, and lets more come.
+func (c *proxyClient) take(random *rand.Rand) {
+	c.got += string(c.peer.Take())
+	c.peer.SetWindow(1 + random.IntN(4000))
+}
+
+// check checks what a client has got in the end. isClean: nothing may have broken.
+func (c *proxyClient) check(t *testing.T, i int, isClean bool) {
+	head, body, hasHead := strings.Cut(c.got, "\r\n\r\n")
+	status, _, _ := strings.Cut(strings.TrimPrefix(head, "HTTP/1.1 "), " ")
+	isChunked := strings.Contains(head, "transfer-encoding: chunked")
+	isWhole := hasHead && (!isChunked || strings.HasSuffix(body, "0\r\n\r\n"))
+	if isChunked {
+		body = dechunked(body)
+	}
+	var length int
+	if _, rest, ok := strings.Cut(head, "content-length: "); ok {
+		fmt.Sscan(rest, &length)
+		isWhole = len(body) == length
+	}
+	switch {
+	case status == "200" && isWhole && body != randomText(c.n):
+		t.Errorf("client %d: %d bytes taken for whole, want %d", i, len(body), c.n)
+	case isClean && (status != "200" || !isWhole):
+		t.Errorf("client %d: status %q, %d bytes of %d: %.300q", i, status, len(body), c.n, c.got)
+	case !isWhole && !c.peer.Ended():
+		t.Errorf("client %d: an answer that is not whole, on a connection that is open", i)
+	}
+}
+
+func simulateProxy(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 3))
+	faults := fakering.Harsh()
+	faults.Reset = 0.001
+	isClean := seed%3 == 0
+	if isClean {
+		faults.Reset, faults.AcceptError, faults.ConnectError = 0, 0, 0
+	}
+	f := newFetcher(t, fakering.Config{Buffers: 8, BufferSize: 256, Seed: seed, Faults: faults}, func(o *Options) {
+		o.Wall, o.SendTimeout, o.BodyTimeout, o.HeaderTimeout = time.Hour, time.Hour, time.Hour, time.Hour
+	})
+	f.proxies(0)
+	seen := map[*fakering.Peer]string{}
+	serve := func() {
+		for _, peer := range f.peers {
+			if peer.Broken() || peer.Closed() {
+				continue
+			}
+			seen[peer] += string(peer.Take())
+			head, rest, ok := strings.Cut(seen[peer], "\r\n\r\n")
+			var n, how, length int
+			if _, size, has := strings.Cut(head, "content-length: "); has {
+				fmt.Sscan(size, &length)
+			}
+			if !ok || len(rest) < length {
+				continue
+			}
+			if rest[:length] != randomText(length) {
+				t.Errorf("an origin got another body of %d bytes", length)
+			}
+			seen[peer] = rest[length:]
+			fmt.Sscanf(head[strings.IndexByte(head, ' '):], " /pipe/%d/%d", &n, &how)
+			respondAs(f, peer, n, how)
+		}
+	}
+	var clients []*proxyClient
+	for range 1 + random.IntN(6) {
+		c := &proxyClient{peer: f.ring.Dial(f.listener), n: random.IntN(5000)}
+		clients = append(clients, c)
+		c.peer.SetWindow(100)
+		how := random.IntN(6)
+		if isClean {
+			how = random.IntN(4)
+		}
+		body := randomText(random.IntN(3) * random.IntN(100_000))
+		c.peer.WriteString(fmt.Sprintf("POST /pipe/%d/%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", c.n, how, len(body), body))
+		if !isClean && random.IntN(5) == 0 {
+			f.ring.At(time.Duration(random.IntN(50_000))*time.Microsecond, c.peer.Reset)
+		}
+		f.run(time.Duration(random.IntN(2000)) * time.Microsecond)
+		serve()
+	}
+	for range 600 {
+		f.run(500 * time.Microsecond)
+		serve()
+		for _, c := range clients {
+			c.take(random)
+		}
+	}
+	for _, c := range clients {
+		c.peer.SetWindow(-1)
+	}
+	f.run(3 * time.Minute)
+	for i, c := range clients {
+		c.take(random)
+		c.check(t, i, isClean)
+		if !c.peer.Ended() {
+			c.peer.Close()
+		}
+	}
+	f.run(5 * time.Second)
+	f.checkAtRest()
+}
