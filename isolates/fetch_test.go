@@ -227,6 +227,35 @@ func TestFetchFollowsTheClientOfItsRequest(t *testing.T) {
 	}
 }
 
+// A body of which nobody has read anything when its request ends is let go, in time to take no room.
+func TestUnreadBodiesEndWithTheirRequest(t *testing.T) {
+	isolate := startApp(t, unlimited, `let kept; export default { async fetch(request, env, ctx) {
+		if (kept) return new Response(await kept.text().catch((error) => error.name + ": " + error.message));
+		kept = await fetch("http://origin/ignored");
+		const begun = await fetch("http://origin/begun");
+		begun.body.getReader().read();
+		return new Response(kept.status);
+	} }`)
+	request(t, isolate, 1, get)
+	o := &outside{t: t, isolate: isolate, objects: map[int32]*object{}}
+	var handles []int32
+	for range 2 {
+		opened := theOne(t, turn(t, isolate), KindOpen)
+		handles = append(handles, opened.Handle)
+		o.send(&object{record: opened, stays: true}, &Response{Handle: opened.Handle, Status: 200, Streams: true}, "")
+	}
+	records := turn(t, isolate)
+	if canceled := theOne(t, records, KindCancel); canceled.Handle != handles[0] || canceled.Flags != 0 {
+		t.Errorf("got %+v", canceled)
+	}
+	if read := theOne(t, records, KindRead); read.Handle != handles[1] {
+		t.Errorf("got %+v", read)
+	}
+	if got := fetch(t, isolate, get); string(got.Body) != "AbortError: The request that fetched this has ended." {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
 // A context of its own lives for as long as it sends the body of a fetch, also when the answer left already.
 func TestUploadsOutliveTheAnswer(t *testing.T) {
 	perRequest(t, `export default { async fetch(request) {

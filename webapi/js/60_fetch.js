@@ -48,6 +48,7 @@
     redirect = "follow";
     signal = null;
     nextFollower = null; // the next call that ends when the client of a request goes away
+    nextUnread = null; // the next call of the exchange whose answer streams
     isUpgrade = false; // "upgrade: websocket" was among the headers
 
     handle = 0;
@@ -70,6 +71,7 @@
       if (this.isUpgrade && (words[offset + WORD_STATUS] & STATUS_MASK) === 101) this.attach(response);
       if (this.upgrade !== null) this.unlisten();
       else if ((words[offset + WORD_STATUS] & FLAG_STREAMS) === 0) this.over();
+      else this.noteUnread();
       resolve(response);
     }
 
@@ -142,6 +144,23 @@
       this.over();
     }
 
+    noteUnread() {
+      const exchange = currentExchange();
+      if (exchange === undefined || exchange.ended) return;
+      this.nextUnread = exchange.unread;
+      exchange.unread = this;
+    }
+
+    // The exchange has ended. A body that nobody has begun to read by now is not wanted.
+    dropUnread() {
+      const source = io.sourceOf(this.handle);
+      if (source === null || source.ended || source.sink !== null) return;
+      endedReason ??= internals.domException("The request that fetched this has ended.", "AbortError");
+      io.cancel(this.handle, false);
+      source.fail(endedReason);
+      this.over(endedReason);
+    }
+
     // The client has gone away whose request this fetch was made with.
     leave(reason) {
       if (this.reject === null) return;
@@ -191,6 +210,8 @@
       this.settle(new TypeError("fetch failed: the stream of the request's body broke", { cause: error }));
     }
   }
+
+  let endedReason;
 
   // ---- What is asked for ----
 

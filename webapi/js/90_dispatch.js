@@ -70,6 +70,7 @@
     request = null;
     waits = 0; // promises given to waitUntil that are still pending
     subrequests = 0; // made so far, see internals.countSubrequest
+    unread = null; // calls of fetch() whose answers have a body that streams: a list
     answered = false;
     pending = false; // the loop was told that `settled` follows
     gone = false; // the client has left
@@ -225,6 +226,8 @@
       endRequestBody(exchange.request, exchange.words, exchange.offset, "The request has been answered.");
     }
     exchange.request = null;
+    for (let call = exchange.unread; call !== null; call = call.nextUnread) call.dropUnread();
+    exchange.unread = null;
   }
 
   // Answers with status 500 for an error that the handler threw or rejected with.
