@@ -206,6 +206,11 @@ func (w *fakeWorker) Turn() error {
 			w.onSent(w, id)
 		}
 	}
+	for _, id := range w.gone {
+		if w.isAnswered(id) && w.onSent != nil {
+			w.onSent(w, id) // which sees that nobody wants more
+		}
+	}
 	w.sent, w.gone = w.sent[:0], w.gone[:0]
 	for i := range w.told {
 		if news := &w.told[i]; !w.gathered(news) && w.onNews != nil {

@@ -1,11 +1,15 @@
 package loop
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -306,4 +310,53 @@ func TestSourceThatHasEnded(t *testing.T) {
 	if _, got := w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 502") || !strings.HasSuffix(got, faultNoSource.text) {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestServicesBetweenLoops: real threads call each other's apps, with bodies both ways, and clients that leave.
+func TestServicesBetweenLoops(t *testing.T) {
+	node, address := startFlowing(t, func(o *NodeOptions) { o.Loops = 2 })
+	var running sync.WaitGroup
+	for i := range 16 {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			client := http.Client{Timeout: patience, Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			body := noise(10_000 * (i + 1))
+			for round := range 10 {
+				host, path := "a", "/call/b/pipe"
+				if i%2 == 1 {
+					host, path = "b", "/callread/a/call/b/pipe"
+				}
+				if round == 5 { // and leaves
+					connection, err := net.Dial("tcp", address)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\n%s", path, host, body)
+					connection.Close()
+					continue
+				}
+				request, err := http.NewRequest("POST", "http://"+address+path, bytes.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				request.Host = host
+				response, err := client.Do(request)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(response.Body)
+				response.Body.Close()
+				if err != nil || !bytes.Equal(got, body) {
+					t.Errorf("%s: got %d bytes of %d, %v", path, len(got), len(body), err)
+				}
+			}
+		}()
+	}
+	running.Wait()
+	eventually(t, "connections closed", func() bool { return node.sum().Connections == 0 })
 }

@@ -96,6 +96,7 @@ type Loop struct {
 	heads        []*http1.Head
 	collectors   []*collector
 	incomings    []*incoming
+	calls        []*serviceCall
 	request      isolates.Request
 	response     isolates.Response
 	responseHead http1.ResponseHead

@@ -77,12 +77,14 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 		h.fail(newFault(isolates.FaultRefused, "there is no app "+string(name)))
 		return nil
 	}
-	s := &serviceCall{loop: l, handle: h}
+	s := l.takeCall()
+	s.handle = h
 	if e := h.exchange; e != nil {
 		s.inherit(e)
 	}
 	if s.callers.depth == serviceDepthMax {
 		h.fail(newFault(isolates.FaultLimit, "service calls are nested too deep: "+l.chainText(&s.callers, app)))
+		l.giveCall(s)
 		return nil
 	}
 	s.callers.apps[s.callers.depth] = int32(h.worker.app)
@@ -90,12 +92,14 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 	var to location
 	if why := to.parse(url); why != "" {
 		h.fail(newFault(isolates.FaultRefused, why))
+		l.giveCall(s)
 		return nil
 	}
 	s.secure = to.secure
 	length, f := s.takeBody(record)
 	if f != nil {
 		h.fail(f)
+		l.giveCall(s)
 		return nil
 	}
 	head := http1.RequestHead{Method: method, Target: to.target, Host: to.authority, Head: record.Head, ContentLength: length,
@@ -108,6 +112,7 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 		l.buffers.give(text)
 		s.up.cut(faultCancelled)
 		h.fail(newFault(isolates.FaultRefused, err.Error()))
+		l.giveCall(s)
 		return nil
 	}
 	h.object = s // the answer may come at once
@@ -333,12 +338,13 @@ func (s *serviceCall) begin(head *http1.ResponseHead, body []byte, from source, 
 		s.jointOver(&s.down)
 		return
 	}
-	r := isolates.Response{Status: head.Status, Reason: head.Reason, Head: l.scratch, Fields: l.head.Fields,
+	r := &l.response
+	*r = isolates.Response{Status: head.Status, Reason: head.Reason, Head: l.scratch, Fields: l.head.Fields,
 		NullBody: bodiless, Streams: from != nil}
 	if !bodiless && from == nil {
 		r.Body = body
 	}
-	s.handle.response(&r)
+	s.handle.response(r)
 	if from == nil {
 		s.jointOver(&s.down)
 	}
@@ -376,6 +382,25 @@ func (s *serviceCall) jointOver(*joint) {
 	if h := s.handle; h != nil {
 		s.handle, s.writer.handle = nil, nil
 		h.release()
+	}
+	s.loop.giveCall(s)
+}
+
+// takeCall returns a free call.
+func (l *Loop) takeCall() *serviceCall {
+	if last := len(l.calls) - 1; last >= 0 {
+		s := l.calls[last]
+		l.calls = l.calls[:last]
+		return s
+	}
+	return &serviceCall{loop: l}
+}
+
+// giveCall takes a call back that is over on both sides.
+func (l *Loop) giveCall(s *serviceCall) {
+	*s = serviceCall{loop: l, remote: s.remote[:0]}
+	if len(l.calls) < sparesMax {
+		l.calls = append(l.calls, s)
 	}
 }
 

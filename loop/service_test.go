@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"nano/isolates"
 	"nano/uring/fakering"
 )
 
@@ -375,4 +376,33 @@ func newServiceClient(random *rand.Rand) *client {
 		c.want = append(c.want, "GET /x a ")
 	}
 	return c
+}
+
+// TestServiceCallsAllocateNothing: a call on one loop, with its answer, costs no memory of Go.
+func TestServiceCallsAllocateNothing(t *testing.T) {
+	l, ring := newScripted(t, plainRequest, 8, nil)
+	ring.quiet = true
+	for range 10 {
+		if err := l.tick(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := l.apps[0]
+	record := &isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatService, Handle: 1, Target: []byte("other GET http://other/path"),
+		Head: []byte("x-name: value\r\n")}
+	before := l.apps[1].load.count
+	allocations := testing.AllocsPerRun(1000, func() {
+		l.openObject(w, record)
+		for range 2 {
+			if err := l.tick(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations for each call", allocations)
+	}
+	if n := l.apps[1].load.count - before; n < 1000 || l.called != 0 || len(l.handles.byKey) != 0 {
+		t.Errorf("%d calls, %d open", n, l.called)
+	}
 }

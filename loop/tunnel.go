@@ -84,7 +84,7 @@ func (l *Loop) callFar(seat int, app int32, s *serviceCall, head, body []byte) b
 	near := &tunnel{loop: l, seat: seat, call: s}
 	near.other = &tunnel{loop: l.placement.seats[seat].loop.Load(), seat: l.seat, other: near}
 	begin := &wireHead{head: append([]byte(nil), head...), flows: s.up.from != nil || s.up.ending != nil, length: s.up.length(), app: app,
-		callers: s.callers, secure: s.secure, remote: s.remote}
+		callers: s.callers, secure: s.secure, remote: append([]byte(nil), s.remote...)}
 	if body != nil {
 		begin.body = append([]byte{}, body...)
 	}
