@@ -17,6 +17,7 @@ type exchange struct {
 	id         uint32      // index and generation
 	connection *connection // nil: gone, or answered in full, or there is
 	caller     caller      // nil: answered in full, or there is a connection
+	depth      uint8       // service calls that have led to it
 	worker     *appWorker  // nil: never asked, or done
 	next       *exchange   // of the connection, or of the free list
 

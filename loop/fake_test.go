@@ -389,7 +389,8 @@ func (f *fakeBlocks) Free(block Block) {
 //	/unread    "unread", without reading the body
 //	/call/b/x  what app b answers to /x, moved by the loop; /callread/b/x: read and written by the app;
 //	           /callwrite/b/x: the same, with a body of five pieces
-//	/callforget/b/x  answers before b does, and reads nothing of what that answers
+//	/callforget/b/x  answers before b does, and reads nothing of what that answers; /callafter/b/x: before b
+//	           is asked
 //	/hold      no answer, and the body is not read
 //	/cancel    "cancel", after the body was cancelled
 //	/some/N    "some", after N bytes of the body
@@ -471,7 +472,7 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.live[r.id] = &fakeRequest{id: r.id, target: "upper"}
 			w.onNews = flowOn
 			w.onSent = streamOn
-		case "call", "callread", "callwrite", "callforget":
+		case "call", "callread", "callwrite", "callforget", "callafter":
 			w.call(r, name, argument)
 		case "die":
 			w.fail = isolates.ErrMemoryLimit
@@ -497,6 +498,9 @@ type fakeCall struct {
 // call begins a service call for a request.
 func (w *fakeWorker) call(r *fakeRequest, name, argument string) {
 	app, path, _ := strings.Cut(argument, "/")
+	if name == "callafter" {
+		w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: []byte("after"), Pending: true})
+	}
 	w.handles++
 	call := &fakeCall{id: r.id, name: name}
 	record := isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatService, Handle: w.handles, Pending: true, Exchange: r.id,
@@ -515,6 +519,10 @@ func (w *fakeWorker) call(r *fakeRequest, name, argument string) {
 		w.calls = map[int32]*fakeCall{}
 	}
 	w.calls[w.handles] = call
+	if name == "callafter" {
+		delete(w.calls, w.handles)
+		w.record(isolates.Record{Kind: isolates.KindSettled, ID: r.id})
+	}
 	if name == "callforget" {
 		delete(w.calls, w.handles)
 		w.text(r.id, []byte("forgotten"))

@@ -140,6 +140,11 @@ func (s *serviceCall) inherit(e *exchange) {
 		s.remote = append(s.remote, r.RemoteAddress...)
 	case e.connection != nil:
 		s.remote = append(s.remote, s.loop.remoteAddress(e.connection)...)
+	default: // the caller has its answer already; that must not be a way to go on for ever
+		for s.callers.depth < int(e.depth) {
+			s.callers.apps[s.callers.depth] = int32(e.worker.app)
+			s.callers.depth++
+		}
 	}
 }
 
@@ -197,6 +202,7 @@ func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
 	e.caller = from
 	l.called++
 	e.started = l.now
+	e.depth = uint8(from.chain().depth)
 	e.headOnly, e.minor, e.keepAlive = l.head.Method == http1.MethodHead, 1, true
 	w.load.count++
 	if !l.takesOn(w, e) {

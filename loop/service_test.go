@@ -251,6 +251,19 @@ func TestServiceDepth(t *testing.T) {
 	}
 }
 
+// TestServiceDepthAfterAnswers: answering before calling is no way around it.
+func TestServiceDepthAfterAnswers(t *testing.T) {
+	w := newServices(t, fakering.Config{}, nil)
+	path := "/" + strings.Repeat("callafter/b/", 3*serviceDepthMax) + "x"
+	if _, got := w.talk("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"); !strings.HasSuffix(got, "after") {
+		t.Errorf("got %q", got)
+	}
+	w.settle()
+	if n := w.loop.apps[1].load.count; n != serviceDepthMax {
+		t.Errorf("%d calls", n)
+	}
+}
+
 // TestServiceCallerLeaves: at every stage of a call the client may leave. The callee hears of it, and
 // nothing is left.
 func TestServiceCallerLeaves(t *testing.T) {
