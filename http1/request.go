@@ -21,7 +21,8 @@ type RequestHead struct {
 	Head          []byte
 	ContentLength int64 // -1: no content-length
 	Chunked       bool  // the body has chunked transfer coding; ContentLength is -1
-	// AcceptEncoding is sent if Head has no accept-encoding; "": nothing is.
+	// AcceptEncoding is sent if Head has no accept-encoding; "": nothing is. With a range, "identity" is
+	// sent in its stead, as the Fetch standard wants it: a part of a coded body cannot be decoded.
 	AcceptEncoding string
 	// ProxyAuthorization is for the proxy that the request goes to; "": none.
 	ProxyAuthorization string
@@ -58,7 +59,11 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 	}
 	if seen&seenAcceptEncoding == 0 && r.AcceptEncoding != "" {
 		dst = append(dst, "accept-encoding: "...)
-		dst = append(dst, r.AcceptEncoding...)
+		if seen&seenRange != 0 {
+			dst = append(dst, "identity"...)
+		} else {
+			dst = append(dst, r.AcceptEncoding...)
+		}
 		dst = append(dst, "\r\n"...)
 	}
 	if r.ProxyAuthorization != "" {
@@ -89,6 +94,7 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 const (
 	seenAccept = 1 << iota
 	seenAcceptEncoding
+	seenRange
 )
 
 // appendRequestLines appends the header lines but those that are ours to say. Not ok: a line is not
@@ -117,6 +123,8 @@ func appendRequestLines(dst, lines []byte) (out []byte, seen int, ok bool) {
 			seen |= seenAccept
 		case equalFold(name, "accept-encoding"):
 			seen |= seenAcceptEncoding
+		case equalFold(name, "range"):
+			seen |= seenRange
 		}
 	}
 	return append(dst, lines[kept:]...), seen, true

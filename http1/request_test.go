@@ -27,6 +27,9 @@ func TestAppendRequestHead(t *testing.T) {
 		{"close", "GET /a?b HTTP/1.1\r\nhost: h:1\r\n" + accept + "connection: close\r\n", get(func(r *RequestHead) { r.Close = true })},
 		{"upgrade", "GET /a?b HTTP/1.1\r\nhost: h:1\r\n" + accept + "connection: upgrade\r\nupgrade: websocket\r\n", get(func(r *RequestHead) { r.Upgrade, r.Close = "websocket", true })},
 		{"encodings", "GET /a?b HTTP/1.1\r\nhost: h:1\r\n" + accept + "accept-encoding: gzip\r\n", get(func(r *RequestHead) { r.AcceptEncoding = "gzip" })},
+		{"a range", "GET /a?b HTTP/1.1\r\nhost: h:1\r\nRange: bytes=1-\r\n" + accept + "accept-encoding: identity\r\n", get(func(r *RequestHead) {
+			r.Head, r.AcceptEncoding = []byte("Range: bytes=1-\r\n"), "gzip"
+		})},
 		{"the app's", "GET /a?b HTTP/1.1\r\nhost: h:1\r\nAccept: a/b\r\nAccept-Encoding: br\r\nx:y\r\n", get(func(r *RequestHead) {
 			r.Head, r.AcceptEncoding = []byte("Accept: a/b\r\nAccept-Encoding: br\r\nx:y\r\n"), "gzip"
 		})},
