@@ -69,8 +69,10 @@ type attempt struct {
 type dialState struct {
 	names            *dns.Resolver // nil: nothing was looked up yet
 	namesConfig      *dns.Config   // that it follows
-	dialsFailed      []*dialing    // whose dialers have to be told
-	withoutIPv6Until int64         // see withoutIPv6
+	systemOpen       int           // questions to the system's resolver
+	systemQueue      []*systemLookup
+	dialsFailed      []*dialing // whose dialers have to be told
+	withoutIPv6Until int64      // see withoutIPv6
 }
 
 const (

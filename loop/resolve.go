@@ -43,7 +43,8 @@ type nameTransport struct{ loop *Loop }
 // Send implements dns.Transport.
 func (t nameTransport) Send(x *dns.Exchange) error {
 	if !x.Server.IsValid() {
-		return t.loop.askSystem(x)
+		t.loop.askSystem(x)
+		return nil
 	}
 	s := &nameSocket{loop: t.loop, exchange: x}
 	e, errno := t.loop.connect(x.Server, !x.TCP, s)
@@ -73,8 +74,7 @@ func (t nameTransport) Cancel(x *dns.Exchange) {
 	case *nameSocket:
 		carrier.end()
 	case *systemLookup:
-		carrier.timeout.stop()
-		carrier.cancel()
+		carrier.end()
 	}
 }
 
@@ -140,36 +140,61 @@ func (s *nameSocket) closed()    {}
 type systemLookup struct {
 	loop      *Loop
 	exchange  *dns.Exchange
-	cancel    context.CancelFunc
+	cancel    context.CancelFunc // nil: it waits for its turn
+	isOver    bool               // nobody wants the answer
 	timeout   timeoutNode
 	addresses []netip.Addr
 	err       error
 }
 
-// systemLookupsMax bounds how many goroutines of all loops wait for the system's resolver.
-const systemLookupsMax = 256
+// systemLookupsMax bounds how many goroutines of a loop wait for the system's resolver.
+const systemLookupsMax = 64
 
-var systemLookups atomic.Int32
-
-// askSystem begins a question to the system's resolver.
-func (l *Loop) askSystem(x *dns.Exchange) error {
-	if systemLookups.Add(1) > systemLookupsMax {
-		systemLookups.Add(-1)
-		return dns.ErrTooMany
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), x.Timeout)
-	s := &systemLookup{loop: l, exchange: x, cancel: cancel}
+// askSystem begins a question to the system's resolver, or has it wait for its turn.
+func (l *Loop) askSystem(x *dns.Exchange) {
+	s := &systemLookup{loop: l, exchange: x}
 	s.timeout.waiter = s
 	x.Carrier = s
 	l.startTimeout(&s.timeout, x.Timeout)
+	l.systemQueue = append(l.systemQueue, s)
+	l.startSystemLookups()
+}
+
+// startSystemLookups starts those whose turn it is.
+func (l *Loop) startSystemLookups() {
+	for l.systemOpen < systemLookupsMax && len(l.systemQueue) != 0 {
+		s := l.systemQueue[0]
+		l.systemQueue[0] = nil
+		if l.systemQueue = l.systemQueue[1:]; len(l.systemQueue) == 0 {
+			l.systemQueue = nil
+		}
+		if !s.isOver {
+			s.start()
+		}
+	}
+}
+
+// start asks. The answer comes by the mailbox, also if it was cancelled.
+func (s *systemLookup) start() {
+	l := s.loop
+	l.systemOpen++
+	ctx, cancel := context.WithTimeout(context.Background(), s.exchange.Timeout)
+	s.cancel = cancel
 	lookUp := l.options.names.system
 	go func() {
-		defer systemLookups.Add(-1)
-		s.addresses, s.err = lookUp(ctx, x.Name)
+		s.addresses, s.err = lookUp(ctx, s.exchange.Name)
 		cancel()
 		l.mailbox.Post(message{kind: messageResolved, resolved: s}) // closed: nobody waits any more
 	}()
-	return nil
+}
+
+// end gives the question up.
+func (s *systemLookup) end() {
+	s.isOver = true
+	s.timeout.stop()
+	if s.cancel != nil {
+		s.cancel()
+	}
 }
 
 // timedOut implements waiter.
@@ -177,6 +202,11 @@ func (s *systemLookup) timedOut(*timeoutNode) { s.loop.names.TimedOut(s.exchange
 
 // systemAnswered takes what the system's resolver found.
 func (l *Loop) systemAnswered(s *systemLookup) {
+	l.systemOpen--
+	l.startSystemLookups()
+	if s.isOver {
+		return
+	}
 	err := s.err
 	var failure *net.DNSError
 	switch {

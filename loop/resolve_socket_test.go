@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -380,7 +381,8 @@ func TestEndpointOverSockets(t *testing.T) {
 // TestSystemResolver: where the machine's configuration is not understood, its own resolver is asked.
 func TestSystemResolver(t *testing.T) {
 	files := fixedNames(&dns.Config{System: true, Timeout: time.Minute, Attempts: 1})
-	stuck := make(chan struct{})
+	stuck, answer := make(chan struct{}), make(chan struct{})
+	var asking, most atomic.Int64
 	files.system = func(ctx context.Context, name string) ([]netip.Addr, error) {
 		switch name {
 		case "plain.example":
@@ -393,6 +395,12 @@ func TestSystemResolver(t *testing.T) {
 			<-ctx.Done()
 			close(stuck)
 			return nil, ctx.Err()
+		}
+		if strings.HasPrefix(name, "many") {
+			most.Store(max(most.Load(), asking.Add(1)))
+			<-answer
+			asking.Add(-1)
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		}
 		return nil, errors.New("failure")
 	}
@@ -415,6 +423,29 @@ func TestSystemResolver(t *testing.T) {
 	<-stuck // its goroutine was told
 	if c.told != 0 || r.loop.names.Pending() != 0 {
 		t.Error("something is left")
+	}
+	// More than may be asked for at once, of which some are given up while they wait.
+	var all []*dialed
+	for i := range 3 * systemLookupsMax {
+		c := &dialed{}
+		d := r.loop.dial(target{host: fmt.Sprintf("many%d.example", i), port: uint16(port), app: "demo"}, rulesOf(t, "127.0.0.1"), c)
+		if i%3 == 2 {
+			d.cancel()
+		} else {
+			all = append(all, c)
+		}
+	}
+	close(answer)
+	r.until("all dials", func() bool { return !slices.ContainsFunc(all, func(c *dialed) bool { return c.told == 0 }) })
+	for i, c := range all {
+		if c.plug == nil {
+			t.Errorf("dial %d: %s", i, c.outcome())
+		}
+		c.close()
+	}
+	r.until("goroutines to end", func() bool { return r.loop.systemOpen == 0 })
+	if n := most.Load(); n > systemLookupsMax || len(r.loop.systemQueue) != 0 {
+		t.Errorf("%d at once, %d left", n, len(r.loop.systemQueue))
 	}
 	r.settle()
 }
