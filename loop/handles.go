@@ -227,7 +227,6 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 // handle.fail. It takes record.Block over by setting it to noBlock.
 
 func (l *Loop) openAssets(h *handle, _ *isolates.Record) ioObject { return l.notAvailable(h, "assets") }
-func (l *Loop) openTCP(h *handle, _ *isolates.Record) ioObject    { return l.notAvailable(h, "TCP") }
 func (l *Loop) openWebSocket(h *handle, _ *isolates.Record) ioObject {
 	return l.notAvailable(h, "WebSocket")
 }

@@ -301,8 +301,8 @@ func (s *webSocket) key() uint32 { return uint32(s.loop.maskKeys().Uint64()) }
 // sent implements endpointHandler.
 func (s *webSocket) sent() {
 	s.tell(socketOutputMax / 2)
-	if s.state == socketLingering && s.hasEnded && s.transport.queued() == 0 {
-		s.over()
+	if s.state == socketLingering && s.transport.queued() == 0 {
+		s.awaitEnd()
 	}
 }
 
@@ -408,11 +408,23 @@ func (s *webSocket) ended(code uint16, reason []byte, clean bool) {
 func (s *webSocket) linger() {
 	s.state = socketLingering
 	s.dropInput()
-	s.loop.startTimeout(&s.timeout, s.loop.options.LingerTimeout)
+	s.timeout.stop()
 	if !s.isClient || s.hasEnded {
 		s.transport.finish()
 	}
 	s.pace()
+	if s.transport.queued() == 0 {
+		s.awaitEnd()
+	}
+}
+
+// awaitEnd gives the other side some time to close, if it has not.
+func (s *webSocket) awaitEnd() {
+	if s.hasEnded {
+		s.over()
+		return
+	}
+	s.loop.startTimeout(&s.timeout, s.loop.options.LingerTimeout)
 }
 
 // lose ends a connection that has broken, or was ended without a close frame.
