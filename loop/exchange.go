@@ -327,11 +327,11 @@ func (l *Loop) orphan(e *exchange) {
 		e.from = nil
 		from.cancel()
 	}
-	if e.body != nil {
-		l.loseBody(c, faultClientGone)
-	}
 	if e.worker != nil && !e.ended {
 		l.gone(e)
+	}
+	if e.body != nil { // after that: an app that knows why need not wonder
+		l.loseBody(c, faultClientGone)
 	}
 	if l.log != nil {
 		l.logAnswer(e)
