@@ -384,6 +384,38 @@ func TestNothingOutboundIsLeftBehind(t *testing.T) {
 	}
 }
 
+// Nor is anything left of what a request does over and over that lives for long.
+func TestNothingIsLeftBehindInLongRequests(t *testing.T) {
+	const round = `await Promise.all([fetch("http://origin/stream/2"), fetch("http://origin/stream/3"), fetch(new Request("http://origin/echo", request)),
+		fetch(request)].map(async (response) => (await response).text()))`
+	o := playing(t, AppOptions{BindingsJSON: `{"subrequests":1000000}`}, `let wake, done; export default { async fetch(request) {
+		if (wake) {
+			wake();
+			await new Promise((resolve) => { done = resolve; });
+			return new Response();
+		}
+		for (;;) {
+			await new Promise((resolve) => { wake = resolve; });
+			for (let i = 0; i < 100; i++) { `+round+`; }
+			done();
+		}
+	} }`)
+	request(t, o.isolate, 1, get)
+	turn(t, o.isolate)
+	run := func(count int) {
+		for range count {
+			o.run(2, get)
+		}
+	}
+	run(10)
+	before := used(o.isolate)
+	const rounds = 30
+	run(rounds)
+	if each := (used(o.isolate) - before) / (100 * rounds); each > 80 {
+		t.Errorf("%d bytes are left of each", each)
+	}
+}
+
 // What an app makes at its top level of all this works when its snapshot was restored.
 func TestOutboundObjectsInSnapshots(t *testing.T) {
 	const source = `

@@ -374,8 +374,7 @@
       while (request.#signal === null) {
         const source = request.#signalSource;
         if (source === null) {
-          call.nextFollower = request.#followers;
-          request.#followers = call;
+          request.#follow(call);
           return null;
         }
         if (source instanceof Gone) return request.#readSignal();
@@ -383,6 +382,18 @@
         request = source;
       }
       return request.#signal;
+    }
+
+    // Tells a call when the client goes away. Those that wait no more are forgotten: a request may live for long.
+    #follow(call) {
+      let kept = call;
+      for (let other = this.#followers, next; other !== null; other = next) {
+        next = other.nextFollower;
+        if (!other.isWaiting()) continue;
+        other.nextFollower = kept;
+        kept = other;
+      }
+      this.#followers = kept;
     }
 
     #isUnusable() {

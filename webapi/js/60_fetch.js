@@ -48,7 +48,9 @@
     redirect = "follow";
     signal = null;
     nextFollower = null; // the next call that ends when the client of a request goes away
-    nextUnread = null; // the next call of the exchange whose answer streams
+    unreadOf = null; // the exchange that this is one of the unread calls of, a list
+    previousUnread = null;
+    nextUnread = null;
     isUpgrade = false; // "upgrade: websocket" was among the headers
 
     handle = 0;
@@ -147,8 +149,19 @@
     noteUnread() {
       const exchange = currentExchange();
       if (exchange === undefined || exchange.ended) return;
+      this.unreadOf = exchange;
       this.nextUnread = exchange.unread;
+      if (exchange.unread !== null) exchange.unread.previousUnread = this;
       exchange.unread = this;
+    }
+
+    leaveUnread() {
+      const exchange = this.unreadOf;
+      if (exchange === null) return;
+      this.unreadOf = null;
+      if (this.previousUnread === null) exchange.unread = this.nextUnread;
+      else this.previousUnread.nextUnread = this.nextUnread;
+      if (this.nextUnread !== null) this.nextUnread.previousUnread = this.previousUnread;
     }
 
     // The exchange has ended. A body that nobody has begun to read by now is not wanted.
@@ -161,6 +174,10 @@
       this.over(endedReason);
     }
 
+    isWaiting() {
+      return this.reject !== null;
+    }
+
     // The client has gone away whose request this fetch was made with.
     leave(reason) {
       if (this.reject === null) return;
@@ -169,6 +186,7 @@
     }
 
     unlisten() {
+      this.leaveUnread();
       if (this.stop === null) return;
       internals.abort.remove(this.signal, this.stop);
       this.stop = null;

@@ -226,7 +226,10 @@
       endRequestBody(exchange.request, exchange.words, exchange.offset, "The request has been answered.");
     }
     exchange.request = null;
-    for (let call = exchange.unread; call !== null; call = call.nextUnread) call.dropUnread();
+    for (let call = exchange.unread, next; call !== null; call = next) {
+      next = call.nextUnread;
+      call.dropUnread();
+    }
     exchange.unread = null;
   }
 
