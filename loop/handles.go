@@ -226,7 +226,6 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 // The openers. Each returns the object, or nil if it has told the handle why there is none, by
 // handle.fail. It takes record.Block over by setting it to noBlock.
 
-func (l *Loop) openAssets(h *handle, _ *isolates.Record) ioObject { return l.notAvailable(h, "assets") }
 func (l *Loop) openWebSocket(h *handle, _ *isolates.Record) ioObject {
 	return l.notAvailable(h, "WebSocket")
 }

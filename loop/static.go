@@ -261,16 +261,19 @@ func (f *appFiles) isMissing(path []byte, now int64) bool {
 	return f.missing[string(path)] > now || f.missing[string(append(path, 0))] > now
 }
 
-func (f *appFiles) noteMissing(path string, found *fileFound) {
-	if found.Missing != "" {
-		path = found.Missing
-	} else {
-		path += "\x00"
+// noteNothing notes that there is nothing at the path of a target.
+func (f *appFiles) noteNothing(target []byte, found *fileFound) {
+	raw, _ := f.below(target)
+	delete(f.entries, string(raw))
+	missing := found.Missing
+	if missing == "" {
+		path, _ := static.AppendPath(nil, raw)
+		missing = string(append(path, 0))
 	}
 	if len(f.missing) >= fileMissingMax {
 		clear(f.missing)
 	}
-	f.missing[path] = found.until
+	f.missing[missing] = found.until
 }
 
 // findFile gives what there is at the path of a target. nil and false: nothing. nil and true: waiter is told
@@ -374,12 +377,7 @@ func (l *Loop) serveFile(c *connection, w *appWorker, head *http1.Head, input []
 			l.answerError(e, 503, "", "nano: "+w.name+": "+fileProblem(found.err))
 		}
 	default:
-		if raw, ok := w.files.below(target); ok {
-			delete(w.files.entries, string(raw))
-			if path, ok := static.AppendPath(l.scratch[:0], raw); ok {
-				w.files.noteMissing(string(path), found)
-			}
-		}
+		w.files.noteNothing(target, found)
 		return fileNone
 	}
 	return fileServed
