@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
 	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
 	"config":     {"egress"},
+	"cron":       {},
 	"dns":        {},
 	"egress":     {},
 	"http1":      {},
