@@ -226,9 +226,6 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 // The openers. Each returns the object, or nil if it has told the handle why there is none, by
 // handle.fail. It takes record.Block over by setting it to noBlock.
 
-func (l *Loop) openWebSocket(h *handle, _ *isolates.Record) ioObject {
-	return l.notAvailable(h, "WebSocket")
-}
 
 func (l *Loop) notAvailable(h *handle, what string) ioObject {
 	h.fail(newFault(isolates.FaultRefused, what+" is not available yet"))
