@@ -194,7 +194,8 @@ func (h *handle) fail(f *fault) {
 
 // What JavaScript asks
 
-// openObject makes the object that a KindOpen record asks for.
+// openObject makes the object that a KindOpen record asks for. Its opener returns it, or nil if it has told the
+// handle why there is none, by handle.fail; it takes record.Block over by setting it to noBlock.
 func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 	var e *exchange
 	if record.Pending {
@@ -221,15 +222,6 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 		h.fail(newFault(isolates.FaultRefused, "unknown kind of object"))
 	}
 	l.freeBlock(record.Block)
-}
-
-// The openers. Each returns the object, or nil if it has told the handle why there is none, by
-// handle.fail. It takes record.Block over by setting it to noBlock.
-
-
-func (l *Loop) notAvailable(h *handle, what string) ioObject {
-	h.fail(newFault(isolates.FaultRefused, what+" is not available yet"))
-	return nil
 }
 
 // actOnHandle does what a record asks of an open handle.
