@@ -373,13 +373,7 @@ func TestNothingOutboundIsLeftBehind(t *testing.T) {
 					turn(t, o.isolate)
 				}
 			}
-			run(1000) // until V8 has compiled what it will
-			before := used(o.isolate)
-			const rounds = 3000
-			run(rounds)
-			if each := (used(o.isolate) - before) / rounds; each > 80 {
-				t.Errorf("%d bytes are left of each", each)
-			}
+			staysSmall(t, o.isolate, 3000, run)
 		})
 	}
 }
@@ -407,13 +401,22 @@ func TestNothingIsLeftBehindInLongRequests(t *testing.T) {
 			o.run(2, get)
 		}
 	}
-	run(10)
-	before := used(o.isolate)
-	const rounds = 30
-	run(rounds)
-	if each := (used(o.isolate) - before) / (100 * rounds); each > 80 {
-		t.Errorf("%d bytes are left of each", each)
+	staysSmall(t, o.isolate, 30, run)
+}
+
+// staysSmall checks that a number of runs leaves next to nothing behind: 240 KB would be an object for each of
+// 3000. V8 compiles, and frees buffers, when it likes, so that growth counts only if it goes on.
+func staysSmall(t *testing.T, isolate *Isolate, runs int, run func(count int)) {
+	t.Helper()
+	var grown int64
+	for range 4 {
+		before := used(isolate)
+		run(runs)
+		if grown = used(isolate) - before; grown < 240<<10 {
+			return
+		}
 	}
+	t.Errorf("%d runs leave %d bytes", runs, grown)
 }
 
 // What an app makes at its top level of all this works when its snapshot was restored.
