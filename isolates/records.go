@@ -98,7 +98,8 @@ const (
 	// KindCancel: nobody wants the rest of what Handle gives. Flags: CancelAll.
 	KindCancel
 	// KindWrite is a piece of what goes out by Handle: Body; of a WebSocket a message, Flags WriteText
-	// or WriteBinary. The next comes after Isolate.AddWritten(Handle).
+	// or WriteBinary. The next comes after Isolate.AddWritten(Handle); of a WebSocket without waiting for
+	// it, up to some 256 KiB ahead, and only those with WriteAck are to be answered.
 	KindWrite
 	// KindFinish ends what goes out by Handle. Flags: FinishFailed. Of a WebSocket Status is the close
 	// code, 0 for none, and Target the reason.
