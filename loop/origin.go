@@ -57,6 +57,7 @@ type carrier interface {
 type originKey struct {
 	app    int32
 	secure bool
+	http1  bool // HTTP/2 will not do: the connection is to go over to another protocol
 	port   uint16
 	host   string // as in the URL: lower case, IPv6 in brackets
 }
@@ -67,8 +68,10 @@ type origin struct {
 	loop *Loop
 	key  originKey
 
-	idle         *originConnection // used last, first
-	open         int               // connections, in use or idle
+	protocol     originProtocol     // over TLS; unknown until there was a connection
+	shared       []*http2Connection // that take requests
+	idle         *originConnection  // used last, first
+	open         int                // connections, in use or idle
 	dialing      int
 	first, last  *fetch // waiting for a connection
 	waiting      int
@@ -82,6 +85,7 @@ type origins struct {
 	idle                 int
 	spare                []*originConnection
 	spareDials           []*originDial
+	spareStreams         []*http2Stream
 	fetches              []*fetch // free
 	decoders             decoders
 
@@ -130,11 +134,12 @@ func originIdleTime(seconds int32) time.Duration {
 	return longest
 }
 
-// originOf finds an app's origin, or makes it.
-func (l *Loop) originOf(app int, to *location) *origin {
-	o := l.origins.byKey[originKey{int32(app), to.secure, to.port, string(to.host)}]
+// originOf finds an app's origin, or makes it. isUpgrade: a connection is to be taken over by another protocol.
+func (l *Loop) originOf(app int, to *location, isUpgrade bool) *origin {
+	http1 := isUpgrade && to.secure
+	o := l.origins.byKey[originKey{int32(app), to.secure, http1, to.port, string(to.host)}]
 	if o == nil {
-		o = &origin{loop: l, key: originKey{int32(app), to.secure, to.port, string(to.host)}}
+		o = &origin{loop: l, key: originKey{int32(app), to.secure, http1, to.port, string(to.host)}}
 		if l.origins.byKey == nil {
 			l.origins.byKey = make(map[originKey]*origin)
 		}
@@ -146,6 +151,10 @@ func (l *Loop) originOf(app int, to *location) *origin {
 // request gives f a connection, now or later.
 func (o *origin) request(f *fetch) {
 	f.origin = o
+	if c := o.share(); c != nil {
+		c.begin(f)
+		return
+	}
 	if !f.isRetry {
 		if c := o.takeIdle(); c != nil {
 			if !c.begin(f) {
@@ -195,9 +204,21 @@ func (o *origin) leave(f *fetch) {
 	o.forget()
 }
 
+// wanted is how many connections in the making the requests that wait call for. It is one where that one may serve
+// them all.
+func (o *origin) wanted() int {
+	switch {
+	case !o.key.secure || o.key.http1 || o.protocol == protocolHTTP1:
+		return o.waiting
+	case len(o.shared) >= http2ConnectionsMax:
+		return 0
+	}
+	return min(o.waiting, 1)
+}
+
 // dialMore begins to connect for requests that wait, unless that is under way.
 func (o *origin) dialMore() {
-	for o.dialing < o.waiting && o.open+o.dialing < originConnectionsMax {
+	for o.dialing < o.wanted() && o.open+o.dialing < originConnectionsMax {
 		o.dialing++
 		o.loop.takeDial().begin(o)
 	}
@@ -217,8 +238,10 @@ func (o *origin) connected(t transport) endpointHandler {
 	c.origin, c.transport = o, t
 	o.dialing--
 	o.open++
+	o.protocol = protocolHTTP1
 	t.resume()
 	o.serve(c)
+	o.dialMore() // as many as are needed, now that it is known that none can be shared
 	return c
 }
 
@@ -243,7 +266,7 @@ func (o *origin) failed(f *fault, until uint64) {
 			o.unqueue(waiting)
 			waiting.notConnected(f)
 		}
-	} else if waiting := o.first; waiting != nil && o.waiting > o.dialing && !isExhaustion(f) {
+	} else if waiting := o.first; waiting != nil && o.waiting > o.dialing && !isExhaustion(f) && len(o.shared) == 0 {
 		o.unqueue(waiting)
 		waiting.notConnected(f)
 	}
@@ -364,11 +387,22 @@ func (d *originDial) dialed(e *endpoint) {
 // secure begins TLS with the origin.
 func (d *originDial) secure(e *endpoint) {
 	o := d.origin
-	o.loop.secure(e, int(o.key.app), o.key.host, protocolsHTTP1, d)
+	protocols := protocolsHTTP2
+	if o.key.http1 {
+		protocols = protocolsHTTP1
+	}
+	o.loop.secure(e, int(o.key.app), o.key.host, protocols, d)
 }
 
 // secured implements securer.
-func (d *originDial) secured(t *tlsConnection) { t.handler = d.end().connected(t) }
+func (d *originDial) secured(t *tlsConnection) {
+	o := d.end()
+	if t.conn.Protocol() == "h2" {
+		t.handler = o.connectedHTTP2(t)
+	} else {
+		t.handler = o.connected(t)
+	}
+}
 
 // secureFailed implements securer.
 func (d *originDial) secureFailed(f *fault) { d.dialFailed(f) }

@@ -46,6 +46,7 @@ type fetch struct {
 	isWaiting      bool
 	isRetry        bool // a connection that had been idle was closed under it
 	redirects      uint8
+	refusals       uint8   // how often an origin would not process it
 	carrier        carrier // nil: none yet, or not any more
 
 	// The response.
@@ -176,7 +177,7 @@ func (f *fetch) takeBody(record *isolates.Record) *fault {
 func (f *fetch) start() {
 	l := f.loop
 	l.startTimeout(&f.timeout, l.options.FetchHead)
-	l.originOf(f.worker.app, &f.to).request(f)
+	l.originOf(f.worker.app, &f.to, f.upgrade != nil).request(f)
 }
 
 // describe says what the head of the request is. It is valid until the loop's scratch memory is used.
@@ -435,6 +436,21 @@ func (f *fetch) lost(why *fault, isStale bool) {
 	}
 	f.fail(why)
 }
+
+// unprocessed is called when the origin has said that it did nothing with the request, which may be sent again
+// whatever it is, if it is still at hand.
+func (f *fetch) unprocessed(why *fault) {
+	f.carrier = nil
+	if f.state == fetchAsking && !f.isStream && f.refusals < refusalsMax {
+		f.refusals++
+		f.start()
+		return
+	}
+	f.fail(why)
+}
+
+// refusalsMax is how often a request is sent again that an origin did nothing with.
+const refusalsMax = 3
 
 // notConnected is called when no connection to the origin can be had.
 func (f *fetch) notConnected(why *fault) {
