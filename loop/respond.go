@@ -136,9 +136,9 @@ func (l *Loop) sourceOf(e *exchange, record *isolates.Record) (source, *fault) {
 	return l.takeSource(e.worker, record.Source, record.Flags&isolates.RespondRaw != 0)
 }
 
-// answerHigh is how many bytes of an answer that the loop moves may wait for the send before them, whose
-// own are about as many.
-const answerHigh = 96 << 10
+// answerHigh is from how many bytes on an answer that the loop moves has to wait for the send before them.
+// With one push more it still fits into the second largest buffers of the pool.
+const answerHigh = 60 << 10
 
 // push implements sink for the answer to a request: bytes of its body.
 func (e *exchange) push(data []byte) (more bool) {
