@@ -317,9 +317,9 @@ func (l *Loop) inputEnd(c *connection) {
 // reading, and an app has not answered since. If it does, its answer is sent all the same.
 func (l *Loop) clientLeft(c *connection) {
 	for e := c.first; e != nil; e = e.next {
-		if !e.answered && e.waiting == nil {
-			e.worker.isolate.AddGone(e.id)
-			l.wantTurn(e.worker)
+		if w := e.worker; !e.answered && e.waiting == nil && w != nil && w.isolate != nil {
+			w.isolate.AddGone(e.id)
+			l.wantTurn(w)
 		}
 	}
 }
