@@ -20,7 +20,7 @@ import (
 var layers = map[string][]string{
 	"apps":       {"config", "isolates", "snapshot"},
 	"cmd/nano":   {"apps", "config", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
-	"config":     {"egress"},
+	"config":     {"cron", "egress"},
 	"cron":       {},
 	"dns":        {},
 	"egress":     {},

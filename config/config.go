@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"nano/cron"
 	"nano/egress"
 )
 
@@ -99,9 +100,17 @@ type App struct {
 	Fetch  Fetch
 	// Static is the absolute path of the folder whose files are served before the app is asked; "": none.
 	Static string
+	// Cron are the triggers that call scheduled(), in the order of the file.
+	Cron []CronTrigger
 
 	// Where the app and its main stand in Config.File, for messages about them.
 	At, MainAt, StaticAt Position
+}
+
+// CronTrigger is one [[app.cron]].
+type CronTrigger struct {
+	Text     string // the expression as it was written, which the app is told
+	Schedule *cron.Schedule
 }
 
 // Limits are what one app may use: its own [app.limits], or else the node's.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"nano/cron"
 	"nano/egress"
 )
 
@@ -232,6 +233,7 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	if path, at, ok := t.text("static"); ok && path != "" {
 		app.Static, app.StaticAt = r.resolve(path), at.value
 	}
+	r.readCron(&app, t)
 	if rules, ok := t.table("egress"); ok {
 		r.readEgress(&app, rules)
 	}
@@ -262,6 +264,57 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	t.finish()
 	routes.add(&app, nameAt, hosts, pathAt)
 	return app
+}
+
+// readCron reads every [[app.cron]].
+func (r *documentReader) readCron(app *App, t *table) {
+	for _, trigger := range r.tables(t, "cron", "[[app.cron]]", `schedule = "*/5 * * * *"`) {
+		text, at, ok := trigger.text("schedule")
+		if _, present := trigger.values["schedule"]; !present {
+			r.report(trigger.node.key, "[[app.cron]]", "has no schedule", `add schedule = "*/5 * * * *"`)
+		}
+		trigger.finish()
+		if !ok {
+			continue
+		}
+		schedule, err := cron.Parse(text)
+		switch {
+		case err != nil:
+			r.report(at.value, "[[app.cron]] schedule", err.Error(), "")
+		case slices.ContainsFunc(app.Cron, func(other CronTrigger) bool { return other.Text == text }):
+			r.report(at.value, "[[app.cron]] schedule", fmt.Sprintf("%q is listed twice", text), "write it once")
+		default:
+			app.Cron = append(app.Cron, CronTrigger{text, schedule})
+		}
+	}
+}
+
+// tables takes an array of tables below t.
+func (r *documentReader) tables(t *table, key, header, example string) (tables []*table) {
+	v, at, ok := t.take(key)
+	if !ok {
+		return nil
+	}
+	add := func(i int, values map[string]any) {
+		tables = append(tables, &table{reader: t.reader, header: header, path: t.path + "." + key, node: at.item(i), values: values})
+	}
+	switch v := v.(type) {
+	case []map[string]any: // [[app.cron]]
+		for i, values := range v {
+			add(i, values)
+		}
+	case []any: // cron = [ {…}, {…} ]
+		for i, item := range v {
+			if values, isTable := item.(map[string]any); isTable {
+				add(i, values)
+			} else {
+				r.report(at.item(i).value, header, "must be a table, not "+typeName(item), "write "+header+" and "+example)
+			}
+		}
+	default:
+		r.report(at.key, header, "must be an array of tables, not "+typeName(v), "write "+header+" and below it "+example)
+	}
+	return tables
 }
 
 // readEgress reads the rules of what an app may connect to.

@@ -210,6 +210,11 @@ func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
 	if e.body != nil {
 		reader, body = &e.body.reader, e.body
 	} else if e.caller != nil {
+		if f, ok := e.caller.(*firing); ok {
+			w.isolate.AddScheduled(e.id, f.text, f.timeMS)
+			l.wantTurn(w)
+			return
+		}
 		reader, body = e.caller.requestBody()
 	}
 	r.Streams, r.Length = body != nil, 0

@@ -87,6 +87,7 @@ type fakeRequest struct {
 	remote         string
 	secure         bool
 	contentLength  int64
+	timeMS         int64 // of AddScheduled
 	wantsMoreTurns int
 }
 
@@ -134,6 +135,10 @@ func methodName(p *http1.Head) string {
 	return http1.MethodNames[p.Method]
 }
 
+func (w *fakeWorker) AddScheduled(id uint32, cron []byte, timeMS int64) {
+	w.mustLive()
+	w.requests = append(w.requests, fakeRequest{id: id, method: "CRON", target: string(cron), timeMS: timeMS})
+}
 func (w *fakeWorker) AddTimer(id uint32) { w.mustLive(); w.timers = append(w.timers, id) }
 func (w *fakeWorker) AddSent(id uint32)  { w.mustLive(); w.sent = append(w.sent, id) }
 func (w *fakeWorker) AddGone(id uint32) {

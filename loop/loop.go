@@ -64,6 +64,7 @@ type Loop struct {
 	sockets     webSockets
 	handles     handles
 	files       files
+	cron        cronState
 	apps        []*appWorker
 	lives       uint32 // isolates made so far
 	timeouts    timeouts
@@ -121,6 +122,7 @@ type message struct {
 	resolved   *systemLookup  // of messageResolved
 	secure     *tlsConnection // of messageSecure
 	file       lookedAt       // of messageFile
+	firing     *firing        // of messageFiring
 }
 
 type messageKind uint8
@@ -136,6 +138,7 @@ const (
 	messageResolved               // the system's resolver has answered
 	messageSecure                 // a TLS handshake has moved on
 	messageFile                   // somebody has looked for a static file
+	messageFiring                 // a cron trigger is due
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -181,6 +184,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		}
 		l.wantsPrepare = true
 	}
+	l.startCron()
 	l.portion = options.memory.join(l)
 	for _, socket := range sockets {
 		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
@@ -357,7 +361,7 @@ const nearDeadline = int64(100 * time.Millisecond)
 
 // nextDeadline is when the loop has to be awake again, or never.
 func (l *Loop) nextDeadline() int64 {
-	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil(), l.nextReview())
+	deadline := min(l.timeouts.next(), l.timers.next(), l.accepting.pausedUntil(), l.nextReview(), l.cron.lookAt)
 	if l.draining && !l.forced {
 		deadline = min(deadline, l.drainDeadline)
 	}
@@ -452,6 +456,8 @@ func (l *Loop) readMail() {
 			l.secureMoved(m.secure)
 		case messageFile:
 			l.fileLooked(m.file)
+		case messageFiring:
+			l.takeFiring(m.firing)
 		}
 	}
 }
@@ -460,6 +466,9 @@ func (l *Loop) readMail() {
 func (l *Loop) expireLoopDeadlines() {
 	if l.accepting.pausedUntil() <= l.now {
 		l.acceptAgain()
+	}
+	if l.cron.lookAt <= l.now {
+		l.lookAtCron()
 	}
 	if l.reviewSlowedAt <= l.now {
 		l.reviewSlowed()

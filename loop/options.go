@@ -26,6 +26,7 @@ type App struct {
 	Egress             *egress.Rules // whom the app may connect to; nil: every public address
 	// Static is the folder whose files are served before the app is asked; nil: none.
 	Static *static.Folder
+	Cron   []CronTrigger
 	// TLS makes the app's TLS connections; nil: one that trusts the system's certificate authorities.
 	TLS   *tlsclient.Client
 	Proxy *Proxy // that its sub-requests go through; nil: none

@@ -117,6 +117,7 @@ func (noHandles) AddEnd(int32, isolates.Fault, []byte)     {}
 func (noHandles) AddClosed(int32, uint16, []byte, bool)    {}
 func (noHandles) AddWritten(int32)                         {}
 func (noHandles) AddOpened(int32, []byte)                  {}
+func (noHandles) AddScheduled(uint32, []byte, int64)       {}
 
 type noSockets struct{}
 

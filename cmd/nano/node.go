@@ -131,6 +131,14 @@ func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger
 	})
 }
 
+// triggersOf says in the loops' terms when an app's scheduled() is to be called.
+func triggersOf(app *config.App) (triggers []loop.CronTrigger) {
+	for _, each := range app.Cron {
+		triggers = append(triggers, loop.CronTrigger{Text: each.Text, Schedule: each.Schedule})
+	}
+	return triggers
+}
+
 // openFolders opens the folders of static files, by app.
 func openFolders(c *config.Config) ([]*static.Folder, error) {
 	folders := make([]*static.Folder, len(c.Apps))
@@ -234,6 +242,7 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
 			Static:             folders[i],
+			Cron:               triggersOf(app),
 			Egress:             app.Egress,
 			TLS:                tlsclient.NewClient(roots(authorities, app.Fetch.Roots)),
 			Proxy:              proxyOf(app),
