@@ -37,8 +37,9 @@ type webSocket struct {
 	inStart   int // received and not used up, from there on in in
 	timeout   timeoutNode
 
-	protocol, extensions string // that were agreed on
-	goodbye              []byte // payload of the close frame that is to be answered
+	protocol, extensions string    // that were agreed on
+	goodbye              []byte    // payload of the close frame that is to be answered
+	failure              *ws.Error // or why the connection is to be failed
 
 	previous, next *webSocket // of those of the loop that are open or later
 }
@@ -148,7 +149,7 @@ func (s *webSocket) letInput() {
 // pace has the transport receive, or the other side wait.
 func (s *webSocket) pace() {
 	wants := s.state == socketLingering || s.takesInput()
-	if s.transport == nil || wants == !s.isPaused {
+	if s.transport == nil || s.state == socketAnswering || wants == !s.isPaused {
 		return
 	}
 	s.isPaused = !wants
@@ -357,40 +358,53 @@ func (s *webSocket) takeClose(payload []byte) {
 	case err != nil:
 		s.fail(err)
 	case s.state == socketOpen:
-		s.state, s.goodbye = socketAnswering, append([]byte(nil), payload...)
-		s.loop.sockets.answering = append(s.loop.sockets.answering, s)
+		s.goodbye = append([]byte(nil), payload...)
+		s.answer()
 	default:
 		s.ended(code, reason, true)
 		s.linger()
 	}
 }
 
-// answerCloses completes the closing handshakes that others have begun in this tick.
+// fail ends a connection whose other side breaks the protocol (RFC 6455 §7.1.7), after the app's turn if
+// anything can be sent.
+func (s *webSocket) fail(err *ws.Error) {
+	if s.state == socketOpen {
+		s.failure = err
+		s.answer()
+		return
+	}
+	s.ended(err.Code, []byte(err.Reason), false)
+	s.linger()
+}
+
+// answer has the close frame, or the failure, that has come answered at the end of the turns.
+func (s *webSocket) answer() {
+	s.state = socketAnswering
+	s.loop.sockets.answering = append(s.loop.sockets.answering, s)
+}
+
+// answerCloses completes the closing handshakes that others have begun in this tick, and tells those who
+// have broken the protocol.
 func (l *Loop) answerCloses() {
 	for i, s := range l.sockets.answering {
 		l.sockets.answering[i] = nil
 		if s.state == socketOver {
 			continue
 		}
-		code, reason, _ := ws.ParseClose(s.goodbye) // it was checked when it came
-		if s.state == socketAnswering {
-			s.send(ws.Close, s.goodbye, false)
+		goodbye, failure := s.goodbye, s.failure
+		s.goodbye, s.failure = nil, nil
+		if failure != nil {
+			goodbye = ws.AppendClosePayload(nil, failure.Code, []byte(failure.Reason))
 		}
-		s.goodbye = nil
-		s.ended(code, reason, true)
+		code, reason, _ := ws.ParseClose(goodbye) // it was checked when it came
+		if s.state == socketAnswering {
+			s.send(ws.Close, goodbye, false)
+		}
+		s.ended(code, reason, failure == nil)
 		s.linger()
 	}
 	l.sockets.answering = l.sockets.answering[:0]
-}
-
-// fail ends a connection whose other side breaks the protocol (RFC 6455 §7.1.7).
-func (s *webSocket) fail(err *ws.Error) {
-	reason := []byte(err.Reason)
-	if s.isSending() {
-		s.sendClose(err.Code, reason)
-	}
-	s.ended(err.Code, reason, false)
-	s.linger()
 }
 
 // ended tells JavaScript of the end, and lets go of the handle.
