@@ -221,7 +221,8 @@ func (i *Isolate) Turn() error {
 	}
 	i.stage()
 	records, alive := i.isolate.Turn(i.inputs)
-	if i.turns++; i.turns%measureTurns == 0 || i.isGrown || i.CPU()-i.measuredAt >= measureCPU {
+	// A heap that was abandoned, maybe in the middle of a collection, is not to be looked at.
+	if i.turns++; alive && (i.turns%measureTurns == 0 || i.isGrown || i.CPU()-i.measuredAt >= measureCPU) {
 		i.measure()
 	}
 	i.taken()
