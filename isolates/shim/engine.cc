@@ -141,19 +141,43 @@ const Script* FindScript(std::string_view name) {
   return nullptr;
 }
 
-v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const Script& script) {
+void Script::Keep(std::unique_ptr<v8::ScriptCompiler::CachedData> cache) const {
+  const v8::ScriptCompiler::CachedData* none = nullptr;
+  if (cache != nullptr && cache_.compare_exchange_strong(none, cache.get())) (void)cache.release();
+}
+
+v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const Script& script,
+                                           bool use_cache) {
   v8::Isolate* isolate = context->GetIsolate();
   v8::Local<v8::String> text;
   if (!v8::String::NewExternalOneByte(isolate, const_cast<Script*>(&script)).ToLocal(&text))
     return {};
   v8::ScriptOrigin origin(OneByte(isolate, "nano:" + script.name));
-  v8::ScriptCompiler::Source source(text, origin);
+  const v8::ScriptCompiler::CachedData* kept = use_cache ? script.cache() : nullptr;
+  auto* cache = kept == nullptr ? nullptr  // else the source owns it
+                                : new v8::ScriptCompiler::CachedData(kept->data, kept->length);
+  v8::ScriptCompiler::Source source(text, origin, cache);
   v8::Local<v8::Script> compiled;
   v8::Local<v8::Value> function;
-  if (!v8::ScriptCompiler::Compile(context, &source).ToLocal(&compiled) ||
+  auto options = cache == nullptr ? v8::ScriptCompiler::kNoCompileOptions
+                                  : v8::ScriptCompiler::kConsumeCodeCache;
+  if (!v8::ScriptCompiler::Compile(context, &source, options).ToLocal(&compiled) ||
       !compiled->Run(context).ToLocal(&function) || !function->IsFunction())
     return {};
+  if (use_cache && cache == nullptr)
+    nano_isolate::From(isolate)->first_run.emplace_back(
+        &script, v8::Global<v8::UnboundScript>(isolate, compiled->GetUnboundScript()));
   return function.As<v8::Function>();
+}
+
+void KeepCaches(nano_isolate* self) {
+  for (auto& [script, ran] : self->first_run) {
+    if (script->cache() != nullptr) continue;
+    v8::HandleScope handles(self->isolate);
+    script->Keep(std::unique_ptr<v8::ScriptCompiler::CachedData>(
+        v8::ScriptCompiler::CreateCodeCache(ran.Get(self->isolate))));
+  }
+  self->first_run.clear();
 }
 
 std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <v8.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -73,6 +74,7 @@ struct Arena {
   }
 };
 
+class Script;
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
 
@@ -179,9 +181,12 @@ struct nano_isolate {
   size_t input_count = 0;
   std::shared_ptr<nano::Tasks> tasks;
   nano::Output out;
-  bool may_collect = false;  // the young generation, for the sake of ArrayBuffers, see stores.cc
-  size_t buffers_kept = 0;   // bytes of them when that was done last
-  nano::Output start_out;    // what starting the app has written, for the next turn to bring out
+  // A turn runs, or something for one. Never while a snapshot is built.
+  bool in_turn = false;
+  size_t buffers_kept = 0;  // bytes of ArrayBuffers after the last collection for their sake
+  // Lazy scripts that this turn was the first in the process to run, see KeepCaches.
+  std::vector<std::pair<const nano::Script*, v8::Global<v8::UnboundScript>>> first_run;
+  nano::Output start_out;  // what starting the app has written, for the next turn to bring out
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run
@@ -224,6 +229,13 @@ class Script final : public v8::String::ExternalOneByteStringResource {
   const char* data() const override { return text_.data(); }
   size_t length() const override { return text_.size(); }
 
+  // A code cache that isolates of all threads share: the first that has run the script makes it.
+  // Null if there is none so far.
+  const v8::ScriptCompiler::CachedData* cache() const {
+    return cache_.load(std::memory_order_acquire);
+  }
+  void Keep(std::unique_ptr<v8::ScriptCompiler::CachedData> cache) const;
+
   const std::string name;
   const bool lazy;
 
@@ -232,11 +244,18 @@ class Script final : public v8::String::ExternalOneByteStringResource {
 
  private:
   const std::string text_;
+  mutable std::atomic<const v8::ScriptCompiler::CachedData*> cache_{nullptr};
 };
 
 // The boot scripts of this process.
 const std::vector<std::unique_ptr<Script>>& Scripts();
-v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const Script& script);
+// CompileScript gives the function of a script. use_cache: by its code cache; not where a snapshot
+// is built, which is to be the same whatever the process has done before.
+v8::MaybeLocal<v8::Function> CompileScript(v8::Local<v8::Context> context, const Script& script,
+                                           bool use_cache = false);
+// KeepCaches makes the code caches of scripts that ran for the first time, at the end of a turn:
+// what they have compiled by then is in them.
+void KeepCaches(nano_isolate* self);
 const Script* FindScript(std::string_view name);
 
 // platform.cc

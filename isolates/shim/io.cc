@@ -165,7 +165,7 @@ std::unique_ptr<v8::BackingStore> nano_realm::TakeStore(uint32_t slot) {
 uint8_t* nano_isolate_store(nano_isolate* self, uint32_t id, size_t length, uint32_t* slot) {
   nano_realm* realm = self->realms[id].get();
   uint8_t* data = nullptr;
-  self->may_collect = true;
+  self->in_turn = true;
   nano::Survive(self, [&] {
     std::unique_ptr<v8::BackingStore> store = v8::ArrayBuffer::NewBackingStore(
         self->isolate, length, v8::BackingStoreInitializationMode::kUninitialized,
@@ -181,6 +181,6 @@ uint8_t* nano_isolate_store(nano_isolate* self, uint32_t id, size_t length, uint
       realm->stores[*slot] = std::move(store);
     }
   });
-  self->may_collect = false;
+  self->in_turn = false;
   return nano::IsDead(self) ? nullptr : data;
 }

@@ -442,7 +442,9 @@ void loadScript(Info info) {
   const Script* script = FindScript({*name, static_cast<size_t>(name.length())});
   if (script == nullptr) return ThrowRange(isolate, "no such script of the runtime");
   v8::Local<v8::Function> function;
-  if (CompileScript(isolate->GetCurrentContext(), *script).ToLocal(&function))
+  nano_isolate* self = nano_isolate::From(isolate);
+  bool use_cache = self != nullptr && self->in_turn;
+  if (CompileScript(isolate->GetCurrentContext(), *script, use_cache).ToLocal(&function))
     info.GetReturnValue().Set(function);
 }
 

@@ -389,6 +389,7 @@ int nano_isolate_dispose(nano_isolate* self) {
   self->start_out.Discard();
   self->rejections.clear();
   self->reporting.clear();
+  self->first_run.clear();
   self->realms.clear();
   self->allocator->Detach();
   self->dropped.url_components.Reset();

@@ -63,7 +63,7 @@ void* AllocateStore(void* heap, const void* allocate,
 void* AllocateStore(void* heap, const void* allocate, size_t length) {
   v8::Isolate* isolate = v8::Isolate::TryGetCurrent();
   nano_isolate* self = isolate != nullptr ? nano_isolate::From(isolate) : nullptr;
-  if (self != nullptr && self->may_collect) {
+  if (self != nullptr && self->in_turn) {
     size_t used = self->allocator->used();
     if (used < self->buffers_kept) self->buffers_kept = used;
     if (used - self->buffers_kept >= kYoungBytes) {

@@ -102,6 +102,7 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
     ReportRejections(self);
     isolate->PerformMicrotaskCheckpoint();
   }
+  if (!self->first_run.empty() && !IsDead(self)) KeepCaches(self);
   if (!IsDead(self)) CheckMemory(self);
   self->pace.Learn(records - Count(inputs, count), Clock::NanosecondsSince(self->meter.began));
 }
@@ -162,9 +163,9 @@ int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano
     self->input_count = count;
     for (size_t i = 0; i < count; i++) Cells(self->realms[inputs[i].realm].get())[kCellEnd] = 0;
     WatchScope watch(self, self->meter.limit);
-    self->may_collect = true;
+    self->in_turn = true;
     Survive(self, [=] { RunTurn(self, inputs, count); });
-    self->may_collect = false;
+    self->in_turn = false;
     self->input_count = 0;
   }
   out->records = self->out.data();
