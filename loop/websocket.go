@@ -21,21 +21,22 @@ import (
 //
 // While JavaScript waits for nothing, and nothing is under way, it holds no memory but itself.
 type webSocket struct {
-	loop      *Loop
-	handle    *handle   // nil: JavaScript has heard of the end, or is gone
-	transport transport // nil: joining, or over
-	state     socketState
-	isClient  bool
-	isPaused  bool // nothing is received
-	mustTell  bool // JavaScript waits to hear that what it wrote was taken
-	isDeaf    bool // JavaScript wants no more messages
-	hasEnded  bool // the other side has shut its side, right after its close frame
-	deflate   ws.Deflate
-	parser    ws.Parser
-	window    int64 // of messages that JavaScript is ready to take, in bytes; below 0: the last was larger
-	in        []byte
-	inStart   int // received and not used up, from there on in in
-	timeout   timeoutNode
+	loop       *Loop
+	handle     *handle   // nil: JavaScript has heard of the end, or is gone
+	transport  transport // nil: joining, or over
+	state      socketState
+	isClient   bool
+	isPaused   bool // nothing is received
+	mustTell   bool // JavaScript waits to hear that what it wrote was taken
+	isDeferred bool // the answer to its close frame was put off for a turn
+	isDeaf     bool // JavaScript wants no more messages
+	hasEnded   bool // the other side has shut its side, right after its close frame
+	deflate    ws.Deflate
+	parser     ws.Parser
+	window     int64 // of messages that JavaScript is ready to take, in bytes; below 0: the last was larger
+	in         []byte
+	inStart    int // received and not used up, from there on in in
+	timeout    timeoutNode
 
 	protocol, extensions string    // that were agreed on
 	goodbye              []byte    // payload of the close frame that is to be answered
@@ -386,10 +387,17 @@ func (s *webSocket) answer() {
 
 // answerCloses completes the closing handshakes that others have begun in this tick, and tells those who
 // have broken the protocol.
+//
+// One may come to light in a turn, because the app has read on: then the app's next one is waited for.
 func (l *Loop) answerCloses() {
-	for i, s := range l.sockets.answering {
-		l.sockets.answering[i] = nil
-		if s.state == socketOver {
+	kept := l.sockets.answering[:0]
+	for _, s := range l.sockets.answering {
+		switch {
+		case s.state == socketOver:
+			continue
+		case s.handle != nil && s.handle.worker.isRunnable && !s.isDeferred:
+			s.isDeferred = true
+			kept = append(kept, s)
 			continue
 		}
 		goodbye, failure := s.goodbye, s.failure
@@ -404,7 +412,8 @@ func (l *Loop) answerCloses() {
 		s.ended(code, reason, failure == nil)
 		s.linger()
 	}
-	l.sockets.answering = l.sockets.answering[:0]
+	clear(l.sockets.answering[len(kept):])
+	l.sockets.answering = kept
 }
 
 // ended tells JavaScript of the end, and lets go of the handle.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,9 +28,12 @@ type socketWorld struct {
 	isEcho   bool
 	noWindow bool   // the app does not begin to read
 	head     string // of its answers
-	told     []string
-	requests map[int32]uint32 // ids of exchanges by handle
-	handles  []int32
+
+	smallWindow bool             // the app reads as much as 100 bytes ahead
+	ending      *isolates.Record // what it says of its sockets in its next turn; nil: nothing
+	told        []string
+	requests    map[int32]uint32 // ids of exchanges by handle
+	handles     []int32
 }
 
 func newSocketWorld(t testing.TB, config fakering.Config, change func(o *Options)) *socketWorld {
@@ -40,6 +44,7 @@ func newSocketWorld(t testing.TB, config fakering.Config, change func(o *Options
 		o.NewShard = shardOf(func(app int) (Worker, error) {
 			worker := newFakeWorker("demo", s.answer)
 			worker.onNews = s.hear
+			worker.turn = func() { s.act(worker) }
 			s.workers = append(s.workers, worker)
 			return worker, nil
 		})
@@ -70,8 +75,12 @@ func (s *socketWorld) hear(w *fakeWorker, news *fakeNews) {
 	s.told = append(s.told, line)
 	switch news.what {
 	case "opened":
+		window := int64(256 << 10)
+		if s.smallWindow {
+			window = 100
+		}
 		if !s.noWindow {
-			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: 256 << 10})
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: window})
 		}
 	case "data":
 		if s.isEcho {
@@ -79,7 +88,30 @@ func (s *socketWorld) hear(w *fakeWorker, news *fakeNews) {
 			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(len(news.text))})
 		}
 	case "closed", "end":
+		s.forget(news.handle)
 		w.record(isolates.Record{Kind: isolates.KindSettled, ID: s.requests[news.handle]})
+	}
+}
+
+// forget takes a handle off those that are open.
+func (s *socketWorld) forget(handle int32) {
+	s.handles = slices.DeleteFunc(s.handles, func(h int32) bool { return h == handle })
+}
+
+// act ends the sockets that are open, if the test wishes so.
+func (s *socketWorld) act(w *fakeWorker) {
+	ending := s.ending
+	if ending == nil {
+		return
+	}
+	s.ending = nil
+	for _, handle := range slices.Clone(s.handles) {
+		ending.Handle = handle
+		w.record(*ending)
+		if ending.Kind == isolates.KindCancel {
+			s.forget(handle)
+			w.record(isolates.Record{Kind: isolates.KindSettled, ID: s.requests[handle]})
+		}
 	}
 }
 
