@@ -626,9 +626,9 @@ func TestBodiesLeaveNothingBehind(t *testing.T) {
 		memory := isolate.Memory()
 		return memory.HeapUsed, memory.External
 	}
-	heap, external := rounds(30)
-	heapAfter, externalAfter := rounds(150)
-	if heapAfter > heap+100<<10 || externalAfter > external+100<<10 {
+	heap, external := rounds(100) // the code is compiled by then
+	heapAfter, externalAfter := rounds(400)
+	if heapAfter > heap+200<<10 || externalAfter > external+200<<10 {
 		t.Errorf("heap %d KiB, then %d; external %d KiB, then %d", heap>>10, heapAfter>>10, external>>10, externalAfter>>10)
 	}
 }
@@ -694,9 +694,10 @@ func TestReadersBringBuffersOfElements(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { async fetch(r) {
 		const reader = r.body.getReader({ mode: "byob" }); let bytes = 0, sum = 0;
 		try {
-			for (;;) { const { done, value } = await reader.read(new Uint32Array(100), { min: 10 }); if (done) break;
+			for (;;) { const { done, value } = await reader.read(new Uint32Array(100), { min: 10 });
 				if (value.length < 10 && bytes + value.byteLength < 4000) throw new Error("too few: " + value.length);
-				bytes += value.byteLength; for (const word of value) sum += word; }
+				bytes += value.byteLength; for (const word of value) sum += word; // the rest may come with the end
+				if (done) break; }
 		} catch (error) { return new Response(error.name) }
 		return new Response(bytes + " " + sum) } }`)
 	data := bytes.Repeat([]byte{1, 0, 0, 0}, 1000)
