@@ -123,12 +123,15 @@ func connect(address string) (fd int, err error) {
 }
 
 // dial opens a connection whose reads and writes fail after exchangeTimeout.
-func dial(address string) (*client, error) {
+func dial(address string) (*client, error) { return dialFor(address, exchangeTimeout) }
+
+// dialFor opens a connection whose reads and writes fail after a time.
+func dialFor(address string, timeout time.Duration) (*client, error) {
 	fd, err := connect(address)
 	if err != nil {
 		return nil, err
 	}
-	limit := unix.NsecToTimeval(exchangeTimeout.Nanoseconds())
+	limit := unix.NsecToTimeval(timeout.Nanoseconds())
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &limit); err != nil {
 			unix.Close(fd)

@@ -28,6 +28,7 @@ import (
 
 // checkNames are the measurements that are no load scenarios.
 var checkNames = []string{
+	"transform100m", "websocket", "giga", "pending10k",
 	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "micro",
 }
 
@@ -36,6 +37,8 @@ type bench struct {
 	root, folder string // of the repository, of bench/
 	temporary    string // removed at the end
 	peers        []peer
+	nginx        *peer    // a peer of proxies and static files alone; nil: not installed
+	origin       *server  // that proxies ask, once one was needed
 	selected     []string // names of scenarios and checks
 	serverCore   string
 	clientCore   string
@@ -51,10 +54,13 @@ type bench struct {
 	other        string   // path of another one, or ""
 }
 
+// helpers are what this program does as another process of its own, by its first argument.
+var helpers = map[string]func(arguments []string) error{abuseCommand: runAbuser, originCommand: runOrigin}
+
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == abuseCommand {
-		if err := runAbuser(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "abuser:", err)
+	if len(os.Args) > 1 && helpers[os.Args[1]] != nil {
+		if err := helpers[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
 			os.Exit(1)
 		}
 		return
@@ -93,6 +99,8 @@ func run(ctx context.Context, arguments []string) error {
 		return err
 	}
 	defer os.RemoveAll(b.temporary)
+	defer b.stopOrigin()
+	b.nginx = findNginx()
 	found, err := b.measureAll(ctx)
 	if err != nil {
 		return err
@@ -212,6 +220,9 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 			progress("%s: %v", part, err)
 		}
 	}
+	if b.nginx != nil {
+		found.Versions[nginxName] = nginxVersion(ctx, *b.nginx)
+	}
 	for _, s := range scenarios() {
 		if slices.Contains(b.selected, s.Name) && ctx.Err() == nil {
 			one, err := b.runScenario(ctx, s)
@@ -220,16 +231,20 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		}
 	}
 	checks := map[string]func() error{
-		"loops":      func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
-		"launch":     func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
-		"wakeups":    func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
-		"memory":     func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
-		"coldstart":  func() (err error) { found.Cold, err = b.runCold(ctx); return err },
-		"density":    func() (err error) { found.Density, err = b.runDensity(ctx); return err },
-		"zipf":       func() (err error) { found.Zipf, err = b.runZipf(ctx); return err },
-		"neighbour":  func() (err error) { found.Neighbour, err = b.runNeighbour(ctx); return err },
-		"isolation":  func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
-		"active1000": func() (err error) { found.Active, err = b.runActive(ctx); return err },
+		"loops":         func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
+		"launch":        func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
+		"wakeups":       func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
+		"memory":        func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
+		"coldstart":     func() (err error) { found.Cold, err = b.runCold(ctx); return err },
+		"density":       func() (err error) { found.Density, err = b.runDensity(ctx); return err },
+		"zipf":          func() (err error) { found.Zipf, err = b.runZipf(ctx); return err },
+		"neighbour":     func() (err error) { found.Neighbour, err = b.runNeighbour(ctx); return err },
+		"isolation":     func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
+		"active1000":    func() (err error) { found.Active, err = b.runActive(ctx); return err },
+		"transform100m": func() (err error) { found.Transform, err = b.runTransform(ctx); return err },
+		"websocket":     func() (err error) { found.WebSockets, err = b.runWebSockets(ctx); return err },
+		"giga":          func() (err error) { found.Giga, err = b.runGiga(ctx); return err },
+		"pending10k":    func() (err error) { found.Pending, err = b.runPending(ctx); return err },
 		"micro": func() error {
 			var failures []string
 			found.Micro, failures = b.runMicro(ctx)

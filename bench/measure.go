@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -52,15 +53,24 @@ type scenarioResult struct {
 	Peers []peerResult `json:"peers"`
 }
 
+// launchScenario starts a peer for a scenario.
+func (b *bench) launchScenario(ctx context.Context, p peer, s scenario) (*server, error) {
+	if s.Site != "" {
+		return b.launchSite(ctx, p, s.Site)
+	}
+	return b.launch(ctx, p, s.App)
+}
+
 // runScenario starts all peers, verifies their answers, warms them up and loads them in turn, round
 // by round, so that whatever disturbs the machine meets all of them alike.
 func (b *bench) runScenario(ctx context.Context, s scenario) (scenarioResult, error) {
 	result := scenarioResult{Name: s.Name, Title: s.Title, Note: s.Note}
-	servers := make([]*server, len(b.peers))
-	for index, p := range b.peers {
+	peers := b.peersOf(s)
+	servers := make([]*server, len(peers))
+	for index, p := range peers {
 		result.Peers = append(result.Peers, peerResult{Peer: p.Name})
 		one := &result.Peers[index]
-		running, err := b.launch(ctx, p, s.App)
+		running, err := b.launchScenario(ctx, p, s)
 		if err == nil {
 			defer running.stop()
 			if err = verify(running.Address, s.Exchanges); err == nil {
@@ -117,8 +127,8 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 		return result, err
 	}
 	counted, err := wrkJob{
-		Cores: b.clientCore, Threads: 1, Connections: connections, Duration: duration, Script: s.Script, Arguments: s.Arguments,
-		URL: "http://" + running.Address + "/",
+		Cores: b.clientCore, Threads: 1, Connections: cmp.Or(s.Connections, connections), Duration: duration,
+		Script: s.Script, Arguments: s.Arguments, URL: "http://" + running.Address + cmp.Or(s.Path, "/"),
 	}.run(ctx, b.folder)
 	if err != nil {
 		return result, err

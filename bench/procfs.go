@@ -127,6 +127,52 @@ func readMemory(root int) (memory, error) {
 	return total, nil
 }
 
+// resetPeak makes the peak of each process of a tree its present resident memory (proc_pid_clear_refs(5)).
+func resetPeak(root int) error {
+	tree, err := processTree(root)
+	if err != nil {
+		return err
+	}
+	for _, process := range tree {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", process), []byte("5"), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPeak adds up the peaks of the resident memory of a process tree: exact for one process, at most too
+// much for several.
+func readPeak(root int) (int64, error) {
+	tree, err := processTree(root)
+	if err != nil {
+		return 0, err
+	}
+	var total int64
+	for _, process := range tree {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
+		if err != nil {
+			return total, err
+		}
+		peak, err := parsePeak(content)
+		if err != nil {
+			return total, err
+		}
+		total += peak
+	}
+	return total, nil
+}
+
+// parsePeak reads the peak of the resident memory from /proc/PID/status ("VmHWM:   1234 kB").
+func parsePeak(content []byte) (int64, error) {
+	fields := strings.Fields(valueOf(string(content), "VmHWM", ":"))
+	if len(fields) != 2 || fields[1] != "kB" {
+		return 0, errors.New("no VmHWM line")
+	}
+	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+	return kilobytes * 1024, err
+}
+
 // readSwitches returns how often each thread of a process tree has left a core, by choice or not.
 // The difference between two readings is the number of times that the thread was woken.
 func readSwitches(root int) (map[string]int64, error) {

@@ -34,6 +34,11 @@ type results struct {
 	Isolation []isolationResult `json:"isolation,omitempty"`
 	Active    *activeResult     `json:"active1000,omitempty"`
 
+	Transform  []bodyResult      `json:"transform100m,omitempty"`
+	WebSockets []webSocketResult `json:"websocket,omitempty"`
+	Giga       []bodyResult      `json:"giga,omitempty"`
+	Pending    *pendingResult    `json:"pending10k,omitempty"`
+
 	Micro    []microResult `json:"micro,omitempty"`
 	Targets  []target      `json:"targets"`
 	Failures []string      `json:"failures,omitempty"`
@@ -55,6 +60,10 @@ func (r *results) markdown() string {
 	for _, s := range r.Scenarios {
 		s.write(&page)
 	}
+	writeTransfers(&page, "A large body through a TransformStream (`transform100m`)", transformText, r.Transform)
+	r.writeWebSockets(&page)
+	writeTransfers(&page, "One gigabyte (`giga`)", gigaText, r.Giga)
+	r.writePending(&page)
 	r.writeLoops(&page)
 	r.writeLaunch(&page)
 	r.writeIdle(&page)
@@ -90,6 +99,11 @@ const readingNotes = `## How it was measured
 - RSS counts pages that are shared with other processes whole, PSS by their share.
 - NANO runs with loops = 1 in all scenarios. Its peers run as they come: ` + "`deno serve`, `Bun.serve`, `workerd serve`" + `, and
   Node with @hono/node-server. All of them serve the same module files, in bench/apps.
+- Proxies and the fan-out ask an origin of the benchmark's own (Go's net/http), which shares the client's core. Its CPU
+  is not counted. nginx is one process, with keep-alive to the origin; it is no peer of the ratios, only of the targets
+  for static files.
+- The memory of large bodies is the peak of the process's resident memory during a transfer (VmHWM, reset before) less
+  what was resident before it.
 - The time of a launch runs from just before the process is made to the first byte of the answer to its first request,
   on one core. Idle servers are watched for 10 s after one request and 5 s of rest.
 `

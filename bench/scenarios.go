@@ -11,11 +11,15 @@ type scenario struct {
 	Name        string
 	Title       string
 	App         string     // file in bench/apps
+	Site        string     // instead of App: what is served beside an origin or a folder of files, see site
+	Path        string     // that wrk asks for, unless Script does; "": /
+	Connections int        // that wrk keeps busy; 0: as many as usual
 	Script      string     // wrk script in bench/load, or ""
 	Arguments   []string   // of the script
 	Idle        int        // connections that stay open beside the load
 	Exchanges   []exchange // verified before the load
 	TotalTarget float64    // CPU per request at most this times the best peer's; 0: no target
+	NginxTarget float64    // CPU per request at most this times nginx's; 0: no target
 	Note        string     // what a reader of the table should know, or ""
 }
 
@@ -53,7 +57,7 @@ func scenarios() []scenario {
 	json := typed(200, jsonType, `{"message":"Hello, World!","id":42,"tags":["alpha","beta","gamma"],"nested":{"ok":true,"ratio":0.5}}`)
 	order := orderBody()
 	large := strings.Repeat("The quick brown fox jumps over the lazy dog, again and again...\n", 1024)
-	return []scenario{
+	return append([]scenario{
 		{Name: "plain", Title: "plain text", App: "plain.js", Exchanges: plain, TotalTarget: 1},
 		{Name: "json", Title: "JSON response", App: "json.js", TotalTarget: 0.9,
 			Exchanges: []exchange{{Path: "/", Want: json}}},
@@ -70,7 +74,37 @@ func scenarios() []scenario {
 		{Name: "close", Title: "plain text, keep-alive off", App: "plain.js", Script: "close.lua", Exchanges: closing,
 			Note: "Bun does not say `connection: close` in its answers, although it closes. wrk then counts one failed read for each request; the answers are complete."},
 		{Name: "idle", Title: "plain text beside 1,000 idle connections", App: "plain.js", Idle: 1000, Exchanges: plain},
+	}, networkScenarios()...)
+}
+
+// proxyTarget is the part of the best peer's CPU per request that an app may use which asks an origin.
+const proxyTarget = 0.8
+
+// networkScenarios are those that ask an origin, or serve files. nginx takes part where it can.
+func networkScenarios() []scenario {
+	get := func(path string, size int) exchange {
+		return exchange{Path: path, Want: typed(200, binaryType, bodyOf(size))}
 	}
+	upload := exchange{Method: "POST", Path: "/upload", Headers: []string{"Content-Type: text/plain"}, Body: bodyOf(4096),
+		Want: typed(200, textType, "4096")}
+	joined := fmt.Sprintf(`{"user":%s,"orders":%s,"news":%s}`, originParts["/user"], originParts["/orders"], originParts["/news"])
+	var all []scenario
+	for _, size := range []struct {
+		name, title        string
+		bytes, connections int
+	}{{"1k", "1 KB", 1 << 10, 0}, {"64k", "64 KB", 64 << 10, 0}, {"10m", "10 MB", 10 << 20, 8}} {
+		path := fmt.Sprintf("/bytes/%d", size.bytes)
+		all = append(all, scenario{Name: "proxy" + size.name, Title: "reverse proxy, " + size.title + " responses", Site: "proxy",
+			Path: path, Connections: size.connections, TotalTarget: proxyTarget, Exchanges: []exchange{get(path, size.bytes), upload}})
+	}
+	all = append(all, scenario{Name: "fanout", Title: "three sub-requests joined into JSON", Site: "fanout", TotalTarget: proxyTarget,
+		Exchanges: []exchange{{Path: "/", Want: typed(200, jsonType, joined)}}})
+	for _, file := range staticFiles {
+		all = append(all, scenario{Name: "static" + strings.TrimSuffix(file.Name, ".bin"), Title: "static file of " + file.Title, Site: "static",
+			Path: "/" + file.Name, NginxTarget: 1.2, Exchanges: []exchange{get("/"+file.Name, file.Size)},
+			Note: "Without a module: NANO's `static`, workerd's disk service, nginx with sendfile and open_file_cache. Deno and Bun by the adapters in `peers/`."})
+	}
+	return all
 }
 
 // orderBody is the body that load/echo.lua posts.

@@ -53,6 +53,7 @@ func (r *results) judge() []target {
 			targets = append(targets, r.judgeTotal(s))
 		}
 	}
+	targets = append(targets, r.judgeNetwork()...)
 	targets = append(targets, r.judgeLoops())
 	targets = append(targets, r.judgeIsolates()...)
 	targets = append(targets, r.judgeLaunch()...)
@@ -81,7 +82,7 @@ func (s scenarioResult) compare(figure func(peerResult) float64) (comparison, bo
 	for _, p := range s.Peers {
 		value := figure(p)
 		switch {
-		case p.Failure != "" || value == 0 || p.Peer == otherName:
+		case p.Failure != "" || value == 0 || p.Peer == otherName || p.Peer == nginxName:
 		case p.Peer == nanoName:
 			c.Nano = value
 		case c.BestPeer == "" || value < c.Best:

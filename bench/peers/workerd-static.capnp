@@ -1,0 +1,7 @@
+# Serves static files, without an app: workerd's disk service. The benchmark puts the port and the folder in.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [ (name = "main", disk = "{{public}}") ],
+  sockets = [ (name = "http", address = "127.0.0.1:{{port}}", http = (), service = "main") ],
+);
