@@ -65,13 +65,13 @@ func (s *assetsCall) ask() {
 		s.respond(405, []byte("allow: GET, HEAD\r\n"), nil, 0)
 		return
 	}
-	if found, waits := s.loop.findFile(s.handle.worker.files, s.target, s); !waits {
+	if found, waits := s.loop.findFile(s.handle.worker.files, s.target, s); waits == nil {
 		s.answerWith(found)
 	}
 }
 
 // fileFound implements fileWaiter.
-func (s *assetsCall) fileFound(found *fileFound) {
+func (s *assetsCall) fileFound(_ *Loop, _ *fileEntry, found *fileFound) {
 	if s.handle != nil {
 		s.answerWith(found)
 	}

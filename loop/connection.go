@@ -36,7 +36,6 @@ type connection struct {
 	isStarved     bool // on loop.starved
 	hasOutput     bool // on loop.outgoing
 	isSending     bool // a send is in flight
-	isLooking     bool // the next request waits until somebody has looked for its file
 	isRemoteKnown bool
 	isLocal       bool // the client is on this machine
 
@@ -64,7 +63,9 @@ type connection struct {
 	sendTimeout  timeoutNode
 
 	routes *hostRoutes // of the previous request, see Router.route
-	found  *fileFound  // at the path of the next request, which has waited for it
+
+	looking *fileEntry // at which the next request waits until somebody has looked; nil: it does not
+	found   *fileFound // what was found there
 
 	remoteLength uint8
 	remote       [remoteMax]byte
@@ -327,7 +328,7 @@ func (l *Loop) clientLeft(c *connection) {
 // settle moves a connection on if it has nothing more to do in its phase. Called after whatever may
 // have been the last thing.
 func (l *Loop) settle(c *connection) {
-	if c.first != nil || c.isSending || len(c.out) != 0 || c.isReady || c.isLooking {
+	if c.first != nil || c.isSending || len(c.out) != 0 || c.isReady || c.looking != nil {
 		return
 	}
 	switch c.phase {

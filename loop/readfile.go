@@ -58,10 +58,12 @@ type memorySource struct {
 }
 
 func (l *Loop) newMemorySource(data []byte) *memorySource {
-	s := &memorySource{}
+	var s *memorySource
 	if last := len(l.files.spare) - 1; last >= 0 {
 		s = l.files.spare[last]
 		l.files.spare = l.files.spare[:last]
+	} else {
+		s = &memorySource{}
 	}
 	s.loop, s.data = l, data
 	return s

@@ -86,7 +86,7 @@ func (l *Loop) afterInput(c *connection) {
 	if !c.takesInput() {
 		l.dropInput(c)
 	}
-	if c.first != nil || c.isSending || c.isReady || c.isLooking {
+	if c.first != nil || c.isSending || c.isReady || c.looking != nil {
 		if c.awaitsBody() {
 			l.timeouts.body.start(&c.inputTimeout, l.now)
 		} else { // not the client's turn: the wall limit or the send time-out watches
@@ -174,7 +174,7 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
 	app, routes := l.options.Router.route(host, target, c.routes)
 	c.routes = routes
-	if app != noApp && l.apps[app].files != nil && !hasBody {
+	if app != noApp && l.apps[app].files != nil && !hasBody && !head.Upgrade {
 		switch l.serveFile(c, l.apps[app], head, input) {
 		case fileServed:
 			return head.Length

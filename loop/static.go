@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,7 +208,7 @@ type files struct {
 
 // A fileWaiter is told what was found at a path for which it waits.
 type fileWaiter interface {
-	fileFound(found *fileFound)
+	fileFound(l *Loop, at *fileEntry, found *fileFound)
 }
 
 // appFiles is what a loop knows of the files of one app.
@@ -216,13 +217,21 @@ type appFiles struct {
 	prefix  string                // of the app's paths, without a slash at its end
 	entries map[string]*fileEntry // by the path of a request target, as it was sent
 	missing map[string]int64      // until when there is nothing at a path (with a "\x00" after it), or below it
+	folders map[string]folderNames
+}
+
+// folderNames are all names in a folder, by its path.
+type folderNames struct {
+	names static.Names
+	until int64 // on the loop's clock
 }
 
 const (
-	// fileEntriesMax and fileMissingMax bound what a loop keeps of one app. They are only shortcuts, so what
-	// is over them is forgotten at once.
+	// They bound what a loop keeps of one app. These are only shortcuts, so what is over the bound is
+	// forgotten at once.
 	fileEntriesMax = 8192
 	fileMissingMax = 2048
+	fileFoldersMax = 128
 )
 
 func newAppFiles(folder *static.Folder, path string) *appFiles {
@@ -232,7 +241,8 @@ func newAppFiles(folder *static.Folder, path string) *appFiles {
 	for len(path) != 0 && path[len(path)-1] == '/' {
 		path = path[:len(path)-1]
 	}
-	return &appFiles{folder: folder, prefix: path, entries: map[string]*fileEntry{}, missing: map[string]int64{}}
+	return &appFiles{folder: folder, prefix: path, entries: map[string]*fileEntry{}, missing: map[string]int64{},
+		folders: map[string]folderNames{}}
 }
 
 // below is the path of a request target that is looked for in the folder.
@@ -249,16 +259,28 @@ func (f *appFiles) below(target []byte) (path []byte, ok bool) {
 
 // isMissing reports whether nothing was at a path shortly before.
 func (f *appFiles) isMissing(path []byte, now int64) bool {
-	if len(f.missing) == 0 {
+	if len(f.missing) == 0 && len(f.folders) == 0 {
 		return false
 	}
-	for i, c := range path {
-		if c == '/' && i != 0 && f.missing[string(path[:i])] > now {
+	for begun := 0; begun < len(path); {
+		end := len(path)
+		if slash := bytes.IndexByte(path[begun:], '/'); slash >= 0 {
+			end = begun + slash
+		}
+		if end == 0 {
+			break
+		}
+		if in := f.folders[string(path[:max(begun-1, 0)])]; in.until > now {
+			if _, isThere := in.names[string(path[begun:end])]; !isThere {
+				return true
+			}
+		}
+		if f.missing[string(path[:end])] > now {
 			return true
 		}
+		begun = end + 1
 	}
-	// path has room for one more: it lies in scratch memory.
-	return f.missing[string(path)] > now || f.missing[string(append(path, 0))] > now
+	return f.missing[string(append(path, 0))] > now // it is scratch memory
 }
 
 // noteNothing notes that there is nothing at the path of a target.
@@ -266,6 +288,13 @@ func (f *appFiles) noteNothing(target []byte, found *fileFound) {
 	raw, _ := f.below(target)
 	delete(f.entries, string(raw))
 	missing := found.Missing
+	if found.Names != nil {
+		if len(f.folders) >= fileFoldersMax {
+			clear(f.folders)
+		}
+		f.folders[missing[:max(strings.LastIndexByte(missing, '/'), 0)]] = folderNames{found.Names, found.until}
+		return
+	}
 	if missing == "" {
 		path, _ := static.AppendPath(nil, raw)
 		missing = string(append(path, 0))
@@ -276,24 +305,24 @@ func (f *appFiles) noteNothing(target []byte, found *fileFound) {
 	f.missing[missing] = found.until
 }
 
-// findFile gives what there is at the path of a target. nil and false: nothing. nil and true: waiter is told
+// findFile gives what there is at the path of a target; nil: nothing. If there is an entry instead, waiter is told
 // when somebody has looked.
-func (l *Loop) findFile(f *appFiles, target []byte, waiter fileWaiter) (found *fileFound, waits bool) {
+func (l *Loop) findFile(f *appFiles, target []byte, waiter fileWaiter) (found *fileFound, waits *fileEntry) {
 	raw, ok := f.below(target)
 	if !ok {
-		return nil, false
+		return nil, nil
 	}
 	if entry := f.entries[string(raw)]; entry != nil {
 		found := entry.found.Load()
-		if found != nil && found.until > l.now {
-			return found, false
+		if found != nil && found.until > l.now && found.err == nil {
+			return found, nil
 		}
 		delete(f.entries, string(raw))
 	}
 	path, ok := static.AppendPath(l.scratch[:0], raw)
 	l.scratch = path
 	if !ok || f.isMissing(path, l.now) {
-		return nil, false
+		return nil, nil
 	}
 	entry := l.options.files.look(fileKey{f.folder, string(path)}, l)
 	l.files.waits[entry] = append(l.files.waits[entry], waiter)
@@ -301,7 +330,7 @@ func (l *Loop) findFile(f *appFiles, target []byte, waiter fileWaiter) (found *f
 		clear(f.entries)
 	}
 	f.entries[string(raw)] = entry
-	return nil, true
+	return nil, entry
 }
 
 // A lookedAt is what the store tells a loop.
@@ -315,25 +344,17 @@ func (l *Loop) fileLooked(m lookedAt) {
 	waiters := l.files.waits[m.entry]
 	delete(l.files.waits, m.entry)
 	for _, waiter := range waiters {
-		waiter.fileFound(m.found)
+		waiter.fileFound(l, m.entry, m.found)
 	}
 }
 
-// A connectionWait is a connection whose next request waits for a path.
-type connectionWait struct {
-	loop       *Loop
-	connection *connection
-	generation uint32
-}
-
-// fileFound implements fileWaiter: the request is looked at again.
-func (w connectionWait) fileFound(found *fileFound) {
-	c := w.connection
-	if c.generation != w.generation || !c.isLooking {
-		return
+// fileFound implements fileWaiter: the request that waits is looked at again. If the connection has ended and its
+// slot waits for something else, nothing happens.
+func (c *connection) fileFound(l *Loop, at *fileEntry, found *fileFound) {
+	if c.looking == at {
+		c.looking, c.found = nil, found
+		l.wantReady(c)
 	}
-	c.isLooking, c.found = false, found
-	w.loop.wantReady(c)
 }
 
 type fileOutcome uint8
@@ -349,16 +370,15 @@ func (l *Loop) serveFile(c *connection, w *appWorker, head *http1.Head, input []
 	if head.Method != http1.MethodGet && head.Method != http1.MethodHead {
 		return fileNone
 	}
-	if c.isLooking {
+	if c.looking != nil {
 		c.blocked = true
 		return fileWaits
 	}
 	target := input[head.TargetOffset:][:head.TargetLength]
 	found := c.found
 	if found == nil {
-		var waits bool
-		if found, waits = l.findFile(w.files, target, connectionWait{l, c, c.generation}); waits {
-			c.isLooking, c.blocked = true, true
+		if found, c.looking = l.findFile(w.files, target, c); c.looking != nil {
+			c.blocked = true
 			return fileWaits
 		}
 		if found == nil {

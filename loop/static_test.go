@@ -10,9 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"nano/static"
 )
@@ -422,5 +425,139 @@ func TestStaticClientLeaves(t *testing.T) {
 		if l != nil && (len(l.files.readers.free) != len(l.files.readers.all) || len(l.files.waits) != 0) {
 			t.Error("a reader or a wait is left over")
 		}
+	}
+}
+
+// TestStaticMissing: what is known of a path at which there is nothing covers its neighbours, and no file.
+func TestStaticMissing(t *testing.T) {
+	many := map[string]string{"a/index.html": "", "a/b/c.txt": "", "file": ""}
+	for i := range 1100 {
+		many[fmt.Sprintf("many/f%d", i)] = ""
+	}
+	folder := openSite(t, siteOf(t, many))
+	for asked, each := range map[string]struct{ missing, here []string }{
+		"/nothing":        {[]string{"/x", "/nothing", "/x/y", "/nothing/z", "/nothing/"}, []string{"/a", "/a/x", "/file", "/", "", "/many/f1"}},
+		"/nothing/at/all": {[]string{"/x", "/nothing", "/nothing/at"}, []string{"/a", "/a/x", "/file"}},
+		"/a/x":            {[]string{"/a/x", "/a/y/z"}, []string{"/x", "/a", "/a/", "/a/b", "/a/b/x", "/a/index.html"}},
+		"/a/b/x/y":        {[]string{"/a/b/x", "/a/b/z", "/a/b/z/"}, []string{"/a/x", "/a/b/c.txt", "/a/b/", "/a/b"}},
+		"/a/b":            {[]string{"/a/b"}, []string{"/a/b/", "/a/b/x", "/a/x"}},
+		"/a/b/":           {[]string{"/a/b/"}, []string{"/a/b", "/a/b/index.html", "/a/b/c.txt", "/a/x"}},
+		"/file/":          {[]string{"/file/"}, []string{"/file", "/x"}},
+		"/file/x/y":       {[]string{"/file/x", "/file/x/z"}, []string{"/file", "/file/y", "/x"}},
+		"/many/x/y":       {[]string{"/many/x", "/many/x/z"}, []string{"/many/y", "/many/f1", "/x"}},
+	} {
+		f := newAppFiles(folder, "/")
+		path, ok := static.AppendPath(nil, []byte(asked))
+		found, err := folder.Find(string(path), nil)
+		if !ok || err != nil || found.File != nil {
+			t.Fatalf("%s: %+v, %v", asked, found, err)
+		}
+		f.noteNothing([]byte(asked), &fileFound{found, nil, 100})
+		for _, target := range append(each.missing, each.here...) {
+			path, _ := static.AppendPath(make([]byte, 0, 100), []byte(target))
+			want := slices.Contains(each.missing, target)
+			if got := f.isMissing(path, 99); got != want {
+				t.Errorf("after %s, %s is missing: %v", asked, target, got)
+			}
+			if f.isMissing(path, 100) {
+				t.Errorf("%s: that is too long ago", asked)
+			}
+		}
+	}
+}
+
+// TestStaticDoesNotAllocate: a file from memory, one that the client has, and a path without a file.
+func TestStaticDoesNotAllocate(t *testing.T) {
+	folder := openSite(t, siteOf(t, map[string]string{"small.txt": "small", "large.txt": strings.Repeat("L", 300_000)}))
+	file, err := folder.Find("small.txt", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := file.File.Variants[static.Identity].ETag
+	for name, request := range map[string]string{
+		"small":      "GET /small.txt HTTP/1.1\r\nHost: hello.localhost\r\nAccept-Encoding: gzip, br\r\n\r\n",
+		"large":      "GET /large.txt HTTP/1.1\r\nHost: hello.localhost\r\n\r\n",
+		"part":       "GET /large.txt HTTP/1.1\r\nHost: hello.localhost\r\nRange: bytes=100-200\r\n\r\n",
+		"unmodified": "GET /small.txt HTTP/1.1\r\nHost: hello.localhost\r\nIf-None-Match: " + tag + "\r\n\r\n",
+		"no file":    "GET /api/some/thing HTTP/1.1\r\nHost: hello.localhost\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now() // the clock stands: nothing is looked for again
+			l, ring := newScripted(t, request, 8, func(o *Options) {
+				o.Apps[0].Static = folder
+				o.Clock = func() time.Time { return begun }
+			})
+			for deadline := time.Now().Add(5 * time.Second); ring.sends < 100 && time.Now().Before(deadline); {
+				if err := l.tick(); err != nil { // until it has been looked for
+					t.Fatal(err)
+				}
+			}
+			before, turns := ring.sends, l.stats.Turns
+			allocations := testing.AllocsPerRun(1000, func() {
+				if err := l.tick(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if allocations != 0 {
+				t.Errorf("%v allocations per tick of 8 connections", allocations)
+			}
+			if isApp := l.stats.Turns != turns; ring.sends < before+8*1000 || isApp != (name == "no file") {
+				t.Errorf("%d sends, %d turns: not what was to be measured", ring.sends-before, l.stats.Turns-turns)
+			}
+		})
+	}
+}
+
+// TestStaticWithoutDescriptors: files that would have to be opened are refused clearly, all else goes on.
+func TestStaticWithoutDescriptors(t *testing.T) {
+	if os.Getenv("NANO_CHILD") == "" {
+		childTest(t, "TestStaticWithoutDescriptors", nil)
+		return
+	}
+	node, address := startSite(t, siteOf(t, map[string]string{"new": "new", "known": "known", "huge": strings.Repeat("H", 2<<20)}), nil)
+	connection := dial(t, address)
+	defer connection.Close()
+	reader := bufio.NewReader(connection)
+	ask := func(path string) (int, string) {
+		fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path)
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	ask("/known")
+	var limit, before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit = before
+	limit.Cur = 3 // of those that are open none is closed
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/new": "503 nano: demo: too many open files", "/huge": "503 nano: demo: too many open files"} {
+		if status, body := ask(path); fmt.Sprintf("%d %s", status, strings.TrimSpace(body)) != want {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+	if status, body := ask("/plain"); status == 503 {
+		t.Errorf("what is the app's: %d %q", status, body)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := ask("/new"); status != 200 || body != "new" {
+		t.Errorf("once there are descriptors again: %d %q", status, body)
+	}
+	if status, body := ask("/huge"); status != 200 || len(body) != 2<<20 {
+		t.Errorf("once there are descriptors again: %d, %d bytes", status, len(body))
+	}
+	if node.sum().Connections != 1 {
+		t.Errorf("%+v", node.sum())
 	}
 }

@@ -3,6 +3,8 @@ package static
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync"
 
@@ -118,10 +120,19 @@ type Found struct {
 	File *File // to be served
 	// IsFolder: it is a folder with an index, asked for without the slash that belongs at the end.
 	IsFolder bool
-	// Missing is the shortest part of the path, up to a slash, below which there is nothing; "": nothing is
-	// known but of this path.
+	// Missing is the shortest part of the path, up to a slash or the end, at and below which there is
+	// nothing; "": nothing is known but of this path.
 	Missing string
+	// Names are all names in the folder that Missing would lie in, unless there are more than namesMax: apps
+	// are asked for many paths that are no files, each of them for the first time.
+	Names Names
 }
+
+// Names are the names in a folder; nil: not known.
+type Names map[string]struct{}
+
+// namesMax bounds the folders whose names are listed.
+const namesMax = 1024
 
 // Index is the file that answers for its folder.
 const Index = "index.html"
@@ -146,13 +157,24 @@ func (f *Folder) Find(path string, last *File) (Found, error) {
 	file, isFolder, err := r.find(name, last)
 	switch {
 	case err != nil && !isNoFile(err):
+		if r.isAbsent(name) { // this much can be told without a descriptor
+			return Found{}, nil
+		}
 		return Found{}, fmt.Errorf("%s: %w", name, err)
 	case err != nil:
-		return Found{Missing: r.missing(path)}, nil
+		missing, names := r.missing(path)
+		return Found{Missing: missing, Names: names}, nil
 	case isFolder && !strings.HasSuffix(path, "/") && r.hasIndex(name):
 		return Found{IsFolder: true}, nil
 	}
 	return Found{File: file}, nil
+}
+
+// isAbsent reports whether there certainly is no such file.
+func (r *root) isAbsent(name string) bool {
+	var status unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(r.fd, name, &status, unix.AT_SYMLINK_NOFOLLOW) })
+	return err == unix.ENOENT || err == unix.ENOTDIR
 }
 
 func (r *root) hasIndex(name string) bool {
@@ -165,27 +187,50 @@ func (r *root) hasIndex(name string) bool {
 	return unix.Fstat(fd, &status) == nil && status.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
-// missing finds the part of a path up to which nothing is there.
-func (r *root) missing(path string) string {
-	for end := 0; end < len(path); end++ {
-		slash := strings.IndexByte(path[end:], '/')
-		if slash < 0 {
-			return ""
+// missing finds the part of a path up to which nothing is there, and what is beside it.
+func (r *root) missing(path string) (missing string, names Names) {
+	for begun := 0; begun < len(path); {
+		end := len(path)
+		if slash := strings.IndexByte(path[begun:], '/'); slash >= 0 {
+			end = begun + slash
 		}
-		end += slash
 		if end == 0 {
-			return ""
+			break
 		}
 		fd, err := r.open(path[:end], unix.O_PATH)
-		if err != nil {
-			if err == unix.ENOENT || err == unix.ENOTDIR {
-				return path[:end]
-			}
-			return ""
+		switch {
+		case err == unix.ENOENT && begun == 0:
+			return path[:end], r.names(".")
+		case err == unix.ENOENT:
+			return path[:end], r.names(path[:begun-1])
+		case err == unix.ENOTDIR:
+			return path[:end], nil
+		case err != nil:
+			return "", nil
 		}
 		_ = unix.Close(fd)
+		begun = end + 1
 	}
-	return ""
+	return "", nil
+}
+
+// names lists a folder, unless it is a large one.
+func (r *root) names(folder string) Names {
+	fd, err := r.open(folder, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	file := os.NewFile(uintptr(fd), folder)
+	defer file.Close()
+	list, err := file.Readdirnames(namesMax + 1)
+	if len(list) > namesMax || err != nil && err != io.EOF {
+		return nil
+	}
+	names := make(Names, len(list))
+	for _, name := range list {
+		names[name] = struct{}{}
+	}
+	return names
 }
 
 // retry calls again what a signal has interrupted.
