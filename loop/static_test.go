@@ -371,7 +371,9 @@ func TestStaticEvicts(t *testing.T) {
 	before := descriptors(t)
 	node, address := startSite(t, siteOf(t, files), func(o *NodeOptions) { o.Options.StaticCache = 300_000 })
 	store := node.options.files
+	store.mutex.Lock()
 	store.descriptorsMax = 2
+	store.mutex.Unlock()
 	for range 3 {
 		for name, content := range files {
 			_, body := getFile(t, "GET", "http://"+address+"/"+name)
