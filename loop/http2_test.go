@@ -75,9 +75,9 @@ func (f *secureFetcher) checkHTTP2Gone(connections int) {
 func TestHTTP2(t *testing.T) {
 	f := newSecureFetcher(t, nil)
 	long := strings.Repeat("0123456789abcdef", 256<<10) // more than any window
-	remotes := map[string]bool{}
+	var remotes addresses
 	url := f.serveHTTP2(func(w http.ResponseWriter, r *http.Request) {
-		remotes[r.RemoteAddr] = true
+		remotes.add(r.RemoteAddr)
 		switch r.URL.Path {
 		case "/long":
 			_, _ = io.WriteString(w, long)
@@ -130,8 +130,8 @@ func TestHTTP2(t *testing.T) {
 	if r := f.ask("POST "+url+"/echo", func(r *isolates.Record) { r.Flags, r.Block, r.Body = isolates.OpenHasBody, block, body }); r.body != long {
 		t.Errorf("a block: %d bytes, %q", len(r.body), r.faultText)
 	}
-	if len(remotes) != 1 {
-		t.Errorf("%d connections", len(remotes))
+	if n := remotes.count(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 	f.checkHTTP2Gone(1)
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,6 +143,27 @@ func (f *secureFetcher) checkGone() {
 	})
 }
 
+// addresses are those of clients that a server has met.
+type addresses struct {
+	mutex sync.Mutex
+	known map[string]bool
+}
+
+func (a *addresses) add(address string) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	if a.known == nil {
+		a.known = map[string]bool{}
+	}
+	a.known[address] = true
+}
+
+func (a *addresses) count() int {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return len(a.known)
+}
+
 // echoBody answers with the body of the request.
 func echoBody(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // what is missing shows
@@ -152,9 +174,9 @@ func echoBody(w http.ResponseWriter, r *http.Request) {
 func TestSecureFetch(t *testing.T) {
 	f := newSecureFetcher(t, nil)
 	long := strings.Repeat("0123456789abcdef", 64<<10)
-	remotes := map[string]bool{}
+	var remotes addresses
 	url := f.serve(func(w http.ResponseWriter, r *http.Request) {
-		remotes[r.RemoteAddr] = true
+		remotes.add(r.RemoteAddr)
 		switch r.URL.Path {
 		case "/long":
 			_, _ = io.WriteString(w, long)
@@ -187,8 +209,8 @@ func TestSecureFetch(t *testing.T) {
 	if r.body != long {
 		t.Errorf("a block: %d bytes, %q", len(r.body), r.faultText)
 	}
-	if len(remotes) != 1 {
-		t.Errorf("%d connections", len(remotes))
+	if n := remotes.count(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 	f.checkGone()
 }
