@@ -280,7 +280,7 @@ func TestTexts(t *testing.T) {
 
 var (
 	markdownLink = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
-	codePath     = regexp.MustCompile("`((?:cmd|config|dns|docs|egress|examples|http1|isolates|loop|snapshot|uring|webapi|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
+	codePath     = regexp.MustCompile("`((?:apps|cmd|config|cron|dns|docs|egress|examples|h2|http1|isolates|loop|snapshot|static|tlsclient|uring|webapi|ws|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
 )
 
 // TestLinksResolve follows the links of the documentation, and the paths that it names in
