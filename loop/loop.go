@@ -3,18 +3,23 @@
 // takes its connection along to that loop before it begins; from then on it stays where it is, so
 // nothing on its way takes a lock.
 //
-// To follow a request, read in this order: loop.go (the tick), listen.go (accept), connection.go
+// To follow a request, read in this order: loop.go (the tick), listen.go and accept.go, connection.go
 // (operations and their completions), receive.go (heads and bodies), route.go, exchange.go (one
 // request and its answer), worker.go (the turn of an isolate), respond.go. shard.go tells how apps wake
-// up and fall asleep, budget.go and pressure.go who has to make room for others, bodies.go how large
-// bodies come in, accounting.go what becomes known of all this. endpoint.go has the sockets that
-// we open, dial.go and resolve.go tell how they are connected. A sub-request goes from handles.go (what
-// isolates have opened) and flow.go (how bytes go from one to another) to subrequest.go (one fetch and its
-// response), origin.go (connections that are kept), originconnection.go (HTTP/1.1 on one of them),
-// redirect.go and decode.go; one app's call of another through service.go and, if that lives on another loop,
-// tunnel.go. Beside that way lie timeouts.go and
-// timers.go, drain.go, accesslog.go, stats.go and buffers.go. node.go puts several
-// loops together into a server: placement.go says which of them serve an app, load.go changes that by
+// up and fall asleep, budget.go and pressure.go who has to make room for others, accounting.go
+// what becomes known of all this.
+//
+// What goes out: flow.go tells how bytes go from one to another, bodies.go how those of clients and
+// isolates do, handles.go what isolates have opened. endpoint.go has the sockets that we open, dial.go and
+// resolve.go tell how they are connected, tls.go how TLS is spoken on them. A sub-request goes through
+// subrequest.go (one fetch and its response), redirect.go, origin.go (connections that are kept),
+// originconnection.go (HTTP/1.1 on one of them) or http2.go, proxy.go and decode.go; one app's call of another
+// through service.go and, if that lives on another loop, tunnel.go. tcp.go is connect() of apps. A WebSocket begins
+// in upgrade.go or, as a client, in websocketclient.go, and goes on in websocket.go. static.go answers with
+// files, which readfile.go reads; assets.go is env.ASSETS. cron.go fires triggers.
+//
+// Beside that way lie timeouts.go and timers.go, drain.go, accesslog.go, stats.go, usage.go and buffers.go. node.go puts
+// several loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.
 package loop
 
@@ -243,11 +248,14 @@ const (
 //     until a completion comes or the earliest deadline of all time-outs and timers.
 //  2. Reap: copy all completions out of the ring. None is handled before all are there, and no
 //     handler waits for or looks at others: nothing recurses.
-//  3. Connections and HTTP: accepted clients, received bytes, finished sends. Heads are parsed
-//     where they were received, requests routed and staged with their apps' isolates.
-//  4. Time: timers that are due are staged with their isolates, time-outs act.
-//  5. Turns: each isolate with work takes one; the records that come out become responses, timers
-//     and log lines at once, since they are views of the isolate's memory.
+//  3. Connections and HTTP: accepted clients, received bytes, finished sends, of clients and of sockets
+//     that we opened. Heads are parsed where they were received, requests routed, and what apps are to hear of
+//     is staged with their isolates.
+//  4. Mail and time: what other loops and goroutines have posted is read, timers that are due are staged with their
+//     isolates, time-outs act.
+//  5. Turns: each isolate with work takes one; the records that come out become responses, chunks,
+//     sub-requests, timers and log lines at once, since they are views of the isolate's memory. What would
+//     have come back into whoever caused it is told then: WebSockets to be closed, dials that have failed.
 //  6. Sends: each connection and endpoint with output and no send in flight queues one.
 //  7. Notes: counters, the access log and ten times a second the load are shown to others.
 //  8. Shard: apps are evicted for the budget of memory; one app is started for which requests wait, after
@@ -276,7 +284,7 @@ func (l *Loop) tick() error {
 	l.feedStarved()
 	l.feedStarvedEndpoints()
 
-	// 4. Time
+	// 4. Mail and time
 	l.readMail()
 	l.fireTimers()
 	l.expireTimeouts()
@@ -292,7 +300,6 @@ func (l *Loop) tick() error {
 		isResting = false
 		l.takeTurns()
 	}
-
 	l.answerCloses()
 	l.tellDialers()
 
