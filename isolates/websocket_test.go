@@ -1,9 +1,11 @@
 package isolates
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 const upgrade = "GET / HTTP/1.1\nHost: app.test\nConnection: Upgrade\nUpgrade: websocket\n\n"
@@ -391,5 +393,41 @@ func TestRelaysHaveBackPressure(t *testing.T) {
 	isolate.AddWritten(client)
 	if records := turn(t, isolate); kinds(records) != "11 11 11 9" {
 		t.Errorf("got %s", described(records))
+	}
+}
+
+// There is no end to the messages of a WebSocket: each, and each timer, has the limits of a request for itself.
+func TestWebSocketEventsHaveLimitsOfTheirOwn(t *testing.T) {
+	watchThread(t)
+	isolate := startApp(t, Options{Wake: -1, CPULimit: 60 * time.Millisecond}, spin+serving(`
+		server.accept();
+		server.addEventListener("message", ({ data }) => {
+			spin(data === "long" ? 1000 : 15);
+			fetch("http://origin/");
+			if (data === "timer") setTimeout(() => spin(15));
+		});
+	`))
+	handle, _ := upgraded(t, isolate, 1)
+	isolate.AddOpened(handle, []byte("\n"))
+	turn(t, isolate)
+	calls := 0
+	for i := range 12 {
+		isolate.AddData(handle, []byte("timer"), DataText)
+		for _, record := range turn(t, isolate) {
+			switch record.Kind {
+			case KindTimerSet:
+				isolate.AddTimer(record.ID)
+			case KindOpen:
+				calls++
+			}
+		}
+		turn(t, isolate)
+		if calls != i+1 {
+			t.Fatalf("%d calls of fetch() after %d messages", calls, i+1)
+		}
+	}
+	isolate.AddData(handle, []byte("long"), DataText)
+	if err := isolate.Turn(); !errors.Is(err, ErrCPULimit) {
+		t.Errorf("one message without end: %v", err)
 	}
 }

@@ -110,6 +110,15 @@
   const { getContinuationPreservedEmbedderData, setContinuationPreservedEmbedderData } = internals.extras;
   internals.currentExchange = getContinuationPreservedEmbedderData;
   internals.enterExchange = setContinuationPreservedEmbedderData;
+  // For an event that goes on with what an exchange has begun. Once a WebSocket has its connection, each event has
+  // the limits of a request for itself: there is no end to how many may come.
+  internals.enterEvent = function enterEvent(exchange) {
+    if (exchange !== undefined && exchange.isRenewed) {
+      exchange.cpu = 0;
+      exchange.subrequests = 0;
+    }
+    setContinuationPreservedEmbedderData(exchange);
+  };
   internals.currentRequestId = function currentRequestId() {
     const exchange = getContinuationPreservedEmbedderData();
     return exchange === undefined || exchange.ended ? NO_REQUEST : exchange.id;

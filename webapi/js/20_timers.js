@@ -9,7 +9,7 @@
 (function (ops, internals) {
   "use strict";
   const { MathFloor, ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
-  const { currentExchange, enterExchange, requireStarted, webidl } = internals;
+  const { currentExchange, enterEvent, enterExchange, requireStarted, webidl } = internals;
   const { enqueueMicrotask, now, timerClear, timerSet } = ops;
 
   // HTML: a timer that is set by a timer's callback, and so on more than 5 times, waits 4 ms at least.
@@ -95,7 +95,7 @@
       alive--;
     }
     currentNesting = timer.nesting;
-    enterExchange(timer.exchange);
+    enterEvent(timer.exchange);
     try {
       if (timer.args === null) ReflectApply(timer.callback, globalThis, []);
       else ReflectApply(timer.callback, globalThis, timer.args);

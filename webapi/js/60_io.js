@@ -27,7 +27,7 @@
     DataViewPrototypeGetByteOffset, SafeMap, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
   } = internals.primordials;
-  const { currentExchange, currentRequestId, enterExchange, requireStarted } = internals;
+  const { currentExchange, currentRequestId, enterEvent, requireStarted } = internals;
   const { classify, dropData, ioCancel, ioFinish, ioOpen, ioRead, ioWrite, noteText } = ops;
 
   const KIND_RESPONSE = 5;
@@ -123,7 +123,7 @@
         return;
       }
       const { object, source } = entry;
-      enterExchange(entry.exchange);
+      enterEvent(entry.exchange);
       switch (kind) {
         case KIND_RESPONSE:
           object.onResponse(words, offset);

@@ -647,6 +647,7 @@
     if (given.handle === 0) takeOver(given, end);
     internals.holdExchange(exchange);
     exchange.pending = true;
+    exchange.isRenewed = true;
     internals.copyRecord(exchange);
     exchange.request = null;
     end.done = () => internals.releaseExchange(exchange);

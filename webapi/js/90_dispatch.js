@@ -70,6 +70,7 @@
     request = null;
     waits = 0; // promises given to waitUntil that are still pending
     subrequests = 0; // made so far, see internals.countSubrequest
+    isRenewed = false; // a WebSocket has its connection, see internals.enterEvent
     unread = null; // calls of fetch() whose answers have a body that streams: a list
     answered = false;
     pending = false; // the loop was told that `settled` follows
