@@ -235,7 +235,7 @@ func TestHTTP2Stream(t *testing.T) {
 func TestHTTP2Backpressure(t *testing.T) {
 	f := newSecureFetcher(t, nil)
 	f.window = 0
-	const size = 8 << 20
+	const size = 3 << 20
 	var sent atomic.Int64
 	url := f.serveHTTP2(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/large" {
