@@ -336,6 +336,8 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[[app.cron]]\nschedule = \"* * * * *\"\nzone = \"CET\"", `6:1: [[app.cron]] zone: `},
 	{minimalApp + "[app.cron]\nschedule = \"* * * * *\"", `4:6: [[app.cron]]: must be an array of tables, not a table; write [[app.cron]]`},
 	{minimalApp + "cron = [1]", `4:9: [[app.cron]]: must be a table`},
+	{minimalApp + `static = "."`, `4:10: [[app]] static: holds main: everybody could read the app's source`},
+	{minimalApp + `static = "/"`, `4:10: [[app]] static: holds main: everybody could read the app's source`},
 	{minimalApp + `static = 1`, `4:10: [[app]] static: must be a string`},
 	{minimalApp + "static = \"public\"\n[app.vars]\nASSETS = 1", `6:1: [app.vars] ASSETS: is what an app with static files has there`},
 	{minimalApp + "static = \"public\"\n[app.services]\nASSETS = \"a\"", `6:1: [app.services] ASSETS: is what an app with static files has there`},

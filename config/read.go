@@ -232,6 +232,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	}
 	if path, at, ok := t.text("static"); ok && path != "" {
 		app.Static, app.StaticAt = r.resolve(path), at.value
+		if isBelow(app.Main, app.Static) {
+			r.report(at.value, t.label("static"), "holds main: everybody could read the app's source", "keep the files in a folder of their own")
+		}
 	}
 	r.readCron(&app, t)
 	if rules, ok := t.table("egress"); ok {
@@ -450,6 +453,11 @@ func (r *documentReader) readServices(app *App, t, parent *table) {
 		app.Services[key] = name
 		r.services = append(r.services, service{t.label(key), name, at.value})
 	}
+}
+
+// isBelow reports whether an absolute path lies in a folder.
+func isBelow(path, folder string) bool {
+	return strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
 // checkAssetsName looks for what has the name that the app's static files have in env.

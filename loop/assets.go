@@ -108,6 +108,9 @@ func (s *assetsCall) answerFile(file *static.File) {
 		request.Take(name, value)
 	}
 	request.AcceptEncoding = nil
+	if s.method == http1.MethodHead {
+		request.Range = nil
+	}
 	a := file.Answer(&request, nil)
 	length := a.End - a.Start
 	if s.method == http1.MethodHead || length == 0 {

@@ -481,6 +481,9 @@ func (l *Loop) answerFile(c *connection, w *appWorker, head *http1.Head, input [
 	for i := range head.Fields {
 		request.Take(head.Fields[i].Name(input), head.Fields[i].Value(input))
 	}
+	if head.Method == http1.MethodHead {
+		request.Range = nil // RFC 9110 §14.2: it is for GET only
+	}
 	l.scratch = l.buffersScratch(1 << 10)
 	a := file.Answer(request, l.scratch)
 	length := a.End - a.Start
