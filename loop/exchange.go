@@ -286,7 +286,9 @@ func (l *Loop) workerDone(e *exchange) {
 	}
 	e.wall.stop()
 	w := e.worker
-	w.concurrency.give()
+	if !e.hasSwitched { // else it was given back then
+		w.concurrency.give()
+	}
 	l.abandon(e)
 	if w.inHand--; w.inHand == 0 && w.handlesOpen == 0 {
 		l.noteIdle(w)

@@ -317,7 +317,7 @@ func (l *Loop) tick() error {
 		l.takeStock()
 	}
 	l.stats.Ticks++
-	l.stats.Connections = uint64(l.connections.open)
+	l.stats.Connections = uint64(l.connections.open + l.sockets.adopted)
 	l.published.publish(&l.stats)
 	if l.log != nil {
 		l.log.handOver()

@@ -112,6 +112,7 @@ func (l *Loop) completeHandshake(e *exchange, s *webSocket, record *isolates.Rec
 	c, u := e.connection, e.upgrade
 	e.wall.stop()
 	e.worker.counts.answered(101)
+	e.worker.concurrency.give() // connections may be many
 	e.answered, e.complete, e.status, e.hasSwitched = true, true, 101, true
 	s.deflate, s.extensions = u.deflate, u.extension
 	lines := appendSwitchLines(l.scratch[:0], record.Head)
@@ -175,6 +176,7 @@ func (l *Loop) becomeEndpoint(c *connection) {
 		l.leaveLists(c)
 	}
 	s := c.socket
+	l.sockets.adopted++
 	e := l.adoptEndpoint(c.fd, s) // that the client has shut its side it will see again
 	e.writeBuffer(c.out)
 	s.in, s.inStart = c.in, c.inStart

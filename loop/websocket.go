@@ -77,6 +77,7 @@ type webSockets struct {
 	inflater  ws.Inflater
 	deflater  ws.Deflater
 	scratch   []byte
+	adopted   int           // connections of clients
 	keys      *rand.ChaCha8 // of masks
 }
 
@@ -500,6 +501,7 @@ func (s *webSocket) dropInput() {
 // closed implements endpointHandler. A client's connection counts until here.
 func (s *webSocket) closed() {
 	if l := s.loop; !s.isClient {
+		l.sockets.adopted--
 		l.stats.Closed++
 		l.options.open.Add(-1)
 		l.acceptAgain()

@@ -527,6 +527,26 @@ func TestWebSocketIsolateDies(t *testing.T) {
 	}
 }
 
+// Sockets that are open are connections, but not requests that an app has in hand.
+func TestWebSocketsAreNotRequests(t *testing.T) {
+	s := newSocketWorld(t, fakering.Config{}, func(o *Options) { o.Apps[0].ConcurrentRequests = 1 })
+	first, second := s.connect(""), s.connect("")
+	plain, got := s.ask("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+	if !strings.HasSuffix(got, "\r\n\r\nplain") {
+		t.Errorf("got %q", got)
+	}
+	if n := s.loop.stats.Connections; n != 3 {
+		t.Errorf("%d connections are counted", n)
+	}
+	for _, peer := range []*fakering.Peer{first, second, plain} {
+		peer.Close()
+	}
+	s.run(time.Second)
+	if n := s.loop.stats.Connections; n != 0 || s.loop.options.concurrency[0].inHand.Load() != 0 {
+		t.Errorf("%d connections are counted in the end", n)
+	}
+}
+
 // An app with sockets that are open stays, however long nothing happens, and so do they.
 func TestWebSocketIdle(t *testing.T) {
 	s := newSocketWorld(t, fakering.Config{}, func(o *Options) { o.Idle = time.Minute })
