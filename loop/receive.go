@@ -86,7 +86,13 @@ func (l *Loop) afterInput(c *connection) {
 	if !c.takesInput() {
 		l.dropInput(c)
 	}
-	if c.first != nil || c.isSending || c.isReady || c.looking != nil {
+	if c.looking != nil {
+		if c.inputTimeout.list != &l.timeouts.header { // which may go on from the head
+			l.timeouts.header.start(&c.inputTimeout, l.now)
+		}
+		return
+	}
+	if c.first != nil || c.isSending || c.isReady {
 		if c.awaitsBody() {
 			l.timeouts.body.start(&c.inputTimeout, l.now)
 		} else { // not the client's turn: the wall limit or the send time-out watches
@@ -291,8 +297,13 @@ func (l *Loop) collect(c *connection, input []byte) int {
 	return used
 }
 
-// headerTimedOut handles a request head that did not arrive in time.
+// headerTimedOut handles a request head that did not arrive in time, or whose file was not found in time.
 func (l *Loop) headerTimedOut(c *connection) {
+	if c.looking != nil {
+		c.looking = nil
+		l.reject(c, 503, "the file system does not answer")
+		return
+	}
 	if len(c.in) == c.inStart {
 		l.shut(c) // nothing was said: nothing to answer
 		return

@@ -563,3 +563,28 @@ func TestStaticWithoutDescriptors(t *testing.T) {
 		t.Errorf("%+v", node.sum())
 	}
 }
+
+// TestStaticHangs: a file system that does not answer costs a connection, and nothing else.
+func TestStaticHangs(t *testing.T) {
+	node, address := startSite(t, siteOf(t, map[string]string{"file": "x"}), func(o *NodeOptions) {
+		o.Options.HeaderTimeout = 100 * time.Millisecond
+	})
+	store := node.options.files
+	store.mutex.Lock()
+	store.lookers = fileLookersMax // all of them wait for the disk
+	store.mutex.Unlock()
+	response, body := getFile(t, "GET", "http://"+address+"/file")
+	if response.StatusCode != 503 || !response.Close || strings.TrimSpace(body) != "nano: the file system does not answer" {
+		t.Errorf("%d %q", response.StatusCode, body)
+	}
+	store.mutex.Lock()
+	store.lookers = 0
+	store.mutex.Unlock()
+	if response, _ := getFile(t, "GET", "http://"+address+"/other"); response.StatusCode == 503 {
+		t.Error("it answers again, but the client is not told")
+	}
+	eventually(t, "the file is there", func() bool {
+		_, body := getFile(t, "GET", "http://"+address+"/file")
+		return body == "x"
+	})
+}
