@@ -15,7 +15,7 @@ import (
 const (
 	transformSize = 100 << 20
 	gigaSize      = 1 << 30
-	bodySample    = 1 << 20 // of a body whose content is verified before
+	bodySample    = 16 << 20 // of a body whose content is verified before, and which warms up
 	slowRate      = 100_000 // bytes per second that a slow client reads
 	slowDuration  = 5 * time.Second
 	slowBuffer    = 64 << 10 // receive buffer of a slow client, so that the kernel does not read on in its place
@@ -182,7 +182,7 @@ func (b *bench) runTransfers(ctx context.Context, transfers []transfer, size, ro
 
 // measureTransfer makes one transfer on a server that rests.
 func (b *bench) measureTransfer(ctx context.Context, running *server, t transfer, size int) (result bodyMeasure, err error) {
-	if err := running.settle(ctx, settleLimit); err != nil && err != errBusy {
+	if err := running.rest(ctx); err != nil {
 		return result, err
 	}
 	if err := resetPeak(running.Process); err != nil {

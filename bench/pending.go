@@ -14,7 +14,7 @@ const (
 	pendingRequests = 100 // each of which makes its part of the fetches
 	pendingRest     = 15 * time.Second
 	pendingPoll     = 250 * time.Millisecond
-	pendingTries    = 3 // the first one makes what is kept: the heap and the pools
+	pendingTries    = 3
 )
 
 // pendingResult is what many fetches cost while all of them wait for their origin. The origin answers
@@ -67,7 +67,7 @@ func (b *bench) runPending(ctx context.Context) (*pendingResult, error) {
 
 // measurePending makes one round on a server that rests.
 func measurePending(ctx context.Context, running *server, fetches int) (round pendingRound, err error) {
-	if err := running.settle(ctx, settleLimit); err != nil && err != errBusy {
+	if err := running.rest(ctx); err != nil {
 		return round, err
 	}
 	if err := resetPeak(running.Process); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -125,6 +126,28 @@ func readMemory(root int) (memory, error) {
 		total.PSS += one.PSS
 	}
 	return total, nil
+}
+
+// restLimit bounds each of the two things that rest waits for.
+const restLimit = 20 * time.Second
+
+// rest waits until a server has nothing more to do, as far as the machine lets it, and until its helpers have
+// ended: NANO's builder of snapshots is a process that stays for some seconds, and whose pages are the server's,
+// counted twice.
+func (s *server) rest(ctx context.Context) error {
+	if err := s.settle(ctx, restLimit); err != nil && !errors.Is(err, errBusy) {
+		return err
+	}
+	for start := time.Now(); time.Since(start) < restLimit; {
+		tree, err := processTree(s.Process)
+		if err != nil || len(tree) == 1 {
+			return err
+		}
+		if err := wait(ctx, settleStep); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resetPeak makes the peak of each process of a tree its present resident memory (proc_pid_clear_refs(5)).

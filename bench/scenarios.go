@@ -97,7 +97,7 @@ func networkScenarios() []scenario {
 		all = append(all, scenario{Name: "proxy" + size.name, Title: "reverse proxy, " + size.title + " responses", Site: "proxy",
 			Path: path, Connections: size.connections, TotalTarget: proxyTarget, Exchanges: []exchange{get(path, size.bytes), upload}})
 	}
-	all = append(all, scenario{Name: "fanout", Title: "three sub-requests joined into JSON", Site: "fanout", TotalTarget: proxyTarget,
+	all = append(all, scenario{Name: "fanout", Title: "fan-out, three sub-requests joined", Site: "fanout", TotalTarget: proxyTarget,
 		Exchanges: []exchange{{Path: "/", Want: typed(200, jsonType, joined)}}})
 	for _, file := range staticFiles {
 		all = append(all, scenario{Name: "static" + strings.TrimSuffix(file.Name, ".bin"), Title: "static file of " + file.Title, Site: "static",

@@ -106,8 +106,7 @@ func (r *results) judgeGiga() target {
 	return t
 }
 
-// judgePending compares the memory after the first round, which makes what is kept for reuse, with that after
-// the last one.
+// judgePending judges the round that left most memory behind.
 func (r *results) judgePending() target {
 	t := target{Text: fmt.Sprintf("%s pending fetches: all answered, memory back to ≤ %s more", thousands(pendingFetches), megabytes(pendingKeptMost)), Verdict: notMeasured}
 	if r.Pending == nil || r.Pending.Fetches != pendingFetches || len(r.Pending.Rounds) == 0 {

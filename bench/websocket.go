@@ -175,7 +175,7 @@ func (b *bench) measureIdleSockets(ctx context.Context, p peer, result *idleSock
 	if err := first.run(ctx, time.Now()); err != nil {
 		return err
 	}
-	if err := running.settle(ctx, settleLimit); err != nil && err != errBusy {
+	if err := running.rest(ctx); err != nil {
 		return err
 	}
 	if result.Before, err = readMemory(running.Process); err != nil {
@@ -190,7 +190,7 @@ func (b *bench) measureIdleSockets(ctx context.Context, p peer, result *idleSock
 	if err := idle.run(ctx, time.Now()); err != nil {
 		return err
 	}
-	if err := running.settle(ctx, settleLimit); err != nil && err != errBusy {
+	if err := running.rest(ctx); err != nil {
 		return err
 	}
 	if result.After, err = readMemory(running.Process); err != nil {
