@@ -16,7 +16,7 @@ const (
 	transformSize = 100 << 20
 	gigaSize      = 1 << 30
 	bodySample    = 16 << 20 // of a body whose content is verified before, and which warms up
-	slowRate      = 100_000 // bytes per second that a slow client reads
+	slowRate      = 100_000  // bytes per second that a slow client reads
 	slowDuration  = 5 * time.Second
 	slowBuffer    = 64 << 10 // receive buffer of a slow client, so that the kernel does not read on in its place
 	slowStep      = 100 * time.Millisecond
