@@ -67,7 +67,7 @@ type Isolates struct {
 }
 
 // What can be configured: V8 itself needs some heap, and one cage of 4 GiB holds those of all
-// isolates; processor time is counted in ticks of 5 ms.
+// isolates; processor time is counted in ticks of 2 to 4 ms.
 const (
 	heapBytesMin   = 8 << 20
 	heapBytesMax   = 2 << 30
@@ -121,6 +121,7 @@ type Limits struct {
 	MaxBody            int64         // as Server.MaxBody
 	ConcurrentRequests int           // in hand at once; 0: no limit of its own
 	Subrequests        int           // how often one request may call fetch(); 0: not at all
+	WebSocketMessage   int64         // of a message that comes, in bytes
 }
 
 // Default is the configuration of an empty nano.toml in the folder dir, which should be absolute.
@@ -155,12 +156,18 @@ func defaultApp(c *Config) App {
 		Vars:    map[string]any{},
 		Secrets: map[string]Secret{},
 		Limits: Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody,
-			Subrequests: subrequestsDefault},
+			Subrequests: subrequestsDefault, WebSocketMessage: webSocketMessageDefault},
 	}
 }
 
-// subrequestsDefault is the runtime's own default, too.
-const subrequestsDefault = 1000
+const (
+	// subrequestsDefault is the runtime's own default, too.
+	subrequestsDefault = 1000
+	// webSocketMessageDefault is the limit of Workers.
+	webSocketMessageDefault = 1 << 20
+	// webSocketMessageMax bounds what one connection can make a loop hold.
+	webSocketMessageMax = 128 << 20
+)
 
 // Load reads the configuration file. The error is a Problems when the file could be read but not
 // accepted.

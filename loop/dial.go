@@ -76,9 +76,9 @@ type dialState struct {
 }
 
 const (
-	// dialLimit is for how long an app waits for a connection, with its name to be resolved.
+	// dialLimit is for how long a name may take to be resolved, and a proxy to open a tunnel.
 	dialLimit = 20 * time.Second
-	// connectLimit is for how long once there are addresses.
+	// connectLimit is for how long its addresses are tried, from the first attempt on.
 	connectLimit = 10 * time.Second
 	// attemptDelay is the Connection Attempt Delay of RFC 8305 §5.
 	attemptDelay = 250 * time.Millisecond
@@ -177,7 +177,10 @@ func (d *dialing) Resolved(answer dns.Answer) {
 	}
 	if answer.Err != nil && len(d.untried)+d.tried == 0 && !d.denied.IsValid() {
 		kind := isolates.FaultRefused
-		if answer.Err == dns.ErrTimeout || answer.Err == dns.ErrServer {
+		switch answer.Err {
+		case dns.ErrTimeout:
+			kind = isolates.FaultTimeout
+		case dns.ErrServer:
 			kind = isolates.FaultNetwork
 		}
 		d.fail(kind, "getaddrinfo: "+answer.Err.Error()+" ("+d.to.host+")")
@@ -231,6 +234,7 @@ func (d *dialing) advance() {
 	switch {
 	case d.errno != 0:
 		d.fail(isolates.FaultNetwork, fmt.Sprintf("connect: %s (%s)", d.errno.Error(), netip.AddrPortFrom(d.failed, d.to.port)))
+		d.failure.isExhaustion = isExhaustion(d.errno)
 	case d.denied.IsValid():
 		text := fmt.Sprintf("egress: %s is not allowed for app %s", d.describe(d.denied), d.to.app)
 		if d.rules.NamesHost(d.to.host, netip.AddrPortFrom(d.denied, d.to.port)) {
@@ -267,7 +271,7 @@ func (d *dialing) try(address netip.Addr) {
 	}
 	if errno != 0 {
 		d.noteError(address, errno)
-		if errno == unix.EMFILE || errno == unix.ENFILE {
+		if isExhaustion(errno) {
 			d.untried = nil // another socket cannot be had either
 		}
 		return
@@ -279,6 +283,9 @@ func (d *dialing) try(address netip.Addr) {
 	d.attempts = append(d.attempts, a)
 	l.startTimeout(&d.next, attemptDelay)
 }
+
+// isExhaustion reports whether a socket could not be had because too many files are open already.
+func isExhaustion(errno unix.Errno) bool { return errno == unix.EMFILE || errno == unix.ENFILE }
 
 // noteError remembers why an attempt failed.
 func (d *dialing) noteError(address netip.Addr, errno unix.Errno) {
@@ -301,10 +308,10 @@ func (d *dialing) timedOut(node *timeoutNode) {
 	if len(d.attempts) != 0 {
 		where = d.attempts[0].endpoint.remote.String()
 	} else if d.lookup != nil {
-		d.fail(isolates.FaultNetwork, "getaddrinfo: "+dns.ErrTimeout.Error()+" ("+where+")")
+		d.fail(isolates.FaultTimeout, "getaddrinfo: "+dns.ErrTimeout.Error()+" ("+where+")")
 		return
 	}
-	d.fail(isolates.FaultNetwork, "connect: timed out ("+where+")")
+	d.fail(isolates.FaultTimeout, "connect: timed out ("+where+")")
 }
 
 // connected implements endpointHandler: this attempt has won.

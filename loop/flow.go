@@ -50,9 +50,11 @@ type (
 type fault struct {
 	kind isolates.Fault
 	text string
+	// isExhaustion: of a dial, for which there was no socket, since so many are open already.
+	isExhaustion bool
 }
 
-func newFault(kind isolates.Fault, text string) *fault { return &fault{kind, text} }
+func newFault(kind isolates.Fault, text string) *fault { return &fault{kind: kind, text: text} }
 
 // faultIf is f, or none.
 func faultIf(failed bool, f *fault) *fault {
@@ -280,9 +282,7 @@ func (s *jsWriter) advance() {
 // pushHeld pushes a piece that the writer owns.
 func (s *jsWriter) pushHeld(held []byte, block Block) (more bool) {
 	if block == noBlock {
-		more = s.to.push(held)
-		s.loop.buffers.give(held)
-		return more
+		return s.loop.buffers.offer(s.to, held)
 	}
 	return s.loop.pushBlockTo(s.to, block, len(held))
 }

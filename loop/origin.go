@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,8 +85,12 @@ type origins struct {
 	spare                []*originConnection
 	spareDials           []*originDial
 	spareStreams         []*http2Stream
-	fetches              []*fetch // free
-	decoders             decoders
+
+	oldestHTTP2, newestHTTP2 *http2Connection // idle
+	idleHTTP2                int
+
+	fetches  []*fetch // free
+	decoders decoders
 
 	// Scratch, to be used again and again.
 	head   http1.RequestHead
@@ -100,6 +103,9 @@ var (
 	// high, because a slow origin is no reason to make others wait, and below half of the ports that
 	// Linux has for connections to one address by default (28,232): two loops may need them.
 	originConnectionsMax = 12 << 10
+	// handshakesMax bounds how many connections are made at once where each costs a handshake: more would
+	// only have all of them wait for each other, and for longer than a handshake may take.
+	handshakesMax = 64
 	// originIdleMax bounds the idle connections of a loop; beyond it those go that were idle for longest.
 	originIdleMax = 1024
 )
@@ -208,8 +214,10 @@ func (o *origin) leave(f *fetch) {
 // them all.
 func (o *origin) wanted() int {
 	switch {
-	case !o.key.secure || o.key.http1 || o.protocol == protocolHTTP1:
+	case !o.key.secure:
 		return o.waiting
+	case o.key.http1 || o.protocol == protocolHTTP1:
+		return min(o.waiting, handshakesMax)
 	case len(o.shared) >= http2ConnectionsMax:
 		return 0
 	}
@@ -266,19 +274,15 @@ func (o *origin) failed(f *fault, until uint64) {
 			o.unqueue(waiting)
 			waiting.notConnected(f)
 		}
-	} else if waiting := o.first; waiting != nil && o.waiting > o.dialing && !isExhaustion(f) && len(o.shared) == 0 {
+	} else if waiting := o.first; waiting != nil && o.waiting > o.dialing && !f.isExhaustion && len(o.shared) == 0 {
 		o.unqueue(waiting)
 		waiting.notConnected(f)
 	}
-	if o.dialing+o.open == 0 {
+	if o.dialing+o.open == 0 || o.key.secure && len(o.shared) == 0 && !f.isExhaustion {
 		o.dialMore()
 	}
 	o.forget()
 }
-
-// isExhaustion reports whether there was no connection because there are so many already: those that are
-// open will be free.
-func isExhaustion(f *fault) bool { return strings.Contains(f.text, unix.EMFILE.Error()) }
 
 // park keeps a connection for the next request.
 func (o *origin) park(c *originConnection) {

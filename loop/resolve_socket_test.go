@@ -409,7 +409,7 @@ func TestSystemResolver(t *testing.T) {
 	for host, want := range map[string]string{
 		"plain.example": fmt.Sprintf("127.0.0.1:%d", port),
 		"none.example":  fmt.Sprint(notFound, " getaddrinfo: host not found (none.example)"),
-		"slow.example":  fmt.Sprint(network, " getaddrinfo: the name servers did not answer (slow.example)"),
+		"slow.example":  fmt.Sprint(timeout, " getaddrinfo: the name servers did not answer (slow.example)"),
 		"odd.example":   fmt.Sprint(network, " getaddrinfo: the name servers could not answer (odd.example)"),
 	} {
 		c := r.dial(host, port)
