@@ -155,7 +155,7 @@ func TestTransfersNoticeWhatIsWrong(t *testing.T) {
 		count, _ := io.Copy(io.Discard, r.Body)
 		io.WriteString(w, strconv.FormatInt(count/2, 10))
 	}))
-	refused := transferServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "too large", 413) }))
+	refused := transferServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "too large", http.StatusRequestEntityTooLarge) }))
 	for _, one := range gigaTransfers() {
 		for _, address := range []string{short, refused} {
 			if err := one.verify(address); err == nil {
@@ -229,8 +229,22 @@ func TestEchoLoad(t *testing.T) {
 			t.Errorf("%d echoes, %d under way, %v", len(load.samples), load.underWay, err)
 		}
 	}
-	if err := load.run(t.Context(), time.Now().Add(20*time.Millisecond)); err != nil || len(load.samples) <= 10 {
-		t.Errorf("%d echoes in all, %v", len(load.samples), err)
+}
+
+func TestEchoLoadGoesOnUntilTheEnd(t *testing.T) {
+	frames := 0
+	load, err := openEchoes(echoServer(t, func(frame []byte) []byte {
+		if frames++; frames > 50 {
+			frame[0] = 0
+		}
+		return frame
+	}), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.close()
+	if err := load.run(t.Context(), time.Now().Add(time.Hour)); err == nil || len(load.samples) != 50 {
+		t.Errorf("%d echoes, then %v, want 50 and the wrong frame", len(load.samples), err)
 	}
 }
 
