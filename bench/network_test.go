@@ -155,7 +155,9 @@ func TestTransfersNoticeWhatIsWrong(t *testing.T) {
 		count, _ := io.Copy(io.Discard, r.Body)
 		io.WriteString(w, strconv.FormatInt(count/2, 10))
 	}))
-	refused := transferServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "too large", http.StatusRequestEntityTooLarge) }))
+	refused := transferServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	}))
 	for _, one := range gigaTransfers() {
 		for _, address := range []string{short, refused} {
 			if err := one.verify(address); err == nil {
