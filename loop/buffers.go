@@ -14,6 +14,7 @@ type buffers struct {
 	// lowest is how many were free at the least since the last trim: so many were not needed.
 	lowest  [len(bufferSizes)]int
 	timeout timeoutNode // for the next trim
+	offered []byte      // what is being pushed, if whoever gets it may keep it
 }
 
 var bufferSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10}
@@ -75,6 +76,29 @@ func (b *buffers) grow(buffer []byte, n int) []byte {
 // append appends data to a buffer of this pool.
 func (b *buffers) append(buffer, data []byte) []byte {
 	return append(b.grow(buffer, len(data)), data...)
+}
+
+// offer pushes a buffer of this pool to a sink, which may keep it.
+func (b *buffers) offer(to sink, buffer []byte) (more bool) {
+	outer := b.offered
+	b.offered = buffer
+	more = to.push(buffer)
+	if b.offered != nil {
+		b.give(buffer)
+	}
+	b.offered = outer
+	return more
+}
+
+// keep returns data as a buffer of this pool that is the caller's: themselves, if they are all of what was
+// offered, so that nothing is copied. nil: they are not.
+func (b *buffers) keep(data []byte) []byte {
+	offered := b.offered
+	if len(offered) == 0 || len(data) != len(offered) || &data[0] != &offered[0] {
+		return nil
+	}
+	b.offered = nil
+	return offered
 }
 
 // trim leaves to the garbage collector what was not needed since it was called last, and returns how many

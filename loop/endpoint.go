@@ -33,9 +33,10 @@ type endpoint struct {
 	app        int32 // whose it is, see outbound
 
 	isPaused   bool       // nothing is received
-	receiving  bool       // a multishot receive is armed
+	receiving  bool       // a receive is armed: a multishot one, or one into bulk
 	cancelling bool       // and its cancellation is under way
 	inputEnded bool       // the other end has shut its side
+	isBulk     bool       // much is to come
 	isStarved  bool       // on endpoints.starved
 	hasOutput  bool       // on endpoints.outgoing
 	isSending  bool       // a send is in flight
@@ -43,6 +44,7 @@ type endpoint struct {
 	finished   bool       // and was
 	broken     unix.Errno // why nothing can be sent any more, while the last of the input is awaited
 
+	bulk    []byte  // of the pool: what is being received into; nil: provided buffers
 	out     []piece // not handed to the kernel yet
 	sending piece   // in flight, from sent on
 	sent    int
@@ -109,6 +111,7 @@ type endpoints struct {
 	open     int
 	starved  []*endpoint // they found no provided buffer
 	outgoing []*endpoint // they have output
+	bulks    int         // that receive into a buffer of their own
 }
 
 func (s *endpoints) at(index uint32) *endpoint {
@@ -241,10 +244,36 @@ func (e *endpoint) wantsInput() bool {
 	return e.phase == endpointOpen && !e.isPaused && !e.inputEnded
 }
 
-// receiveFrom arms the multishot receive.
+const (
+	// bulkSize is how much is received at a time where much is to come: provided buffers are small, since all
+	// connections share them, and a megabyte that comes in by 4 KB costs twice as much as by 128 KB.
+	bulkSize = 128 << 10
+	// bulksMax is how many endpoints of a loop may have a buffer of that size wait for what comes.
+	bulksMax = 16
+)
+
+// expectBulk says whether much is to come. Then what is received lies in a buffer of the pool, which the handler
+// can keep: see buffers.keep.
+func (e *endpoint) expectBulk(isBulk bool) {
+	if e.isBulk == isBulk {
+		return
+	}
+	e.isBulk = isBulk
+	if e.receiving && (!isBulk || e.loop.endpoints.bulks < bulksMax) {
+		e.stopReceiving() // and it is armed again in the other way
+	}
+}
+
+// receiveFrom arms the receive.
 func (l *Loop) receiveFrom(e *endpoint) {
 	e.receiving = true
 	e.inFlight++
+	if e.isBulk && l.endpoints.bulks < bulksMax {
+		l.endpoints.bulks++
+		e.bulk = l.buffers.take(bulkSize)
+		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:bulkSize])
+		return
+	}
 	l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))
 }
 
@@ -488,7 +517,7 @@ func (e *endpoint) connectCompleted(result int32) {
 	e.handler.connected()
 }
 
-// receiveCompleted handles a completion of the multishot receive.
+// receiveCompleted handles a completion of a receive.
 func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 	l := e.loop
 	if !completion.More() {
@@ -496,12 +525,27 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 		e.inFlight--
 	}
 	id, hasBuffer := completion.Buffer()
+	bulk := e.bulk
+	if bulk != nil {
+		e.bulk = nil
+		l.endpoints.bulks--
+	}
 	isOpen := e.phase == endpointOpen
 	switch n := completion.Result; {
 	case n > 0 && hasBuffer:
 		l.stats.BytesIn += uint64(n)
 		if isOpen {
 			e.handler.received(l.ring.Buffer(id, int(n)))
+		}
+	case n > 0:
+		l.stats.BytesIn += uint64(n)
+		if isOpen {
+			l.buffers.offered = bulk[:n]
+			e.handler.received(bulk[:n])
+			if l.buffers.offered == nil {
+				bulk = nil // it was kept
+			}
+			l.buffers.offered = nil
 		}
 	case n == 0 && e.isDatagram: // an empty one
 	case n == 0:
@@ -525,6 +569,7 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 	if hasBuffer {
 		l.ring.ReturnBuffer(id)
 	}
+	l.buffers.give(bulk)
 	if !e.receiving && !e.isStarved && e.wantsInput() {
 		l.receiveFrom(e)
 	}

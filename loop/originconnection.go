@@ -29,6 +29,7 @@ type originConnection struct {
 	isLast     bool // no request may follow
 	isPaused   bool // the fetch has no room
 	isStopped  bool // so much has come that nothing is received
+	isBulk     bool // the transport knows that much is to come
 	hasEnded   bool // the origin has shut its side; bytes before that are in in
 	isSending  bool // the request's body is not complete
 	isChunked  bool // and has chunked transfer coding
@@ -60,6 +61,9 @@ const (
 	originPieceMax = 128 << 10
 	// originOutputMax is how much of a request's body waits to be sent: then its source has to wait.
 	originOutputMax = 64 << 10
+	// bulkFrom is from which length on a body is received in large pieces. The origin of one of unknown length
+	// must have had to wait once.
+	bulkFrom = 256 << 10
 	// bodyWithHead is up to which length a body is sent together with the head.
 	bodyWithHead = 16 << 10
 	// What is left of a response that nobody wants is read off if it is no more than that, and comes within
@@ -219,9 +223,18 @@ func (c *originConnection) dropKept() {
 
 // limitInput makes the origin wait if too much has come in that has to wait here.
 func (c *originConnection) limitInput() {
-	if c.isPaused && c.transport != nil && c.kept >= originInputMax {
+	if c.isPaused && c.transport != nil && (c.isBulk || c.kept >= originInputMax) {
 		c.isStopped = true
+		c.expectBulk(c.inBody)
 		c.transport.pause()
+	}
+}
+
+// expectBulk notes whether much of a body is to come.
+func (c *originConnection) expectBulk(isBulk bool) {
+	if e, ok := c.transport.(*endpoint); ok && c.isBulk != isBulk {
+		c.isBulk = isBulk
+		e.expectBulk(isBulk)
 	}
 }
 
@@ -327,6 +340,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		return used
 	}
 	c.inBody = true
+	c.expectBulk(c.framing == http1.FramingLength && c.missing >= bulkFrom)
 	f.responded(input[:head.Length], head, nil, false)
 	return head.Length
 }
@@ -516,6 +530,7 @@ func (c *originConnection) loseAs(why string, isUnanswered bool) {
 func (c *originConnection) finish() {
 	c.fetch, c.isDraining, c.inBody = nil, false, false
 	c.isReused = true
+	c.expectBulk(false)
 	if c.isLast || c.isSending || c.hasEnded {
 		c.close() // an origin that answers early does not want the rest of the request
 		return
@@ -534,6 +549,7 @@ func (c *originConnection) abandon() {
 		return
 	}
 	c.isDraining = true
+	c.expectBulk(false)
 	c.loop.startTimeout(&c.timeout, drainTime)
 	c.resumeDraining()
 }

@@ -147,6 +147,13 @@ func (e *exchange) push(data []byte) (more bool) {
 		return false
 	}
 	out := l.outputOf(e)
+	if len(*out) == 0 && !e.chunked {
+		if kept := l.buffers.keep(data); kept != nil {
+			l.buffers.give(*out)
+			*out = kept
+			return e.pushed(len(kept))
+		}
+	}
 	*out = l.buffers.grow(*out, http1.MaxChunkHead+len(data)+len(http1.ChunkEnd))
 	if e.chunked {
 		*out = http1.AppendChunkHead(*out, len(data))

@@ -58,6 +58,7 @@ func (r *scriptRing) Send(u uring.UserData, fd int, b []byte) {
 }
 
 func (r *scriptRing) Connect(uring.UserData, int, []byte)                {}
+func (r *scriptRing) Recv(uring.UserData, int, []byte)                   {}
 func (r *scriptRing) Read(uring.UserData, int, []byte)                   {}
 func (r *scriptRing) ReadAt(uring.UserData, int, []byte, int64)          {}
 func (r *scriptRing) Shutdown(u uring.UserData, fd int, how int)         {}

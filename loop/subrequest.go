@@ -389,6 +389,8 @@ func (f *fetch) receive(data []byte) (more bool) {
 	if f.isOpen && len(f.held) == 0 {
 		f.isOpen = f.sink.push(data)
 		more = f.isOpen
+	} else if kept := f.keep(data); kept != nil {
+		f.held = kept
 	} else {
 		f.held = f.loop.buffers.append(f.held, data)
 	}
@@ -401,6 +403,14 @@ func (f *fetch) receive(data []byte) (more bool) {
 	}
 	f.isHeldUp = true
 	return false
+}
+
+// keep returns data as what is to be held, if that can be without copying them.
+func (f *fetch) keep(data []byte) []byte {
+	if len(f.held) != 0 {
+		return nil
+	}
+	return f.loop.buffers.keep(data)
 }
 
 // awaitBody starts the time-out for the next piece of the body.
@@ -499,8 +509,7 @@ func (f *fetch) deliver() {
 	if f.isOpen && len(f.held) != 0 {
 		held := f.held
 		f.held = nil
-		f.isOpen = f.sink.push(held)
-		f.loop.buffers.give(held)
+		f.isOpen = f.loop.buffers.offer(f.sink, held)
 	}
 	switch {
 	case len(f.held) != 0:
@@ -511,7 +520,7 @@ func (f *fetch) deliver() {
 		if !isDecoded { // else the decoder says when it is over
 			f.over()
 		}
-	case f.isOpen && f.isHeldUp:
+	case f.isHeldUp: // there is room again, here at least
 		f.isHeldUp = false
 		f.awaitBody()
 		f.carrier.resume()

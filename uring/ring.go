@@ -65,6 +65,8 @@ type Ring interface {
 	// error, or a completion without More. -ENOBUFS: no provided buffer was free; arm again when
 	// one has been returned.
 	RecvMultishot(u UserData, fd int)
+	// Recv receives into b what there is, or waits until there is something. Result 0: the end of the stream.
+	Recv(u UserData, fd int, b []byte)
 	// Connect connects the socket fd to an address that AppendAddress made. The result is 0 or the
 	// errno of connect(2); -ECANCELED if it was cancelled while it was under way.
 	Connect(u UserData, fd int, address []byte)

@@ -83,6 +83,17 @@ func (r *KernelRing) RecvMultishot(u UserData, fd int) {
 	})
 }
 
+// Recv receives into b; see Ring.
+func (r *KernelRing) Recv(u UserData, fd int, b []byte) {
+	r.push(entry{
+		OpCode:   giouring.OpRecv,
+		Fd:       int32(fd),
+		Addr:     r.hand(b),
+		Len:      lengthOf(b),
+		UserData: uint64(u),
+	})
+}
+
 // Connect connects fd; see Ring.
 func (r *KernelRing) Connect(u UserData, fd int, address []byte) {
 	r.push(entry{

@@ -237,7 +237,7 @@ func (r *Ring) progressReceive(d *descriptor) {
 			r.complete(op, failure(unix.ECONNRESET), 0)
 		case !p.hasInput():
 			r.complete(op, 0, 0)
-		case len(r.buffers.free) == 0 || r.chance(r.config.Faults.NoBuffers):
+		case op.memory == nil && (len(r.buffers.free) == 0 || r.chance(r.config.Faults.NoBuffers)):
 			r.complete(op, failure(unix.ENOBUFS), 0)
 		default:
 			r.receiveInto(op, p)
@@ -259,10 +259,19 @@ func (r *Ring) receiveInto(op *operation, p *Peer) {
 		return
 	}
 	n := min(len(p.toLoop), r.buffers.size)
+	if op.memory != nil {
+		n = min(len(p.toLoop), len(op.memory))
+	}
 	if p.byteWise {
 		n = 1
 	} else if r.chance(r.config.Faults.ShortReceive) {
 		n = 1 + r.random.IntN(n)
+	}
+	if op.memory != nil {
+		copy(op.memory, p.toLoop[:n])
+		p.toLoop = p.toLoop[n:]
+		r.complete(op, int32(n), 0)
+		return
 	}
 	id := r.buffers.receive(p.toLoop[:n])
 	p.toLoop = p.toLoop[n:]

@@ -280,6 +280,16 @@ func (r *Ring) RecvMultishot(u uring.UserData, fd int) {
 	}
 }
 
+// Recv implements uring.Ring.
+func (r *Ring) Recv(u uring.UserData, fd int, b []byte) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	op := r.queue(&operation{kind: opReceive, userData: u, fd: fd, memory: b})
+	if d := r.openConnection(op); d != nil {
+		r.claim(op, &d.receive)
+	}
+}
+
 // Connect implements uring.Ring, to a Remote.
 func (r *Ring) Connect(u uring.UserData, fd int, address []byte) {
 	r.mutex.Lock()
