@@ -147,12 +147,7 @@ func (f *fetch) stopRedirected(dropsBody bool) {
 // appendLinesWithout appends the header lines but those that a redirect takes away: those about a body
 // that is not sent again, and credentials, which are for nobody else.
 func appendLinesWithout(text, lines []byte, noBody, otherOrigin bool) []byte {
-	for len(lines) != 0 {
-		line := lines
-		if end := bytes.IndexByte(lines, '\n'); end >= 0 {
-			line = lines[:end+1]
-		}
-		lines = lines[len(line):]
+	for line := range bytes.Lines(lines) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		switch {
 		case noBody && isAnyOf(name, "content-encoding", "content-language", "content-location", "content-type"):

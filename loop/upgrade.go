@@ -146,12 +146,7 @@ const switchHeadRoom = 160
 
 // appendSwitchLines appends the app's header lines but those of a handshake that are ours to say.
 func appendSwitchLines(dst, lines []byte) []byte {
-	for len(lines) != 0 {
-		line := lines
-		if end := bytes.IndexByte(lines, '\n'); end >= 0 {
-			line = lines[:end+1]
-		}
-		lines = lines[len(line):]
+	for line := range bytes.Lines(lines) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		if !isAnyOf(name, "sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-key", "sec-websocket-version") {
 			dst = append(dst, line...)
