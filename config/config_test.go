@@ -154,13 +154,13 @@ func TestEveryKey(t *testing.T) {
 	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || b.IsolatePerRequest || b.Warmup != "" {
 		t.Errorf("isolation and warm-up: %+v, %+v", a, b)
 	}
-	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000}) {
+	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000, 1 << 20}) {
 		t.Errorf("limits of the first app: %+v", a.Limits)
 	}
 	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
 		t.Errorf("second app: %+v", b)
 	}
-	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000}) {
+	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000, 1 << 20}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
 	if a.At.Line != 20 || a.MainAt != (Position{22, 8}) {
@@ -547,6 +547,15 @@ func TestServices(t *testing.T) {
 	}
 	if got := c.Apps[1].BindingsJSON(); got != "" {
 		t.Errorf("got %s for an app without services", got)
+	}
+}
+
+// TestWebSocketMessage: the limit of messages, and its bounds.
+func TestWebSocketMessage(t *testing.T) {
+	for text, want := range map[string]int64{"": 1 << 20, `websocket_message = "16KiB"`: 16 << 10, `websocket_message = "128MiB"`: 128 << 20} {
+		if got := parseTest(t, minimalApp+"[app.limits]\n"+text).Apps[0].Limits.WebSocketMessage; got != want {
+			t.Errorf("%q: got %d, want %d", text, got, want)
+		}
 	}
 }
 

@@ -262,6 +262,7 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
 		limits.integer("concurrent_requests", math.MaxInt32, &app.Limits.ConcurrentRequests)
 		limits.integer("subrequests", math.MaxInt32, &app.Limits.Subrequests)
+		limits.size("websocket_message", 1, webSocketMessageMax, &app.Limits.WebSocketMessage)
 		limits.finish()
 	}
 	t.finish()

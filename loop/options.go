@@ -23,6 +23,7 @@ type App struct {
 	// ConcurrentRequests is how many requests the app may have in hand, on all loops together,
 	// waitUntil work included; 0: no limit of its own.
 	ConcurrentRequests int
+	WebSocketMessage   int64         // of a message that comes, in bytes; 0: 1 MiB
 	Egress             *egress.Rules // whom the app may connect to; nil: every public address
 	// Static is the folder whose files are served before the app is asked; nil: none.
 	Static *static.Folder
@@ -153,6 +154,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	for i, app := range o.Apps {
 		orDefault(&app.MaxBody, filled.MaxBody)
 		orDefault(&app.Wall, filled.Wall)
+		orDefault(&app.WebSocketMessage, socketMessageMax)
 		if app.TLS == nil {
 			app.TLS = tlsclient.NewClient(nil)
 		}

@@ -31,6 +31,7 @@ type webSocket struct {
 	isDeferred bool // the answer to its close frame was put off for a turn
 	isDeaf     bool // JavaScript wants no more messages
 	hasEnded   bool // the other side has shut its side, right after its close frame
+	limit      int  // of messages that come, in bytes
 	deflate    ws.Deflate
 	parser     ws.Parser
 	window     int64 // of messages that JavaScript is ready to take, in bytes; below 0: the last was larger
@@ -57,7 +58,7 @@ const (
 )
 
 const (
-	// socketMessageMax bounds a message, in bytes, as Workers do.
+	// socketMessageMax is the default of App.WebSocketMessage: the limit of Workers.
 	socketMessageMax = 1 << 20
 	// socketCloseTime is for how long the other side may take to answer a close frame.
 	socketCloseTime = 5 * time.Second
@@ -92,7 +93,7 @@ func (m *messageMemory) Give(buffer []byte) { (*buffers)(m).give(buffer) }
 
 // newWebSocket makes the object of a handle.
 func (l *Loop) newWebSocket(h *handle, isClient bool) *webSocket {
-	s := &webSocket{loop: l, handle: h, isClient: isClient, isPaused: true}
+	s := &webSocket{loop: l, handle: h, isClient: isClient, isPaused: true, limit: int(l.options.Apps[h.worker.app].WebSocketMessage)}
 	s.timeout.waiter = s
 	return s
 }
@@ -102,7 +103,7 @@ func (l *Loop) newWebSocket(h *handle, isClient bool) *webSocket {
 func (s *webSocket) open(t transport) {
 	l := s.loop
 	s.transport, s.state = t, socketOpen
-	s.parser = ws.Parser{Memory: (*messageMemory)(&l.buffers), Limit: socketMessageMax, IsClient: s.isClient, KeepsContext: s.deflate.KeepsContext}
+	s.parser = ws.Parser{Memory: (*messageMemory)(&l.buffers), Limit: s.limit, IsClient: s.isClient, KeepsContext: s.deflate.KeepsContext}
 	if s.deflate.IsOn {
 		s.parser.Inflater = &l.sockets.inflater
 	}

@@ -330,6 +330,12 @@ func TestWebSocketProtocolErrors(t *testing.T) {
 			}
 		})
 	}
+	t.Run("limit", func(t *testing.T) {
+		s := newSocketWorld(t, fakering.Config{}, func(o *Options) { o.Apps[0].WebSocketMessage = 10 })
+		s.connect("").WriteString(frame(binaryFrame, "0123456789") + frame(0x02, "012345678") + frame(0x80, "9a"))
+		s.settle()
+		s.said("opened 0 \n", "data 2 0123456789", "closed 1009 message too big false")
+	})
 	t.Run("largest", func(t *testing.T) {
 		s := newSocketWorld(t, fakering.Config{}, nil)
 		peer := s.connect("")

@@ -241,6 +241,7 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 			Wall:    app.Limits.Wall,
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
+			WebSocketMessage:   app.Limits.WebSocketMessage,
 			Static:             folders[i],
 			Cron:               triggersOf(app),
 			Egress:             app.Egress,
