@@ -27,6 +27,9 @@ func (c *Conn) Receive(data []byte) *Error {
 		c.in = append(c.in, rest...)
 	}
 	c.depth--
+	if len(c.in) == 0 && len(c.streams) == 0 { // it may be idle for long
+		c.in = nil
+	}
 	err := c.err
 	if err != nil {
 		c.in = nil

@@ -15,11 +15,13 @@ import (
 // stream. It is shared by all requests of an app to that origin: there is another one only when
 // this one has as many streams as the origin allows.
 type http2Connection struct {
-	loop      *Loop
-	origin    *origin
-	transport transport // nil: closed
-	conn      *h2.Conn
-	timeout   timeoutNode // while it is idle
+	loop         *Loop
+	origin       *origin
+	transport    transport // nil: closed
+	conn         *h2.Conn
+	timeout      timeoutNode      // while it is idle
+	older, newer *http2Connection // of those of the loop that are idle
+	isIdle       bool
 
 	first     *http2Stream // those in use
 	answered  *http2Stream // whose heads have come in this moment, by nextAnswered
@@ -60,6 +62,8 @@ var protocolsHTTP2 = []string{"h2", "http/1.1"}
 const (
 	// http2ConnectionsMax bounds the connections to one origin.
 	http2ConnectionsMax = 16
+	// http2IdleMax bounds the idle connections of a loop; beyond it those go that were idle for longest.
+	http2IdleMax = 512
 	// http2Idle is for how long one is kept without a request. Usual servers keep it for longer.
 	http2Idle = 59 * time.Second
 	// http2Silence is how long a connection may be silent while a request waits; if that is given up then, no
@@ -103,8 +107,48 @@ func (c *http2Connection) serve() {
 	case c.isRetired || !c.conn.IsUsable():
 		c.close()
 	default:
-		c.loop.startTimeout(&c.timeout, http2Idle)
+		c.park()
 	}
+}
+
+// park keeps an idle connection for a while.
+func (c *http2Connection) park() {
+	if c.isIdle {
+		return
+	}
+	c.loop.startTimeout(&c.timeout, http2Idle)
+	s := &c.loop.origins
+	c.isIdle, c.older, c.newer = true, s.newestHTTP2, nil
+	if c.older != nil {
+		c.older.newer = c
+	} else {
+		s.oldestHTTP2 = c
+	}
+	s.newestHTTP2 = c
+	if s.idleHTTP2++; s.idleHTTP2 > http2IdleMax {
+		s.oldestHTTP2.close()
+	}
+}
+
+// unpark takes a connection into use, or off the loop's books.
+func (c *http2Connection) unpark() {
+	c.timeout.stop()
+	if !c.isIdle {
+		return
+	}
+	s := &c.loop.origins
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		s.oldestHTTP2 = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		s.newestHTTP2 = c.older
+	}
+	c.isIdle, c.older, c.newer = false, nil, nil
+	s.idleHTTP2--
 }
 
 // begin sends the request of a fetch.
@@ -127,7 +171,7 @@ func (c *http2Connection) begin(f *fetch) {
 		Method: head.Method, Scheme: schemeHTTPS, Authority: head.Host, Path: head.Target,
 		Lines: text[len(head.Method)+len(head.Target)+len(head.Host)+len(between) : len(text)-2],
 	}
-	c.timeout.stop()
+	c.unpark()
 	s := c.take(f)
 	hasBody := f.isStream || len(f.content) != 0
 	c.conn.Hold()
@@ -425,7 +469,7 @@ func (c *http2Connection) close() {
 	}
 	c.retire()
 	c.transport = nil
-	c.timeout.stop()
+	c.unpark()
 	t.close()
 	c.origin.open--
 	c.origin.dialMore()

@@ -429,3 +429,53 @@ func TestHTTP2Silence(t *testing.T) {
 	f.real.until("the end of the connection", func() bool { return c.transport == nil })
 	f.checkHTTP2Gone(0)
 }
+
+// closeCounter is a transport that is only closed.
+type closeCounter struct {
+	transport
+	closed *int
+}
+
+func (c closeCounter) close()       { *c.closed++ }
+func (c closeCounter) write([]byte) {}
+
+// TestHTTP2IdleMax: idle connections are bounded; those go that were idle for longest.
+func TestHTTP2IdleMax(t *testing.T) {
+	f := newSecureFetcher(t, nil)
+	l := f.loop
+	closed := 0
+	var all []*http2Connection
+	for i := range http2IdleMax + 3 {
+		o := l.originOf(0, &location{secure: true, port: uint16(i), host: []byte("o")}, false)
+		o.dialing++
+		c, _ := o.connectedHTTP2(closeCounter{closed: &closed}).(*http2Connection)
+		all = append(all, c)
+	}
+	if closed != 3 || l.origins.idleHTTP2 != http2IdleMax || all[2].transport != nil || all[3].transport == nil {
+		t.Errorf("%d closed, %d idle", closed, l.origins.idleHTTP2)
+	}
+	all[7].close()
+	for _, c := range all {
+		c.close()
+	}
+	if l.origins.idleHTTP2 != 0 || l.origins.oldestHTTP2 != nil || l.origins.newestHTTP2 != nil || len(l.origins.byKey) != 0 {
+		t.Errorf("%d idle, %d origins", l.origins.idleHTTP2, len(l.origins.byKey))
+	}
+}
+
+// TestSecureBurst: more requests at once than handshakes are made, to an origin without HTTP/2.
+func TestSecureBurst(t *testing.T) {
+	f := newSecureFetcher(t, nil)
+	url := f.serve(echoBody, nil)
+	var all []*result
+	for range 3 * handshakesMax {
+		all = append(all, f.open("GET "+url+"/", nil))
+	}
+	f.wait("all answers", all...)
+	for i, r := range all {
+		if r.news.number != 200 {
+			t.Fatalf("answer %d: %q", i, r.faultText)
+		}
+	}
+	f.checkGone()
+}
