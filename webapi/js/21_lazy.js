@@ -31,7 +31,7 @@
   lazy(["scheduler"], "66_scheduler", true);
 
   // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
-  // isolates/resolve.go has their sources.
+  // isolates/modules.go has their sources.
   internals.moduleExports = function moduleExports(name) {
     if (name !== "nano:sockets") return undefined;
     return {

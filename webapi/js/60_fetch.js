@@ -8,6 +8,7 @@
 //   internals.fetchFrom(what, app, input, init, context)  -> promise. what: 1 fetch, 2 service (of `app`), 3 assets
 //   internals.missingInput(context)                       the rejected promise of a call without arguments
 //   internals.countSubrequest()                           throws when the request has made too many
+//   internals.setCallHeaders(call, headers)               of a Request that readRequest gives to a Call
 (function (ops, internals) {
   "use strict";
   const {
@@ -37,7 +38,6 @@
   const WORD_STATUS = 3; // of a response record
   const STATUS_MASK = 0xffff;
   const FLAG_STREAMS = 1 << 17;
-
 
   // One fetch: first what is asked for, then what io calls, until the handle has ended.
   class Call {
