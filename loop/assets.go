@@ -10,15 +10,16 @@ import (
 )
 
 // An assetsCall is the ioObject of env.ASSETS.fetch(request): an app asks for one of its own static files.
-// It gets what a client would get, but the file itself in place of a precompressed sibling, since it may
-// want to read it, and 404 where there is no file.
+// It gets what a client would get, and 404 where there is no file. If that is a precompressed sibling, which
+// is passed on as it is, an app that reads it gets the file itself: nothing is ever decompressed.
 type assetsCall struct {
 	loop    *Loop
 	handle  *handle // nil: JavaScript has heard the last of it, or is gone
 	method  http1.Method
-	target  []byte // path and query
-	head    []byte // header lines
-	answer  source // the body, if it flows and nobody has it yet
+	target  []byte         // path and query
+	head    []byte         // header lines
+	answer  source         // the body, if it flows and nobody has it yet
+	decoded *static.Answer // the same without its content coding; nil: it has none
 	reader  jsReader
 	isRead  bool
 	unasked bool // cancelled before it was answered
@@ -107,7 +108,9 @@ func (s *assetsCall) answerFile(file *static.File) {
 		name, value, _ := bytes.Cut(line, []byte(": "))
 		request.Take(name, value)
 	}
-	request.AcceptEncoding = nil
+	if request.Range != nil || s.method == http1.MethodHead {
+		request.AcceptEncoding = nil // of a part of a sibling, the app could not have the file itself
+	}
 	if s.method == http1.MethodHead {
 		request.Range = nil
 	}
@@ -117,7 +120,11 @@ func (s *assetsCall) answerFile(file *static.File) {
 		s.respond(a.Status, a.Lines, nil, length)
 		return
 	}
-	if a.Variant.Content != nil && length <= assetsInlineMax {
+	if a.Variant != file.Variants[static.Identity] {
+		request = static.Request{}
+		decoded := file.Answer(&request, nil)
+		s.decoded = &decoded
+	} else if a.Variant.Content != nil && length <= assetsInlineMax {
 		s.respond(a.Status, a.Lines, a.Variant.Content[a.Start:a.End], length)
 		return
 	}
@@ -145,7 +152,7 @@ func (s *assetsCall) respond(status int, lines, body []byte, length int64) {
 		panic("loop: the head of a static file is malformed: " + err.Error())
 	}
 	s.handle.response(&isolates.Response{Status: status, Reason: []byte(http1.ReasonPhrase(status)), Head: text, Fields: l.head.Fields,
-		NullBody: status == 304 || s.method == http1.MethodHead, Streams: s.answer != nil, Body: body})
+		NullBody: status == 304 || s.method == http1.MethodHead, Streams: s.answer != nil, Encoded: s.decoded != nil, Body: body})
 	l.buffers.give(text)
 	if s.answer == nil {
 		s.release()
@@ -159,8 +166,23 @@ func (s *assetsCall) release() {
 	h.release()
 }
 
+// decode takes the file itself in place of its sibling. False: it has been given up, which JavaScript was told.
+func (s *assetsCall) decode() bool {
+	s.answer.cancel()
+	if s.answer = s.loop.fileSource(s.decoded); s.answer == nil {
+		h := s.handle
+		s.handle = nil
+		h.fail(faultFileChanged)
+		return false
+	}
+	return true
+}
+
 // read implements ioObject.
-func (s *assetsCall) read(window int, _ bool) {
+func (s *assetsCall) read(window int, decoded bool) {
+	if decoded && s.answer != nil && s.decoded != nil && !s.decode() {
+		return
+	}
 	if from := s.answer; from != nil {
 		s.answer, s.isRead = nil, true
 		s.reader.start(s.handle, from, s)
@@ -180,11 +202,11 @@ func (s *assetsCall) end(f *fault) {
 }
 
 // body implements ioObject. The source needs no isolate, so the handle is released at once.
-func (s *assetsCall) body(bool) source {
-	from := s.answer
-	if from == nil {
+func (s *assetsCall) body(raw bool) source {
+	if s.answer == nil || !raw && s.decoded != nil && !s.decode() {
 		return nil
 	}
+	from := s.answer
 	s.answer = nil
 	s.release()
 	return from

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +48,7 @@ export default {
     const target = new URL("/" + rest.join("/"), url);
     switch (how) {
       case "pass": return env.ASSETS.fetch(new Request(target, request));
+      case "read": return new Response(await (await env.ASSETS.fetch(new Request(target, request))).text());
       case "text": return new Response(await (await env.ASSETS.fetch(target)).text());
       case "stream": {
         const { body } = await env.ASSETS.fetch(target);
@@ -69,10 +72,24 @@ export default {
 };
 `
 
+// gzipOf compresses a text.
+func gzipOf(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestAssets(t *testing.T) {
 	large, huge := strings.Repeat("0123456789", 70_000), strings.Repeat("abcdefgh", 400_000)
 	folder := writeFiles(t, map[string]string{"app.js": assetsSource, "public/f/small.txt": "small", "public/f/large.txt": large,
-		"public/f/huge.txt": huge, "public/f/small.txt.gz": "not asked for", "nano.toml": `
+		"public/f/huge.txt": huge, "public/f/small.txt.gz": gzipOf(t, "small"), "public/f/huge.txt.br": "huge in br", "public/f/large.txt.gz": gzipOf(t, large), "nano.toml": `
 [server]
 listen = ["127.0.0.1:0"]
 loops = 2
@@ -96,6 +113,21 @@ cpu = "10s"
 		p.expect("GET", "/pass/f/none", "", "", 404, "")
 		p.expect("GET", "/post/f/small.txt", "", "", 405, "")
 		p.expect("HEAD", "/pass/f/huge.txt", "", "", 200, "")
+	}
+	// Precompressed siblings are passed on; who reads them gets the file.
+	for path, want := range map[string]string{"/pass/f/small.txt": "gzip " + gzipOf(t, "small"), "/pass/f/huge.txt": "br huge in br",
+		"/pass/f/large.txt": "gzip " + gzipOf(t, large), "/read/f/small.txt": " small", "/read/f/huge.txt": " " + huge, "/read/f/large.txt": " " + large,
+		"/f/small.txt": "gzip " + gzipOf(t, "small"), "/f/huge.txt": "br huge in br"} {
+		got := p.ask("GET", path, "", "", "accept-encoding", "gzip, br")
+		if text := got.header.Get("content-encoding") + " " + got.body; got.status != 200 || text != want {
+			t.Errorf("%s: %d %.40q (%d bytes), want %.40q (%d bytes)", path, got.status, text, len(text), want, len(want))
+		}
+		if strings.HasPrefix(path, "/pass") {
+			tag := got.header.Get("etag")
+			if got := p.ask("GET", path, "", "", "accept-encoding", "gzip, br", "if-none-match", tag); got.status != 304 {
+				t.Errorf("%s: %d to who has it", path, got.status)
+			}
+		}
 	}
 	got := p.ask("GET", "/pass/f/huge.txt", "", "", "range", "bytes=8-15")
 	if got.status != 206 || got.body != "abcdefgh" {
