@@ -166,6 +166,76 @@ func TestEndpointPauses(t *testing.T) {
 	p.close()
 }
 
+// TestEndpointBulk: where much is expected it comes in large buffers, which the handler may keep, but only so many
+// endpoints have one.
+func TestEndpointBulk(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 4, BufferSize: 16}, nil)
+	var peers []*fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peers = append(peers, p) })
+	text := bytes.Repeat([]byte("0123456789abcdef"), bulkSize/16)
+	var plugs []*plug
+	var kept [][]byte
+	for range bulksMax + 1 {
+		p := w.plugIn(somewhere, false)
+		p.onReceived = func(data []byte) {
+			if buffer := w.loop.buffers.keep(data); buffer != nil {
+				kept = append(kept, buffer)
+			}
+		}
+		p.endpoint.resume()
+		w.settle()
+		p.endpoint.expectBulk(true)
+		w.settle()
+		plugs = append(plugs, p)
+	}
+	if n := w.loop.endpoints.bulks; n != bulksMax {
+		t.Fatalf("%d endpoints have a buffer, want %d", n, bulksMax)
+	}
+	for i, p := range plugs {
+		peers[i].Write(text)
+		w.settle()
+		if !bytes.Equal(p.got, text) || (len(p.packets) == 1) != (i < bulksMax) {
+			t.Errorf("%d: got %d bytes in %d pieces", i, len(p.got), len(p.packets))
+		}
+	}
+	if len(kept) != bulksMax {
+		t.Errorf("%d buffers kept, want %d", len(kept), bulksMax)
+	}
+	for i, buffer := range kept {
+		if !bytes.Equal(buffer, text) {
+			t.Errorf("buffer %d was written to after it was kept", i)
+		}
+		w.loop.buffers.give(buffer)
+	}
+	// One gives its place up by closing, one by expecting little; then the last one has it.
+	plugs[0].close()
+	plugs[1].endpoint.expectBulk(false)
+	w.settle()
+	peers[1].WriteString("0123456789abcdef!")
+	peers[bulksMax].Write(text[:100])
+	w.settle()
+	if n := len(plugs[1].packets); n != 3 {
+		t.Errorf("what is little came in %d pieces, want 2", n-1)
+	}
+	plugs[bulksMax].endpoint.pause()
+	w.settle()
+	plugs[bulksMax].endpoint.resume()
+	w.settle()
+	before := len(plugs[bulksMax].packets)
+	peers[bulksMax].Write(text)
+	w.settle()
+	if n := len(plugs[bulksMax].packets) - before; n != 1 {
+		t.Errorf("got %d pieces", n)
+	}
+	for _, p := range plugs[1:] {
+		p.close()
+	}
+	w.settle()
+	if w.loop.endpoints.bulks != 0 || w.loop.endpoints.open != 0 {
+		t.Errorf("%d buffers, %d endpoints left", w.loop.endpoints.bulks, w.loop.endpoints.open)
+	}
+}
+
 func TestEndpointSurvivesWithoutBuffers(t *testing.T) {
 	w := newWorld(t, fakering.Config{Buffers: 2, BufferSize: 8}, nil)
 	var peers []*fakering.Peer

@@ -301,6 +301,7 @@ func TestFetchSimulation(t *testing.T) {
 
 func simulateFetches(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 2))
+	defer expectBulkOften(seed)()
 	faults := fakering.Harsh()
 	faults.Reset = 0.002
 	isClean := seed%3 == 0
@@ -469,6 +470,15 @@ func TestFetchProxySimulation(t *testing.T) {
 	}
 }
 
+// expectBulkOften has bodies of any length received in large pieces, for every other seed.
+func expectBulkOften(seed uint64) (restore func()) {
+	before := bulkFrom
+	if seed%2 == 0 {
+		bulkFrom = int64(seed)
+	}
+	return func() { bulkFrom = before }
+}
+
 // proxyClient is a client of the simulation.
 type proxyClient struct {
 	peer *fakering.Peer
@@ -508,6 +518,7 @@ func (c *proxyClient) check(t *testing.T, i int, isClean bool) {
 
 func simulateProxy(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 3))
+	defer expectBulkOften(seed)()
 	faults := fakering.Harsh()
 	faults.Reset = 0.001
 	isClean := seed%3 == 0

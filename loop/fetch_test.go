@@ -171,6 +171,9 @@ func (f *fetcher) checkAtRest() {
 	if open != idle || idle != l.origins.idle {
 		f.t.Errorf("%d connections, %d idle, %d counted", open, idle, l.origins.idle)
 	}
+	if l.endpoints.bulks != 0 || l.buffers.offered != nil {
+		f.t.Errorf("%d endpoints receive much, %d bytes are offered", l.endpoints.bulks, len(l.buffers.offered))
+	}
 	for _, list := range l.timeouts.others {
 		for node := list.first; node != nil; node = node.next {
 			if _, isFetch := node.waiter.(*fetch); isFetch {

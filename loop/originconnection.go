@@ -61,9 +61,6 @@ const (
 	originPieceMax = 128 << 10
 	// originOutputMax is how much of a request's body waits to be sent: then its source has to wait.
 	originOutputMax = 64 << 10
-	// bulkFrom is from which length on a body is received in large pieces. The origin of one of unknown length
-	// must have had to wait once.
-	bulkFrom = 256 << 10
 	// bodyWithHead is up to which length a body is sent together with the head.
 	bodyWithHead = 16 << 10
 	// What is left of a response that nobody wants is read off if it is no more than that, and comes within
@@ -71,6 +68,10 @@ const (
 	drainMax  = 32 << 10
 	drainTime = time.Second
 )
+
+// bulkFrom is from which length on a body is received in large pieces. The origin of one of unknown length must
+// have had to wait once. Only tests change it.
+var bulkFrom = int64(256 << 10)
 
 func (l *Loop) takeOriginConnection() *originConnection {
 	s := &l.origins
