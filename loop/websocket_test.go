@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"nano/isolates"
 	"nano/uring/fakering"
@@ -551,6 +553,35 @@ func TestWebSocketsAreNotRequests(t *testing.T) {
 	if n := s.loop.stats.Connections; n != 0 || s.loop.options.concurrency[0].inHand.Load() != 0 {
 		t.Errorf("%d connections are counted in the end", n)
 	}
+}
+
+// A socket that waits holds no buffers, and its structures are small: there may be very many.
+func TestIdleWebSocketsAreSmall(t *testing.T) {
+	s := newSocketWorld(t, fakering.Config{}, nil)
+	peer := s.connect("")
+	long := strings.Repeat("x", 200_000)
+	for _, message := range []string{"short", long} {
+		peer.WriteString(frame(pingFrame, "p") + frame(0x02, message[:3]) + frame(0x80, message[3:]))
+		s.run(time.Second)
+		peer.Take()
+	}
+	socket := s.loop.sockets.first
+	for _, name := range []string{"kept", "control", "given", "window"} {
+		if field := reflect.ValueOf(socket.parser).FieldByName(name); field.Cap() != 0 {
+			t.Errorf("the parser holds %d bytes as %s", field.Cap(), name)
+		}
+	}
+	if socket.in != nil {
+		t.Errorf("%d bytes are held", cap(socket.in))
+	}
+	if e := socket.transport.(*endpoint); cap(e.sending.data) != 0 || cap(e.out) > 4 {
+		t.Errorf("the endpoint holds %d bytes, and room for %d pieces", cap(e.sending.data), cap(e.out))
+	}
+	each := unsafe.Sizeof(webSocket{}) + unsafe.Sizeof(endpoint{}) + unsafe.Sizeof(handle{}) + unsafe.Sizeof(exchange{})
+	if each > 2048 {
+		t.Errorf("%d bytes for a socket", each)
+	}
+	t.Logf("%d bytes for a socket", each)
 }
 
 // An app with sockets that are open stays, however long nothing happens, and so do they.
