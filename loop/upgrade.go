@@ -71,6 +71,8 @@ const webSocketProtocol = "websocket"
 // upgradeLines are the header lines of a refusal (RFC 6455 §4.4).
 const upgradeLines = "sec-websocket-version: " + ws.Version + "\r\n"
 
+var faultServiceUpgrade = newFault(isolates.FaultRefused, "WebSockets do not go through service bindings; use fetch() with a URL")
+
 var faultNoUpgrade = newFault(isolates.FaultRefused, "the client did not ask for a WebSocket")
 
 // switchProtocols answers with status 101: the WebSocket that the record names takes the connection over.
@@ -87,6 +89,9 @@ func (l *Loop) switchProtocols(e *exchange, record *isolates.Record) {
 		s.neverJoined(faultClientGone)
 	case s == nil || s.state != socketJoining || s.isClient:
 		l.answerError(e, 500, "", "nano: "+e.worker.name+": status 101 without a WebSocket that is to be opened")
+	case e.caller != nil:
+		s.neverJoined(faultServiceUpgrade)
+		l.answerError(e, 501, "", "nano: "+e.worker.name+": "+faultServiceUpgrade.text)
 	case u == nil || e.connection == nil || e.connection.first != e || e.connection.last != e:
 		s.neverJoined(faultNoUpgrade)
 		l.writeError(e, 426, []byte(upgradeLines), "nano: "+e.worker.name+": this is for WebSockets only")

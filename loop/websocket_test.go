@@ -602,3 +602,25 @@ func TestWebSocketIdle(t *testing.T) {
 		t.Error("the app does not sleep after its socket was closed")
 	}
 }
+
+// A service binding carries requests and answers only: both apps hear of it.
+func TestWebSocketThroughAService(t *testing.T) {
+	var s *socketWorld
+	s = newSocketWorld(t, fakering.Config{}, func(o *Options) {
+		o.Apps = append(o.Apps, App{Name: "b", Hosts: []string{"b"}})
+		blocks := o.Blocks.(*fakeBlocks)
+		o.NewShard = shardOf(func(app int) (Worker, error) {
+			worker := newFakeWorker(o.Apps[app].Name, demo(blocks))
+			if app == 1 {
+				worker.handle, worker.onNews = s.answer, s.hear
+			}
+			s.workers = append(s.workers, worker)
+			return worker, nil
+		})
+	})
+	_, got := s.ask("GET /call/b/chat HTTP/1.1\r\nHost: a\r\n\r\n")
+	if head, body := plain(t, got); !strings.HasPrefix(head, "HTTP/1.1 501 ") || body != "nano: b: "+faultServiceUpgrade.text {
+		t.Errorf("got %q", got)
+	}
+	s.said("end 6 " + faultServiceUpgrade.text)
+}
