@@ -74,6 +74,8 @@ const (
 	nuisanceMax = 2000
 	// outMax is how much is gathered before it is sent.
 	outMax = 32 << 10
+	// idleMax is how much memory is kept for reuse by a connection that is idle, maybe for long.
+	idleMax = 4 << 10
 	// idMax is the last stream's number; a connection that has come there takes no more.
 	idMax = 1<<31 - 1
 )
@@ -149,7 +151,7 @@ func (c *Conn) flush() {
 		out := c.out
 		c.out = nil
 		c.owner.Send(out)
-		if c.out == nil && cap(out) <= 2*outMax {
+		if c.out == nil && (cap(out) <= idleMax || len(c.streams) != 0 && cap(out) <= 2*outMax) {
 			c.out = out[:0]
 		}
 	}

@@ -15,7 +15,6 @@ type world struct {
 	t       testing.TB
 	conn    *Conn
 	sent    []byte
-	frames  []frame // parsed of sent
 	streams []*exchange
 	encoder *hpack.Encoder
 	block   bytes.Buffer

@@ -27,8 +27,11 @@ func (c *Conn) Receive(data []byte) *Error {
 		c.in = append(c.in, rest...)
 	}
 	c.depth--
-	if len(c.in) == 0 && len(c.streams) == 0 { // it may be idle for long
+	if len(c.in) == 0 && len(c.streams) == 0 && c.blockStream == 0 {
 		c.in = nil
+		if cap(c.fields.lines)+cap(c.block) > idleMax {
+			c.fields.lines, c.block = nil, nil
+		}
 	}
 	err := c.err
 	if err != nil {

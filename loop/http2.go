@@ -197,7 +197,10 @@ func (c *http2Connection) take(f *fetch) *http2Stream {
 	} else {
 		s = new(http2Stream)
 	}
-	*s = http2Stream{stream: s.stream, serial: s.serial + 1, connection: c, fetch: f, next: c.first, missing: -1, isStale: c.isReused, begunAt: c.loop.now}
+	*s = http2Stream{
+		stream: s.stream, serial: s.serial + 1, connection: c, fetch: f, next: c.first,
+		missing: -1, isStale: c.isReused, begunAt: c.loop.now,
+	}
 	if c.first != nil {
 		c.first.previous = s
 	}

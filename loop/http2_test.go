@@ -94,7 +94,7 @@ func TestHTTP2(t *testing.T) {
 			w.WriteHeader(103)
 			_, _ = io.WriteString(w, "after hints")
 		case "/redirect":
-			http.Redirect(w, r, "/end?x=y", 302)
+			http.Redirect(w, r, "/end?x=y", http.StatusFound)
 		default:
 			fmt.Fprintf(w, "%s %s %s %s %q", r.Method, r.Host, r.RequestURI, r.Header.Get("X-A"), r.Header["Accept-Encoding"])
 		}
