@@ -28,13 +28,11 @@ type secureFetcher struct {
 	*fetcher
 	real      *realLoop
 	authority *tlstest.Authority
-	before    int // goroutines
 }
 
 // newSecureFetcher makes a loop whose isolate is awake. origin.example is this machine.
 func newSecureFetcher(t *testing.T, change func(o *Options)) *secureFetcher {
 	t.Helper()
-	before := runtime.NumGoroutine()
 	a := tlstest.NewAuthority(t, "test authority")
 	roots, err := tlsclient.Roots(a.PEM())
 	if err != nil {
@@ -60,7 +58,7 @@ func newSecureFetcher(t *testing.T, change func(o *Options)) *secureFetcher {
 		world: &world{t: t, loop: r.loop, blocks: blocks}, worker: worker, results: map[int32]*result{}, window: 64 << 10,
 	}
 	worker.onNews = f.hear
-	return &secureFetcher{f, r, a, before}
+	return &secureFetcher{f, r, a}
 }
 
 // serve starts a server for http.Handlers; change may be nil.
@@ -136,11 +134,16 @@ func (f *secureFetcher) checkGone() {
 	if n := len(f.blocks.memory); n != 0 {
 		f.t.Errorf("%d blocks were not freed", n)
 	}
-	buffer := make([]byte, 1<<20)
 	f.real.until("goroutines to end", func() bool {
 		f.loop.waker.Signal()
-		return !bytes.Contains(buffer[:runtime.Stack(buffer, true)], []byte("tlsclient.(*Conn).handshake"))
+		return !isHandshaking()
 	})
+}
+
+// isHandshaking reports whether there is a goroutine of a handshake.
+func isHandshaking() bool {
+	buffer := make([]byte, 1<<20)
+	return bytes.Contains(buffer[:runtime.Stack(buffer, true)], []byte("tlsclient.(*Conn).handshake"))
 }
 
 // addresses are those of clients that a server has met.
@@ -353,4 +356,17 @@ func TestSecureHangs(t *testing.T) {
 	f.real.until("the cancellation", func() bool { return len(f.loop.handles.byKey) == 0 })
 	connection.timedOut(&connection.limit)
 	f.checkGone()
+}
+
+// TestSecureDrain: a loop that ends leaves no handshake behind.
+func TestSecureDrain(t *testing.T) {
+	t.Cleanup(func() { // after the end of the loop
+		eventually(t, "goroutines to end", func() bool { return !isHandshaking() })
+	})
+	f := newSecureFetcher(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	url := f.listen(func(net.Conn) { <-release })
+	f.open("GET "+url+"/", nil)
+	f.real.until("the handshake to begin", isHandshaking)
 }
