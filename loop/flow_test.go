@@ -312,6 +312,29 @@ func TestSourceThatHasEnded(t *testing.T) {
 	}
 }
 
+// TestSourceOfWhatIsRefused: the body of a call that cannot be made is not wanted by anybody.
+func TestSourceOfWhatIsRefused(t *testing.T) {
+	w := newServices(t, fakering.Config{}, nil)
+	w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	for what, target := range map[uint8]string{
+		isolates.WhatFetch:   "POST ftp://x.example/",
+		isolates.WhatService: "none POST http://x.example/",
+		isolates.WhatAssets:  "POST ftp://x.example/",
+	} {
+		w.workers[0].handle = func(w *fakeWorker, r *fakeRequest) {
+			w.record(isolates.Record{Kind: isolates.KindOpen, What: what, Handle: 500, Exchange: r.id, Pending: true,
+				Target: []byte(target), Source: isolates.BodyHandle(r.id)})
+			w.live[r.id] = r
+		}
+		u := w.upload("/pipe", -1)
+		if n := len(w.loop.handles.byKey); n != 0 {
+			t.Errorf("%s: %d handles are left", target, n)
+		}
+		u.peer.Close()
+		w.settle()
+	}
+}
+
 // TestServicesBetweenLoops: real threads call each other's apps, with bodies both ways, and clients that leave.
 func TestServicesBetweenLoops(t *testing.T) {
 	node, address := startFlowing(t, func(o *NodeOptions) { o.Loops = 2 })

@@ -221,6 +221,9 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 	default:
 		h.fail(newFault(isolates.FaultRefused, "unknown kind of object"))
 	}
+	if h.object == nil && record.Source != 0 && record.What != isolates.WhatTCP {
+		l.cancelSource(w, record.Source) // refused before it was taken
+	}
 	l.freeBlock(record.Block)
 }
 
