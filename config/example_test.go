@@ -35,6 +35,31 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
+// TestExampleShowsEveryKey looks up in nano.toml what the reader asks a document for.
+func TestExampleShowsEveryKey(t *testing.T) {
+	example, err := os.ReadFile("../nano.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks := regexp.MustCompile(`\.(?:boolean|duration|integer|size|table|take|text|texts)\("([a-z_]+)"`)
+	found := 0
+	for _, name := range []string{"read.go", "fetch.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ask := range asks.FindAllStringSubmatch(string(source), -1) {
+			found++
+			if !regexp.MustCompile(`\b` + ask[1] + `( =|\])`).Match(example) {
+				t.Errorf("nano.toml does not show %s, which %s reads", ask[1], name)
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("only %d keys found", found)
+	}
+}
+
 // TestKeysAreDocumented holds nano.toml, docs/CONFIG.md and the table of what is unavailable
 // against each other.
 func TestKeysAreDocumented(t *testing.T) {
