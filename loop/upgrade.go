@@ -43,6 +43,8 @@ func readUpgrade(head *http1.Head, headBytes []byte) *upgrade {
 	switch {
 	case head.Method != http1.MethodGet || head.Minor == 0:
 		u.status, u.why = 400, "a WebSocket needs a GET request of HTTP/1.1"
+	case head.ContentLength > 0 || head.Chunked:
+		u.status, u.why = 400, "a request for a WebSocket has no body"
 	case !versionIsOne || string(version) != ws.Version:
 		u.status, u.why = 426, "the only version of WebSockets here is "+ws.Version
 	case !keyIsOne || !ws.IsKey(key):

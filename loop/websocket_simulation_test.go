@@ -135,3 +135,102 @@ func simulateSockets(t *testing.T, seed uint64) (whole int) {
 	}
 	return whole
 }
+
+// TestWebSocketClientSimulation runs WebSockets of an app against a server, which answers late and in pieces,
+// refuses, leaves and breaks the protocol, over a kernel at its worst. Each must hear of one end, and nothing
+// may be left.
+func TestWebSocketClientSimulation(t *testing.T) {
+	ends := map[string]int{}
+	for seed := range uint64(socketSimulations) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { simulateCalls(t, seed, ends) })
+	}
+	for _, end := range []string{"closed 4000", "closed 1002", "closed 1006", "end 1"} {
+		if ends[end] == 0 {
+			t.Errorf("no socket heard %q: %v", end, ends)
+		}
+	}
+}
+
+// A simulatedServer is the other end of a connection of simulateCalls.
+type simulatedServer struct {
+	peer       *fakering.Peer
+	got        string
+	isAnswered bool
+}
+
+// look answers what has come since it looked last.
+func (s *simulatedServer) look(w *world, random *rand.Rand) {
+	s.got += string(s.peer.Take())
+	if s.isAnswered || !strings.HasSuffix(s.got, "\r\n\r\n") {
+		return
+	}
+	s.isAnswered = true
+	answer := acceptance(keyField.FindStringSubmatch(s.got)[1], "")
+	for range random.IntN(10) {
+		answer += serverFrame(textFrame, strings.Repeat("x", random.IntN(500)))
+	}
+	end := func() {}
+	switch random.IntN(5) {
+	case 0:
+		answer += serverFrame(closeFrame, closing(4000, "bye"))
+	case 1:
+		answer += frame(textFrame, "masked")
+	case 2:
+		answer = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
+	case 3:
+		end = s.peer.Reset
+	default:
+		end = s.peer.Close
+	}
+	at := 0
+	for answer != "" {
+		n := min(1+random.IntN(300), len(answer))
+		piece := answer[:n]
+		answer = answer[n:]
+		at += random.IntN(3000)
+		w.ring.At(time.Duration(at)*time.Microsecond, func() { s.peer.WriteString(piece) })
+	}
+	w.ring.At(time.Duration(at+1000)*time.Microsecond, end)
+	w.ring.At(10*time.Second, s.peer.Close)
+}
+
+func simulateCalls(t *testing.T, seed uint64, ends map[string]int) {
+	random := rand.New(rand.NewPCG(seed, 2))
+	faults := fakering.Harsh()
+	faults.Reset = 0.002
+	f := newFetcher(t, fakering.Config{Seed: seed, Faults: faults, Buffers: 8, BufferSize: 64}, func(o *Options) { o.DrainTimeout = time.Minute })
+	var servers []*simulatedServer
+	f.ring.Remote(originAddress, func(p *fakering.Peer) { servers = append(servers, &simulatedServer{peer: p}) })
+	ended := map[int32]string{}
+	f.worker.onNews = func(w *fakeWorker, news *fakeNews) {
+		if ended[news.handle] != "" {
+			t.Errorf("socket %d heard %s after %s", news.handle, news.what, ended[news.handle])
+		}
+		switch news.what {
+		case "opened":
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: 100})
+		case "data":
+			w.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(len(news.text))})
+			w.record(isolates.Record{Kind: isolates.KindWrite, Handle: news.handle, Flags: isolates.WriteText, Body: []byte(news.text)})
+		case "closed", "end":
+			ended[news.handle] = fmt.Sprint(news.what, " ", news.number)
+			ends[ended[news.handle]]++
+		}
+	}
+	calls := 1 + random.IntN(6)
+	for range calls {
+		f.number++
+		f.do(isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatWebSocket, Handle: f.number, Target: []byte("GET ws://192.0.2.80/")})
+	}
+	for range 400 {
+		f.run(5 * time.Millisecond)
+		for _, server := range servers {
+			server.look(f.world, random)
+		}
+	}
+	f.run(30 * time.Second)
+	if len(ended) != calls {
+		t.Errorf("%d of %d sockets heard of their end", len(ended), calls)
+	}
+	f.end()
+}

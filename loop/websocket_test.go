@@ -261,18 +261,19 @@ func TestWebSocketHandshakes(t *testing.T) {
 		}
 		return fmt.Sprintf("HTTP/1.1 %s\r\n%scontent-length: %d\r\n%s\r\n%s", status, refusal, len(why), upgrade, why)
 	}
-	for name, c := range map[string]struct{ old, new, want string }{
-		"version":       {"-Version: 13", "-Version: 8", refused("426 Upgrade Required", "nano: demo: the only version of WebSockets here is 13")},
-		"two versions":  {"-Version: 13", "-Version: 13\r\nSec-WebSocket-Version: 13", refused("426 Upgrade Required", "nano: demo: the only version of WebSockets here is 13")},
-		"key":           {"jZQ==", "jZQ=", refused("400 Bad Request", "nano: demo: malformed Sec-WebSocket-Key")},
-		"no key":        {"Sec-WebSocket-Key", "X", refused("400 Bad Request", "nano: demo: malformed Sec-WebSocket-Key")},
-		"method":        {"GET", "PUT", refused("400 Bad Request", "nano: demo: a WebSocket needs a GET request of HTTP/1.1")},
-		"no upgrade":    {"Upgrade: WebSocket", "Upgrade: h2c", refused("426 Upgrade Required", "nano: demo: this is for WebSockets only")},
-		"no connection": {"keep-alive, Upgrade", "keep-alive", refused("426 Upgrade Required", "nano: demo: this is for WebSockets only")},
+	for name, c := range map[string]struct{ old, new, want, body string }{
+		"version":       {"-Version: 13", "-Version: 8", refused("426 Upgrade Required", "nano: demo: the only version of WebSockets here is 13"), ""},
+		"two versions":  {"-Version: 13", "-Version: 13\r\nSec-WebSocket-Version: 13", refused("426 Upgrade Required", "nano: demo: the only version of WebSockets here is 13"), ""},
+		"key":           {"jZQ==", "jZQ=", refused("400 Bad Request", "nano: demo: malformed Sec-WebSocket-Key"), ""},
+		"no key":        {"Sec-WebSocket-Key", "X", refused("400 Bad Request", "nano: demo: malformed Sec-WebSocket-Key"), ""},
+		"method":        {"GET", "PUT", refused("400 Bad Request", "nano: demo: a WebSocket needs a GET request of HTTP/1.1"), ""},
+		"body":          {"\r\nUpgrade", "\r\nContent-Length: 3\r\nUpgrade", refused("400 Bad Request", "nano: demo: a request for a WebSocket has no body"), "abc"},
+		"no upgrade":    {"Upgrade: WebSocket", "Upgrade: h2c", refused("426 Upgrade Required", "nano: demo: this is for WebSockets only"), ""},
+		"no connection": {"keep-alive, Upgrade", "keep-alive", refused("426 Upgrade Required", "nano: demo: this is for WebSockets only"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSocketWorld(t, fakering.Config{}, nil)
-			peer, got := s.ask(strings.Replace(upgradeHead, c.old, c.new, 1) + "\r\n")
+			peer, got := s.ask(strings.Replace(upgradeHead, c.old, c.new, 1) + "\r\n" + c.body)
 			if got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
