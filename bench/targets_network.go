@@ -119,7 +119,9 @@ func (r *results) judgePending() target {
 			worst = round
 		}
 	}
-	t.Measured = fmt.Sprintf("%s before, %s at the peak, %s afterwards", megabytes(worst.Before), megabytes(worst.Peak), megabytes(worst.After))
+	last := r.Pending.Rounds[len(r.Pending.Rounds)-1]
+	t.Measured = fmt.Sprintf("%s before, %s at the peak, %s afterwards; in the last round %s before, %s afterwards", megabytes(worst.Before),
+		megabytes(worst.Peak), megabytes(worst.After), megabytes(last.Before), megabytes(last.After))
 	t.Verdict = verdict(holds)
 	return t
 }
