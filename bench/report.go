@@ -98,7 +98,8 @@ const readingNotes = `## How it was measured
 - Over loopback, the kernel's work on both ends of a connection is charged to whoever sends.
 - RSS counts pages that are shared with other processes whole, PSS by their share.
 - NANO runs with loops = 1 in all scenarios. Its peers run as they come: ` + "`deno serve`, `Bun.serve`, `workerd serve`" + `, and
-  Node with @hono/node-server. All of them serve the same module files, in bench/apps.
+  Node with @hono/node-server. All of them serve the same module files, in bench/apps, but for
+  WebSockets and static files, for which there is no common API.
 - Proxies and the fan-out ask an origin of the benchmark's own (Go's net/http), which shares the client's core. Its CPU
   is not counted. nginx is one process, with keep-alive to the origin; it is no peer of the ratios, only of the targets
   for static files.
