@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -407,4 +408,104 @@ func (s *speaker) awaitText(text string) {
 		s.t.Errorf("got %d bytes, want %d", len(s.text), len(text))
 	}
 	s.text = ""
+}
+
+// TestTCPSimulation runs sockets of an app against peers that echo, over a kernel at its worst. What comes back is
+// what was sent, or its beginning if something broke, and nothing may be left.
+func TestTCPSimulation(t *testing.T) {
+	whole := 0
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { whole += simulateTCP(t, seed) })
+	}
+	if whole == 0 {
+		t.Error("no socket got all back")
+	}
+	t.Logf("%d sockets got all back", whole)
+}
+
+// A simulatedSocket is a socket of simulateTCP, as its app sees it.
+type simulatedSocket struct {
+	unsent, sent, got string
+	hasEnded          bool // in
+	isFailed          bool
+	aborts            bool
+}
+
+// next is what the app says after the last piece was taken.
+func (s *simulatedSocket) next(handle int32, random *rand.Rand) isolates.Record {
+	n := min(1+random.IntN(3000), len(s.unsent))
+	switch {
+	case s.aborts && random.IntN(4) == 0:
+		s.isFailed = true
+		return isolates.Record{Kind: isolates.KindCancel, Handle: handle, Flags: isolates.CancelAll}
+	case n == 0:
+		return isolates.Record{Kind: isolates.KindFinish, Handle: handle}
+	}
+	piece := s.unsent[:n]
+	s.unsent, s.sent = s.unsent[n:], s.sent+piece
+	return isolates.Record{Kind: isolates.KindWrite, Handle: handle, Body: []byte(piece)}
+}
+
+func simulateTCP(t *testing.T, seed uint64) (whole int) {
+	random := rand.New(rand.NewPCG(seed, 4))
+	faults := fakering.Harsh()
+	faults.Reset, faults.ConnectError = 0.002, 0.05
+	if seed%3 == 0 {
+		faults.Reset, faults.ConnectError = 0, 0
+	}
+	w := newTCPWorld(t, fakering.Config{Seed: seed, Faults: faults, Buffers: 8, BufferSize: 64}, func(o *Options) {
+		o.DrainTimeout, o.SendTimeout = time.Minute, time.Hour
+	})
+	sockets := map[int32]*simulatedSocket{}
+	w.worker.onNews = func(worker *fakeWorker, news *fakeNews) {
+		s := sockets[news.handle]
+		if s.isFailed {
+			return // it was on its way
+		}
+		switch news.what {
+		case "opened":
+			worker.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(1 + random.IntN(2000))})
+			worker.record(s.next(news.handle, random))
+		case "written":
+			worker.record(s.next(news.handle, random))
+		case "data":
+			s.got += news.text
+			worker.record(isolates.Record{Kind: isolates.KindRead, Handle: news.handle, Number: int64(len(news.text))})
+		case "end":
+			s.hasEnded, s.isFailed = true, news.number != 0
+		}
+	}
+	for range 1 + random.IntN(6) {
+		w.number++
+		sockets[w.number] = &simulatedSocket{unsent: strings.Repeat(string(rune('a'+w.number%26)), random.IntN(20_000)),
+			aborts: seed%3 != 0 && random.IntN(4) == 0}
+		w.do(isolates.Record{Kind: isolates.KindOpen, What: isolates.WhatTCP, Handle: w.number, Target: []byte(tcpAddress.String())})
+	}
+	for range 400 {
+		w.run(5 * time.Millisecond)
+		for i, peer := range w.peers {
+			if peer == nil {
+				continue
+			}
+			isOver := peer.Ended() // what comes before that is there
+			peer.Write(peer.Take())
+			if isOver {
+				peer.CloseWrite()
+				w.peers[i] = nil
+			}
+		}
+	}
+	w.run(time.Minute)
+	for handle, s := range sockets {
+		switch {
+		case !strings.HasPrefix(s.sent, s.got):
+			t.Errorf("socket %d: %d bytes came that were not sent", handle, len(s.got))
+		case s.hasEnded && !s.isFailed && s.got == s.sent && s.unsent == "":
+			whole++
+		case seed%3 == 0:
+			t.Errorf("socket %d: %d bytes of %d came back, ended %v, failed %v", handle, len(s.got), len(s.sent)+len(s.unsent), s.hasEnded, s.isFailed)
+		}
+	}
+	w.end()
+	return whole
 }
