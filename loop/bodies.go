@@ -290,9 +290,7 @@ func (c *connection) awaitsBody() bool {
 func (c *connection) takesInput() bool { return !c.stopReading || c.body != nil }
 
 func (l *Loop) takeIncoming() *incoming {
-	if last := len(l.incomings) - 1; last >= 0 {
-		spare := l.incomings[last]
-		l.incomings = l.incomings[:last]
+	if spare := l.incomings.take(); spare != nil {
 		return spare
 	}
 	return &incoming{loop: l}
@@ -300,9 +298,7 @@ func (l *Loop) takeIncoming() *incoming {
 
 func (l *Loop) giveIncoming(b *incoming) {
 	*b = incoming{loop: l}
-	if len(l.incomings) < sparesMax {
-		l.incomings = append(l.incomings, b)
-	}
+	l.incomings.give(b, sparesMax)
 }
 
 // A bodyReader is the body of a request as an object of the isolate.

@@ -189,12 +189,8 @@ var schemeHTTPS = []byte("https")
 
 // take gives a stream to a fetch.
 func (c *http2Connection) take(f *fetch) *http2Stream {
-	pool := &c.loop.origins.spareStreams
-	var s *http2Stream
-	if last := len(*pool) - 1; last >= 0 {
-		s = (*pool)[last]
-		*pool = (*pool)[:last]
-	} else {
+	s := c.loop.origins.streams.take()
+	if s == nil {
 		s = new(http2Stream)
 	}
 	*s = http2Stream{
@@ -219,18 +215,11 @@ func (s *http2Stream) release() {
 	if s.next != nil {
 		s.next.previous = s.previous
 	}
-	for at := &c.answered; *at != nil; at = &(*at).nextAnswered {
-		if *at == s {
-			*at = s.nextAnswered
-			break
-		}
-	}
+	s.unanswer()
 	c.loop.buffers.give(s.head)
 	s.head, s.fetch, s.connection = nil, nil, nil
 	s.serial++
-	if pool := &c.loop.origins.spareStreams; len(*pool) < originSparesMax {
-		*pool = append(*pool, s)
-	}
+	c.loop.origins.streams.give(s, originSparesMax)
 	c.serve()
 }
 

@@ -99,10 +99,10 @@ type Loop struct {
 
 	// Scratch, to be used again and again.
 	head         *http1.Head
-	heads        []*http1.Head
-	collectors   []*collector
-	incomings    []*incoming
-	calls        []*serviceCall
+	heads        spares[http1.Head]
+	collectors   spares[collector]
+	incomings    spares[incoming]
+	calls        spares[serviceCall]
 	request      isolates.Request
 	response     isolates.Response
 	responseHead http1.ResponseHead

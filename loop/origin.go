@@ -82,15 +82,15 @@ type origins struct {
 	byKey                map[originKey]*origin
 	oldestIdle, lastIdle *originConnection
 	idle                 int
-	spare                []*originConnection
-	spareDials           []*originDial
-	spareStreams         []*http2Stream
 
 	oldestHTTP2, newestHTTP2 *http2Connection // idle
 	idleHTTP2                int
 
-	fetches  []*fetch // free
-	decoders decoders
+	connections spares[originConnection]
+	dials       spares[originDial]
+	streams     spares[http2Stream]
+	fetches     spares[fetch]
+	decoders    decoders
 
 	// Scratch, to be used again and again.
 	head   http1.RequestHead
@@ -355,10 +355,8 @@ type originDial struct {
 }
 
 func (l *Loop) takeDial() *originDial {
-	if last := len(l.origins.spareDials) - 1; last >= 0 {
-		d := l.origins.spareDials[last]
-		l.origins.spareDials = l.origins.spareDials[:last]
-		return d
+	if spare := l.origins.dials.take(); spare != nil {
+		return spare
 	}
 	return new(originDial)
 }
@@ -420,9 +418,7 @@ func (d *originDial) dialFailed(f *fault) {
 func (d *originDial) end() *origin {
 	o := d.origin
 	d.origin = nil
-	if s := &o.loop.origins; len(s.spareDials) < originSparesMax {
-		s.spareDials = append(s.spareDials, d)
-	}
+	o.loop.origins.dials.give(d, originSparesMax)
 	return o
 }
 

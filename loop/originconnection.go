@@ -74,11 +74,8 @@ const (
 var bulkFrom = int64(256 << 10)
 
 func (l *Loop) takeOriginConnection() *originConnection {
-	s := &l.origins
-	if last := len(s.spare) - 1; last >= 0 {
-		c := s.spare[last]
-		s.spare = s.spare[:last]
-		return c
+	if spare := l.origins.connections.take(); spare != nil {
+		return spare
 	}
 	c := &originConnection{loop: l, keepAliveSeconds: -1}
 	c.timeout.waiter = c
@@ -507,9 +504,7 @@ func (c *originConnection) failed(errno unix.Errno) {
 func (c *originConnection) closed() {
 	*c = originConnection{loop: c.loop, later: c.later[:0], keepAliveSeconds: -1}
 	c.timeout.waiter = c
-	if s := &c.loop.origins; len(s.spare) < originSparesMax {
-		s.spare = append(s.spare, c)
-	}
+	c.loop.origins.connections.give(c, originSparesMax)
 }
 
 // lose closes the connection because of what the origin has done.

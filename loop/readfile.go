@@ -58,12 +58,9 @@ type memorySource struct {
 }
 
 func (l *Loop) newMemorySource(data []byte) *memorySource {
-	var s *memorySource
-	if last := len(l.files.spare) - 1; last >= 0 {
-		s = l.files.spare[last]
-		l.files.spare = l.files.spare[:last]
-	} else {
-		s = &memorySource{}
+	s := l.files.spare.take()
+	if s == nil {
+		s = new(memorySource)
 	}
 	s.loop, s.data = l, data
 	return s
@@ -73,9 +70,7 @@ func (l *Loop) newMemorySource(data []byte) *memorySource {
 func (s *memorySource) give() {
 	l := s.loop
 	*s = memorySource{}
-	if len(l.files.spare) < sparesMax {
-		l.files.spare = append(l.files.spare, s)
-	}
+	l.files.spare.give(s, sparesMax)
 }
 
 // attach implements source.

@@ -311,28 +311,22 @@ func (l *Loop) headerTimedOut(c *connection) {
 	l.reject(c, 408, "request head timed out")
 }
 
-// Free lists of what incomplete requests need.
+// What incomplete requests need.
 
 func (l *Loop) takeHead() *http1.Head {
-	if last := len(l.heads) - 1; last >= 0 {
-		head := l.heads[last]
-		l.heads = l.heads[:last]
-		return head
+	if spare := l.heads.take(); spare != nil {
+		return spare
 	}
 	return new(http1.Head)
 }
 
 func (l *Loop) giveHead(head *http1.Head) {
 	head.Reset()
-	if len(l.heads) < sparesMax {
-		l.heads = append(l.heads, head)
-	}
+	l.heads.give(head, sparesMax)
 }
 
 func (l *Loop) takeCollector() *collector {
-	if last := len(l.collectors) - 1; last >= 0 {
-		spare := l.collectors[last]
-		l.collectors = l.collectors[:last]
+	if spare := l.collectors.take(); spare != nil {
 		return spare
 	}
 	return new(collector)
@@ -342,11 +336,5 @@ func (l *Loop) giveCollector(used *collector) {
 	l.buffers.give(used.head)
 	l.buffers.give(used.body)
 	*used = collector{}
-	if len(l.collectors) < sparesMax {
-		l.collectors = append(l.collectors, used)
-	}
+	l.collectors.give(used, sparesMax)
 }
-
-// sparesMax bounds the free lists: what a burst of slow clients made beyond it is left to the
-// garbage collector.
-const sparesMax = 256

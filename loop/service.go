@@ -394,10 +394,8 @@ func (s *serviceCall) jointOver(*joint) {
 
 // takeCall returns a free call.
 func (l *Loop) takeCall() *serviceCall {
-	if last := len(l.calls) - 1; last >= 0 {
-		s := l.calls[last]
-		l.calls = l.calls[:last]
-		return s
+	if spare := l.calls.take(); spare != nil {
+		return spare
 	}
 	return &serviceCall{loop: l}
 }
@@ -405,9 +403,7 @@ func (l *Loop) takeCall() *serviceCall {
 // giveCall takes a call back that is over on both sides.
 func (l *Loop) giveCall(s *serviceCall) {
 	*s = serviceCall{loop: l, remote: s.remote[:0]}
-	if len(l.calls) < sparesMax {
-		l.calls = append(l.calls, s)
-	}
+	l.calls.give(s, sparesMax)
 }
 
 // read implements ioObject.

@@ -202,7 +202,7 @@ func (s *fileStore) unlist(entry *fileEntry) {
 type files struct {
 	waits   map[*fileEntry][]fileWaiter
 	readers fileReaders
-	spare   []*memorySource
+	spare   spares[memorySource]
 	request static.Request
 }
 

@@ -493,10 +493,7 @@ func (f *fetch) fail(why *fault) {
 // endBody notes how the body of the response has ended.
 func (f *fetch) endBody(why *fault) {
 	if f.ending == nil {
-		f.ending = wholeEnding
-		if why != nil {
-			f.ending = &ending{why}
-		}
+		f.ending = endingOf(why)
 	}
 	f.deliver()
 }
@@ -611,9 +608,7 @@ func (f *fetch) over() {
 	f.freeBody()
 	*f = fetch{loop: l}
 	f.timeout.waiter = f
-	if s := &l.origins; len(s.fetches) < originSparesMax {
-		s.fetches = append(s.fetches, f)
-	}
+	l.origins.fetches.give(f, originSparesMax)
 }
 
 // freeBody gives a whole body back.
@@ -627,11 +622,8 @@ func (f *fetch) freeBody() {
 }
 
 func (l *Loop) takeFetch() *fetch {
-	s := &l.origins
-	if last := len(s.fetches) - 1; last >= 0 {
-		f := s.fetches[last]
-		s.fetches = s.fetches[:last]
-		return f
+	if spare := l.origins.fetches.take(); spare != nil {
+		return spare
 	}
 	f := &fetch{loop: l}
 	f.timeout.waiter = f
