@@ -310,7 +310,16 @@ func (l *Loop) inputEnd(c *connection) {
 		if e := c.first; e != nil && !e.answered {
 			l.timeouts.leaving.start(&c.inputTimeout, l.now)
 		}
+		l.watchLeft(c)
 		l.settle(c)
+	}
+}
+
+// watchLeft bounds an answer that goes on for a client that has shut its side, while there is nothing to
+// send: nothing is received any more, so that only a send would find out that the client is gone for good.
+func (l *Loop) watchLeft(c *connection) {
+	if e := c.first; c.inputEnded && !c.isSending && e != nil && e.answered {
+		l.timeouts.send.start(&c.sendTimeout, l.now)
 	}
 }
 
@@ -538,6 +547,7 @@ func (l *Loop) sendCompleted(c *connection, result int32) {
 		return
 	}
 	l.outputLeft(c)
+	l.watchLeft(c)
 }
 
 // releaseSending gives back what a send that is over used.

@@ -428,6 +428,8 @@ func demo(blocks *fakeBlocks) func(w *fakeWorker, r *fakeRequest) {
 			w.live[r.id] = &fakeRequest{id: r.id, target: name, wantsMoreTurns: n}
 			w.onSent = streamOn
 			streamOn(w, r.id)
+		case "silent":
+			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Streaming: true})
 		case "large":
 			block, body := blocks.make(bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n])
 			w.record(isolates.Record{Kind: isolates.KindRespond, ID: r.id, Status: 200, Head: plainHead, Body: body, Block: block})

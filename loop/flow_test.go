@@ -225,6 +225,32 @@ func TestClientLeaves(t *testing.T) {
 	w.run(31 * time.Second)
 }
 
+// TestClientLeavesSilentAnswer: nothing is heard of a client that has shut its side. An answer that goes on
+// for it is sent as long as there is something to send, and ends once it has been silent for SendTimeout.
+func TestClientLeavesSilentAnswer(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.SendTimeout = 10 * time.Second })
+	peer, _ := w.talk("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.run(time.Minute)
+	if peer.Closed() {
+		t.Fatal("a client that is there was cut off")
+	}
+	peer.CloseWrite()
+	w.run(9 * time.Second)
+	if peer.Closed() || len(w.workers[0].allGone) != 0 {
+		t.Error("cut off too early")
+	}
+	w.run(2 * time.Second)
+	if !peer.Closed() || len(w.workers[0].allGone) != 1 {
+		t.Errorf("closed %v, %d clients gone", peer.Closed(), len(w.workers[0].allGone))
+	}
+	early, _ := w.talk("GET /late HTTP/1.1\r\nHost: a\r\n\r\n") // the watch is not for what is still to be answered
+	early.CloseWrite()
+	w.run(2 * time.Second)
+	if got := string(early.Take()); !strings.HasSuffix(got, "late") || !early.Closed() {
+		t.Errorf("got %q, closed %v", got, early.Closed())
+	}
+}
+
 // TestHandlesWithoutRequest: what a request leaves open ends in time: soon if nobody reads it, later if
 // somebody may, and never early if its bytes are moved.
 func TestHandlesWithoutRequest(t *testing.T) {
