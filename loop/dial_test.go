@@ -128,6 +128,13 @@ type fakeNames struct {
 	onQuestion     func()
 }
 
+// fixedNames is a configuration that does not change.
+func fixedNames(config *dns.Config) *nameFiles {
+	f := &nameFiles{isFixed: true}
+	f.config.Store(config)
+	return f
+}
+
 // workNames answers questions that have come.
 func (w *world) workNames() (something bool) {
 	isClosed := func(p *fakering.Peer) bool { return p.Closed() }

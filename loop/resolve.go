@@ -235,7 +235,7 @@ type nameFiles struct {
 	checking  sync.Mutex   // held by who looks at the files
 	seen      [3]fileMark
 	system    func(ctx context.Context, name string) ([]netip.Addr, error)
-	isFixed   bool // the files are not looked at
+	isFixed   bool // the files are not looked at: for tests
 }
 
 // namePaths are where the files lie: resolv.conf(5), hosts(5) and nsswitch.conf(5).
@@ -261,13 +261,6 @@ func newNameFiles(paths namePaths) *nameFiles {
 	}
 	f.seen = paths.mark()
 	f.config.Store(paths.read())
-	return f
-}
-
-// fixedNames is a configuration that does not change.
-func fixedNames(config *dns.Config) *nameFiles {
-	f := &nameFiles{isFixed: true}
-	f.config.Store(config)
 	return f
 }
 
