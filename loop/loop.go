@@ -94,7 +94,7 @@ type Loop struct {
 	draining      bool
 	drainDeadline int64
 	forced        bool // the deadline has passed
-	operations    int  // in flight, of those that belong to no connection
+	operations    int  // in flight, of those that belong to no connection and no endpoint
 	wakeArmed     bool
 
 	// Scratch, to be used again and again.
@@ -360,7 +360,9 @@ func (l *Loop) wait() error {
 
 // isBusy reports whether there is more to do at once.
 func (l *Loop) isBusy() bool {
-	return len(l.runnable)+len(l.unfinished)+len(l.ready)+len(l.outgoing)+len(l.endpoints.outgoing)+len(l.dialsFailed)+len(l.waking)+len(l.reports) != 0 || l.wantsRoom
+	work := len(l.runnable) + len(l.unfinished) + len(l.waking)
+	output := len(l.outgoing) + len(l.endpoints.outgoing)
+	return work+output+len(l.ready)+len(l.dialsFailed)+len(l.reports) != 0 || l.wantsRoom
 }
 
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.

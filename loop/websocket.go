@@ -15,8 +15,8 @@ import (
 // handle, and the handler of its transport. Messages go to JavaScript whole; pings are answered here.
 //
 // Its life: joining, until the connection has gone over from HTTP → open → answering, when the other side has
-// sent a close frame → closing, once we have sent one → lingering, with nothing more to say: the other side is given the time to read our last words and to
-// close → over. Any step may be left out. JavaScript hears of the end, and the handle is gone, at the latest
+// sent a close frame → closing, once we have sent one → lingering, with nothing more to say: the other side is
+// given the time to read our last words and to close → over. Any step may be left out. JavaScript hears of the end, and the handle is gone, at the latest
 // when it begins to linger.
 //
 // While JavaScript waits for nothing, and nothing is under way, it holds no memory but itself.
