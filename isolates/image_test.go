@@ -416,6 +416,19 @@ func TestImageRefusesWhatItIsNot(t *testing.T) {
 	}
 }
 
+// Apps of the same sources share an image, and still have each its own name.
+func TestAppsOfOneImageHaveTheirNames(t *testing.T) {
+	first, _ := imageApp(t, AppOptions{Name: "first"}, `export default { fetch() { throw new Error("oh") } }`)
+	second, _ := imageApp(t, AppOptions{Name: "second"}, `export default { fetch() { throw new Error("oh") } }`)
+	second.SetImage(first.image.Load())
+	for name, app := range map[string]*App{"first": first, "second": second} {
+		got := fetch(t, startImage(t, app, "snapshot"), get)
+		if want := "nano: " + name + ": uncaught Error: oh"; string(got.Body) != want {
+			t.Errorf("got %q, want %q", got.Body, want)
+		}
+	}
+}
+
 // An image is mapped while isolates of it live, and not longer.
 func TestImageIsMappedWhileInUse(t *testing.T) {
 	app, _ := imageApp(t, AppOptions{}, helloApp)

@@ -175,6 +175,35 @@ func TestCPULimitHoldsAcrossTurns(t *testing.T) {
 	t.Fatal("a second of CPU time did not reach a limit of 60 ms")
 }
 
+// Turns that are much shorter than a tick of the watchdog are paid for as well.
+func TestCPULimitHoldsAcrossShortTurns(t *testing.T) {
+	watchThread(t)
+	const limit = 60 * time.Millisecond
+	isolate := startApp(t, Options{Wake: -1, CPULimit: limit}, `
+		export default { async fetch(r) { for (;;) await new Promise((done) => setTimeout(done)); } }`)
+	request(t, isolate, 1, get)
+	turns := 0
+	for isolate.CPU() < 40*limit {
+		err := isolate.Turn()
+		for _, record := range drain(isolate) {
+			if record.Kind == KindTimerSet {
+				isolate.AddTimer(record.ID)
+			}
+		}
+		if errors.Is(err, ErrCPULimit) {
+			if turns < 1000 {
+				t.Errorf("turns of %v are not short", isolate.CPU()/time.Duration(turns))
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		turns++
+	}
+	t.Fatalf("%v of CPU time in %d turns did not reach a limit of %v", isolate.CPU(), turns, limit)
+}
+
 // Log lines carry the id of their request wherever it goes on.
 func TestLogLinesCarryTheirRequest(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { async fetch(r) {

@@ -351,10 +351,11 @@ struct LoadOptions {
 bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
           nano_bytes app_name, const LoadOptions& options, bool* from_cache, std::string* error);
 
-// CallHook calls a hook with one argument, or two, for nothing but its effect.
+// CallHook calls a hook with up to three arguments, for nothing but its effect.
 bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
               v8::Local<v8::Value> argument, std::string* error,
-              v8::Local<v8::Value> second = v8::Local<v8::Value>());
+              v8::Local<v8::Value> second = v8::Local<v8::Value>(),
+              v8::Local<v8::Value> third = v8::Local<v8::Value>());
 
 // CPU time that an app's top level may take, in nanoseconds.
 constexpr int64_t kStartLimit = 1000000000;

@@ -169,6 +169,8 @@ struct Meter {
   int64_t scope_limit = 0;          // of what a WatchScope covers
   int64_t began = 0;                // CLOCK_MONOTONIC when the scope began
   std::atomic<int64_t> pending{0};  // CPU time that no request was charged for so far
+  int64_t charged = 0;              // by the ticks of this scope, for itself
+  int64_t uncharged = 0;            // CPU time of earlier scopes that no request has paid for
   std::atomic<bool> asked{false};   // V8 was asked to call OnTick
   std::atomic<uint32_t> force{0};   // what the watchdog may do, see watchdog.cc
   std::atomic<bool> collecting{false};

@@ -282,13 +282,15 @@ void InstallCallbacks(nano_isolate* self) {
 }
 
 bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
-              v8::Local<v8::Value> argument, std::string* error, v8::Local<v8::Value> second) {
+              v8::Local<v8::Value> argument, std::string* error, v8::Local<v8::Value> second,
+              v8::Local<v8::Value> third) {
   v8::Isolate* isolate = realm->owner->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Function> hook;
-  v8::Local<v8::Value> arguments[] = {argument, second};
+  v8::Local<v8::Value> arguments[] = {argument, second, third};
+  int count = second.IsEmpty() ? 1 : third.IsEmpty() ? 2 : 3;
   if (Hook(realm, context, name).ToLocal(&hook) &&
-      !hook->Call(context, v8::Undefined(isolate), second.IsEmpty() ? 1 : 2, arguments).IsEmpty())
+      !hook->Call(context, v8::Undefined(isolate), count, arguments).IsEmpty())
     return true;
   if (error != nullptr) *error = Describe(isolate, context, caught);
   return false;
@@ -445,10 +447,11 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
     RealmScope scope(realm);
     started = realm->from_snapshot ||
               Load(realm, scope.context, *image, app_name, options, &cached, &problem);
-    v8::Local<v8::String> env, bindings;
+    v8::Local<v8::String> env, bindings, name;
     if (started && Utf8(self->isolate, env_json).ToLocal(&env) &&
-        Utf8(self->isolate, bindings_json).ToLocal(&bindings))
-      started = CallHook(realm, scope.context, "resume", env, &problem, bindings);
+        Utf8(self->isolate, bindings_json).ToLocal(&bindings) &&
+        Utf8(self->isolate, app_name).ToLocal(&name))
+      started = CallHook(realm, scope.context, "resume", env, &problem, bindings, name);
   });
   self->out.Truncate();
   self->out.Swap(self->start_out);

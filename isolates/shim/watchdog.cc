@@ -46,6 +46,10 @@ constexpr int64_t kTurnShare = 2 * kMillisecond;
 // one request at once, and for long this part of a core.
 constexpr double kBackgroundShare = 0.05;
 
+// The request that a tick meets pays for others of its isolate, too: by chance, and a few times in
+// the long run. So that this does not end it, one tick takes no more than this part of its limit.
+constexpr int64_t kEarlierShare = 32;
+
 // How an isolate that goes on after it was ended is forced, and the CPU time that it gets before.
 //
 //   kForceCode: abandoned where V8's built-ins or compiled JavaScript run, which hold no locks of
@@ -192,7 +196,7 @@ class Watch {
     seen_ = now;
     uint32_t running = kRunning;
     if (!state_.compare_exchange_strong(running, kInspected, std::memory_order_acq_rel)) return;
-    Inspect(std::min(used, Clock::NanosecondsSince(self_->meter.began)));
+    Inspect(used);
     state_.store(kRunning, std::memory_order_release);
   }
   // ReadClock gives the CPU time of the thread since it was called last: at least that of the turn
@@ -207,8 +211,16 @@ class Watch {
  private:
   enum State : uint32_t { kIdle, kRunning, kInspected };
 
+  // Inspect looks at a turn after a tick. It is charged for what it has used itself, and for a part
+  // of what earlier turns have: most of them are shorter than a tick and end before the watchdog
+  // comes, so that those in which it finds one stand for all.
   void Inspect(int64_t used) {
     Meter& meter = self_->meter;
+    int64_t own = std::min(used, Clock::NanosecondsSince(meter.began));
+    int64_t earlier = std::min({used - own, meter.uncharged, meter.scope_limit / kEarlierShare});
+    meter.uncharged -= earlier;
+    meter.charged += own;
+    used = own + earlier;
     int64_t waited = meter.pending.fetch_add(used, std::memory_order_relaxed) + used;
     if (IsDead(self_)) return Escalate(waited);
     if (meter.scope_limit > 0 && waited > meter.scope_limit) {
@@ -305,7 +317,9 @@ void Clock::Calibrate() {
 WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watch_(this_thread) {
   Meter& meter = self->meter;
   meter.scope_limit = limit_ns;
-  meter.pending.store(0, std::memory_order_relaxed);
+  // A tick whose interrupt came too late for its turn is charged later.
+  meter.uncharged += meter.pending.exchange(0, std::memory_order_relaxed);
+  meter.charged = 0;
   meter.began = Clock::Now();
   if (watch_ != nullptr) watch_->Begin(self);
 }
@@ -317,6 +331,11 @@ WatchScope::~WatchScope() {
   // ask it costs more than the rest of a turn, and is worth it for long ones.
   if (watch_ != nullptr && used >= kMillisecond) used = std::min(used, watch_->ReadClock());
   self_->shared.cpu_ns += used;
+  Meter& meter = self_->meter;
+  // The app's start is no request's. What has piled up beyond a request's limit is forgotten.
+  if (meter.scope_limit == meter.limit)
+    meter.uncharged =
+        std::min(meter.uncharged + std::max(int64_t{0}, used - meter.charged), meter.limit);
   if (used < kTurnShare) self_->drains = false;
 }
 

@@ -517,9 +517,11 @@
   }
 
   // Gives a started app its env, before the first request: after start, or after a snapshot was restored.
-  // bindingsJSON: what else is in it, see isolates.AppOptions, or "".
-  internals.resume = function resume(envJSON, bindingsJSON = "") {
+  // bindingsJSON: what else is in it, see isolates.AppOptions, or "". name: the app's, if it is restored: apps of
+  // the same sources share a snapshot, which has the name of the one that it was built for.
+  internals.resume = function resume(envJSON, bindingsJSON = "", name = appName) {
     env = JSONParse(envJSON);
+    appName = name;
     if (bindingsJSON !== "") {
       const bindings = JSONParse(bindingsJSON);
       if (ObjectHasOwn(bindings, "subrequests")) internals.subrequestLimit = bindings.subrequests;
