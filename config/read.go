@@ -93,6 +93,7 @@ type documentReader struct {
 	dir string // of the document, absolute
 
 	services []service
+	secrets  []string // files of [app.secrets]
 }
 
 // service is an entry of [app.services]; whether there is such an app is known in the end.
@@ -203,6 +204,7 @@ func (r *documentReader) readApps(c *Config, document *table) {
 		c.Apps = append(c.Apps, r.readApp(c, t, routes))
 	}
 	r.checkServices(c)
+	r.checkStatic(c)
 }
 
 func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
@@ -232,9 +234,6 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	}
 	if path, at, ok := t.text("static"); ok && path != "" {
 		app.Static, app.StaticAt = r.resolve(path), at.value
-		if isBelow(app.Main, app.Static) {
-			r.report(at.value, t.label("static"), "holds main: everybody could read the app's source", "keep the files in a folder of their own")
-		}
 	}
 	r.readCron(&app, t)
 	if rules, ok := t.table("egress"); ok {
@@ -461,6 +460,37 @@ func isBelow(path, folder string) bool {
 	return strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
+// checkStatic refuses folders of static files that hold what is not for everybody to read.
+func (r *documentReader) checkStatic(c *Config) {
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		if app.Static == "" {
+			continue
+		}
+		what := ""
+		for k := range c.Apps {
+			if c.Apps[k].Main != "" && isBelow(c.Apps[k].Main, app.Static) {
+				what = "the source of app " + c.Apps[k].Name
+			}
+		}
+		for _, secret := range r.secrets {
+			if isBelow(secret, app.Static) {
+				what = "the secret " + filepath.Base(secret)
+			}
+		}
+		if isBelow(filepath.Join(r.dir, filepath.Base(r.file)), app.Static) {
+			what = "this file"
+		}
+		if isBelow(app.Main, app.Static) {
+			what = "main"
+		}
+		if what != "" {
+			r.report(app.StaticAt, "[[app]] static", "holds "+what+", which everybody could read then",
+				"keep the files in a folder of their own")
+		}
+	}
+}
+
 // checkAssetsName looks for what has the name that the app's static files have in env.
 func (r *documentReader) checkAssetsName(app *App, t *table) {
 	for _, other := range []struct {
@@ -531,7 +561,9 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 	case hasFile && hasVariable:
 		return "", "has both file and env", "keep one"
 	case hasFile:
-		bytes, err := r.readFile(r.resolve(file))
+		path := r.resolve(file)
+		r.secrets = append(r.secrets, path)
+		bytes, err := r.readFile(path)
 		if err != nil {
 			return "", fmt.Sprintf("%s: %v", file, err), "put the secret there, readable for nano's user"
 		}
