@@ -82,10 +82,8 @@ type record struct {
 func parseReply(message []byte, id uint16, name string, family dnsmessage.Type) (reply, error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(message)
-	if err != nil {
-		return reply{}, err
-	}
-	if header.ID != id || !header.Response || header.OpCode != 0 {
+	// Without a header it bears no id, and anyone may have sent it.
+	if err != nil || header.ID != id || !header.Response || header.OpCode != 0 {
 		return reply{}, errForeign
 	}
 	question, err := p.Question()

@@ -405,6 +405,10 @@ func TestForeignMessages(t *testing.T) {
 	forge(func(m *message) { m.question.Name = dnsmessage.MustNewName("wwx.example.") })
 	forge(func(m *message) { m.question.Type = dnsmessage.TypeAAAA })
 	forge(func(m *message) { m.question.Class = dnsmessage.ClassCHAOS })
+	b.resolver.Received(x, []byte("garbage"), b.now) // it bears no id
+	if len(b.open) != 1 || b.open[0] != x {
+		t.Fatal("what may come from anyone ends a question")
+	}
 	b.answerOne(x, both)
 	if got := fmt.Sprint(a.answers); got != "[192.0.2.10 192.0.2.11]" {
 		t.Errorf("got %s", got)
@@ -415,7 +419,11 @@ func TestForeignMessages(t *testing.T) {
 	b.resolver.TimedOut(x, b.now)
 	// What cannot be read is of no use.
 	b.resolver.Lookup("bad.example", b.now, a)
-	b.resolver.Received(b.open[0], []byte("garbage"), b.now)
+	question, _ = b.parse(b.open[0])
+	bad := &message{header: dnsmessage.Header{ID: b.open[0].id, Response: true}, question: question}
+	bad.has("bad.example", "10.6.6.6", 60)
+	packed := bad.pack(t)
+	b.resolver.Received(b.open[0], packed[:len(packed)-1], b.now)
 	b.asked("A www.example. 192.0.2.1:53", "A bad.example. 192.0.2.1:53", "A bad.example. 192.0.2.2:53")
 	b.answer(nil)
 }
