@@ -36,6 +36,7 @@ type incoming struct {
 	to         sink      // nil: nobody has asked for it yet, or nobody wants it any more
 	isOpen     bool      // the sink has room
 	isUnwanted bool
+	isBulk     bool // somebody reads it, and it is large
 
 	chunked       bool
 	wantsContinue bool  // the client waits to be asked for it
@@ -68,6 +69,12 @@ func (b *incoming) resume() {
 	}
 	l, c := b.loop, b.connection
 	b.isOpen = true
+	if !b.isBulk && !b.chunked && b.missing >= bulkFrom {
+		b.isBulk = true
+		if c.receiving && l.mayReceiveBulk(c) {
+			l.stopReceiving(c) // and it is armed again, see receive
+		}
+	}
 	if b.wantsContinue {
 		b.wantsContinue = false
 		if !b.exchange.answered {

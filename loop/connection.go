@@ -26,7 +26,7 @@ type connection struct {
 	destination uint16 // the seat that a moving connection goes to
 	hops        uint8  // moves since the last request that was taken up
 
-	receiving     bool // a multishot receive is armed
+	receiving     bool // a receive is armed: a multishot one, or one into bulk
 	cancelling    bool // and its cancellation is under way
 	inputEnded    bool // the client has shut its side
 	stopReading   bool // no further request is taken: the last answer is decided
@@ -50,6 +50,7 @@ type connection struct {
 	collecting *collector  // a small request body that is still coming in
 	body       *incoming   // one that flows
 
+	bulk         []byte // of the pool: what is being received into; nil: provided buffers
 	out          []byte // formatted, for the next send
 	sending      []byte // handed to the kernel: whole buffer or block
 	sent         int    // bytes of sending that have left
@@ -165,7 +166,18 @@ func (l *Loop) openConnection(fd int32, from *listener) {
 func (l *Loop) receive(c *connection) {
 	c.receiving = true
 	c.inFlight++
+	if l.mayReceiveBulk(c) {
+		l.endpoints.bulks++
+		c.bulk = l.buffers.take(bulkSize)
+		l.ring.Recv(c.userData(opReceive), int(c.fd), c.bulk[:bulkSize])
+		return
+	}
 	l.ring.RecvMultishot(c.userData(opReceive), int(c.fd))
+}
+
+// mayReceiveBulk reports whether much is to come and a large buffer may wait for it.
+func (l *Loop) mayReceiveBulk(c *connection) bool {
+	return c.body != nil && c.body.isBulk && l.endpoints.bulks < bulksMax
 }
 
 // stopReceiving cancels the receive, if there is one: back-pressure, or the end.
@@ -235,20 +247,29 @@ func (l *Loop) endPhase(c *connection) {
 	}
 }
 
-// received handles a completion of the multishot receive.
+// received handles a completion of a receive.
 func (l *Loop) received(c *connection, completion *uring.Completion) {
 	if !completion.More() {
 		c.receiving, c.cancelling = false, false
 		c.inFlight--
 	}
 	id, hasBuffer := completion.Buffer()
+	bulk := c.bulk
+	if bulk != nil {
+		c.bulk = nil
+		l.endpoints.bulks--
+	}
 	switch n := completion.Result; {
-	case n > 0 && hasBuffer:
+	case n > 0:
 		l.stats.BytesIn += uint64(n)
+		data := bulk[:min(int(n), cap(bulk))]
+		if hasBuffer {
+			data = l.ring.Buffer(id, int(n))
+		}
 		if c.phase == phaseOpen && c.takesInput() {
-			l.consume(c, l.ring.Buffer(id, int(n)))
+			l.consume(c, data)
 		} else if c.phase == phaseMoving || c.phase == phaseSwitching {
-			c.in = l.buffers.append(c.in, l.ring.Buffer(id, int(n)))
+			c.in = l.buffers.append(c.in, data)
 		}
 	case n == 0:
 		l.inputEnd(c)
@@ -266,9 +287,11 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 	if hasBuffer {
 		l.ring.ReturnBuffer(id)
 	}
+	l.buffers.give(bulk)
 	switch {
 	case c.inFlight == 0 && (c.phase == phaseClosing || c.phase == phaseMoving || c.phase == phaseSwitching):
 		l.endPhase(c)
+	case bulk != nil && c.blocked: // when there is room, see consumeBuffered
 	case !c.receiving && !c.isStarved && c.wantsInput():
 		l.receive(c)
 	case c.receiving && !c.wantsInput():

@@ -111,7 +111,7 @@ type endpoints struct {
 	open     int
 	starved  []*endpoint // they found no provided buffer
 	outgoing []*endpoint // they have output
-	bulks    int         // that receive into a buffer of their own
+	bulks    int         // they and connections that receive into a buffer of their own
 }
 
 func (s *endpoints) at(index uint32) *endpoint {
@@ -248,7 +248,7 @@ const (
 	// bulkSize is how much is received at a time where much is to come: provided buffers are small, since all
 	// connections share them, and a megabyte that comes in by 4 KB costs twice as much as by 128 KB.
 	bulkSize = 128 << 10
-	// bulksMax is how many endpoints of a loop may have a buffer of that size wait for what comes.
+	// bulksMax is how many endpoints and connections of a loop may have a buffer of that size wait for what comes.
 	bulksMax = 16
 )
 

@@ -69,8 +69,8 @@ const (
 	drainTime = time.Second
 )
 
-// bulkFrom is from which length on a body is received in large pieces. The origin of one of unknown length must
-// have had to wait once. Only tests change it.
+// bulkFrom is from which length on a body is received in large pieces, from a client or an origin. The origin of
+// one of unknown length must have had to wait once. Only tests change it.
 var bulkFrom = int64(256 << 10)
 
 func (l *Loop) takeOriginConnection() *originConnection {

@@ -193,6 +193,7 @@ func TestServiceFarSimulation(t *testing.T) {
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 3))
+			defer expectBulkOften(seed)()
 			faults := fakering.Harsh()
 			sound := seed%3 == 0
 			if sound {
@@ -336,6 +337,7 @@ func TestServiceSimulation(t *testing.T) {
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 2))
+			defer expectBulkOften(seed)()
 			faults := fakering.Harsh()
 			if seed%3 == 0 {
 				faults.Reset, faults.AcceptError = 0, 0

@@ -44,6 +44,7 @@ type client struct {
 // simulate returns the number of clients that got all their answers.
 func simulate(t *testing.T, seed uint64) (whole int) {
 	random := rand.New(rand.NewPCG(seed, 1))
+	defer expectBulkOften(seed)()
 	faults := fakering.Harsh()
 	faults.Reset = 0.002
 	if seed%3 == 0 {
