@@ -200,7 +200,7 @@ func (c *originConnection) keep(data []byte) {
 	c.kept += len(data)
 	last := len(c.later) - 1
 	switch {
-	case last < 0 && (!c.isPaused || len(c.in)+len(data) <= originPieceMax):
+	case last < 0 && (!c.isPaused || c.in == nil || len(c.in)+len(data) <= originPieceMax):
 		c.in = pool.append(c.in, data)
 	case last >= 0 && len(c.later[last])+len(data) <= originPieceMax:
 		c.later[last] = pool.append(c.later[last], data)
