@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"nano/http1"
@@ -500,15 +502,9 @@ func (l *Loop) leaveLists(c *connection) {
 	c.isReady, c.isStarved, c.hasOutput = false, false, false
 }
 
-func without(list []*connection, c *connection) []*connection {
-	kept := list[:0]
-	for _, other := range list {
-		if other != c {
-			kept = append(kept, other)
-		}
-	}
-	clear(list[len(kept):])
-	return kept
+// without takes item off a list, in place.
+func without[T comparable](list []T, item T) []T {
+	return slices.DeleteFunc(list, func(other T) bool { return other == item })
 }
 
 // send hands the formatted output of a connection to the kernel, unless a send is in flight.

@@ -142,27 +142,16 @@ func (s *endpoints) give(e *endpoint) {
 		panic("loop: endpoint slot freed with operations in flight")
 	}
 	if e.isStarved {
-		s.starved = withoutEndpoint(s.starved, e)
+		s.starved = without(s.starved, e)
 	}
 	if e.hasOutput {
-		s.outgoing = withoutEndpoint(s.outgoing, e)
+		s.outgoing = without(s.outgoing, e)
 	}
 	out := e.out[:0]
 	index, generation := e.index, (e.generation+1)&uring.GenerationMask
 	*e = endpoint{index: index, generation: generation, out: out}
 	s.free = append(s.free, index)
 	s.open--
-}
-
-func withoutEndpoint(list []*endpoint, e *endpoint) []*endpoint {
-	kept := list[:0]
-	for _, other := range list {
-		if other != e {
-			kept = append(kept, other)
-		}
-	}
-	clear(list[len(kept):])
-	return kept
 }
 
 func (e *endpoint) userData(kind uint8) uring.UserData {

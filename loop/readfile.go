@@ -203,7 +203,7 @@ func (r *fileReader) advance() {
 
 // pushReady pushes what was read. False: the sink could not take it now.
 func (r *fileReader) pushReady() bool {
-	l, data := r.loop, r.ready
+	data := r.ready
 	if r.direct != nil {
 		r.isOpen = false
 		if !r.direct.pushDirect(data, false) {
@@ -213,8 +213,7 @@ func (r *fileReader) pushReady() bool {
 		return true
 	}
 	r.ready = nil
-	r.isOpen = r.to.push(data)
-	l.buffers.give(data)
+	r.isOpen = r.loop.buffers.offer(r.to, data)
 	return true
 }
 

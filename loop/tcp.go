@@ -220,8 +220,7 @@ func (s *tcpSocket) deliver() {
 	if s.hasRoom && len(s.held) != 0 {
 		held := s.held
 		s.held = nil
-		s.hasRoom = s.sink.push(held)
-		s.loop.buffers.give(held)
+		s.hasRoom = s.loop.buffers.offer(s.sink, held)
 	}
 	if s.ending != nil && len(s.held) == 0 {
 		to, with := s.sink, s.ending

@@ -163,8 +163,7 @@ func (t *tunnel) deliver() {
 		if t.size > 0 {
 			t.size = max(t.size-int64(len(buffer)), 0)
 		}
-		t.isOpen = t.to.push(buffer)
-		t.loop.buffers.give(buffer)
+		t.isOpen = t.loop.buffers.offer(t.to, buffer)
 	}
 	if passed != 0 {
 		t.send(wire{kind: wireRoom, number: passed})
