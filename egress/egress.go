@@ -264,7 +264,12 @@ func splitPort(text string) (host string, port uint16, err error) {
 		if !ok || !strings.Contains(inner, ":") {
 			return "", 0, fmt.Errorf("brackets go around IPv6 addresses, as in \"[::1]:80\"")
 		}
-		if host, rest = inner, after; rest == "" {
+		host, rest = inner, after
+		if strings.HasPrefix(rest, "/") { // "[fd00::]/8:80", beside "[fd00::/8]:80"
+			length, _, _ := strings.Cut(rest, ":")
+			host, rest = inner+length, rest[len(length):]
+		}
+		if rest == "" {
 			return host, 0, nil
 		}
 	case colon < 0, strings.IndexByte(text, ':') != colon: // more than one: IPv6, without a port
