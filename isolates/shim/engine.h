@@ -184,6 +184,7 @@ struct nano_isolate {
   // A turn runs, or something for one. Never while a snapshot is built.
   bool in_turn = false;
   size_t buffers_kept = 0;  // bytes of ArrayBuffers after the last collection for their sake
+  size_t buffers_old = 0;   // the same, of the old generation
   // Lazy scripts that this turn was the first in the process to run, see KeepCaches.
   std::vector<std::pair<const nano::Script*, v8::Global<v8::UnboundScript>>> first_run;
   nano::Output start_out;  // what starting the app has written, for the next turn to bring out

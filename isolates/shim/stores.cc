@@ -5,6 +5,8 @@
 // is not shared it counts itself, as external memory, so that CheckMemory sees it grow; here it is
 // only refused when it would be too much from the start. What is shared it counts nowhere. Isolates
 // have nobody to share with, and get none.
+#include <algorithm>
+
 #include "engine.h"
 
 // Not in an anonymous namespace: the linker must see the functions.
@@ -44,8 +46,13 @@ inline bool Fits(v8::Isolate* isolate, size_t length) {
 // flows through, one chunk after the other, would keep as much in garbage: here it is kYoungBytes.
 // The call is the one that V8 makes at the same place. Not while a context is restored, where V8
 // must not collect; so only in what runs by a turn or for one.
+//
+// Chunks that outlive two such collections are garbage of the old generation then, which V8
+// collects when there are 64 MiB more of it than after the last time; here it is kOldBytes, or half
+// of what the isolate holds if that is more, since this costs in proportion.
 constexpr size_t kYoungBytes = 3 << 20;
-enum class Space : int { kNew = 1 };
+constexpr size_t kOldBytes = 16 << 20;
+enum class Space : int { kNew = 1, kOld = 2 };
 enum class Reason : int { kExternalMemoryPressure = 7 };
 
 #define NANO_COLLECT                                                \
@@ -69,6 +76,11 @@ void* AllocateStore(void* heap, const void* allocate, size_t length) {
     if (used - self->buffers_kept >= kYoungBytes) {
       CollectGarbage(heap, Space::kNew, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
       self->buffers_kept = self->allocator->used();
+      if (self->buffers_kept < self->buffers_old) self->buffers_old = self->buffers_kept;
+      if (self->buffers_kept - self->buffers_old >= std::max(kOldBytes, self->buffers_old / 2)) {
+        CollectGarbage(heap, Space::kOld, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
+        self->buffers_old = self->buffers_kept = self->allocator->used();
+      }
     }
   }
   return RealAllocateStore(heap, allocate, length);
