@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ import (
 
 // checkNames are the measurements that are no load scenarios.
 var checkNames = []string{
-	"transform100m", "websocket", "giga", "pending10k",
+	"platform", "transform100m", "websocket", "giga", "pending10k",
 	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "micro",
 }
 
@@ -46,12 +47,13 @@ type bench struct {
 	warmUp       time.Duration
 	rounds       int
 	launches     int
-	abuse        int      // abusive requests of each kind
-	abuses       []string // kinds of them
-	quick        bool     // small numbers, to see that it works
-	out          string   // "": print the report
-	binary       string   // path of the build of NANO
-	other        string   // path of another one, or ""
+	abuse        int            // abusive requests of each kind
+	abuses       []string       // kinds of them
+	cases        *regexp.Regexp // of the platform scenario; nil: all
+	quick        bool           // small numbers, to see that it works
+	out          string         // "": print the report
+	binary       string         // path of the build of NANO
+	other        string         // path of another one, or ""
 }
 
 // helpers are what this program does as another process of its own, by its first argument.
@@ -142,6 +144,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	quick := flags.Bool("quick", false, "one second a round: to see that it works, not to compare")
 	flags.IntVar(&b.abuse, "abuse", 200, "abusive requests of each kind in the neighbour scenario; 0: only what they do to the neighbour")
 	selectedAbuses := flags.String("abuses", strings.Join(abuses, ","), "kinds of abuse in the neighbour scenario")
+	cases := flags.String("cases", "", "a regular expression of the cases of the platform scenario to measure")
 	out := flags.String("out", "", "file for the report; JSON goes beside it (default bench/RESULTS.md for a complete run)")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, nil, err
@@ -153,28 +156,29 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	if b.duration < time.Second || b.rounds < 1 || flags.NArg() > 0 {
 		return nil, nil, errors.New("want --duration of at least 1s, --rounds of at least 1, and no further arguments")
 	}
-	b.selected = strings.Split(*selected, ",")
-	for _, name := range b.selected {
-		if !slices.Contains(all, name) {
-			return nil, nil, fmt.Errorf("no scenario %q: want some of %s", name, strings.Join(all, ","))
+	var names []string
+	for _, list := range []struct {
+		what, given string
+		known       []string
+		into        *[]string
+	}{{"scenario", *selected, all, &b.selected}, {"abuse", *selectedAbuses, abuses, &b.abuses}, {"peer", *peers, peerNames, &names}} {
+		*list.into = strings.Split(list.given, ",")
+		for _, name := range *list.into {
+			if !slices.Contains(list.known, name) {
+				return nil, nil, fmt.Errorf("no %s %q: want some of %s", list.what, name, strings.Join(list.known, ","))
+			}
 		}
 	}
-	b.abuses = strings.Split(*selectedAbuses, ",")
-	for _, kind := range b.abuses {
-		if !slices.Contains(abuses, kind) {
-			return nil, nil, fmt.Errorf("no abuse %q: want some of %s", kind, strings.Join(abuses, ","))
-		}
-	}
-	names := strings.Split(*peers, ",")
-	for _, name := range names {
-		if !slices.Contains(peerNames, name) {
-			return nil, nil, fmt.Errorf("no peer %q: want some of %s", name, strings.Join(peerNames, ","))
+	if *cases != "" {
+		var err error
+		if b.cases, err = regexp.Compile(*cases); err != nil {
+			return nil, nil, err
 		}
 	}
 	if err := b.findPlace(); err != nil {
 		return nil, nil, err
 	}
-	if b.out == "" && !*quick && b.other == "" && len(b.selected) == len(all) && len(names) == len(peerNames) {
+	if b.out == "" && !*quick && b.other == "" && b.cases == nil && len(b.selected) == len(all) && len(names) == len(peerNames) {
 		b.out = filepath.Join(b.folder, "RESULTS.md")
 	}
 	return b, names, nil
@@ -241,6 +245,7 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		"neighbour":     func() (err error) { found.Neighbour, err = b.runNeighbour(ctx); return err },
 		"isolation":     func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
 		"active1000":    func() (err error) { found.Active, err = b.runActive(ctx); return err },
+		"platform":      func() (err error) { found.Platform, err = b.runPlatform(ctx); return err },
 		"transform100m": func() (err error) { found.Transform, err = b.runTransform(ctx); return err },
 		"websocket":     func() (err error) { found.WebSockets, err = b.runWebSockets(ctx); return err },
 		"giga":          func() (err error) { found.Giga, err = b.runGiga(ctx); return err },

@@ -34,6 +34,8 @@ type results struct {
 	Isolation []isolationResult `json:"isolation,omitempty"`
 	Active    *activeResult     `json:"active1000,omitempty"`
 
+	Platform []platformResult `json:"platform,omitempty"`
+
 	Transform  []bodyResult      `json:"transform100m,omitempty"`
 	WebSockets []webSocketResult `json:"websocket,omitempty"`
 	Giga       []bodyResult      `json:"giga,omitempty"`
@@ -60,6 +62,7 @@ func (r *results) markdown() string {
 	for _, s := range r.Scenarios {
 		s.write(&page)
 	}
+	r.writePlatform(&page)
 	writeTransfers(&page, "A large body through a TransformStream (`transform100m`)", transformText, r.Transform)
 	r.writeWebSockets(&page)
 	writeTransfers(&page, "One gigabyte (`giga`)", gigaText, r.Giga)

@@ -53,6 +53,7 @@ func (r *results) judge() []target {
 			targets = append(targets, r.judgeTotal(s))
 		}
 	}
+	targets = append(targets, r.judgePlatform()...)
 	targets = append(targets, r.judgeNetwork()...)
 	targets = append(targets, r.judgeLoops())
 	targets = append(targets, r.judgeIsolates()...)
