@@ -51,7 +51,7 @@ func TestJudgePlatform(t *testing.T) {
 	}
 	var page strings.Builder
 	found.writePlatform(&page)
-	for _, want := range []string{"| url       | 80   | 100  | –   | 0.80 × deno           |", "| html      | –    | –    | –", "url, bun: status 500"} {
+	for _, want := range []string{"| url       | 80   | 100  | –   | 0.80 × deno           |", "| html      | –    | –    |     |", "url, bun: status 500"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("no %q in\n%s", want, page.String())
 		}
