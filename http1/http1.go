@@ -72,8 +72,9 @@ type Head struct {
 	ContentLength int64  // -1: no content-length
 	Chunked       bool
 	KeepAlive     bool
-	Continue      bool // Expect: 100-continue
-	Upgrade       bool // Connection: upgrade
+	Continue      bool  // Expect: 100-continue
+	Upgrade       bool  // Connection: upgrade
+	Hops          uint8 // how often CDN-Loop (RFC 8586) says that the request has gone through NANO
 	Fields        []Field
 
 	// Of a response only.

@@ -129,7 +129,7 @@ func (h *Head) parse(b []byte) error {
 	h.absolute, h.hostSeen, h.hostEmpty = false, false, false
 	h.codingSeen, h.codingUnknown, h.expectationElse = false, false, false
 	h.closeAsked, h.keepAliveAsked = false, false
-	h.HostOffset, h.HostLength = 0, 0
+	h.HostOffset, h.HostLength, h.Hops = 0, 0, 0
 	h.KeepAliveSeconds = -1
 
 	i, err := h.parseStartLine(b)
@@ -328,7 +328,7 @@ func (h *Head) parseFields(b []byte, i int) (int, error) {
 		}
 		fields = append(fields, Field{uint16(name), uint16(nameLength), uint16(value), uint16(valueEnd - value)})
 		switch nameLength {
-		case 4, 6, 10, 14, 17:
+		case 4, 6, 8, 10, 14, 17:
 			if err := h.known(b, name, nameLength, value, valueEnd); err != nil {
 				return 0, err
 			}
@@ -362,6 +362,10 @@ func (h *Head) known(b []byte, name, nameLength, value, valueEnd int) error {
 				h.expectationElse = true
 			}
 		}
+	case 8:
+		if equalFold(b[name:name+8], "cdn-loop") {
+			h.Hops = max(h.Hops, hopsIn(b[value:valueEnd]))
+		}
 	case 10:
 		if equalFold(b[name:name+10], "connection") {
 			return h.connection(b[value:valueEnd])
@@ -382,6 +386,35 @@ func (h *Head) framing(name, value []byte) error {
 		h.codingSeen = true
 	}
 	return nil
+}
+
+// hopsIn returns the largest number of hops that a CDN-Loop field has for us, as appendHops writes it; a
+// member without a number is one.
+func hopsIn(value []byte) (hops uint8) {
+	for start := 0; start <= len(value); {
+		end := start
+		for end < len(value) && value[end] != ',' {
+			end++
+		}
+		member := trim(value[start:end])
+		start = end + 1
+		if len(member) < len(hopsID) || !equalFold(member[:len(hopsID)], hopsID) {
+			continue
+		}
+		rest := trim(member[len(hopsID):])
+		switch {
+		case len(rest) == 0:
+			hops = max(hops, 1)
+		case rest[0] == ';':
+			rest = trim(rest[1:])
+			if n, ok := decimal(rest[min(len(rest), len(hopsParameter)):]); ok && equalFold(rest[:len(hopsParameter)], hopsParameter) {
+				hops = max(hops, uint8(min(n, 255)))
+			} else {
+				hops = max(hops, 1)
+			}
+		}
+	}
+	return hops
 }
 
 // host takes note of a Host field (RFC 9112 §3.2). It must be well-formed even if the authority of an

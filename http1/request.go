@@ -29,7 +29,16 @@ type RequestHead struct {
 	// Upgrade is the protocol that the connection is to go over to, "" for none.
 	Upgrade string
 	Close   bool // the server is told to close after its response
+	// Hops is how often the request will have gone through NANO, for CDN-Loop (RFC 8586); 0: nothing is
+	// said. What the lines of Head say of it stays: nobody may take that away.
+	Hops uint8
 }
+
+// What a CDN-Loop field says of us.
+const (
+	hopsID        = "nano"
+	hopsParameter = "hops="
+)
 
 // AppendRequestHead appends the head of an HTTP/1.1 request, with its empty line, to dst; on an error,
 // which is an *Error, nothing. "accept: */*" is added where there is no accept, as the Fetch standard
@@ -69,6 +78,11 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 	if r.ProxyAuthorization != "" {
 		dst = append(dst, "proxy-authorization: "...)
 		dst = append(dst, r.ProxyAuthorization...)
+		dst = append(dst, "\r\n"...)
+	}
+	if r.Hops > 0 {
+		dst = append(dst, "cdn-loop: "+hopsID+"; "+hopsParameter...)
+		dst = strconv.AppendUint(dst, uint64(r.Hops), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	switch {

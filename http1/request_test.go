@@ -116,3 +116,23 @@ func TestAppendRequestHeadAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", allocations)
 	}
 }
+
+// What is said of hops is read back, whatever others say beside it, and however it was folded into fields.
+func TestHops(t *testing.T) {
+	lines := []byte("cdn-loop: nano; hops=2, other; hops=9\r\n")
+	head, err := AppendRequestHead(nil, &RequestHead{Method: []byte("GET"), Target: []byte("/"), Host: []byte("h"), Head: lines, ContentLength: -1, Hops: 3})
+	if err != nil || !bytes.Contains(head, append(lines, "accept: */*\r\ncdn-loop: nano; hops=3\r\n"...)) {
+		t.Errorf("%q, %v", head, err)
+	}
+	for text, want := range map[string]uint8{
+		"": 0, "x: nano\r\n": 0, "cdn-loop: other\r\n": 0, "cdn-loop: nanobot; hops=3\r\n": 0, "cdn-loop: nan\r\n": 0,
+		"cdn-loop: nano\r\n": 1, "CDN-Loop: other, NANO ;hops=7 , third\r\n": 7, "cdn-loop: nano;hops=999\r\n": 255,
+		"cdn-loop: nano; hops=\r\n": 1, "cdn-loop: nano; hop\r\n": 1, "cdn-loop: nano; hops=x\r\n": 1, "cdn-loop: nano;\r\n": 1, "cdn-loop: ,,\r\n": 0,
+		"cdn-loop: nano; hops=4\r\ncdn-loop: nano; hops=2\r\n": 4,
+	} {
+		h := Head{Hops: 9}
+		if err := h.Parse([]byte("GET / HTTP/1.1\r\nhost: h\r\n"+text+"\r\n"), MaxHeadLength); err != nil || h.Hops != want {
+			t.Errorf("%q: %d, %v; want %d", text, h.Hops, err, want)
+		}
+	}
+}

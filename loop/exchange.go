@@ -18,6 +18,7 @@ type exchange struct {
 	connection *connection // nil: gone, or answered in full, or there is
 	caller     caller      // nil: answered in full, or there is a connection
 	depth      uint8       // service calls that have led to it
+	passes     uint8       // how often the request has gone through NANO, by CDN-Loop
 	worker     *appWorker  // nil: never asked, or done
 	next       *exchange   // of the connection, or of the free list
 
@@ -156,6 +157,7 @@ func (l *Loop) open(c *connection, head *http1.Head) *exchange {
 		e.headOnly = head.Method == http1.MethodHead
 		e.minor = head.Minor
 		e.keepAlive = head.KeepAlive
+		e.passes = head.Hops
 	}
 	return e
 }
@@ -230,6 +232,9 @@ func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
 // it is answered.
 func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
 	switch {
+	case e.passes >= passesMax:
+		w.counts.answered(508)
+		l.answerError(e, 508, "", "nano: "+w.name+": the request has gone in a circle")
 	case w.inHand >= (exchangesMax-l.exchanges.inUse)/appShare:
 		w.counts.Overload++
 		w.counts.answered(503)
@@ -243,10 +248,15 @@ func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
 		w.counts.answered(503)
 		l.answerError(e, 503, "concurrency-limit", "nano: "+w.name+": too many concurrent requests")
 	default:
+		w.passes = e.passes
 		return true
 	}
 	return false
 }
+
+// passesMax is how often a request may go through NANO: an app that fetches its own URL would go on for ever,
+// even when its client has long left. Two nodes behind each other are two hops, service calls are none.
+const passesMax = 16
 
 // describe says what an isolate is to know of a request. What it returns is valid until the next call.
 func (l *Loop) describe(e *exchange, head *http1.Head, headBytes, body []byte) *isolates.Request {

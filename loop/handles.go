@@ -96,6 +96,16 @@ func (l *Loop) openHandle(w *appWorker, number int32, e *exchange) *handle {
 	return h
 }
 
+// passes is how often what the handle's object does goes through NANO already. After a request has ended
+// that is unknown, and must not be a way to go on for ever: it is what the isolate's last request had. (Not
+// the most that one had: a client that claims much must not keep an app from fetching for good.)
+func (h *handle) passes() uint8 {
+	if h.exchange != nil {
+		return h.exchange.passes
+	}
+	return h.worker.passes
+}
+
 // release ends the life of a handle, whose object is over.
 func (h *handle) release() {
 	l, w := h.loop, h.worker

@@ -103,7 +103,7 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 		return nil
 	}
 	head := http1.RequestHead{Method: method, Target: to.target, Host: to.authority, Head: record.Head, ContentLength: length,
-		Chunked: length < 0 && s.up.from != nil}
+		Chunked: length < 0 && s.up.from != nil, Hops: h.passes()}
 	text, err := http1.AppendRequestHead(l.buffers.take(len(record.Target)+len(record.Head)+256), &head)
 	if err == nil {
 		err = l.head.Parse(text, http1.MaxHeadLength)
@@ -202,7 +202,7 @@ func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
 	e.caller = from
 	l.called++
 	e.started = l.now
-	e.depth = uint8(from.chain().depth)
+	e.depth, e.passes = uint8(from.chain().depth), l.head.Hops
 	e.headOnly, e.minor, e.keepAlive = l.head.Method == http1.MethodHead, 1, true
 	w.load.count++
 	if !l.takesOn(w, e) {

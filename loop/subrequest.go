@@ -43,6 +43,7 @@ type fetch struct {
 	origin         *origin
 	previous, next *fetch // of those that wait
 	sequence       uint64
+	passes         uint8 // as describe tells the origin
 	isWaiting      bool
 	isRetry        bool // a connection that had been idle was closed under it
 	redirects      uint8
@@ -117,7 +118,7 @@ func (l *Loop) newFetch(h *handle, record *isolates.Record) *fetch {
 		return nil
 	}
 	f := l.takeFetch()
-	f.handle, f.worker, f.state, f.flags = h, h.worker, fetchAsking, record.Flags
+	f.handle, f.worker, f.state, f.flags, f.passes = h, h.worker, fetchAsking, record.Flags, h.passes()+1
 	f.text = append(append(l.buffers.take(len(record.Target)+len(record.Head)), record.Target...), record.Head...)
 	f.lines = f.text[len(record.Target):]
 	f.method, f.url, _ = bytes.Cut(f.text[:len(record.Target)], space)
@@ -184,7 +185,7 @@ func (f *fetch) start() {
 func (f *fetch) describe(head *http1.RequestHead) {
 	*head = http1.RequestHead{
 		Method: f.method, Target: f.to.target, Host: f.to.authority, Head: f.lines,
-		ContentLength: -1, AcceptEncoding: acceptEncoding, Upgrade: f.protocol,
+		ContentLength: -1, AcceptEncoding: acceptEncoding, Upgrade: f.protocol, Hops: f.passes,
 	}
 	if proxy := f.loop.options.Apps[f.worker.app].Proxy; proxy != nil && !f.to.secure {
 		f.loop.scratch = append(append(append(f.loop.scratch[:0], "http://"...), f.to.authority...), f.to.target...)

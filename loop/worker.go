@@ -104,9 +104,10 @@ type appWorker struct {
 	isRunnable  bool   // on loop.runnable or loop.unfinished
 	exchanges   *exchange
 	handles     *handle
-	handlesOpen int // they keep the isolate awake, as exchanges do
-	inHand      int // of exchanges
-	timers      int // of the isolate
+	handlesOpen int   // they keep the isolate awake, as exchanges do
+	inHand      int   // of exchanges
+	timers      int   // of the isolate
+	passes      uint8 // of the last request
 
 	// See shard.go and budget.go.
 	isWaking     bool     // on loop.waking

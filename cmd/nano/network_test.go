@@ -339,3 +339,31 @@ func TestExampleWebSockets(t *testing.T) {
 		t.Errorf("the page: %+v", got)
 	}
 }
+
+// An app that fetches itself comes to an end: while its client waits, when that has left, and from timers of
+// requests that are over.
+func TestFetchesInACircleEnd(t *testing.T) {
+	p := outboundNode(t, `export default { async fetch(request, env, ctx) {
+		console.log("round of " + request.method);
+		if (request.method === "PUT") {
+			setTimeout(() => fetch(request.url, { method: "PUT" }).then(async (r) => console.log("timers: " + r.status + await r.text())), 1);
+			return new Response("later");
+		}
+		const circle = fetch(request.url, { method: request.method, headers: request.headers });
+		if (request.method === "DELETE") {
+			ctx.waitUntil(circle.then((r) => r.status === 508 && console.log("at last")));
+			return new Response("meanwhile");
+		}
+		return circle;
+	} }`, "")
+	p.expect("GET", "/", "", "", 508, "nano: app: the request has gone in a circle")
+	p.expect("DELETE", "/", "", "", 200, "meanwhile")
+	p.waitForLog("at last")
+	p.expect("PUT", "/", "", "", 200, "later")
+	p.waitForLog("timers: 508nano: app: the request has gone in a circle")
+	for _, method := range []string{"GET", "DELETE", "PUT"} {
+		if n := strings.Count(p.logText(), "round of "+method); n != 16 {
+			t.Errorf("%s: %d rounds", method, n)
+		}
+	}
+}
