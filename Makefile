@@ -5,6 +5,7 @@ HOSTARCH := $(shell go env GOHOSTARCH 2>/dev/null)
 GOARCH   ?= $(HOSTARCH)
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
+WPTFLAGS ?=
 
 export GOARCH
 export CGO_ENABLED := 1
@@ -25,7 +26,7 @@ V8GO := rogchap.com/v8go
 ADA  := github.com/ada-url/goada
 
 .DEFAULT_GOAL := build
-.PHONY: run test build bench fuzz lint generate clean help tools links FORCE
+.PHONY: run test build bench wpt fuzz lint generate clean help tools links FORCE
 
 ## build: the one binary, bin/nano (GOARCH=arm64 or amd64 for another processor)
 build: bin/nano
@@ -49,6 +50,12 @@ bench: build
 	@command -v wrk >/dev/null || { echo "make: wrk is missing: apt-get install wrk" >&2; exit 1; }
 	@command -v npm >/dev/null || { echo "make: npm is missing: apt-get install npm" >&2; exit 1; }
 	go run ./bench $(BENCHFLAGS)
+
+## wpt: web-platform-tests, against wpt/expectations.json (WPT=CHECKOUT OVERLAY=NEWER-DATA; WPTFLAGS="--dir url"; node)
+wpt: build
+	@command -v node >/dev/null || { echo "make: node 20 or newer is missing: apt-get install nodejs" >&2; exit 1; }
+	@test -n "$(WPT)" || { echo "make: WPT= is missing: the folder of a checkout, see wpt/README.md" >&2; exit 1; }
+	NANO=$(CURDIR)/bin/nano node wpt/wpt.mjs --wpt "$(WPT)" $(if $(OVERLAY),--overlay "$(OVERLAY)") $(WPTFLAGS)
 
 ## fuzz: every fuzz test for FUZZTIME (20s) each
 fuzz: | tools links
