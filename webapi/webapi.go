@@ -97,7 +97,11 @@ var Ops = []string{
 	"base64Decode",     // (string): Latin-1 string, or null
 	"randomFill",       // (view)
 	"randomUUID",       // (): string
-	"structuredClone",  // (value, transferList)
+	"cloneKind",        // (object): how structuredClone copies it, a CloneKind of clone.cc
+	"cloneLeaf",        // (object): a copy of one that refers to no others; a new and empty Map or Set for one
+	"cloneBytes",       // (ArrayBuffer): a copy that is not resizable
+	"tracksLength",     // (view): whether its length follows that of its resizable buffer; throws DataCloneError if it is out of bounds
+	"newError",         // (letter of its prototype in V8's serialization format or "", message or undefined, stack or undefined): an error without a cause
 	"proxyDetails",     // (value): [target, handler] or undefined
 	"previewEntries",   // (value): [array, isKeyValue] or undefined
 	"classify",         // (value): kind of object, 0 to 21

@@ -103,35 +103,6 @@ bool FillRandom(void* to, size_t length) {
 
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-// CloneDelegate turns V8's complaints into DataCloneError, by the hook that makes DOMExceptions.
-class CloneDelegate final : public v8::ValueSerializer::Delegate {
- public:
-  explicit CloneDelegate(v8::Isolate* isolate)
-      : isolate_(isolate), self_(nano_isolate::From(isolate)) {}
-  // Values are small, what they clone to need not be: a string is written wherever it occurs.
-  void* ReallocateBufferMemory(void* old, size_t size, size_t* actual_size) override {
-    void* grown = self_->scratch.Grow(old, size, self_->heap_limit);
-    *actual_size = grown != nullptr ? size : 0;
-    return grown;
-  }
-  void FreeBufferMemory(void* buffer) override { self_->scratch.Free(buffer); }
-  void ThrowDataCloneError(v8::Local<v8::String> message) override {
-    v8::Local<v8::Context> context = isolate_->GetCurrentContext();
-    v8::Local<v8::Function> hook;
-    v8::Local<v8::Value> argument = message;
-    if (Hook(nano_isolate::From(isolate_)->current(), context, "throwDataCloneError")
-            .ToLocal(&hook)) {
-      (void)hook->Call(context, v8::Undefined(isolate_), 1, &argument);
-    } else {
-      isolate_->ThrowException(v8::Exception::Error(message));
-    }
-  }
-
- private:
-  v8::Isolate* const isolate_;
-  nano_isolate* const self_;
-};
-
 // How deeply JSON may be nested. For each level V8's parser holds some 100 bytes outside the heap,
 // which no limit counts and which are lost if the parser is abandoned.
 constexpr size_t kJsonDepthMax = 10000;
@@ -367,49 +338,6 @@ void randomUUID(Info info) {
     *at++ = hex[bytes[i] & 15];
   }
   info.GetReturnValue().Set(OneByte(info.GetIsolate(), {text, sizeof text}));
-}
-
-void structuredClone(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  v8::Local<v8::Context> context = isolate->GetCurrentContext();
-  CloneDelegate delegate(isolate);
-  v8::ValueSerializer serializer(isolate, &delegate);
-  v8::LocalVector<v8::ArrayBuffer> transferred(isolate);
-  if (info[1]->IsArray()) {
-    auto list = info[1].As<v8::Array>();
-    for (uint32_t i = 0; i < list->Length(); i++) {
-      v8::Local<v8::Value> item;
-      if (!list->Get(context, i).ToLocal(&item)) return;
-      if (!item->IsArrayBuffer() || !item.As<v8::ArrayBuffer>()->IsDetachable())
-        return delegate.ThrowDataCloneError(
-            OneByte(isolate, "Value at index of the transfer list is not transferable"));
-      auto buffer = item.As<v8::ArrayBuffer>();
-      for (auto other : transferred)
-        if (other == buffer)
-          return delegate.ThrowDataCloneError(
-              OneByte(isolate, "ArrayBuffer occurs twice in the transfer list"));
-      if (buffer->WasDetached())
-        return delegate.ThrowDataCloneError(OneByte(isolate, "ArrayBuffer is detached"));
-      serializer.TransferArrayBuffer(i, buffer);
-      transferred.push_back(buffer);
-    }
-  }
-  serializer.WriteHeader();
-  if (serializer.WriteValue(context, info[0]).IsNothing()) return;
-  auto [data, size] = serializer.Release();
-  auto drop = [&](uint8_t* memory) { delegate.FreeBufferMemory(memory); };
-  std::unique_ptr<uint8_t, decltype(drop)> owned(data, drop);
-  v8::ValueDeserializer deserializer(isolate, data, size);
-  for (uint32_t i = 0; i < transferred.size(); i++) {
-    auto store = transferred[i]->GetBackingStore();
-    if (transferred[i]->Detach(v8::Local<v8::Value>()).IsNothing()) return;
-    deserializer.TransferArrayBuffer(i, v8::ArrayBuffer::New(isolate, std::move(store)));
-  }
-  v8::Local<v8::Value> result;
-  if (deserializer.ReadHeader(context).IsNothing() ||
-      !deserializer.ReadValue(context).ToLocal(&result))
-    return;
-  info.GetReturnValue().Set(result);
 }
 
 void proxyDetails(Info info) {

@@ -34,7 +34,11 @@
   X(base64Decode, 1)     \
   X(randomFill, 1)       \
   X(randomUUID, 0)       \
-  X(structuredClone, 2)  \
+  X(cloneKind, 1)        \
+  X(cloneLeaf, 1)        \
+  X(cloneBytes, 1)       \
+  X(tracksLength, 1)     \
+  X(newError, 3)         \
   X(proxyDetails, 1)     \
   X(previewEntries, 1)   \
   X(classify, 1)         \

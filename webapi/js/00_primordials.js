@@ -84,7 +84,7 @@
     replaceAll slice split startsWith toLowerCase toUpperCase toWellFormed trim valueOf`);
   methods("Symbol", Symbol.prototype, "toString valueOf");
   methods("WeakRef", WeakRef.prototype, "deref");
-  getters("ArrayBuffer", ArrayBuffer.prototype, "byteLength detached");
+  getters("ArrayBuffer", ArrayBuffer.prototype, "byteLength detached maxByteLength resizable");
   getters("DataView", DataView.prototype, "buffer byteLength byteOffset");
   getters("Map", Map.prototype, "size");
   getters("Set", Set.prototype, "size");
@@ -100,6 +100,7 @@
 
   primordials.IteratorPrototype = getPrototypeOf(getPrototypeOf([][Symbol.iterator]()));
   primordials.AsyncIteratorPrototype = getPrototypeOf(getPrototypeOf(async function* () {}.prototype));
+  primordials.ArrayPrototype = Array.prototype;
   primordials.ObjectPrototype = Object.prototype;
   primordials.ErrorPrototype = Error.prototype;
   primordials.globalThis = globalThis;

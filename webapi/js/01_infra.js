@@ -4,7 +4,7 @@
   "use strict";
   const {
     Error, JSONParse, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, RangeError, ReflectApply,
-    ReflectOwnKeys, SafeMap, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
+    ReflectOwnKeys, SafeMap, SafeSet, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
     globalThis,
   } = internals.primordials;
   const { jsonTooDeep, lazyGlobal, loadScript } = ops;
@@ -145,6 +145,16 @@
     ObjectDefineProperty(prototype, SymbolToStringTag, {
       __proto__: null, value: name, writable: false, enumerable: false, configurable: true,
     });
+    interfacePrototypes.add(prototype);
+  };
+  const interfacePrototypes = new SafeSet();
+  internals.isInterfacePrototype = (object) => interfacePrototypes.has(object);
+
+  // Lets structuredClone copy objects of which is(value) is true, by their brand: clone(value, cloneValue) gives the
+  // new one, where cloneValue(part) is the clone of what it refers to. Instances of all other interfaces are refused.
+  internals.serializables = null; // a linked list
+  internals.registerSerializable = function registerSerializable(is, clone) {
+    internals.serializables = { __proto__: null, is, clone, next: internals.serializables };
   };
 
   // The same for a namespace or a mixin that is no class: `keys` of `holder` become enumerable.

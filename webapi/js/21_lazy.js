@@ -18,7 +18,7 @@
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
-  lazy(["atob", "btoa", "structuredClone", "crypto", "navigator"], "58_globals", true);
+  lazy(["atob", "btoa", "crypto", "navigator"], "58_globals", true);
   lazy(["Crypto", "Navigator"], "58_globals");
   lazy(["performance"], "59_performance", true);
   lazy(["Performance"], "59_performance");
@@ -29,6 +29,7 @@
   lazy(["CloseEvent", "ErrorEvent", "MessageEvent"], "65_message_events");
   lazy(["Scheduler"], "66_scheduler");
   lazy(["scheduler"], "66_scheduler", true);
+  lazy(["structuredClone"], "76_clone", true);
 
   // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
   // isolates/modules.go has their sources.
@@ -64,4 +65,5 @@
   lazyHooks(["formatLog", "inspect"], "55_inspect");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
+  lazyHooks(["cloneValue", "cloneWithTransfer", "registerTransferable", "transferList"], "76_clone");
 })

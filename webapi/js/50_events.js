@@ -100,6 +100,16 @@
   internals.throwDataCloneError = (message) => {
     throw new DOMException(message, "DataCloneError");
   };
+  internals.registerSerializable(ExceptionState.is, (exception) => {
+    const clone = new DOMException(ExceptionState.message(exception), ExceptionState.nameOf(exception));
+    const { stack } = exception;
+    if (typeof stack === "string") {
+      ObjectDefineProperty(clone, "stack", {
+        __proto__: null, value: stack, writable: true, enumerable: false, configurable: true,
+      });
+    }
+    return clone;
+  });
 
   // ---- Event ----
 

@@ -6,7 +6,6 @@
 //   internals.blobType(blob)    its type, "" if unknown
 //   internals.createBlob(bytes, type)        a Blob that owns the Uint8Array; type as in a header
 //   internals.createFile(bytes, name, type)  a File that owns the Uint8Array
-//   internals.cloneBlob(blob)                for structuredClone: another Blob or File of the same bytes
 //   internals.formDataEntries(formData)      array of { name, value }, value a string or a File
 //   internals.createFormData(entries)
 (function (ops, internals) {
@@ -379,9 +378,9 @@
   internals.fileName = fileName;
   internals.createBlob = (bytes, type) => new Blob(INTERNAL, { bytes, type: normalizeType(type) });
   internals.createFile = (bytes, name, type) => newFile(bytes, name, normalizeType(type), DateNow());
-  internals.cloneBlob = (blob) => isFile(blob)
+  internals.registerSerializable(isBlob, (blob) => isFile(blob)
     ? newFile(blobBytes(blob), fileName(blob), blobType(blob), fileLastModified(blob))
-    : new Blob(INTERNAL, { bytes: blobBytes(blob), type: blobType(blob) });
+    : new Blob(INTERNAL, { bytes: blobBytes(blob), type: blobType(blob) }));
   internals.formDataEntries = entriesOf;
   internals.createFormData = (entries) => {
     const formData = new FormData();

@@ -1184,7 +1184,7 @@
         let chunk2 = chunk;
         if (!this.canceled2 && this.cloneForBranch2) {
           try {
-            chunk2 = ops.structuredClone(chunk, undefined);
+            chunk2 = internals.cloneValue(chunk);
           } catch (error) {
             this.branch1.controller.error(error);
             this.branch2.controller.error(error);

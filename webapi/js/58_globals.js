@@ -1,4 +1,4 @@
-// atob, btoa, structuredClone, crypto and navigator.
+// atob, btoa, crypto and navigator.
 (function (ops, internals) {
   "use strict";
   const {
@@ -10,9 +10,9 @@
 
   const INTERNAL = { __proto__: null };
 
-  // ---- Base64 (HTML 8.3) and structuredClone (HTML 2.7.10) ----
+  // ---- Base64 (HTML 8.3) ----
 
-  const { atob, btoa, structuredClone } = {
+  const { atob, btoa } = {
     atob(data) {
       const context = "Failed to execute 'atob'";
       webidl.requiredArguments(arguments.length, 1, context);
@@ -35,26 +35,7 @@
       }
       return base64Encode(data);
     },
-    structuredClone(value, options = undefined) {
-      const context = "Failed to execute 'structuredClone'";
-      webidl.requiredArguments(arguments.length, 1, context);
-      const transfer = webidl.dictionary(options, context).transfer;
-      const transferList = transfer === undefined ? [] : webidl.sequence(transfer, context, (item) => {
-        if (!webidl.isObject(item)) throw new TypeError(context + ": transfer holds something else than objects.");
-        return item;
-      });
-      // Objects of ours that can be cloned are handled here when they are the value itself.
-      if (internals.isBlob?.(value)) return internals.cloneBlob(value);
-      if (internals.isDOMException?.(value)) return cloneException(value);
-      return ops.structuredClone(value, transferList);
-    },
   };
-
-  function cloneException(exception) {
-    const clone = internals.domException(exception.message, exception.name);
-    clone.stack = exception.stack;
-    return clone;
-  }
 
   // ---- crypto (Web Cryptography 10) ----
 
@@ -115,7 +96,6 @@
   }
   internals.define("atob", atob, true);
   internals.define("btoa", btoa, true);
-  internals.define("structuredClone", structuredClone, true);
   internals.define("crypto", new Crypto(INTERNAL), true);
   internals.define("navigator", new Navigator(INTERNAL), true);
 })
