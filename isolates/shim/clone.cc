@@ -1,6 +1,6 @@
-// Ops of structuredClone. The walk over a value is JavaScript (76_clone.js), which engines run faster than calls
-// into V8 and back for each property; here is what JavaScript cannot find out or make by itself without calling
-// something that an app may have patched.
+// Ops of structuredClone. The walk over a value is JavaScript (76_clone.js), which engines run
+// faster than calls into V8 and back for each property; here is what JavaScript cannot find out or
+// make by itself without calling something that an app may have patched.
 #include <cstring>
 
 #include "engine.h"
@@ -27,8 +27,9 @@ enum CloneKind {
   kWasmModule,
 };
 
-// IsOrdinary tells an object that has no internal slots from all others, by the type of its map as V8's own inline
-// functions read it. Instances of classes, platform objects among them, are ordinary to V8.
+// IsOrdinary tells an object that has no internal slots from all others, by the type of its map as
+// V8's own inline functions read it. Instances of classes, platform objects among them, are
+// ordinary to V8.
 bool IsOrdinary(v8::Local<v8::Value> value) {
   using v8::internal::Internals;
   auto address = v8::internal::ValueHelper::ValueAsAddress(*value);
@@ -37,8 +38,7 @@ bool IsOrdinary(v8::Local<v8::Value> value) {
 
 bool HasNames(v8::Local<v8::Context> context, v8::Local<v8::Array> array) {
   v8::Local<v8::Array> names;
-  constexpr auto filter =
-      static_cast<v8::PropertyFilter>(v8::ONLY_ENUMERABLE | v8::SKIP_SYMBOLS);
+  constexpr auto filter = static_cast<v8::PropertyFilter>(v8::ONLY_ENUMERABLE | v8::SKIP_SYMBOLS);
   return array
              ->GetPropertyNames(context, v8::KeyCollectionMode::kOwnOnly, filter,
                                 v8::IndexFilter::kSkipIndices)
@@ -63,12 +63,11 @@ CloneKind KindOf(v8::Local<v8::Context> context, v8::Local<v8::Value> value) {
   return kRefused;
 }
 
-// Delegate gives a serializer memory that is freed after the turn if the turn is ended in its middle, and turns V8's
-// complaints into DataCloneError, by the hook that makes DOMExceptions.
+// Delegate gives a serializer memory that is freed after the turn if the turn is ended in its
+// middle, and turns V8's complaints into DataCloneError, by the hook that makes DOMExceptions.
 class Delegate final : public v8::ValueSerializer::Delegate {
  public:
-  explicit Delegate(v8::Isolate* isolate)
-      : isolate_(isolate), self_(nano_isolate::From(isolate)) {}
+  explicit Delegate(v8::Isolate* isolate) : isolate_(isolate), self_(nano_isolate::From(isolate)) {}
   void* ReallocateBufferMemory(void* old, size_t size, size_t* actual_size) override {
     void* grown = self_->scratch.Grow(old, size, self_->heap_limit);
     *actual_size = grown != nullptr ? size : 0;
@@ -146,8 +145,8 @@ void cloneBytes(Info info) {
   info.GetReturnValue().Set(copy);
 }
 
-// There is no other way to ask V8: its serializer ends what it writes of a view with a number whose lowest bit says
-// so. The buffer is declared transferred, of which it writes nothing.
+// There is no other way to ask V8: its serializer ends what it writes of a view with a number whose
+// lowest bit says so. The buffer is declared transferred, of which it writes nothing.
 void tracksLength(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   auto view = info[0].As<v8::ArrayBufferView>();

@@ -176,7 +176,7 @@
         }
       }
       if (i < length || hasNames) this.cloneProperties(value, copy, copy);
-      copy.length = length;
+      if (copy.length !== length) copy.length = length;
       return copy;
     }
 
