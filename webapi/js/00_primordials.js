@@ -121,7 +121,6 @@
   // With an argument, the constructors would call a patchable `set` or `add`: they take none.
   primordials.SafeMap = makeSafe(Map, class SafeMap extends Map { constructor() { super(); } });
   primordials.SafeSet = makeSafe(Set, class SafeSet extends Set { constructor() { super(); } });
-  primordials.SafeWeakMap = makeSafe(WeakMap, class SafeWeakMap extends WeakMap { constructor() { super(); } });
 
   // An array without methods, for lists that grow: `list[list.length] = value` on a plain array would run a
   // setter that an app may have put on Array.prototype.

@@ -177,15 +177,20 @@
     return sorted;
   }
 
-  // The only values that the constructor takes for "make an empty one" and "of an incoming request".
+  // The only value that the constructor takes for "make an empty one".
   const EMPTY = { __proto__: null };
+
+  // Guards (standard 5.1). A server's app may send any header, so that "request" and "response" restrict nothing.
+  const GUARD_NONE = 0;
+  const GUARD_IMMUTABLE = 1;
+  const GUARD_NO_CORS = 2; // of a Request of mode "no-cors"
 
   class Headers {
     #first = null; // the list, unless it is still in #words
     #last = null;
     #words = null; // of an incoming request
     #offset = 0;
-    #immutable = false;
+    #guard = GUARD_NONE;
     #sorted = null; // the list sorted and combined, made by iteration, dropped by changes
 
     constructor(init = undefined) {
@@ -200,6 +205,7 @@
       const lowerName = headerName(name, context);
       const cleanValue = headerValue(value, context);
       this.#prepareChange(context);
+      if (this.#guard === GUARD_NO_CORS && !this.#mayAppend(lowerName, cleanValue)) return;
       this.#append(lowerName, cleanValue);
     }
 
@@ -209,6 +215,7 @@
       if (arguments.length < 1) webidl.requiredArguments(arguments.length, 1, context);
       const lowerName = headerName(name, context);
       this.#prepareChange(context);
+      if (this.#guard === GUARD_NO_CORS && !noCors().mayDelete(lowerName)) return;
       this.#delete(lowerName);
     }
 
@@ -254,6 +261,7 @@
       const lowerName = headerName(name, context);
       const cleanValue = headerValue(value, context);
       this.#prepareChange(context);
+      if (this.#guard === GUARD_NO_CORS && !noCors().isSafelisted(lowerName, cleanValue)) return;
       this.#set(lowerName, cleanValue);
     }
 
@@ -304,9 +312,14 @@
     }
 
     #prepareChange(context) {
-      if (this.#immutable) throw new TypeError(context + ": Headers are immutable");
+      if (this.#guard === GUARD_IMMUTABLE) throw new TypeError(context + ": Headers are immutable");
       if (this.#words !== null) this.#materialize();
       this.#sorted = null;
+    }
+
+    #mayAppend(name, value) {
+      const present = this.#get(name);
+      return noCors().isSafelisted(name, present === null ? value : present + ", " + value);
     }
 
     #append(name, value) {
@@ -382,13 +395,14 @@
     }
 
     // "Fill" of the standard, with a value of the union (sequence<sequence<ByteString>> or
-    // record<ByteString, ByteString>). A Headers is copied without its patchable iterator.
+    // record<ByteString, ByteString>). A Headers is copied without its iterator, unless that is the app's.
     #fill(init, context) {
       if ((typeof init !== "object" || init === null) && typeof init !== "function") {
         throw new TypeError(context + ": The provided value is not of type '(record<ByteString, ByteString> or " +
           "sequence<sequence<ByteString>>)'.");
       }
-      if (#first in init) {
+      const method = init[SymbolIterator];
+      if (#first in init && method === entriesOfHeaders) {
         if (init.#words !== null && this.#first === null) {
           this.#words = init.#words;
           this.#offset = init.#offset;
@@ -398,7 +412,6 @@
         for (let entry = init.#first; entry !== null; entry = entry.next) this.#append(entry.name, entry.value);
         return;
       }
-      const method = init[SymbolIterator];
       if (method !== undefined && method !== null) {
         const pairs = webidl.sequence(init, context, toByteStrings, method);
         for (let i = 0; i < pairs.length; i++) {
@@ -419,7 +432,7 @@
         const headers = new Headers(EMPTY);
         headers.#words = words;
         headers.#offset = offset;
-        headers.#immutable = !copy;
+        if (!copy) headers.#guard = GUARD_IMMUTABLE;
         return headers;
       };
 
@@ -442,7 +455,7 @@
         return headers;
       };
 
-      // Copies; the copy is immutable if the original is and keepGuard is set.
+      // Copies; the copy has the guard of the original if keepGuard is set.
       internals.copyHeaders = function copyHeaders(original, keepGuard) {
         const headers = new Headers(EMPTY);
         if (original.#words !== null) {
@@ -452,7 +465,7 @@
         for (let entry = original.#first; entry !== null; entry = entry.next) {
           headers.#append(entry.name, entry.value);
         }
-        headers.#immutable = keepGuard && original.#immutable;
+        if (keepGuard) headers.#guard = original.#guard;
         return headers;
       };
 
@@ -464,7 +477,18 @@
       };
 
       internals.freezeHeaders = function freezeHeaders(headers) {
-        headers.#immutable = true;
+        headers.#guard = GUARD_IMMUTABLE;
+      };
+
+      // Leaves headers of a Request of mode "no-cors" what such a one may have, for good.
+      internals.restrictHeaders = function restrictHeaders(headers) {
+        headers.#materialize();
+        let entry = headers.#first;
+        headers.#first = headers.#last = headers.#sorted = null;
+        headers.#guard = GUARD_NO_CORS;
+        for (; entry !== null; entry = entry.next) {
+          if (headers.#mayAppend(entry.name, entry.value)) headers.#append(entry.name, entry.value);
+        }
       };
 
       internals.isHeaders = (value) => #first in value;
@@ -513,6 +537,12 @@
   }
   const { isHeaders, nextHeader } = internals;
   delete internals.nextHeader;
+
+  // The rules of the guard "request-no-cors", which few apps need.
+  function noCors() {
+    internals.load("69_no_cors");
+    return internals.noCors;
+  }
 
   // ---- Init ----
 
@@ -605,8 +635,9 @@
   const newIterator = (headers, kind) => new HeadersIterator(headers, kind);
 
   internals.configureInterface(Headers);
+  const entriesOfHeaders = Headers.prototype.entries;
   ObjectDefineProperty(Headers.prototype, SymbolIterator, {
-    __proto__: null, value: Headers.prototype.entries, writable: true, enumerable: false, configurable: true,
+    __proto__: null, value: entriesOfHeaders, writable: true, enumerable: false, configurable: true,
   });
   internals.Headers = Headers;
   internals.define("Headers", Headers);

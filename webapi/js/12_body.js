@@ -9,7 +9,7 @@
   const {
     ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeTransfer, DataViewPrototypeGetBuffer,
     DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, SafeWeakMap, StringPrototypeCharCodeAt, StringPrototypeSlice,
+    DataViewPrototypeGetByteOffset, ObjectSetPrototypeOf, StringPrototypeCharCodeAt, StringPrototypeSlice,
     StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
@@ -21,6 +21,7 @@
   const STREAMS_SCRIPT = "53_streams";
   const BLOB_SCRIPT = "51_blob";
   const FORM_SCRIPT = "70_form_body";
+  const MIME_SCRIPT = "69_mime_type";
 
   const TYPE_TEXT = "text/plain;charset=UTF-8";
   const TYPE_FORM = "application/x-www-form-urlencoded;charset=UTF-8";
@@ -35,18 +36,30 @@
   });
   internals.newBody = newBody;
 
-  // Bytes that lie in a request or response record.
+  // Bytes that lie in a request or response record. signal: reading them rejects once it is aborted; or null
   class Recorded {
     words;
     offset;
-    constructor(words, offset) {
+    signal;
+    constructor(words, offset, signal) {
       this.words = words;
       this.offset = offset;
+      this.signal = signal;
     }
   }
   const WORD_BODY_OFFSET = 9;
   const WORD_BODY_LENGTH = 10;
-  internals.newRecordedBody = (words, offset) => newBody(new Recorded(words, offset), null, "");
+  internals.newRecordedBody = (words, offset, signal) => newBody(new Recorded(words, offset, signal), null, "");
+
+  // Bytes as the value of a promise, which would ask the bytes themselves for `then`, and so Object.prototype.
+  class Gathered {
+    bytes;
+    constructor(bytes) {
+      this.bytes = bytes;
+    }
+  }
+  ObjectSetPrototypeOf(Gathered.prototype, null);
+  internals.newGathered = (bytes) => new Gathered(bytes);
 
   // A view of them, to be read before anything else runs.
   function viewOfRecorded({ words, offset }) {
@@ -89,8 +102,8 @@
       if (isBlob(value)) return newBody(value, null, internals.blobType(value));
       if (isFormData(value)) {
         internals.load(FORM_SCRIPT);
-        const { bytes: encoded, boundary } = internals.encodeMultipart(internals.formDataEntries(value));
-        return newBody(encoded, null, "multipart/form-data; boundary=" + boundary);
+        const encoded = internals.encodeMultipart(internals.formDataEntries(value));
+        return newBody(encoded, null, internals.blobType(encoded));
       }
     }
     return webidl.DOMString(value, context);
@@ -145,32 +158,44 @@
   internals.unusableBody = (context) =>
     new TypeError(context + ": Body is unusable: it was already read, or a reader holds it.");
 
-  // Takes what a usable body holds: a string, or bytes that the caller owns; a promise of the latter if
-  // isAsyncBody. as: what is made of it.
+  // Takes what a usable body holds: a string, or bytes that the caller owns; if isAsyncBody, a promise of a Gathered.
+  // as: what is made of it.
   internals.takeBody = function takeBody(body, as) {
     if (body.stream === null) return takeSource(body, as);
-    const source = internals.streams.untouchedSource(body.stream);
-    if (source === null) return internals.streams.readAll(body.stream);
-    internals.streams.takeNative(body.stream);
+    const { streams } = internals;
+    const data = streams.untouchedData(body.stream);
+    if (data !== null) {
+      streams.spend(body.stream);
+      return ownedBy(data, as);
+    }
+    const source = streams.untouchedSource(body.stream);
+    if (source === null) return streams.readAll(body.stream);
+    streams.takeNative(body.stream);
     return internals.gather(source);
   };
-  internals.isAsyncBody = (body) => body.stream !== null || isSource(body.source);
+  internals.isAsyncBody = (body) => body.stream !== null
+    ? internals.streams.untouchedData(body.stream) === null
+    : isSource(body.source);
 
   // Takes the source of an unread body without stream.
   function takeSource(body, as) {
     const source = body.source;
-    body.used = true;
-    body.source = null;
-    if (typeof source === "string") return source;
     if (source instanceof Recorded) {
-      const { words, offset } = source;
+      const { words, offset, signal } = source;
+      if (signal !== null && internals.abort.isAborted(signal)) throw internals.abort.reason(signal);
+      body.used = true;
+      body.source = null;
       return as <= AS_JSON ? requestText(words, offset) : requestBytes(words, offset);
     }
-    if (isSource(source)) return internals.gather(source);
-    if (!isBlob(source)) return source;
-    const bytes = internals.blobBytes(source);
-    return copyOfRange(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes),
-      TypedArrayPrototypeGetByteLength(bytes));
+    body.used = true;
+    body.source = null;
+    return isSource(source) ? internals.gather(source) : ownedBy(source, as);
+  }
+
+  // A string stays one, bytes that nobody else writes to are the caller's, those of a Blob are copied.
+  function ownedBy(data, as) {
+    if (!isBlob(data)) return data;
+    return as <= AS_JSON ? internals.blobText(data) : internals.copyBlob(data);
   }
 
   // Frees the memory of bytes of ours, which V8 would do only when it collects garbage.
@@ -191,7 +216,8 @@
       case AS_ARRAY_BUFFER: return exactBuffer(toBytes(data));
       case AS_BLOB:
         internals.load(BLOB_SCRIPT);
-        return internals.createBlob(toBytes(data), mimeType === null ? "" : mimeType);
+        internals.load(MIME_SCRIPT);
+        return internals.createBlob(toBytes(data), internals.mimeTypes.typeOf(mimeType));
       default:
         internals.load(FORM_SCRIPT);
         return internals.parseFormBody(toBytes(data), mimeType, context);
@@ -221,37 +247,62 @@
 
   // ---- Streams, copies, sending ----
 
-  // The bytes of the streams made here, as long as nobody has read them: such a stream need not be pumped.
-  const buffered = new SafeWeakMap();
-
   // The ReadableStream of a body, made now if there is none yet.
   internals.bodyStream = function bodyStream(body) {
     if (body.stream !== null) return body.stream;
     internals.load(STREAMS_SCRIPT);
     const { streams } = internals;
     if (body.used) {
-      body.stream = streams.createBuffered(new Uint8Array(0));
-      streams.cancel(body.stream, undefined); // which makes it a disturbed one
-    } else if (isSource(body.source)) {
-      body.stream = streams.createNative(body.source);
-      body.source = null;
-    } else {
-      const bytes = toBytes(takeSource(body, AS_BYTES));
-      body.stream = streams.createBuffered(bytes);
-      buffered.set(body.stream, bytes);
+      // Whoever has read the body holds the stream.
+      body.stream = streams.createBuffered("");
+      streams.spend(body.stream);
+      return body.stream;
     }
+    let { source } = body;
+    if (isSource(source)) {
+      body.stream = streams.createNative(source);
+    } else if (isBlob(source)) {
+      body.stream = internals.blobStream(source);
+    } else {
+      if (source instanceof Recorded) source = takeRecorded(source);
+      body.stream = source === null ? streams.createErrored(internals.abort.reason(body.source.signal))
+        : streams.createBuffered(source);
+    }
+    body.source = null;
     return body.stream;
+  };
+
+  // The bytes of a Recorded; null if the signal was aborted.
+  function takeRecorded({ words, offset, signal }) {
+    return signal !== null && internals.abort.isAborted(signal) ? null : requestBytes(words, offset);
+  }
+
+  // The body of a Request that is made of another one, whose usable body this is: that one keeps its stream, which is
+  // locked and disturbed from then on.
+  internals.moveBody = function moveBody(body) {
+    const { streams } = internals;
+    const { stream } = body;
+    const data = streams.untouchedData(stream);
+    if (data !== null) {
+      streams.spend(stream);
+      return newBody(data, null, "");
+    }
+    if (streams.untouchedSource(stream) !== null) return newBody(streams.takeNative(stream), null, "");
+    return newBody(null, streams.move(stream), "");
   };
 
   // "Clone a body" of the standard, for a usable one.
   internals.cloneBody = function cloneBody(body) {
     if (isSource(body.source)) internals.bodyStream(body);
+    let { source } = body;
     if (body.stream !== null) {
-      const branches = internals.streams.tee(body.stream);
-      body.stream = branches[0];
-      return newBody(null, branches[1], "");
+      source = internals.streams.untouchedData(body.stream);
+      if (source === null) {
+        const branches = internals.streams.tee(body.stream);
+        body.stream = branches[0];
+        return newBody(null, branches[1], "");
+      }
     }
-    const { source } = body;
     if (typeof source === "string" || source instanceof Recorded || isBlob(source)) return newBody(source, null, "");
     return newBody(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
       TypedArrayPrototypeGetByteLength(source)), null, "");
@@ -260,24 +311,26 @@
   // Marks a usable body as read and returns its string or bytes to be sent, which must not be changed or
   // kept; or null if it is one that takes time.
   internals.takeForSending = function takeForSending(body) {
+    const source = body.stream === null ? body.source : internals.streams.untouchedData(body.stream);
+    if (source === null || isSource(source)) return null;
+    const blob = isBlob(source);
+    if (blob && !internals.isSentWhole(source)) return null;
     if (body.stream === null) {
-      const { source } = body;
-      if (isSource(source)) return null;
       body.used = true;
       body.source = null;
-      if (typeof source === "string") return source;
-      if (source instanceof Recorded) return viewOfRecorded(source);
-      return isBlob(source) ? internals.blobBytes(source) : source;
+    } else {
+      internals.streams.spend(body.stream);
     }
-    const bytes = buffered.get(body.stream);
-    if (bytes === undefined) return null;
-    internals.streams.cancel(body.stream, undefined);
-    return bytes;
+    if (typeof source === "string") return source;
+    if (source instanceof Recorded) return viewOfRecorded(source);
+    return blob ? internals.blobBytes(source) : source;
   };
 
   // The Source of a usable body that takes time, if nobody has touched it, or null.
-  internals.sourceOfBody = (body) =>
-    body.stream === null ? body.source : internals.streams.untouchedSource(body.stream);
+  internals.sourceOfBody = function sourceOfBody({ source, stream }) {
+    if (stream !== null) return internals.streams.untouchedSource(stream);
+    return isSource(source) ? source : null;
+  };
 
   // Marks such a body as read and gives the handle of its Source, for the loop to move its bytes.
   internals.takeHandle = function takeHandle(body) {

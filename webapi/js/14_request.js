@@ -5,14 +5,17 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeToUpperCase, TypeError, TypedArrayConstructors,
+    ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeStartsWith, StringPrototypeToUpperCase,
+    TypeError, TypedArrayConstructors,
   } = internals.primordials;
   const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
-    isAsyncBody, isBodyUnusable, isBodyUsed, newBody, newRecordedBody, takeBody, unusableBody, webidl,
+    isAsyncBody, isBodyUnusable, isBodyUsed, moveBody, newBody, newRecordedBody, takeBody, unusableBody, webidl,
   } = internals;
-  const { addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest, moveHeaders } = internals;
+  const {
+    addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest, moveHeaders, restrictHeaders,
+  } = internals;
 
   // Words of a REQUEST record (see isolates).
   const WORD_FLAGS = 3;
@@ -57,6 +60,7 @@
     redirect = "follow";
     referrer = "about:client";
     referrerPolicy = "";
+    blob = null; // that a blob: URL named when the request was made
   }
   const DEFAULT_OPTIONS = new Options();
   // As in Workers, an incoming request that is passed on by fetch() hands redirects to the client.
@@ -73,6 +77,7 @@
     copy.redirect = options.redirect;
     copy.referrer = options.referrer;
     copy.referrerPolicy = options.referrerPolicy;
+    copy.blob = options.blob;
     return copy;
   }
 
@@ -114,42 +119,26 @@
       } else {
         this.#url = parseURL(href, context);
         this.#method = "GET";
+        if (isBlobURL(this.#url)) this.#options = optionsOfBlob(this.#url);
       }
       if (members !== null) this.#applyInit(members, context);
       this.#headers = members !== null && members.headers !== undefined
         ? headersFromInit(members.headers, context)
         : source !== null ? copyHeaders(source.#readHeaders(), false) : headersFromInit({}, context);
       this.#setBody(source, members, context);
+      if (this.#options.mode === "no-cors") this.#restrict(context);
     }
 
     #applyInit(members, context) {
-      if (members.window !== undefined && members.window !== null) {
-        throw new TypeError(context + ": 'window' is not null.");
-      }
-      if (members.mode === "navigate") throw new TypeError(context + ": mode 'navigate' is not allowed.");
       if (members.method !== undefined) this.#method = normalizeMethod(members.method, context);
       if (members.signal !== undefined) this.#signalSource = members.signal;
       if (members.options !== null) this.#options = members.options;
-      if (!members.changesOptions) return;
-      const options = copyOptions(this.#options);
-      if (members.cache !== undefined) options.cache = members.cache;
-      if (members.credentials !== undefined) options.credentials = members.credentials;
-      if (members.integrity !== undefined) options.integrity = members.integrity;
-      if (members.keepalive !== undefined) options.keepalive = members.keepalive;
-      if (members.mode !== undefined) options.mode = members.mode;
-      if (members.redirect !== undefined) options.redirect = members.redirect;
-      if (members.referrerPolicy !== undefined) options.referrerPolicy = members.referrerPolicy;
-      if (members.referrer === "") {
-        options.referrer = "";
-      } else if (members.referrer !== undefined) {
-        parseAnyURL(members.referrer, context);
-        // No URL is of the same origin as a server's app, so that all of them mean the client.
-        options.referrer = "about:client";
-      }
-      if (options.cache === "only-if-cached" && options.mode !== "same-origin") {
-        throw new TypeError(context + ": 'only-if-cached' can be set only with 'same-origin' mode.");
-      }
-      this.#options = options;
+      if (members.changesOptions) this.#options = changedOptions(this.#options, members, context);
+    }
+
+    #restrict(context) {
+      requireSimpleMethod(this.#method, context);
+      restrictHeaders(this.#headers);
     }
 
     // Takes the body of the init dictionary, or moves that of the request this one is made from.
@@ -183,8 +172,12 @@
         if (source.#isUnusable()) throw unusableBody(context);
         this.#words = source.#words;
         this.#offset = source.#offset;
-        this.#body = sourceBody === STREAMING ? source.#bodyObject() : sourceBody;
-        source.#body = SPENT;
+        if (sourceBody !== INCOMING && typeof sourceBody !== "string" && sourceBody.stream) {
+          this.#body = moveBody(sourceBody);
+        } else {
+          this.#body = sourceBody === STREAMING ? source.#bodyObject() : sourceBody;
+          source.#body = SPENT;
+        }
       }
     }
 
@@ -253,6 +246,16 @@
       return "half";
     }
 
+    get isReloadNavigation() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return false;
+    }
+
+    get isHistoryNavigation() {
+      if (!(#body in this)) throw webidl.illegalInvocation();
+      return false;
+    }
+
     get signal() {
       if (!(#body in this)) throw webidl.illegalInvocation();
       return this.#readSignal();
@@ -271,32 +274,32 @@
     }
 
     arrayBuffer() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_ARRAY_BUFFER, "Failed to execute 'arrayBuffer' on 'Request'");
     }
 
     blob() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BLOB, "Failed to execute 'blob' on 'Request'");
     }
 
     bytes() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BYTES, "Failed to execute 'bytes' on 'Request'");
     }
 
     formData() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_FORM_DATA, "Failed to execute 'formData' on 'Request'");
     }
 
     json() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_JSON, "Failed to execute 'json' on 'Request'");
     }
 
     text() {
-      if (!(#body in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isRequest(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_TEXT, "Failed to execute 'text' on 'Request'");
     }
 
@@ -404,7 +407,7 @@
 
     #bodyObject() {
       if (this.#body === INCOMING) {
-        this.#body = newRecordedBody(this.#words, this.#offset);
+        this.#body = newRecordedBody(this.#words, this.#offset, null);
       } else if (this.#body === STREAMING) {
         const handle = -1 - this.#words[this.#offset + WORD_ID];
         this.#body = newBody(internals.newSource(handle, "", this.#words, this.#offset), null, "");
@@ -430,7 +433,7 @@
         const holder = this.#bodyObject();
         const waits = isAsyncBody(holder);
         data = takeBody(holder, as);
-        if (waits) data = await data;
+        if (waits) data = (await data).bytes;
       }
       return convertBody(data, as, mimeType, context);
     }
@@ -444,7 +447,10 @@
         if (request.#isUnusable()) throw unusableBody(context);
         call.method = request.#readMethod();
         call.url = request.#readURL();
-        call.redirect = request.#options.redirect;
+        const options = request.#options;
+        call.redirect = options.redirect;
+        call.integrity = options.integrity;
+        call.blob = options.blob;
         call.signal = request.#givenSignal(call);
         internals.setCallHeaders(call, request.#readHeaders());
         const body = request.#body;
@@ -538,11 +544,50 @@
       throw new TypeError(context + ": member signal is not of type AbortSignal.");
     }
     members.signal = signal;
-    members.window = init.window;
+    const { window } = init;
+    if (window !== undefined && window !== null) throw new TypeError(context + ": 'window' is not null.");
     members.changesOptions = members.cache !== undefined || members.credentials !== undefined ||
       members.integrity !== undefined || members.keepalive !== undefined || members.mode !== undefined ||
       members.redirect !== undefined || members.referrer !== undefined || members.referrerPolicy !== undefined;
     return members;
+  }
+
+  // The options of a request as an init dictionary changes them.
+  function changedOptions(original, members, context) {
+    if (members.mode === "navigate") throw new TypeError(context + ": mode 'navigate' is not allowed.");
+    const options = copyOptions(original);
+    if (members.cache !== undefined) options.cache = members.cache;
+    if (members.credentials !== undefined) options.credentials = members.credentials;
+    if (members.integrity !== undefined) options.integrity = members.integrity;
+    if (members.keepalive !== undefined) options.keepalive = members.keepalive;
+    if (members.mode !== undefined) options.mode = members.mode;
+    if (members.redirect !== undefined) options.redirect = members.redirect;
+    if (members.referrerPolicy !== undefined) options.referrerPolicy = members.referrerPolicy;
+    if (members.referrer === "") {
+      options.referrer = "";
+    } else if (members.referrer !== undefined) {
+      parseAnyURL(members.referrer, context);
+      // No URL is of the same origin as a server's app, so that all of them mean the client.
+      options.referrer = "about:client";
+    }
+    if (options.cache === "only-if-cached" && options.mode !== "same-origin") {
+      throw new TypeError(context + ": 'only-if-cached' can be set only with 'same-origin' mode.");
+    }
+    return options;
+  }
+
+  function requireSimpleMethod(method, context) {
+    if (method === "GET" || method === "HEAD" || method === "POST") return;
+    throw new TypeError(context + ": '" + method + "' is not allowed in mode 'no-cors'.");
+  }
+
+  const isBlobURL = (href) => StringPrototypeStartsWith(href, "blob:");
+
+  // A request keeps the Blob that its URL names, though that be revoked meanwhile.
+  function optionsOfBlob(href) {
+    const options = new Options();
+    options.blob = internals.blobOfURL === undefined ? null : internals.blobOfURL(href);
+    return options;
   }
 
   // A Request to which nothing was added: reading its members runs no code of the app.
@@ -565,7 +610,6 @@
     referrer = undefined;
     referrerPolicy = undefined;
     signal = undefined;
-    window = undefined;
     changesOptions = false;
   }
 
@@ -603,7 +647,11 @@
     return method;
   }
 
-  internals.requestInit = { __proto__: null, normalizeMethod, parseURL, readInit };
+  const { isRequest } = internals;
+  internals.requestInit = {
+    __proto__: null, changedOptions, isBlobURL, normalizeMethod, optionsOfBlob, parseURL, readInit, requireSimpleMethod,
+    DEFAULT_OPTIONS,
+  };
 
   internals.configureInterface(Request);
   internals.Request = Request;

@@ -223,32 +223,32 @@
     }
 
     arrayBuffer() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_ARRAY_BUFFER, "Failed to execute 'arrayBuffer' on 'Response'");
     }
 
     blob() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BLOB, "Failed to execute 'blob' on 'Response'");
     }
 
     bytes() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_BYTES, "Failed to execute 'bytes' on 'Response'");
     }
 
     formData() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_FORM_DATA, "Failed to execute 'formData' on 'Response'");
     }
 
     json() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_JSON, "Failed to execute 'json' on 'Response'");
     }
 
     text() {
-      if (!(#status in this)) return PromiseReject(webidl.illegalInvocation());
+      if (!isResponse(this)) return PromiseReject(webidl.illegalInvocation());
       return this.#consume(bodyAs.AS_TEXT, "Failed to execute 'text' on 'Response'");
     }
 
@@ -283,7 +283,7 @@
       const holder = this.#bodyObject();
       const waits = isAsyncBody(holder);
       let data = takeBody(holder, as);
-      if (waits) data = await data;
+      if (waits) data = (await data).bytes;
       return convertBody(data, as, mimeType, context);
     }
 
@@ -362,8 +362,8 @@
       };
 
       // The response of a response record. Its bytes, if they do not lie in the record, come by the handle.
-      // url: unless the record has another.
-      internals.responseFromRecord = function responseFromRecord(words, offset, handle, url) {
+      // url: unless the record has another. signal: that of the fetch, or null.
+      internals.responseFromRecord = function responseFromRecord(words, offset, handle, url, signal) {
         const response = new Response(EMPTY);
         const flags = words[offset + WORD_FLAGS];
         response.#status = flags & STATUS_MASK;
@@ -375,9 +375,26 @@
           const coding = (flags & FLAG_ENCODED) !== 0 ? contentCoding(words, offset) : "";
           response.#body = newBody(internals.newSource(handle, coding, words, offset), null, "");
         } else if ((flags & FLAG_NULL_BODY) === 0) {
-          response.#body = newRecordedBody(words, offset);
+          response.#body = newRecordedBody(words, offset, signal);
         }
         return response;
+      };
+
+      // The response of a fetch() that asks nobody, with status 200: header lines and a body slot.
+      internals.localResponse = function localResponse(url, lines, slot) {
+        const response = new Response(EMPTY);
+        response.#statusText = "OK";
+        response.#headers = headersFromLines(lines);
+        freezeHeaders(response.#headers);
+        response.#body = slot;
+        response.#origin = { type: "basic", url, redirected: false };
+        return response;
+      };
+
+      // The body of a response for the runtime to look at: a Body that is usable, or null; and another one instead.
+      internals.bodyOfResponse = (response) => response.#body === null ? null : response.#bodyObject();
+      internals.replaceBody = function replaceBody(response, bytes) {
+        response.#body = newBody(bytes, null, "");
       };
 
       // The WebSocket of a response of fetch().
@@ -397,6 +414,8 @@
       internals.responseStream = (response) => response.#body === null ? null : bodyStream(response.#bodyObject());
     }
   }
+
+  const { isResponse } = internals;
 
   // ---- Parts of sending and receiving ----
 

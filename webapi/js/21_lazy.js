@@ -7,6 +7,7 @@
 
   lazy(["DOMException", "Event", "CustomEvent", "EventTarget", "AbortController", "AbortSignal"], "50_events");
   lazy(["Blob", "File", "FormData"], "51_blob");
+  lazy(["FileReader", "FileReaderSync", "ProgressEvent"], "51_file_reader");
   lazy(["URL", "URLSearchParams"], "52_url");
   lazy([
     "ByteLengthQueuingStrategy", "CountQueuingStrategy", "ReadableByteStreamController", "ReadableStream",

@@ -3,23 +3,29 @@
 // For other scripts:
 //   internals.isBlob(value) isFile(value) isFormData(value)
 //   internals.blobBytes(blob)   its bytes, a Uint8Array that must not be changed, kept or given to an app
-//   internals.blobType(blob)    its type, "" if unknown
-//   internals.createBlob(bytes, type)        a Blob that owns the Uint8Array; type as in a header
-//   internals.createFile(bytes, name, type)  a File that owns the Uint8Array
+//   internals.copyBlob(blob) blobText(blob)  a copy of its bytes, as a new Uint8Array; its text
+//   internals.blobStream(blob)  a byte stream of its bytes, in pieces
+//   internals.isSentWhole(blob) tells whether its bytes are sent at once, rather than in pieces
+//   internals.blobType(blob)    its type, "" if unknown; internals.blobSize(blob)
+//   internals.createBlob(bytes, type)        a Blob that owns the Uint8Array; type as it is to be
+//   internals.composeBlob(parts, type)       a Blob of a List of strings and blobs
+//   internals.createFile(bytes, name, type)  a File that owns the Uint8Array; type as in a header
+//   internals.createObjectURL(blob) revokeObjectURL(url)
+//   internals.blobOfURL(href)                the Blob that a blob: URL names, or null
 //   internals.formDataEntries(formData)      array of { name, value }, value a string or a File
 //   internals.createFormData(entries)
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, ArrayFrom, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, DateNow, IteratorPrototype, List, ObjectDefineProperty,
-    ObjectSetPrototypeOf, PromiseReject, PromiseResolve, ReflectApply, StringPrototypeCharCodeAt,
-    StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
-    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
+    ArrayBufferIsView, ArrayBufferPrototypeGetDetached, ArrayFrom, DataViewPrototypeGetBuffer,
+    DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset, DateNow, IteratorPrototype, List,
+    ObjectDefineProperty, ObjectSetPrototypeOf, PromiseReject, PromiseResolve, ReflectApply, SafeMap,
+    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeToLowerCase,
+    SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
-  const { classify, decodeUtf8, encodeUtf8 } = ops;
+  const { classify, decodeUtf8, encodeUtf8, randomUUID } = ops;
 
   const INTERNAL = { __proto__: null }; // lets the runtime construct a Blob of given bytes
   const CLASS_ARRAY_BUFFER = 12;
@@ -28,19 +34,17 @@
 
   // A Uint8Array over the bytes of a view or an ArrayBuffer.
   function bytesOf(source) {
-    if (!ArrayBufferIsView(source)) return new Uint8Array(source);
+    if (!ArrayBufferIsView(source)) {
+      return ArrayBufferPrototypeGetDetached(source) ? new Uint8Array(0) : new Uint8Array(source);
+    }
     if (TypedArrayPrototypeGetSymbolToStringTag(source) === undefined) {
       return new Uint8Array(DataViewPrototypeGetBuffer(source), DataViewPrototypeGetByteOffset(source),
         DataViewPrototypeGetByteLength(source));
     }
-    return new Uint8Array(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
-      TypedArrayPrototypeGetByteLength(source));
-  }
-
-  function copyOf(bytes) {
-    const copy = new Uint8Array(TypedArrayPrototypeGetByteLength(bytes));
-    TypedArrayPrototypeSet(copy, bytes, 0);
-    return copy;
+    const length = TypedArrayPrototypeGetByteLength(source);
+    // No view can be made of a detached buffer.
+    return length === 0 ? new Uint8Array(0)
+      : new Uint8Array(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source), length);
   }
 
   // ["native" line endings] of text: those of Linux.
@@ -57,27 +61,135 @@
     return result;
   }
 
-  // "Process blob parts": one Uint8Array.
-  function concatenate(parts, endings) {
-    let byteLength = 0;
+  // What a Blob holds: pieces, Uint8Arrays that nobody writes to. Their bytes lie outside the heap. Slices and blobs
+  // of blobs share large ones; small ones are joined.
+  class Content {
+    pieces; // a List without empty ones
+    size;
+    constructor(pieces, size) {
+      this.pieces = pieces;
+      this.size = size;
+    }
+
+    // All bytes in one piece, to be looked at.
+    join() {
+      const { pieces } = this;
+      if (pieces.length !== 1) {
+        const whole = this.copy();
+        this.pieces = new List();
+        if (this.size !== 0) this.pieces[0] = whole;
+        return whole;
+      }
+      return pieces[0];
+    }
+
+    copy() {
+      const whole = new Uint8Array(this.size);
+      for (let i = 0, offset = 0; i < this.pieces.length; i++) {
+        TypedArrayPrototypeSet(whole, this.pieces[i], offset);
+        offset += TypedArrayPrototypeGetByteLength(this.pieces[i]);
+      }
+      return whole;
+    }
+
+    slice(from, to) {
+      const builder = new Builder();
+      for (let i = 0, start = 0; i < this.pieces.length && start < to; i++) {
+        const piece = this.pieces[i];
+        const length = TypedArrayPrototypeGetByteLength(piece);
+        const first = from > start ? from - start : 0;
+        const last = to < start + length ? to - start : length;
+        if (first < last) builder.share(partOf(piece, first, last - first));
+        start += length;
+      }
+      return builder.finish();
+    }
+  }
+
+  const partOf = (bytes, offset, length) =>
+    new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes) + offset, length);
+
+  function contentOf(bytes) {
     const pieces = new List();
+    const size = TypedArrayPrototypeGetByteLength(bytes);
+    if (size !== 0) pieces[0] = bytes;
+    return new Content(pieces, size);
+  }
+
+  // Puts a Content together. What is added must not change before finish().
+  class Builder {
+    pieces = new List();
+    size = 0;
+    small = new List(); // that wait to be joined
+    smallSize = 0;
+    isOwned = true; // the only one that waits need not be copied
+
+    // Bytes that nobody writes to.
+    share(bytes) {
+      const length = TypedArrayPrototypeGetByteLength(bytes);
+      if (length === 0) return;
+      this.size += length;
+      if (length >= SHARED_BYTES) {
+        this.#flush();
+        this.pieces[this.pieces.length] = bytes;
+      } else {
+        this.#wait(bytes, length);
+      }
+    }
+
+    // Bytes of the app.
+    copy(bytes) {
+      const length = TypedArrayPrototypeGetByteLength(bytes);
+      if (length === 0) return;
+      this.size += length;
+      this.#wait(bytes, length);
+      this.isOwned = false;
+    }
+
+    finish() {
+      this.#flush();
+      return new Content(this.pieces, this.size);
+    }
+
+    #wait(bytes, length) {
+      this.small[this.small.length] = bytes;
+      this.smallSize += length;
+    }
+
+    #flush() {
+      const { small } = this;
+      if (small.length === 0) return;
+      let joined = small[0];
+      if (small.length !== 1 || !this.isOwned) {
+        joined = new Uint8Array(this.smallSize);
+        for (let i = 0, offset = 0; i < small.length; i++) {
+          TypedArrayPrototypeSet(joined, small[i], offset);
+          offset += TypedArrayPrototypeGetByteLength(small[i]);
+        }
+      }
+      this.pieces[this.pieces.length] = joined;
+      this.small = new List();
+      this.smallSize = 0;
+      this.isOwned = true;
+    }
+  }
+  const SHARED_BYTES = 64 * 1024;
+
+  // "Process blob parts".
+  function contentOfParts(parts, endings) {
+    const builder = new Builder();
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i];
-      let bytes;
-      if (typeof part === "string") bytes = encodeUtf8(endings === "native" ? nativeEndings(part) : part);
-      else if (isBlob(part)) bytes = blobBytes(part);
-      else bytes = bytesOf(part);
-      pieces[i] = bytes;
-      byteLength += TypedArrayPrototypeGetByteLength(bytes);
+      if (typeof part === "string") {
+        builder.share(encodeUtf8(endings === "native" ? nativeEndings(part) : part));
+      } else if (isBlob(part)) {
+        const { pieces } = contentOfBlob(part);
+        for (let j = 0; j < pieces.length; j++) builder.share(pieces[j]);
+      } else {
+        builder.copy(bytesOf(part));
+      }
     }
-    // Nobody else writes to the bytes of a string or of a blob.
-    if (parts.length === 1 && (typeof parts[0] === "string" || isBlob(parts[0]))) return pieces[0];
-    const whole = new Uint8Array(byteLength);
-    for (let i = 0, offset = 0; i < pieces.length; i++) {
-      TypedArrayPrototypeSet(whole, pieces[i], offset);
-      offset += TypedArrayPrototypeGetByteLength(pieces[i]);
-    }
-    return whole;
+    return builder.finish();
   }
 
   // sequence<BlobPart>: views, buffers and blobs stay, anything else becomes a string.
@@ -107,31 +219,31 @@
 
   // ---- Blob ----
 
-  let isBlob, blobBytes, blobType;
+  let isBlob, contentOfBlob, blobType;
 
   class Blob {
-    #bytes; // Uint8Array that nobody else writes to; a slice shares its buffer
+    #content;
     #type;
     static {
-      isBlob = (value) => webidl.isObject(value) && #bytes in value;
-      blobBytes = (blob) => blob.#bytes;
+      isBlob = (value) => webidl.isObject(value) && #content in value;
+      contentOfBlob = (blob) => blob.#content;
       blobType = (blob) => blob.#type;
     }
     constructor(blobParts = undefined, options = undefined) {
       if (blobParts === INTERNAL) {
-        this.#bytes = options.bytes;
+        this.#content = options.content;
         this.#type = options.type;
         return;
       }
       const context = "Failed to construct 'Blob'";
       const parts = blobParts === undefined ? [] : convertParts(blobParts, context);
       const { endings, type } = convertBag(options, context);
-      this.#bytes = concatenate(parts, endings);
+      this.#content = contentOfParts(parts, endings);
       this.#type = type;
     }
     get size() {
       if (!isBlob(this)) throw webidl.illegalInvocation();
-      return TypedArrayPrototypeGetByteLength(this.#bytes);
+      return this.#content.size;
     }
     get type() {
       if (!isBlob(this)) throw webidl.illegalInvocation();
@@ -140,8 +252,8 @@
     slice(start = undefined, end = undefined, contentType = undefined) {
       if (!isBlob(this)) throw webidl.illegalInvocation();
       const context = "Failed to execute 'slice' on 'Blob'";
-      const bytes = this.#bytes;
-      const size = TypedArrayPrototypeGetByteLength(bytes);
+      const content = this.#content;
+      const { size } = content;
       const relative = (value, otherwise) => {
         if (value === undefined) return otherwise;
         const position = webidl.longLong(value, context, "clamp");
@@ -151,29 +263,78 @@
       const from = relative(start, 0);
       const to = relative(end, size);
       const type = contentType === undefined ? "" : normalizeType(webidl.DOMString(contentType, context));
-      const part = new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), TypedArrayPrototypeGetByteOffset(bytes) + from,
-        to > from ? to - from : 0);
-      return new Blob(INTERNAL, { bytes: part, type });
+      return newBlob(content.slice(from, to), type);
     }
     stream() {
       if (!isBlob(this)) throw webidl.illegalInvocation();
-      internals.load("53_streams");
-      return internals.streams.createBuffered(copyOf(this.#bytes));
+      return blobStream(this);
     }
     text() {
       if (!isBlob(this)) return PromiseReject(webidl.illegalInvocation());
-      return PromiseResolve(decodeUtf8(this.#bytes, false, false));
+      return PromiseResolve(blobText(this));
     }
     arrayBuffer() {
       if (!isBlob(this)) return PromiseReject(webidl.illegalInvocation());
-      return PromiseResolve(TypedArrayPrototypeGetBuffer(copyOf(this.#bytes)));
+      return PromiseResolve(TypedArrayPrototypeGetBuffer(this.#content.copy()));
     }
     bytes() {
       if (!isBlob(this)) return PromiseReject(webidl.illegalInvocation());
-      return PromiseResolve(copyOf(this.#bytes));
+      return PromiseResolve(this.#content.copy());
     }
   }
   configureInterface(Blob);
+
+  const newBlob = (content, type) => new Blob(INTERNAL, { content, type });
+
+  const blobText = (blob) => decodeUtf8(contentOfBlob(blob).join(), false, false);
+
+  function blobStream(blob) {
+    internals.load("53_streams");
+    const { pieces, size } = contentOfBlob(blob);
+    let index = 0; // of the piece that is read, and where
+    let at = 0;
+    return internals.streams.createPieces(blob, size, (offset, length) => {
+      const chunk = new Uint8Array(length);
+      for (let filled = 0; filled < length;) {
+        const piece = pieces[index];
+        const left = TypedArrayPrototypeGetByteLength(piece) - at;
+        const count = left < length - filled ? left : length - filled;
+        TypedArrayPrototypeSet(chunk, partOf(piece, at, count), filled);
+        filled += count;
+        at += count;
+        if (count === left) {
+          index++;
+          at = 0;
+        }
+      }
+      return chunk;
+    });
+  }
+
+  // Joining and copying cost less than a stream does; but large bodies must not lie in memory twice.
+  function isSentWhole(blob) {
+    const { pieces, size } = contentOfBlob(blob);
+    return size <= (pieces.length === 1 ? WHOLE_BYTES : JOINED_BYTES);
+  }
+  const WHOLE_BYTES = 1024 * 1024;
+  const JOINED_BYTES = 256 * 1024;
+
+  // ---- blob: URLs (File API 8) ----
+
+  const urls = new SafeMap();
+
+  // The origin of an app is an opaque one.
+  internals.createObjectURL = function createObjectURL(blob) {
+    internals.requireStarted("URL.createObjectURL()");
+    const url = "blob:null/" + randomUUID();
+    urls.set(url, blob);
+    return url;
+  };
+  internals.revokeObjectURL = (url) => urls.delete(url);
+  internals.blobOfURL = function blobOfURL(href) {
+    const hash = StringPrototypeIndexOf(href, "#");
+    return urls.get(hash < 0 ? href : StringPrototypeSlice(href, 0, hash)) ?? null;
+  };
 
   // ---- File ----
 
@@ -201,7 +362,7 @@
       const { bag, endings, type } = convertBag(options, context);
       const lastModified = bag.lastModified;
       const modified = lastModified === undefined ? DateNow() : webidl.longLong(lastModified, context);
-      super(INTERNAL, { bytes: concatenate(parts, endings), type });
+      super(INTERNAL, { content: contentOfParts(parts, endings), type });
       this.#name = name;
       this.#lastModified = modified;
     }
@@ -220,7 +381,7 @@
   }
   configureInterface(File);
 
-  const newFile = (bytes, name, type, lastModified) => new File(INTERNAL, name, { bytes, type, lastModified });
+  const newFile = (content, name, type, lastModified) => new File(INTERNAL, name, { content, type, lastModified });
 
   // ---- FormData ----
 
@@ -237,7 +398,7 @@
     if (filename === undefined && isFile(value)) return { name, value };
     const newName = filename === undefined ? "blob" : webidl.USVString(filename, context);
     const lastModified = isFile(value) ? fileLastModified(value) : DateNow();
-    return { name, value: newFile(blobBytes(value), newName, blobType(value), lastModified) };
+    return { name, value: newFile(contentOfBlob(value), newName, blobType(value), lastModified) };
   }
 
   class FormData {
@@ -373,14 +534,20 @@
   internals.isBlob = isBlob;
   internals.isFile = isFile;
   internals.isFormData = (value) => entriesOf(value) !== undefined;
-  internals.blobBytes = blobBytes;
+  internals.blobBytes = (blob) => contentOfBlob(blob).join();
+  internals.copyBlob = (blob) => contentOfBlob(blob).copy();
+  internals.blobText = blobText;
+  internals.blobStream = blobStream;
+  internals.blobSize = (blob) => contentOfBlob(blob).size;
+  internals.isSentWhole = isSentWhole;
   internals.blobType = blobType;
   internals.fileName = fileName;
-  internals.createBlob = (bytes, type) => new Blob(INTERNAL, { bytes, type: normalizeType(type) });
-  internals.createFile = (bytes, name, type) => newFile(bytes, name, normalizeType(type), DateNow());
+  internals.createBlob = (bytes, type) => newBlob(contentOf(bytes), type);
+  internals.composeBlob = (parts, type) => newBlob(contentOfParts(parts, "transparent"), type);
+  internals.createFile = (bytes, name, type) => newFile(contentOf(bytes), name, normalizeType(type), DateNow());
   internals.registerSerializable(isBlob, (blob) => isFile(blob)
-    ? newFile(blobBytes(blob), fileName(blob), blobType(blob), fileLastModified(blob))
-    : new Blob(INTERNAL, { bytes: blobBytes(blob), type: blobType(blob) }));
+    ? newFile(contentOfBlob(blob), fileName(blob), blobType(blob), fileLastModified(blob))
+    : newBlob(contentOfBlob(blob), blobType(blob)));
   internals.formDataEntries = entriesOf;
   internals.createFormData = (entries) => {
     const formData = new FormData();

@@ -420,6 +420,20 @@
       if (href === null) throw invalidURL(url, base);
       this.#take(href);
     }
+    static createObjectURL(obj) {
+      const context = "Failed to execute 'createObjectURL' on 'URL'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      if (internals.isBlob === undefined || !internals.isBlob(obj)) {
+        throw new TypeError(context + ": parameter 1 is not of type 'Blob'.");
+      }
+      return internals.createObjectURL(obj);
+    }
+    static revokeObjectURL(url) {
+      const context = "Failed to execute 'revokeObjectURL' on 'URL'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      const href = webidl.USVString(url, context);
+      if (internals.revokeObjectURL !== undefined) internals.revokeObjectURL(href);
+    }
     static canParse(url, base = undefined) {
       const context = "Failed to execute 'canParse' on 'URL'";
       webidl.requiredArguments(arguments.length, 1, context);

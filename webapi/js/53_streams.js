@@ -9,7 +9,15 @@
 // internals.streams, for the body mixin and everything else that reads or makes streams:
 //   isReadableStream(value) isWritableStream(value) isLocked(stream) isDisturbed(stream) isReadable(stream)
 //   isErrored(stream) storedError(stream)
-//   createBuffered(bytes)      ReadableStream (a byte stream) that yields the Uint8Array, then closes
+//   createBuffered(data)       ReadableStream (a byte stream) that yields the bytes of a string or a Uint8Array, then
+//                              closes
+//   createErrored(reason)      one that is errored
+//   createPieces(data, size, read)
+//                              one of `size` bytes that read(offset, length) gives, a fresh Uint8Array each time; `data`
+//                              is what they are of
+//   untouchedData(stream)      what createBuffered or createPieces has got, or null if anybody has touched the stream
+//   spend(stream)              locks, disturbs and closes one that nobody has locked
+//   move(stream)               another ReadableStream that goes on as this one, which is left spent
 //   createPull(pull, cancel, highWaterMark = 0)
 //                              { stream, enqueue(chunk), close(), error(reason), desiredSize() } of a byte
 //                              stream; pull() is called when data is wanted (may return a promise),
@@ -22,7 +30,7 @@
 //   read(reader, request)      reads one chunk; request is an object with the methods chunkSteps(chunk),
 //                              closeSteps() and errorSteps(reason), called at once if the answer is known
 //   cancelReader(reader, reason) releaseReader(reader)  cancel(stream, reason) -> promise
-//   readAll(stream)            promise of one Uint8Array; TypeError for a chunk that is no Uint8Array
+//   readAll(stream)            promise of a Gathered (12_body.js); TypeError for a chunk that is no Uint8Array
 //   tee(stream)                [stream, stream]; chunks of the second are copies
 //   createNative(source)       a byte stream that a Source (67_sources.js) feeds
 //   nativeSource(stream)       its Source, or null; untouchedSource(stream) the same, but null if anybody has touched
@@ -36,14 +44,14 @@
     ArrayBuffer, ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeGetDetached,
     ArrayBufferPrototypeSlice, ArrayBufferPrototypeTransfer, AsyncIteratorPrototype, DataView,
     DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
-    MathMax, ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
+    MathMax, MathMin, ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
     PromiseReject, PromiseResolve, PromiseWithResolvers, RangeError, ReflectApply, SymbolAsyncIterator,
     SymbolIterator, TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag,
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
-  const { classify, dropData, takeData, takeDataInto } = ops;
+  const { classify, dropData, encodeUtf8, takeData, takeDataInto } = ops;
   const CLASS_PROMISE = 2; // what classify says of one
   const CLASS_TYPED_ARRAY = 15;
   const WORD_LENGTH = 4; // of a data record
@@ -624,6 +632,7 @@
   class ByteController {
     isByte = true;
     source; // null, or of a NativeController its Source
+    data = null; // what is behind a stream of the runtime that nobody has read: a string, a Uint8Array or a Blob
     #object = null;
     stream;
     queue = new Queue(); // of { buffer, byteOffset, byteLength }
@@ -1610,11 +1619,16 @@
   // ---- Readable streams: public classes ----
 
   let readableState; // (value) => ReadableState, or undefined for anything else
+  let setReadableState; // (ReadableStream, ReadableState)
 
   class ReadableStream {
     #stream;
     static {
       readableState = (value) => (webidl.isObject(value) && #stream in value ? value.#stream : undefined);
+      setReadableState = (object, stream) => {
+        object.#stream = stream;
+        stream.object = object;
+      };
     }
     constructor(underlyingSource = undefined, strategy = undefined) {
       if (underlyingSource === INTERNAL) {
@@ -2623,21 +2637,81 @@
     };
   }
 
-  function createBuffered(bytes) {
+  // A byte stream without chunks: what it has comes when it is pulled.
+  function createIdle(pull) {
     const stream = new ReadableState();
     stream.object = new ReadableStream(INTERNAL, stream);
-    const controller = new ByteController(stream, alwaysFulfilled, alwaysFulfilled, 0, undefined);
-    stream.controller = controller;
-    controller.started = true;
-    const byteLength = TypedArrayPrototypeGetByteLength(bytes);
-    if (byteLength === 0) {
-      stream.state = CLOSED;
-    } else {
-      const byteOffset = TypedArrayPrototypeGetByteOffset(bytes);
-      enqueueBytes(controller, TypedArrayPrototypeGetBuffer(bytes), byteOffset, byteLength);
-      controller.closeRequested = true;
-    }
+    stream.controller = new ByteController(stream, pull, alwaysFulfilled, 0, undefined);
+    stream.controller.started = true;
+    return stream;
+  }
+
+  // Bytes are made of a string, and a queue of bytes, only when the stream is read: most such streams are passed on.
+  function createBuffered(data) {
+    const stream = createIdle(() => {
+      const { controller } = stream;
+      controller.data = null;
+      byteEnqueue(controller, typeof data === "string" ? encodeUtf8(data) : data);
+      finishPulled(controller);
+      return alwaysFulfilled();
+    });
+    stream.controller.data = data;
+    if ((typeof data === "string" ? data.length : TypedArrayPrototypeGetByteLength(data)) === 0) stream.state = CLOSED;
     return stream.object;
+  }
+
+  // Closes; a BYOB read that waits ends as well.
+  function finishPulled(controller) {
+    controller.close();
+    if (controller.stream.state === CLOSED && controller.pendingPullIntos.length > 0) byteRespond(controller, 0);
+  }
+
+  function createPieces(data, size, read) {
+    let offset = 0;
+    const stream = createIdle(() => {
+      const { controller } = stream;
+      controller.data = null;
+      const length = MathMin(PIECES_BYTES, size - offset);
+      const bytes = read(offset, length);
+      offset += length;
+      byteEnqueue(controller, bytes);
+      if (offset === size) finishPulled(controller);
+      return alwaysFulfilled();
+    });
+    stream.controller.data = data;
+    stream.fixedLength = size;
+    if (size === 0) stream.state = CLOSED;
+    return stream.object;
+  }
+  const PIECES_BYTES = 64 * 1024;
+
+  function createErrored(reason) {
+    const stream = createIdle(alwaysFulfilled);
+    stream.state = ERRORED;
+    stream.storedError = reason;
+    return stream.object;
+  }
+
+  function untouchedData(object) {
+    const { controller, disturbed, reader } = readableState(object);
+    return disturbed || reader !== null || !controller.isByte ? null : controller.data;
+  }
+
+  function spend(object) {
+    const stream = readableState(object);
+    stream.disturbed = true;
+    stream.controller.data = null;
+    stream.state = CLOSED;
+    acquireReader(stream, false);
+  }
+
+  function move(object) {
+    const stream = readableState(object);
+    const moved = new ReadableStream(INTERNAL, stream);
+    stream.object = moved;
+    setReadableState(object, createIdle(alwaysFulfilled));
+    spend(object);
+    return moved;
   }
 
   function createNative(source) {
@@ -2827,7 +2901,7 @@
     closeSteps() {
       const chunks = this.#chunks;
       if (chunks.length === 1) {
-        this.#deferred.resolve(chunks.shift());
+        this.#deferred.resolve(internals.newGathered(chunks.shift()));
         return;
       }
       const bytes = new Uint8Array(this.#byteLength);
@@ -2836,7 +2910,7 @@
         TypedArrayPrototypeSet(bytes, chunk, offset);
         offset += TypedArrayPrototypeGetByteLength(chunk);
       }
-      this.#deferred.resolve(bytes);
+      this.#deferred.resolve(internals.newGathered(bytes));
     }
     errorSteps(reason) {
       this.#deferred.reject(reason);
@@ -2857,6 +2931,8 @@
     storedError: (stream) => readableState(stream).storedError,
     isWritableLocked: (stream) => writableState(stream).writer !== null,
     createBuffered,
+    createErrored,
+    createPieces,
     createPull,
     createSink,
     markHandled,
@@ -2864,6 +2940,9 @@
     nativeSource,
     untouchedSource,
     takeNative,
+    untouchedData,
+    spend,
+    move,
     setFixedLength(stream, length) {
       readableState(stream).fixedLength = length;
     },

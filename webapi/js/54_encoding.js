@@ -1,7 +1,7 @@
 // TextEncoder and TextDecoder (Encoding Standard, https://encoding.spec.whatwg.org/) for UTF-8, UTF-16 and
 // windows-1252, which "latin1" and "ascii" are labels of. The other legacy encodings are not there yet.
 //
-// For other scripts: internals.encoding, with both classes
+// For other scripts: internals.encoding, with both classes, and decode(decoder, bytes)
 (function (ops, internals) {
   "use strict";
   const {
@@ -9,7 +9,7 @@
     RangeError, StringPrototypeCharCodeAt, StringPrototypeIsWellFormed, StringPrototypeSlice,
     StringPrototypeSplit, StringPrototypeToLowerCase, StringPrototypeToWellFormed, TypeError,
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
-    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
+    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array, uncurryThis,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { classify, decodeLatin1, decodeUtf16le, decodeUtf8, encodeUtf8, encodeUtf8Into } = ops;
@@ -265,7 +265,7 @@
     return new TypeError(context + ": The encoded data was not valid.");
   }
 
-  internals.encoding = { __proto__: null, TextDecoder, TextEncoder };
+  internals.encoding = { __proto__: null, TextDecoder, TextEncoder, decode: uncurryThis(TextDecoder.prototype.decode) };
   internals.define("TextEncoder", TextEncoder);
   internals.define("TextDecoder", TextDecoder);
 })

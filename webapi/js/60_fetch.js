@@ -19,7 +19,9 @@
     addHeader, bodyFromInit, bodyType, currentExchange, getHeader, headersFromInit, io, linesFromInit, requestInit,
     requestLines, requireStarted, responseFromRecord, takeForSending, webidl,
   } = internals;
-  const { normalizeMethod, parseURL, readInit } = requestInit;
+  const {
+    changedOptions, isBlobURL, normalizeMethod, optionsOfBlob, parseURL, readInit, requireSimpleMethod, DEFAULT_OPTIONS,
+  } = requestInit;
 
   const WHAT_FETCH = 1;
   const WHAT_SERVICE = 2;
@@ -32,7 +34,7 @@
   const OPEN_FIXED_LENGTH = 16;
   const OPEN_UPGRADE = 32;
 
-  const DATA_SCRIPT = "69_data_url";
+  const DATA_SCRIPT = "69_data_url"; // and blob:
   const WEBSOCKET_SCRIPT = "62_websocket";
 
   const WORD_STATUS = 3; // of a response record
@@ -46,6 +48,8 @@
     head = ""; // header lines
     body = null; // a slot, see 12_body.js
     redirect = "follow";
+    integrity = "";
+    blob = null; // that a blob: URL names
     signal = null;
     nextFollower = null; // the next call that ends when the client of a request goes away
     unreadOf = null; // the exchange that this is one of the unread calls of, a list
@@ -69,7 +73,7 @@
       if (resolve === null) return; // aborted
       this.resolve = null;
       this.reject = null;
-      const response = responseFromRecord(words, offset, this.handle, this.url);
+      const response = responseFromRecord(words, offset, this.handle, this.url, this.signal);
       if (this.isUpgrade && (words[offset + WORD_STATUS] & STATUS_MASK) === 101) this.attach(response);
       if (this.upgrade !== null) this.unlisten();
       else if ((words[offset + WORD_STATUS] & FLAG_STREAMS) === 0) this.over();
@@ -255,11 +259,19 @@
       lastInput = input;
     }
     call.url = lastURL;
+    if (isBlobURL(lastURL)) call.blob = optionsOfBlob(lastURL).blob;
     if (init === undefined || init === null) return;
     const members = readInit(init, context);
     if (members.method !== undefined) call.method = normalizeMethod(members.method, context);
-    if (members.redirect !== undefined) call.redirect = members.redirect;
     if (members.signal !== undefined) call.signal = members.signal;
+    let restricted = false;
+    if (members.changesOptions) {
+      const options = changedOptions(DEFAULT_OPTIONS, members, context);
+      call.redirect = options.redirect;
+      call.integrity = options.integrity;
+      restricted = options.mode === "no-cors";
+      if (restricted) requireSimpleMethod(call.method, context);
+    }
     let typeLine = "";
     if (members.body !== undefined && members.body !== null) {
       if (call.method === "GET" || call.method === "HEAD") {
@@ -269,17 +281,18 @@
       const type = bodyType(call.body);
       if (type !== "") typeLine = "content-type: " + type + "\r\n";
     }
-    if (members.headers === undefined) {
+    if (members.headers === undefined && !restricted) {
       call.head = typeLine;
       return;
     }
-    const lines = linesFromInit(members.headers, typeLine, context, true);
+    const lines = restricted ? null : linesFromInit(members.headers, typeLine, context, true);
     if (lines !== null) {
       call.head = lines;
       return;
     }
-    const headers = headersFromInit(members.headers, context);
+    const headers = headersFromInit(members.headers ?? {}, context);
     if (typeLine !== "") addHeader(headers, "content-type", bodyType(call.body));
+    if (restricted) internals.restrictHeaders(headers);
     setHeaders(call, headers);
   }
 
@@ -336,7 +349,7 @@
   // A body whose bytes come by a handle goes by without JavaScript; any other stream is read here.
   function sendStream(call, what, flags, target, body) {
     const source = internals.sourceOfBody(body);
-    let length = source !== null ? source.length : internals.fixedLengthOf(body.stream);
+    let length = source !== null ? source.length : internals.fixedLengthOf(internals.bodyStream(body));
     if (length >= 0) flags |= OPEN_FIXED_LENGTH;
     else length = 0;
     if (source !== null) {
@@ -395,6 +408,10 @@
     if (StringPrototypeStartsWith(url, "data:")) {
       internals.load(DATA_SCRIPT);
       return internals.fetchDataURL(url, call.method);
+    }
+    if (isBlobURL(url)) {
+      internals.load(DATA_SCRIPT);
+      return internals.fetchBlob(url, call.method, call.blob);
     }
     const scheme = StringPrototypeSlice(url, 0, StringPrototypeIndexOf(url, ":"));
     throw new TypeError(context + ": URL scheme '" + scheme + "' is not supported.");

@@ -8,7 +8,7 @@
 //   internals.newSource(handle, coding, words, offset)  a Source. coding: of its bytes, removed on the way, or "";
 //       words and offset: the request or response record that tells how many bytes it gives, or null
 //   internals.isSource(value)
-//   internals.gather(source)           promise of all its bytes, which become the caller's
+//   internals.gather(source)           promise of a Gathered (12_body.js) with all its bytes, which are the caller's
 //   internals.createSource(handle)     a ReadableStream (a byte stream) that a Source feeds
 //   internals.sourceOf(stream)         the Source of such a stream, { handle, encoded ... }, if nobody has touched it,
 //       or null
@@ -227,9 +227,9 @@
       if (this.whole !== null) this.#split();
       if (this.first === null || this.first !== this.last) {
         this.#join(this.length);
-        this.deferred.resolve(this.whole);
+        this.deferred.resolve(internals.newGathered(this.whole));
       } else {
-        this.deferred.resolve(viewOf(this.first.bytes, this.first.used));
+        this.deferred.resolve(internals.newGathered(viewOf(this.first.bytes, this.first.used)));
       }
     }
 

@@ -1,14 +1,16 @@
-// fetch() of data: URLs (Fetch Standard, 6 and 4.3).
+// fetch() of data: and blob: URLs (Fetch Standard, 6 and 4.3).
 //
-// For other scripts:
-//   internals.fetchDataURL(url, method)  -> promise of a Response; url without fragment
+// For other scripts; url is without fragment:
+//   internals.fetchDataURL(url, method)  -> promise of a Response
+//   internals.fetchBlob(url, method, blob)  -> promise of a Response
 (function (ops, internals) {
   "use strict";
   const {
     PromiseReject, PromiseResolve, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice,
-    StringPrototypeToLowerCase, StringPrototypeTrim, TypeError, Uint8Array,
+    StringPrototypeStartsWith, StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
+    TypedArrayPrototypeGetBuffer, Uint8Array,
   } = internals.primordials;
-  const { base64Decode } = ops;
+  const { base64Decode, decodeLatin1 } = ops;
 
   const DEFAULT_TYPE = "text/plain;charset=US-ASCII";
 
@@ -18,7 +20,7 @@
     return c >= 0x61 && c <= 0x66 ? c - 0x57 : -1;
   }
 
-  // Percent-decodes ASCII text to a string of bytes, and counts as it goes.
+  // Percent-decodes ASCII text.
   function percentDecode(text) {
     const bytes = new Uint8Array(text.length);
     let length = 0;
@@ -34,22 +36,15 @@
       }
       bytes[length++] = c;
     }
-    return { __proto__: null, bytes, length };
+    return length === text.length ? bytes : new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), 0, length);
   }
 
   function fromBase64(encoded) {
-    const { bytes, length } = percentDecode(encoded);
-    const decoded = base64Decode(ops.decodeLatin1(copyOf(bytes, length)));
+    const decoded = base64Decode(decodeLatin1(percentDecode(encoded)));
     if (decoded === null) return null;
     const result = new Uint8Array(decoded.length);
     for (let i = 0; i < decoded.length; i++) result[i] = StringPrototypeCharCodeAt(decoded, i);
     return result;
-  }
-
-  function copyOf(bytes, length) {
-    const copy = new Uint8Array(length);
-    for (let i = 0; i < length; i++) copy[i] = bytes[i];
-    return copy;
   }
 
   // The type without ";base64" at its end, or null if that is not there.
@@ -62,13 +57,8 @@
     return StringPrototypeSlice(type, 0, semicolon);
   }
 
-  function isType(type) {
-    const semicolon = StringPrototypeIndexOf(type, ";");
-    const essence = semicolon < 0 ? type : StringPrototypeSlice(type, 0, semicolon);
-    const slash = StringPrototypeIndexOf(essence, "/");
-    return slash > 0 && internals.isToken(StringPrototypeSlice(essence, 0, slash)) &&
-      internals.isToken(StringPrototypeTrim(StringPrototypeSlice(essence, slash + 1)));
-  }
+  internals.load("69_mime_type");
+  const { mimeTypes } = internals;
 
   internals.fetchDataURL = function fetchDataURL(url, method) {
     const comma = StringPrototypeIndexOf(url, ",");
@@ -83,12 +73,22 @@
       bytes = fromBase64(data);
       if (bytes === null) return broken();
     } else {
-      const decoded = percentDecode(data);
-      bytes = copyOf(decoded.bytes, decoded.length);
+      bytes = percentDecode(data);
     }
-    if (StringPrototypeIndexOf(type, ";") === 0) type = "text/plain" + type;
-    if (!isType(type)) type = DEFAULT_TYPE;
-    const init = { __proto__: null, headers: { __proto__: null, "content-type": type } };
-    return PromiseResolve(new internals.Response(method === "HEAD" ? null : bytes, init));
+    if (StringPrototypeStartsWith(type, ";")) type = "text/plain" + type;
+    const mimeType = mimeTypes.parse(type);
+    type = mimeType === null ? DEFAULT_TYPE : mimeTypes.serialize(mimeType);
+    const slot = method === "HEAD" ? null : internals.newBody(bytes, null, "");
+    return PromiseResolve(internals.localResponse(url, "content-type: " + type + "\r\n", slot));
+  };
+
+  // blob: is the Blob of the URL, or null if there is none (any more).
+  internals.fetchBlob = function fetchBlob(url, method, blob) {
+    if (blob === null) return PromiseReject(new TypeError("fetch failed: no Blob has the URL " + url));
+    if (method !== "GET") return PromiseReject(new TypeError("fetch failed: a blob: URL can only be got with GET"));
+    const mimeType = mimeTypes.parse(internals.blobType(blob));
+    const type = mimeType === null ? "" : internals.blobType(blob);
+    const lines = "content-length: " + internals.blobSize(blob) + "\r\ncontent-type: " + type + "\r\n";
+    return PromiseResolve(internals.localResponse(url, lines, internals.newBody(blob, null, "")));
   };
 })

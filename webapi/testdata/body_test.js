@@ -34,7 +34,7 @@ export default suite({
       equal(buffer.byteLength, 3);
       const blob = await new Response(make(), { headers: { "content-type": "Text/X; A=b" } }).blob();
       equal(blob instanceof Blob, true);
-      equal([blob.size, blob.type, await blob.text()], [3, "text/x; a=b", "[1]"]);
+      equal([blob.size, blob.type, await blob.text()], [3, "text/x;a=b", "[1]"]);
     }
   },
 

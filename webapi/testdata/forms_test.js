@@ -34,6 +34,197 @@ export default suite({
     equal([clone instanceof Blob, clone === blob, await clone.text()], [true, false, await blob.text()]);
   },
 
+  async "blobs of blobs"() {
+    const size = 200 * 1024 + 3;
+    const bytes = new Uint8Array(size).map((_, i) => i * 7);
+    const large = new Blob([bytes]);
+    const whole = new Blob(["head", large, "mid", "dle", large.slice(5, -5), new Uint8Array(2)]);
+    const want = [...utf8("head"), ...bytes, ...utf8("middle"), ...bytes.subarray(5, -5), 0, 0];
+    const same = (got, from, to) => got.length === to - from && got.every((byte, i) => byte === want[from + i]);
+    equal([whole.size, same(await whole.bytes(), 0, want.length)], [want.length, true]);
+    for (const [from, to] of [[0, 1], [3, 5], [1, size], [size, size + 20], [size + 2, want.length - 1], [9, 9]]) {
+      const part = whole.slice(from, to);
+      equal([part.size, same(await part.bytes(), from, to)], [to - from, true]);
+      const chunks = await Array.fromAsync(part.stream());
+      equal(chunks.every((chunk) => chunk.length <= 64 * 1024), true);
+      equal(same(chunks.flatMap((chunk) => [...chunk]), from, to), true);
+      equal(same(await new Response(part).bytes(), from, to), true);
+      equal(same(await new Response(part.stream()).clone().bytes(), from, to), true);
+    }
+    const reader = whole.stream().getReader({ mode: "byob" });
+    let at = 0;
+    for (let view = new Uint8Array(50000);;) {
+      const { value, done } = await reader.read(view);
+      if (done) break;
+      if (!same(value, at, at + value.length)) throw new Error("wrong bytes at " + at);
+      at += value.length;
+      view = new Uint8Array(value.buffer);
+    }
+    equal(at, want.length);
+    equal(new Blob([structuredClone(whole)]).size, want.length);
+  },
+
+  "blobs of buffers that are gone"() {
+    const buffer = new ArrayBuffer(8);
+    const view = new Uint8Array(buffer);
+    const parts = [buffer, view, "x", { toString() { structuredClone(buffer, { transfer: [buffer] }); return "y"; } }];
+    equal(new Blob(parts).size, 2);
+    const resizable = new ArrayBuffer(8, { maxByteLength: 16 });
+    const shrunk = { toString() { resizable.resize(3); return "z"; } };
+    equal(new Blob([resizable, new Uint8Array(resizable), shrunk]).size, 7);
+  },
+
+  async "blob: URLs"() {
+    const blob = new Blob(["abcdef"], { type: "text/x" });
+    const url = URL.createObjectURL(blob);
+    equal([/^blob:null\/[-0-9a-f]{36}$/.test(url), new URL(url).origin, URL.createObjectURL(blob) === url],
+      [true, "null", false]);
+    const response = await fetch(url + "#fragment");
+    equal([response.status, response.statusText, response.type, response.url, [...response.headers]],
+      [200, "OK", "basic", url, [["content-length", "6"], ["content-type", "text/x"]]]);
+    equal(await response.text(), "abcdef");
+    throws(TypeError, () => response.headers.set("a", "b"), "immutable");
+    await rejects(TypeError, () => fetch(url + "?query"), "no Blob");
+    await rejects(TypeError, () => fetch(url, { method: "POST" }), "GET");
+    const request = new Request(url);
+    URL.revokeObjectURL(url + "#fragment");
+    equal(await (await fetch(url)).text(), "abcdef");
+    URL.revokeObjectURL(url);
+    URL.revokeObjectURL("no URL at all");
+    await rejects(TypeError, () => fetch(url), "no Blob");
+    equal(await (await fetch(request.clone())).text(), "abcdef");
+    equal(await (await fetch(request)).text(), "abcdef");
+    throws(TypeError, () => URL.createObjectURL({}), "Blob");
+    throws(TypeError, () => URL.createObjectURL(), "1 argument required");
+    throws(TypeError, () => URL.revokeObjectURL(), "1 argument required");
+  },
+
+  async "types of bodies"() {
+    const typeOf = async (...values) => {
+      const response = new Response("x", { headers: values.map((value) => ["content-type", value]) });
+      return (await response.blob()).type;
+    };
+    equal(await typeOf("Text/HTML; Charset=\"UTF-8\" ;x=(;y;z=;x=2"), "text/html;charset=UTF-8;x=\"(\"");
+    equal(await typeOf("text/plain;charset=x", "text/plain"), "text/plain;charset=x");
+    equal(await typeOf("text/plain;charset=x", "text/html"), "text/html");
+    equal(await typeOf("text/plain;a=\",\"", "*/*"), "text/plain;a=\",\"");
+    equal(await typeOf("text/plain;a=\"\\\"\\"), "text/plain;a=\"\\\"\\\\\"");
+    for (const type of ["", "/", "a/", "/b", "a b/c", "a/b c", "a"]) equal(await typeOf(type), "", type);
+    equal((await new Response("x").blob()).type, "text/plain;charset=UTF-8");
+    equal((await new Response(new Uint8Array(1)).blob()).type, "");
+  },
+
+  async "FileReader"() {
+    equal([FileReader.EMPTY, FileReader.prototype.LOADING, new FileReader().DONE], [0, 1, 2]);
+    const read = (method, blob, ...rest) => new Promise((resolve) => {
+      const reader = new FileReader();
+      const log = [reader.readyState];
+      const types = ["loadstart", "progress", "load", "abort", "error", "loadend"];
+      for (const type of types) {
+        reader["on" + type] = (event) => {
+          log.push(type, event.loaded, event.total, event.isTrusted, reader.readyState);
+          Promise.resolve().then(() => log.push("-"));
+          if (type === "loadend") resolve([reader.result, log.join(" ")]);
+        };
+      }
+      reader[method](blob, ...rest);
+      throws("InvalidStateError", () => reader[method](blob), "busy");
+      equal([reader.readyState, reader.result], [1, null]);
+    });
+    const blob = new Blob(["\ufeffab\u00e9"], { type: "text/x" });
+    const [text, log] = await read("readAsText", blob);
+    equal(text, "ab\u00e9");
+    equal(log, "0 loadstart 0 7 true 1 - progress 7 7 true 1 - load 7 7 true 2 - loadend 7 7 true 2");
+    equal((await read("readAsText", new Blob([])))[1], "0 loadstart 0 0 true 1 - load 0 0 true 2 - loadend 0 0 true 2");
+    equal((await read("readAsText", new Blob(["a\0"], { type: "x/y;charset=utf-16le" })))[0], "a");
+    equal((await read("readAsText", new Blob(["\0a"]), "utf-16be"))[0], "a");
+    equal((await read("readAsText", new Blob(["a"], { type: "x/y;charset=none" }), "nonsense"))[0], "a");
+    equal((await read("readAsDataURL", new Blob(["abc"])))[0], "data:application/octet-stream;base64,YWJj");
+    equal((await read("readAsDataURL", new Blob(["abc"], { type: "t/x" })))[0], "data:t/x;base64,YWJj");
+    equal((await read("readAsBinaryString", new Blob(["\u00e9"])))[0], "\u00c3\u00a9");
+    equal([...new Uint8Array((await read("readAsArrayBuffer", new Blob(["abc"])))[0])], [97, 98, 99]);
+    throws(TypeError, () => new FileReader().readAsText("x"), "Blob");
+    throws(TypeError, () => FileReader.prototype.abort.call({}));
+  },
+
+  async "FileReader, aborted and begun anew"() {
+    const reader = new FileReader();
+    const log = [];
+    for (const type of ["loadstart", "progress", "load", "abort", "loadend"]) {
+      reader.addEventListener(type, () => log.push(type + " " + reader.readyState + " " + reader.result));
+    }
+    reader.abort();
+    reader.readAsText(new Blob(["one"]));
+    reader.abort();
+    equal(log, ["abort 2 null", "loadend 2 null"]);
+    await new Promise((resolve) => {
+      reader.onprogress = () => {
+        reader.onprogress = null;
+        reader.abort();
+        reader.readAsText(new Blob(["two"]));
+      };
+      reader.onload = resolve;
+      reader.readAsText(new Blob(["one"]));
+    });
+    await scheduler.wait(1);
+    equal(log.slice(2), ["loadstart 1 null", "progress 1 null", "abort 2 null", "loadend 2 null", "loadstart 1 null",
+      "progress 1 null", "load 2 two", "loadend 2 two"]);
+  },
+
+  "FileReaderSync"() {
+    const reader = new FileReaderSync();
+    equal([reader.readAsText(new Blob(["ab"])), reader.readAsBinaryString(new Blob(["\u00e9"])),
+      reader.readAsDataURL(new Blob(["abc"])), reader.readAsArrayBuffer(new Blob(["ab"])).byteLength],
+    ["ab", "\u00c3\u00a9", "data:application/octet-stream;base64,YWJj", 2]);
+    throws(TypeError, () => reader.readAsText({}), "Blob");
+  },
+
+  "ProgressEvent"() {
+    const event = new ProgressEvent("x", { lengthComputable: 1, loaded: 1.5, total: "3", cancelable: true });
+    equal([event.type, event.lengthComputable, event.loaded, event.total, event.cancelable, event.isTrusted],
+      ["x", true, 1.5, 3, true, false]);
+    throws(TypeError, () => new ProgressEvent());
+    throws(TypeError, () => new ProgressEvent("x", { loaded: NaN }));
+  },
+
+  async "multipart bodies of many windows"() {
+    const form = new FormData();
+    const file = new Uint8Array(300 * 1024).fill(13);
+    file.set([13, 10, 45, 45], 65534);
+    for (let i = 0; i < 300; i++) form.append("n" + i, "v".repeat(i * 7));
+    form.append("large", new File([file], "l\r\n\".bin"));
+    for (let i = 0; i < 50; i++) form.append("f" + i, new Blob([new Uint8Array(3000 + i).fill(i)], { type: "T/" + i }));
+    const response = new Response(form);
+    const { body } = response;
+    const chunks = [];
+    for await (const chunk of body) chunks.push(chunk);
+    equal([chunks.length > 8, chunks.every((chunk) => chunk.length <= 64 * 1024)], [true, true]);
+    const type = response.headers.get("content-type");
+    const parsed = await new Response(new Blob(chunks), { headers: { "content-type": type } }).formData();
+    equal([...parsed].length, 351);
+    for (let i = 0; i < 300; i++) equal(parsed.get("n" + i), "v".repeat(i * 7));
+    const large = parsed.get("large");
+    equal([large.name, large.type, large.size], ["l\r\n\".bin", "application/octet-stream", file.length]);
+    const got = await large.bytes();
+    equal(got.every((byte, i) => byte === file[i]), true);
+    for (let i = 0; i < 50; i++) {
+      const bytes = await parsed.get("f" + i).bytes();
+      equal([parsed.get("f" + i).type, bytes.length, bytes.every((byte) => byte === i)], ["t/" + i, 3000 + i, true]);
+    }
+  },
+
+  async "multipart bodies are held to limits"() {
+    const part = "--B\nContent-Disposition: form-data; name=a\n\n\n";
+    equal([...await multipart(part.repeat(65536) + "--B--")].length, 65536);
+    await rejects(TypeError, () => multipart(part.repeat(65537) + "--B--"), "more than 65536 parts");
+    const header = "X-A: " + "a".repeat(8000) + "\n";
+    equal([...await multipart("--B\n" + header + "Content-Disposition: form-data; name=a\n\nx\n--B--")],
+      [["a", "x"]]);
+    await rejects(TypeError, () => multipart("--B\n" + header.repeat(3) +
+      "Content-Disposition: form-data; name=a\n\nx\n--B--"), "too large");
+    await rejects(TypeError, () => multipart("--B\n" + "a".repeat(200000)), "header line");
+  },
+
   async "a blob does not change"() {
     const source = utf8("abc");
     const blob = new Blob([source]);

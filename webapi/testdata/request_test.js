@@ -6,8 +6,11 @@ export default suite({
   "interface"() {
     shape(Request, 1, { arrayBuffer: 0, blob: 0, bytes: 0, formData: 0, json: 0, text: 0, clone: 0 }, [
       "method", "url", "headers", "destination", "referrer", "referrerPolicy", "mode", "credentials", "cache",
-      "redirect", "integrity", "keepalive", "duplex", "signal", "body", "bodyUsed",
+      "redirect", "integrity", "keepalive", "duplex", "isReloadNavigation", "isHistoryNavigation", "signal", "body",
+      "bodyUsed",
     ]);
+    const { isReloadNavigation, isHistoryNavigation } = new Request(URL_A);
+    equal([isReloadNavigation, isHistoryNavigation], [false, false]);
     equal(Object.prototype.toString.call(new Request(URL_A)), "[object Request]");
     throws(TypeError, () => Request(URL_A));
     throws(TypeError, () => new Request(), "1 argument required, but only 0 present");
@@ -98,7 +101,58 @@ export default suite({
     const { body } = request;
     equal(body instanceof ReadableStream, true);
     equal(request.bodyUsed, true);
-    equal((await body.getReader().read()).done, true);
+    equal(body.locked, true);
+    throws(TypeError, () => body.getReader(), "locked");
+  },
+
+  async "a request made of another one leaves it its stream, which is locked"() {
+    const bodies = [() => "abc", () => new Uint8Array([97, 98, 99]), () => new Blob(["a", "bc"]),
+      () => ReadableStream.from([new Uint8Array([97, 98, 99])])];
+    for (const make of bodies) {
+      const first = new Request(URL_A, { method: "POST", body: make(), duplex: "half" });
+      const { body } = first;
+      const second = new Request(first);
+      equal([first.body === body, body.locked, first.bodyUsed, second.bodyUsed], [true, true, true, false]);
+      equal(second.body === body, false);
+      await rejects(TypeError, () => first.text(), "already read");
+      equal(await second.clone().text(), "abc");
+      equal(await second.text(), "abc");
+    }
+  },
+
+  "mode no-cors"() {
+    const headers = { accept: "a/b", "accept-language": "de, en;q=0.5", "content-type": "text/plain;a=b", range: "x",
+      authorization: "secret", "x-other": "y" };
+    const request = new Request(URL_A, { mode: "no-cors", headers });
+    equal([...request.headers], [["accept", "a/b"], ["accept-language", "de, en;q=0.5"],
+      ["content-type", "text/plain;a=b"]]);
+    request.headers.set("accept", "c".repeat(128));
+    request.headers.append("accept", "d");
+    request.headers.set("content-type", "application/json");
+    request.headers.append("authorization", "x");
+    equal([...request.headers.values()], ["c".repeat(128), "de, en;q=0.5", "text/plain;a=b"]);
+    for (const value of ["a\"b", "a(b", "a:b", "a<b", "a?b", "a@b", "a[b", "a{b", "a\x7fb", "a\x01b"]) {
+      request.headers.set("accept", value);
+      equal(request.headers.get("accept"), "c".repeat(128), value);
+    }
+    request.headers.set("accept-language", "a_b");
+    equal(request.headers.get("accept-language"), "de, en;q=0.5");
+    request.headers.delete("accept");
+    equal(request.clone().headers.has("accept"), false);
+    request.clone().headers.set("x-other", "z");
+    equal(request.headers.has("x-other"), false);
+    throws(TypeError, () => new Request(URL_A, { mode: "no-cors", method: "PUT" }), "no-cors");
+    const post = new Request(URL_A, { mode: "no-cors", method: "POST", body: new Blob([], { type: "a/b" }) });
+    equal([...post.headers], []);
+    equal([...new Request(new Request(URL_A, { headers }), { mode: "no-cors" }).headers].length, 3);
+  },
+
+  "Headers with another iterator"() {
+    const headers = new Headers({ a: "1" });
+    headers[Symbol.iterator] = function* () { yield ["b", "2"]; };
+    equal([...new Headers(headers).keys()], ["b"]);
+    Object.defineProperty(headers, Symbol.iterator, { value: undefined, enumerable: false });
+    equal([...new Request(URL_A, { headers }).headers], []);
   },
 
   "constructor"() {
