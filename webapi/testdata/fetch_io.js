@@ -247,8 +247,11 @@ export default suite({
     equal(whole, "stop");
     const late = new AbortController();
     const done = await fetch("http://origin/echo", { signal: late.signal });
-    late.abort();
-    equal((await done.json()).what, 1);
+    const copy = done.clone();
+    late.abort("late");
+    equal([await done.text().catch((e) => e), await done.json().catch((e) => e)], ["late", "late"]);
+    equal(await copy.body.getReader().read().catch((e) => e), "late");
+    equal(done.bodyUsed, false);
     equal((await seen()).open, 0);
   },
 
