@@ -25,8 +25,9 @@ var layers = map[string][]string{
 	"dns":        {},
 	"egress":     {},
 	"h2":         {},
+	"hostcall":   {},
 	"http1":      {},
-	"isolates":   {"http1", "isolates/shim", "snapshot", "webapi"},
+	"isolates":   {"hostcall", "http1", "isolates/shim", "snapshot", "webapi"},
 	"loop":       {"cron", "dns", "egress", "h2", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
 	"snapshot":   {},
 	"static":     {},
@@ -37,7 +38,7 @@ var layers = map[string][]string{
 	"ws":         {},
 	"tools/lint": {},
 
-	"isolates/shim":     {},
+	"isolates/shim":     {"hostcall"},
 	"tlsclient/tlstest": {},
 	"uring/fakering":    {"uring"},
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 
+	"nano/hostcall"
 	"nano/isolates/shim"
 	"nano/snapshot"
 	"nano/webapi"
@@ -36,12 +37,19 @@ const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-
 	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 " +
 	"--no-maglev-destroy-on-background --no-validate-asm"
 
+// testScripts are boot scripts that tests add, to get at what apps cannot.
+var testScripts []shim.Script
+
 var start = sync.OnceValue(func() error {
 	var scripts []shim.Script
 	for _, script := range webapi.Scripts() {
 		scripts = append(scripts, shim.Script{Name: script.Name, Source: script.Source, Lazy: script.Lazy})
 	}
-	if err := shim.Start(scripts, webapi.Ops, flags); err != nil {
+	scripts = append(scripts, testScripts...)
+	if err := hostcall.Bind(webapi.HostCalls); err != nil {
+		return fmt.Errorf("native code: %w", err)
+	}
+	if err := shim.Start(scripts, webapi.Ops, webapi.HostCalls, flags); err != nil {
 		return fmt.Errorf("V8: %w", err)
 	}
 	return nil

@@ -114,6 +114,7 @@ const (
 	WhatTCP       = 4 // Target "host:port"
 	WhatWebSocket = 5 // as WhatFetch, of a URL with ws: or wss:; or with OpenUpgrade of http: or https:
 	WhatUpgrade   = 6 // the server's end of a WebSocket, for the KindRespond with status 101 that has it as Source
+	WhatHost      = 7 // a call of the function of webapi.HostCalls with index Number: Body is its arguments, see Isolate.NewWork
 )
 
 // Flags of KindOpen for WhatFetch and its like.

@@ -124,13 +124,25 @@ var Ops = []string{
 	"responseReason",   // (words, offset): reason phrase of a response record
 	"headLines",        // (words, offset, ofRequest): header lines of the record, for a response or a request that it is passed on with
 	"contentCoding",    // (words, offset): content-encoding of a response record, in lower case, or ""; its headers hide that if the body is decoded
+	"hostFunction",     // (name of HostCalls): the function
+	"hostOpen",         // (id or -1, name of HostCalls, array of arguments): new handle, of a call on another thread
+	"hostTake",         // (words, offset): the results in a data record, as the function would have returned them; or throws; once
 }
 
-// OpsHash is the SHA-256 of Ops. A snapshot refers to ops by index: one that was built with another table
-// would call other functions, silently, and must be refused.
+// HostCalls are the functions of Go that scripts call as members of internals.host, in the order of the indices
+// by which functions in snapshots know them. Each is registered by the package that has it, by
+// hostcall.Register.
+var HostCalls = []string{}
+
+// OpsHash is the SHA-256 of Ops and HostCalls. A snapshot refers to both by index: one that was built with other
+// tables would call other functions, silently, and must be refused.
 func OpsHash() [sha256.Size]byte {
 	return hashOf(func(h hash.Hash) {
 		for _, name := range Ops {
+			writeText(h, name)
+		}
+		writeText(h, "")
+		for _, name := range HostCalls {
 			writeText(h, name)
 		}
 	})

@@ -243,19 +243,21 @@ char* CopyOut(std::string_view text) {
 using namespace nano;
 
 const char* nano_start(const nano_script* list, size_t count, nano_bytes op_names,
-                       nano_bytes flags) {
+                       nano_bytes host_names, nano_bytes flags) {
   static const std::string header_version =
       std::to_string(V8_MAJOR_VERSION) + "." + std::to_string(V8_MINOR_VERSION) + "." +
       std::to_string(V8_BUILD_NUMBER) + "." + std::to_string(V8_PATCH_LEVEL);
   if (std::string_view(v8::V8::GetVersion()).substr(0, header_version.size()) != header_version)
     return "the V8 library is not of the version of its headers";
   if (const char* problem = Checked(op_names)) return problem;
+  SetHostNames(host_names);
   for (size_t i = 0; i < count; i++) scripts.push_back(std::make_unique<Script>(list[i]));
   for (size_t i = 0; i < kOpCount; i++)
     external_references.push_back(reinterpret_cast<intptr_t>(kOps[i].callback));
   external_references.push_back(reinterpret_cast<intptr_t>(OnMessage));
   external_references.push_back(reinterpret_cast<intptr_t>(ops::ReadLazyGlobal));
   external_references.push_back(reinterpret_cast<intptr_t>(ReadTrap));
+  external_references.push_back(reinterpret_cast<intptr_t>(CallHost));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
   external_references.push_back(0);

@@ -74,6 +74,7 @@ struct Arena {
   }
 };
 
+class Host;
 class Script;
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
@@ -188,6 +189,8 @@ struct nano_isolate {
   // Lazy scripts that this turn was the first in the process to run, see KeepCaches.
   std::vector<std::pair<const nano::Script*, v8::Global<v8::UnboundScript>>> first_run;
   nano::Output start_out;  // what starting the app has written, for the next turn to bring out
+  std::unique_ptr<nano::Host, void (*)(nano::Host*)> host{nullptr, nullptr};  // see hostcall.cc
+  void* heap = nullptr;  // V8's, once it has made memory for an ArrayBuffer
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run
@@ -370,6 +373,29 @@ v8::Local<v8::Private> BuffersKey(v8::Isolate* isolate);
 // Hook is a function that the runtime's scripts have put on internals.
 v8::MaybeLocal<v8::Function> Hook(nano_realm* realm, v8::Local<v8::Context> context,
                                   std::string_view name);
+
+// ---- hostcall.cc ----
+
+// CallHost is the callback of the functions that JavaScript calls Go by. Its data is their index.
+void CallHost(const v8::FunctionCallbackInfo<v8::Value>& info);
+
+// SetHostNames makes the table of these functions, one name a line.
+void SetHostNames(nano_bytes names);
+
+// FreeHostObjects tells Go of the objects that JavaScript has dropped.
+void FreeHostObjects(nano_isolate* self);
+
+// EndHost tells Go that all of them are dropped.
+void EndHost(nano_isolate* self);
+
+// HostObjectPlace tells in a builder where an object was made that is alive still. "": there is
+// none.
+std::string HostObjectPlace(nano_isolate* self);
+
+// ---- stores.cc ----
+
+// CollectBuffers collects garbage if it is likely to hold many bytes in ArrayBuffers.
+void CollectBuffers(nano_isolate* self);
 
 // ---- snapshot.cc ----
 

@@ -71,6 +71,9 @@ void Leak(nano_isolate* self);
 // Abandon goes back to the innermost Rescue.
 [[noreturn]] void Abandon();
 
+// ChargeWork charges the request that runs with CPU time that another thread has taken for it.
+void ChargeWork(nano_isolate* self, int64_t nanoseconds);
+
 // RescuedHere is the innermost Rescue of this thread, or null.
 Rescue* RescuedHere();
 
@@ -109,6 +112,8 @@ class Allocator final : public v8::ArrayBuffer::Allocator {
 
   void Detach() { self_ = nullptr; }  // the isolate goes away
   size_t used() const { return used_.load(std::memory_order_relaxed); }
+  // TakeHere never abandons what runs.
+  void* TakeHere(size_t length, bool zeroed);
 
  private:
   void* Take(size_t length, bool zeroed);
@@ -174,8 +179,9 @@ struct Meter {
   std::atomic<bool> asked{false};   // V8 was asked to call OnTick
   std::atomic<uint32_t> force{0};   // what the watchdog may do, see watchdog.cc
   std::atomic<bool> collecting{false};
-  uint32_t collections = 0;  // full ones
-  int64_t background = 0;    // CPU time that belongs to no request, a bucket that drains
+  std::atomic<bool> in_go{false};  // Go runs for the isolate: its frames must not be skipped
+  uint32_t collections = 0;        // full ones
+  int64_t background = 0;          // CPU time that belongs to no request, a bucket that drains
   int64_t background_at = 0;
 };
 

@@ -10,31 +10,6 @@ namespace nano {
 
 namespace ops {
 
-namespace {
-
-// Words of a note record, and of a data record.
-enum NoteWord { kNoteLength = 4, kNoteSlot = 5, kNoteText = 6 };
-
-// NextHandle gives out a handle that nobody has had for long.
-int32_t NextHandle(nano_isolate* self) {
-  constexpr int32_t kLast = (1 << 30) - 1;
-  int32_t& last = self->shared.last_handle;
-  last = last == kLast ? 1 : last + 1;
-  return last;
-}
-
-// TakeStore takes what a data record has brought beside the arena; null: it lies in the record. The
-// record is empty from then on.
-std::unique_ptr<v8::BackingStore> TakeStore(Info info, const Record& record) {
-  uint32_t slot = record.words[kNoteSlot];
-  if (slot == 0) return nullptr;
-  auto* words = const_cast<uint32_t*>(record.words);
-  words[kNoteSlot] = words[kNoteLength] = 0;
-  return nano_isolate::From(info.GetIsolate())->current()->TakeStore(slot - 1);
-}
-
-}  // namespace
-
 void ioOpen(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);

@@ -182,7 +182,6 @@ Allocator::Allocator(nano_isolate* self, size_t limit) : self_(self), limit_(lim
 v8::PageAllocator* Allocator::GetPageAllocator() { return Sandboxed()->GetPageAllocator(); }
 
 bool Allocator::Charge(size_t length) {
-  if (self_ != nullptr) AbandonIfForced(self_);
   size_t before = used_.fetch_add(length, std::memory_order_relaxed);
   if (limit_ == 0 || (length <= limit_ && before <= limit_ - length)) {
     refused_ = 0;
@@ -207,6 +206,11 @@ void Allocator::Refuse(size_t length) {
 }
 
 void* Allocator::Take(size_t length, bool zeroed) {
+  if (self_ != nullptr) AbandonIfForced(self_);
+  return TakeHere(length, zeroed);
+}
+
+void* Allocator::TakeHere(size_t length, bool zeroed) {
   if (!Charge(length)) return nullptr;
   void* memory =
       zeroed ? Sandboxed()->Allocate(length) : Sandboxed()->AllocateUninitialized(length);
@@ -257,6 +261,7 @@ void CheckMemory(nano_isolate* self) {
   };
   if (!beyond()) return;
   self->isolate->LowMemoryNotification();
+  FreeHostObjects(self);
   if (beyond()) Kill(self, NANO_DEAD_MEMORY);
 }
 

@@ -60,7 +60,10 @@
   X(responseURL, 2)      \
   X(responseReason, 2)   \
   X(headLines, 3)        \
-  X(contentCoding, 2)
+  X(contentCoding, 2)    \
+  X(hostFunction, 1)     \
+  X(hostOpen, 2)         \
+  X(hostTake, 2)
 
 #include <v8.h>
 

@@ -383,6 +383,7 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
 }
 
 int nano_isolate_dispose(nano_isolate* self) {
+  EndHost(self);
   if (self->unsound) {
     Leak(self);
     return 1;
@@ -392,6 +393,7 @@ int nano_isolate_dispose(nano_isolate* self) {
   self->rejections.clear();
   self->reporting.clear();
   self->first_run.clear();
+  self->host.reset();
   self->realms.clear();
   self->allocator->Detach();
   self->dropped.url_components.Reset();
@@ -536,5 +538,6 @@ void nano_isolate_collect(nano_isolate* self) {
   Survive(self, [=] {
     v8::Isolate::Scope scope(self->isolate);
     self->isolate->LowMemoryNotification();
+    FreeHostObjects(self);
   });
 }

@@ -60,6 +60,27 @@ struct Record {
   const char* head;
 };
 
+// Words of a note record, and of a data record.
+enum NoteWord { kNoteLength = 4, kNoteSlot = 5, kNoteText = 6 };
+
+// NextHandle gives out a handle that nobody has had for long.
+inline int32_t NextHandle(nano_isolate* self) {
+  constexpr int32_t kLast = (1 << 30) - 1;
+  int32_t& last = self->shared.last_handle;
+  last = last == kLast ? 1 : last + 1;
+  return last;
+}
+
+// TakeStore takes what a data record has brought beside the arena; null: it lies in the record. The
+// record is empty from then on.
+inline std::unique_ptr<v8::BackingStore> TakeStore(Info info, const Record& record) {
+  uint32_t slot = record.words[kNoteSlot];
+  if (slot == 0) return nullptr;
+  auto* words = const_cast<uint32_t*>(record.words);
+  words[kNoteSlot] = words[kNoteLength] = 0;
+  return nano_isolate::From(info.GetIsolate())->current()->TakeStore(slot - 1);
+}
+
 inline bool IsAscii(const uint8_t* data, size_t length) {
   uint64_t seen = 0;
   size_t i = 0;
@@ -140,6 +161,13 @@ class Writer {
       if (length > 0) memcpy(Take(length), buffer->Data(), length);
       Done(length);
     }
+  }
+
+  // Bytes makes room for a body of so many bytes, to be written before anything else is.
+  uint8_t* Bytes(size_t length) {
+    uint8_t* at = Take(length);
+    Done(length);
+    return at;
   }
 
  private:

@@ -15,8 +15,6 @@ package shim
 #cgo LDFLAGS: -Wl,-wrap=_Znwm -Wl,-wrap=_Znam -Wl,-wrap=_ZnamRKSt9nothrow_t -Wl,-wrap=_ZdlPvm -Wl,-wrap=_ZdaPv
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator15AllocateSegmentEmb
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator13ReturnSegmentEPNS0_7SegmentEb
-#cgo noescape nano_isolate_turn
-#cgo nocallback nano_isolate_turn
 #cgo noescape nano_isolate_arena
 #cgo nocallback nano_isolate_arena
 #cgo noescape nano_isolate_store
@@ -83,6 +81,8 @@ type Shared struct {
 	TaskTimeNS int64
 	CPUNS      int64
 	LastHandle int32
+	records    unsafe.Pointer
+	length     uintptr
 }
 
 // Causes of death in Shared.Dead.
@@ -151,7 +151,7 @@ func takeError(text *C.char) error {
 }
 
 // Start brings V8 up. Once per process, before anything else here.
-func Start(scripts []Script, opNames []string, flags string) error {
+func Start(scripts []Script, opNames, hostNames []string, flags string) error {
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	list := make([]C.nano_script, len(scripts))
@@ -162,7 +162,7 @@ func Start(scripts []Script, opNames []string, flags string) error {
 		}
 	}
 	problem := C.nano_start(&list[0], C.size_t(len(list)),
-		pin(&pinner, strings.Join(opNames, "\n")), pin(&pinner, flags))
+		pin(&pinner, strings.Join(opNames, "\n")), pin(&pinner, strings.Join(hostNames, "\n")), pin(&pinner, flags))
 	if problem != nil {
 		return errors.New(C.GoString(problem))
 	}
@@ -418,11 +418,11 @@ func (i Isolate) Store(realm uint32, length int) (memory []byte, slot uint32) {
 	return unsafe.Slice((*byte)(unsafe.Pointer(data)), length), uint32(number)
 }
 
-// Turn is the crossing. The records are valid until the next one. False: the isolate is dead.
+// Turn is the crossing. The records are valid until the next one. False: the isolate is dead. The inputs must
+// not lie on a stack, which grows when C++ calls Go on the way.
 func (i Isolate) Turn(inputs []Input) (records []byte, alive bool) {
-	var out C.nano_output
-	status := C.nano_isolate_turn(i.pointer, (*C.nano_input)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)), &out)
-	return unsafe.Slice((*byte)(unsafe.Pointer(out.records)), out.length), status == 0
+	status := C.nano_isolate_turn(i.pointer, (*C.nano_input)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)))
+	return unsafe.Slice((*byte)(i.Shared.records), i.Shared.length), status == 0
 }
 
 // Memory measures the isolate.

@@ -52,6 +52,9 @@ typedef struct {
   int64_t task_time_ns;  // CLOCK_MONOTONIC time of the next delayed task, or 0
   int64_t cpu_ns;        // CPU time of all turns; of the isolate's thread
   int32_t last_handle;   // that was given out, in all realms
+  const uint8_t*
+      records;    // what the last turn has brought out: `length` bytes of nano_record, each
+  size_t length;  // followed by its bytes
 } nano_shared;
 
 enum nano_death { NANO_ALIVE = 0, NANO_DEAD_MEMORY = 1, NANO_DEAD_CPU = 2 };
@@ -63,12 +66,6 @@ typedef struct {
   uint32_t offset;
   uint32_t count;
 } nano_input;
-
-// A turn's result: `length` bytes of records (nano_record, each followed by its bytes).
-typedef struct {
-  const uint8_t* records;
-  size_t length;
-} nano_output;
 
 enum nano_kind {
   NANO_RESPOND = 1,
@@ -116,10 +113,53 @@ typedef struct {
   int64_t cage, trusted, code;
 } nano_ranges;
 
+// An argument or a result of a call of Go, hostcall.Value.
+typedef struct {
+  uint32_t kind;    // an enum nano_value_kind
+  uint32_t id;      // of an object
+  uint64_t length;  // of the data in bytes; of an object that is a result, what it weighs in bytes
+  union {
+    void* data;
+    uint64_t offset;  // of the data, in a packed list (hostcall/work.go)
+  };
+  double number;
+} nano_value;
+
+enum nano_value_kind {
+  NANO_NULL = 0,
+  NANO_BOOL = 1,
+  NANO_NUMBER = 2,
+  NANO_TEXT = 3,  // UTF-8
+  NANO_BYTES = 4,
+  NANO_OBJECT = 5,
+  NANO_UNITS = 6,  // UTF-16
+};
+
+#define NANO_ARGUMENTS_MAX 16
+#define NANO_RESULTS_MAX 16
+
+// A call of Go, hostcall.Frame.
+typedef struct {
+  nano_isolate* isolate;
+  void* objects;     // Go's, of the isolate; NULL: none so far
+  int32_t function;  // its index in host_names, or NANO_HOST_FREE or NANO_HOST_END
+  uint32_t argument_count;
+  const void* arguments;  // nano_value, or of NANO_HOST_FREE uint32_t ids
+  uint32_t result_count;
+  uint32_t failed;  // 1: the results are the name and the text of an error
+  nano_value results[NANO_RESULTS_MAX];
+  uint8_t room[1024];  // for the data of results
+} nano_call;
+
+#define NANO_HOST_FREE -1  // drop objects
+#define NANO_HOST_END -2   // drop all
+
 // nano_start brings V8 up, once per process, and seals the read-only heap with a plain isolate.
-// op_names: the op table, one name a line, checked against the one compiled in. NULL, or why not.
+// op_names: the op table, one name a line, checked against the one compiled in. host_names: the
+// functions of Go that JavaScript may call, one name a line, in the order of their indices. NULL,
+// or why not.
 const char* nano_start(const nano_script* scripts, size_t count, nano_bytes op_names,
-                       nano_bytes flags);
+                       nano_bytes host_names, nano_bytes flags);
 // nano_watch_thread puts what the calling thread runs under the CPU limits of its isolates, for the
 // rest of the thread's life. NULL, or why not.
 const char* nano_watch_thread(void);
@@ -200,9 +240,15 @@ uint8_t* nano_isolate_arena(nano_isolate*, uint32_t realm, size_t need, size_t* 
 // on. NULL if that would be too much.
 uint8_t* nano_isolate_store(nano_isolate*, uint32_t realm, size_t length, uint32_t* slot);
 // nano_isolate_turn is the crossing: the records of `count` inputs go in, microtasks and due V8
-// tasks run, *out describes what came out. -1: the isolate is dead.
+// tasks run, nano_shared has what came out. -1: the isolate is dead.
 // It stops taking records after its share of time: the inputs say then which are left.
-int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count, nano_output* out);
+int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count);
+
+// nano_host_block gives memory for a result of `length` bytes of the call that runs: it becomes an
+// ArrayBuffer without a copy, and counts from now on. NULL if that would be too much.
+uint8_t* nano_host_block(nano_isolate*, size_t length);
+// nano_isolate_objects is where the isolate keeps what nano_call has as objects.
+void** nano_isolate_objects(nano_isolate*);
 
 void nano_isolate_memory(nano_isolate*, nano_memory* out);
 // nano_isolate_spaces measures at most `most` of V8's heap spaces, in V8's order; their number.

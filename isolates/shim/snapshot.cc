@@ -396,6 +396,12 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
     build->reason = IntlReason("", survey.intl());
     return;
   }
+  if (std::string place = HostObjectPlace(self); !place.empty()) {
+    build->reason = place +
+                    ": an object of native code (such as a key) that is made at the top level "
+                    "cannot be in a snapshot; make it when it is first used";
+    return;
+  }
   if (!ShowBuffers(isolate, context, survey.buffers())) {
     build->reason = "the app has replaced the prototype of the global object";
     return;
@@ -423,6 +429,8 @@ Build BuildApp(const Source& source) {
     InstallCallbacks(self.get());
     Evaluate(self.get(), creator, source, &build);
     self->rejections.clear();
+    EndHost(self.get());
+    self->host.reset();
     self->realms.clear();
     self->dropped.url_components.Reset();
     if (build.error.empty() && build.reason.empty() && build.warmup.empty()) {

@@ -71,17 +71,8 @@ void* AllocateStore(void* heap, const void* allocate, size_t length) {
   v8::Isolate* isolate = v8::Isolate::TryGetCurrent();
   nano_isolate* self = isolate != nullptr ? nano_isolate::From(isolate) : nullptr;
   if (self != nullptr && self->in_turn) {
-    size_t used = self->allocator->used();
-    if (used < self->buffers_kept) self->buffers_kept = used;
-    if (used - self->buffers_kept >= kYoungBytes) {
-      CollectGarbage(heap, Space::kNew, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
-      self->buffers_kept = self->allocator->used();
-      if (self->buffers_kept < self->buffers_old) self->buffers_old = self->buffers_kept;
-      if (self->buffers_kept - self->buffers_old >= std::max(kOldBytes, self->buffers_old / 2)) {
-        CollectGarbage(heap, Space::kOld, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
-        self->buffers_old = self->buffers_kept = self->allocator->used();
-      }
-    }
+    self->heap = heap;
+    CollectBuffers(self);
   }
   return RealAllocateStore(heap, allocate, length);
 }
@@ -105,3 +96,17 @@ Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t pa
 }
 
 }  // namespace nano::stores
+
+void nano::CollectBuffers(nano_isolate* self) {
+  using namespace stores;
+  if (self->heap == nullptr || !self->in_turn) return;
+  size_t used = self->allocator->used();
+  if (used < self->buffers_kept) self->buffers_kept = used;
+  if (used - self->buffers_kept < kYoungBytes) return;
+  CollectGarbage(self->heap, Space::kNew, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
+  self->buffers_kept = self->allocator->used();
+  if (self->buffers_kept < self->buffers_old) self->buffers_old = self->buffers_kept;
+  if (self->buffers_kept - self->buffers_old < std::max(kOldBytes, self->buffers_old / 2)) return;
+  CollectGarbage(self->heap, Space::kOld, Reason::kExternalMemoryPressure, v8::kNoGCCallbackFlags);
+  self->buffers_old = self->buffers_kept = self->allocator->used();
+}

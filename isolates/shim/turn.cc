@@ -103,7 +103,10 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
     isolate->PerformMicrotaskCheckpoint();
   }
   if (!self->first_run.empty() && !IsDead(self)) KeepCaches(self);
-  if (!IsDead(self)) CheckMemory(self);
+  if (!IsDead(self)) {
+    FreeHostObjects(self);
+    CheckMemory(self);
+  }
   self->pace.Learn(records - Count(inputs, count), Clock::NanosecondsSince(self->meter.began));
 }
 
@@ -154,7 +157,7 @@ void EndTurn(nano_isolate* self) {
 
 using namespace nano;
 
-int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano_output* out) {
+int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count) {
   if (self->owner != pthread_self()) Fatal("turn", "an isolate was used by another thread");
   self->out.Clear();
   if (self->start_out.length() > 0) self->out.Swap(self->start_out);
@@ -168,8 +171,8 @@ int nano_isolate_turn(nano_isolate* self, nano_input* inputs, size_t count, nano
     self->in_turn = false;
     self->input_count = 0;
   }
-  out->records = self->out.data();
-  out->length = self->out.length();
+  self->shared.records = self->out.data();
+  self->shared.length = self->out.length();
   return IsDead(self) ? -1 : 0;
 }
 

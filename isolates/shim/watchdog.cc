@@ -146,7 +146,9 @@ void OnForce(int, siginfo_t*, void* context) {
   if (rescue == nullptr || !IsDead(rescue->self)) return;
   Meter& meter = rescue->self->meter;
   uint32_t force = meter.force.load(std::memory_order_relaxed);
-  if (force == kForceNot || meter.collecting.load(std::memory_order_relaxed)) return;
+  if (force == kForceNot || meter.collecting.load(std::memory_order_relaxed) ||
+      meter.in_go.load(std::memory_order_relaxed))
+    return;
   mcontext_t& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
 #if defined(__x86_64__)
   auto at = static_cast<uintptr_t>(machine.gregs[REG_RIP]);
@@ -287,6 +289,13 @@ bool StartThread() {
 }
 
 }  // namespace
+
+void ChargeWork(nano_isolate* self, int64_t nanoseconds) {
+  self->shared.cpu_ns += nanoseconds;
+  if (!Charge(self, static_cast<int64_t>(static_cast<double>(nanoseconds) * kBackgroundShare)) &&
+      self->meter.scope_limit > 0)
+    Kill(self, NANO_DEAD_CPU);
+}
 
 int64_t MonotonicNanoseconds() { return Nanoseconds(CLOCK_MONOTONIC); }
 

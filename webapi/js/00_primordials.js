@@ -51,7 +51,7 @@
   }
 
   for (const constructor of [
-    ArrayBuffer, DataView, Error, Number, RangeError, String, TypeError, Uint8Array, WeakRef,
+    ArrayBuffer, DataView, Error, Number, Proxy, RangeError, String, TypeError, Uint8Array, WeakRef,
   ]) {
     primordials[constructor.name] = constructor;
   }

@@ -64,6 +64,7 @@
   }
   lazyHooks(["DOMException", "abort", "domException", "events", "throwDataCloneError"], "50_events");
   lazyHooks(["formatLog", "inspect"], "55_inspect");
+  lazyHooks(["host", "hostAsync"], "60_host");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
   lazyHooks(["cloneValue", "cloneWithTransfer", "registerTransferable", "transferList"], "76_clone");

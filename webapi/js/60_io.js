@@ -9,6 +9,7 @@
 //         onResponse(words, offset) onData(words, offset, kind) onEnd(fault, text) onWritten() onOpened(text)
 //         onClosed(code, reason, clean)
 //       They run under the request that has opened the handle.
+//   adopt(handle, object)  the same for a handle that another op has opened
 //   read(handle, bytes, decoded) cancel(handle, abort) write(handle, chunk, kind) -> bytes
 //   finish(handle, failed, code, reason)
 //   forget(handle)          no method of its object is called any more, nor its source told of anything
@@ -62,8 +63,11 @@
     open(what, flags, target, head, body, source, length, object) {
       requireStarted("I/O");
       const handle = ioOpen(what, flags, target, head, body, source, length, currentRequestId());
-      entries.set(handle, new Entry(object, currentExchange()));
+      internals.io.adopt(handle, object);
       return handle;
+    },
+    adopt(handle, object) {
+      entries.set(handle, new Entry(object, currentExchange()));
     },
     read: (handle, bytes, decoded) => ioRead(handle, bytes, decoded ? 1 : 0),
     cancel: (handle, abort) => ioCancel(handle, abort ? 1 : 0),

@@ -1,0 +1,24 @@
+package isolates
+
+import (
+	"nano/hostcall"
+)
+
+// Packages that register what JavaScript may call, see webapi.HostCalls, are imported here for that alone.
+
+// NewWork makes the call that a KindOpen record of WhatHost asks for. The record's Body must not change until the
+// work has run.
+func (i *Isolate) NewWork(record *Record) (*hostcall.Work, error) {
+	return i.isolate.HostObjects().NewWork(int(record.Number), record.Body)
+}
+
+// AddWork stages the outcome of a work that has run. Nothing more comes for its handle.
+func (i *Isolate) AddWork(handle int32, work *hostcall.Work) {
+	a := i.arenaOf(handle)
+	if a == nil {
+		work.Drop()
+		return
+	}
+	i.note(a.data(handle, work.Pack(i.isolate.HostObjects()), DataBytes))
+	i.over(handle, false)
+}
