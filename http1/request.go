@@ -24,6 +24,9 @@ type RequestHead struct {
 	// AcceptEncoding is sent if Head has no accept-encoding; "": nothing is. With a range, "identity" is
 	// sent in its stead, as the Fetch standard wants it: a part of a coded body cannot be decoded.
 	AcceptEncoding string
+	// UserAgent is sent if Head has no user-agent, and "accept-language: *" if it has no accept-language, as
+	// the Fetch standard wants it; "": neither is.
+	UserAgent string
 	// ProxyAuthorization is for the proxy that the request goes to; "": none.
 	ProxyAuthorization string
 	// Upgrade is the protocol that the connection is to go over to, "" for none.
@@ -65,6 +68,16 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 	}
 	if seen&seenAccept == 0 {
 		dst = append(dst, "accept: */*\r\n"...)
+	}
+	if r.UserAgent != "" {
+		if seen&seenAcceptLanguage == 0 {
+			dst = append(dst, "accept-language: *\r\n"...)
+		}
+		if seen&seenUserAgent == 0 {
+			dst = append(dst, "user-agent: "...)
+			dst = append(dst, r.UserAgent...)
+			dst = append(dst, "\r\n"...)
+		}
 	}
 	if seen&seenAcceptEncoding == 0 && r.AcceptEncoding != "" {
 		dst = append(dst, "accept-encoding: "...)
@@ -108,7 +121,9 @@ func AppendRequestHead(dst []byte, r *RequestHead) ([]byte, error) {
 const (
 	seenAccept = 1 << iota
 	seenAcceptEncoding
+	seenAcceptLanguage
 	seenRange
+	seenUserAgent
 )
 
 // appendRequestLines appends the header lines but those that are ours to say. Not ok: a line is not
@@ -137,6 +152,10 @@ func appendRequestLines(dst, lines []byte) (out []byte, seen int, ok bool) {
 			seen |= seenAccept
 		case equalFold(name, "accept-encoding"):
 			seen |= seenAcceptEncoding
+		case equalFold(name, "accept-language"):
+			seen |= seenAcceptLanguage
+		case equalFold(name, "user-agent"):
+			seen |= seenUserAgent
 		case equalFold(name, "range"):
 			seen |= seenRange
 		}

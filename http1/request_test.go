@@ -33,6 +33,11 @@ func TestAppendRequestHead(t *testing.T) {
 		{"the app's", "GET /a?b HTTP/1.1\r\nhost: h:1\r\nAccept: a/b\r\nAccept-Encoding: br\r\nx:y\r\n", get(func(r *RequestHead) {
 			r.Head, r.AcceptEncoding = []byte("Accept: a/b\r\nAccept-Encoding: br\r\nx:y\r\n"), "gzip"
 		})},
+		{"a user agent", "GET /a?b HTTP/1.1\r\nhost: h:1\r\n" + accept + "accept-language: *\r\nuser-agent: me\r\naccept-encoding: gzip\r\n",
+			get(func(r *RequestHead) { r.UserAgent, r.AcceptEncoding = "me", "gzip" })},
+		{"the app's user agent", "GET /a?b HTTP/1.1\r\nhost: h:1\r\nUser-Agent: you\r\nAccept-Language: de\r\n" + accept, get(func(r *RequestHead) {
+			r.Head, r.UserAgent = []byte("User-Agent: you\r\nAccept-Language: de\r\n"), "me"
+		})},
 		{"what is ours to say", "GET /a?b HTTP/1.1\r\nhost: h:1\r\na: 1\r\nb: 2\r\nhostname: c\r\n" + accept, get(func(r *RequestHead) {
 			r.Head = []byte("Host: x\r\na: 1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nconnection: close\r\nKeep-Alive: 1\r\n" +
 				"b: 2\r\nProxy-Connection: a\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\nExpect: 100-continue\r\nhostname: c\r\n")

@@ -183,7 +183,7 @@ func (f *fetcher) checkAtRest() {
 	}
 }
 
-const plainFetch = "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\naccept: */*\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n\r\n"
+const plainFetch = "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\naccept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n\r\n"
 
 // fetchRow is one response, and what the isolate must be told of it.
 type fetchRow struct {
@@ -296,7 +296,7 @@ func TestFetchInline(t *testing.T) {
 
 func TestFetchRequests(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-	const common = "accept: */*\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n"
+	const common = "accept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n"
 	large := strings.Repeat("0123456789abcdef", 20<<10)
 	for _, test := range []struct {
 		name, target string
@@ -306,7 +306,7 @@ func TestFetchRequests(t *testing.T) {
 		{"query", "GET " + originURL + "/a%20b?c=d#e", nil, "GET /a%20b?c=d HTTP/1.1\r\nhost: 192.0.2.80\r\n" + common + "\r\n"},
 		{"headers", "GET " + originURL + "/", func(f *fetcher, r *isolates.Record) {
 			r.Head = []byte("x-a: b\r\ncontent-length: 3\r\naccept-encoding: identity\r\n")
-		}, "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\nx-a: b\r\naccept-encoding: identity\r\naccept: */*\r\ncdn-loop: nano; hops=1\r\n\r\n"},
+		}, "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\nx-a: b\r\naccept-encoding: identity\r\naccept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\ncdn-loop: nano; hops=1\r\n\r\n"},
 		{"POST without a body", "POST " + originURL + "/", nil, "POST / HTTP/1.1\r\nhost: 192.0.2.80\r\n" + common + "content-length: 0\r\n\r\n"},
 		{"DELETE without a body", "DELETE " + originURL + "/", nil, "DELETE / HTTP/1.1\r\nhost: 192.0.2.80\r\n" + common + "\r\n"},
 		{"body", "POST " + originURL + "/", func(f *fetcher, r *isolates.Record) {

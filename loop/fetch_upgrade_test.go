@@ -63,7 +63,7 @@ func TestFetchUpgrade(t *testing.T) {
 			u.handle.object = request
 			request.start()
 			f.settle()
-			want := "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\naccept: */*\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n"
+			want := "GET / HTTP/1.1\r\nhost: 192.0.2.80\r\naccept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n"
 			if got := string(f.origin().Take()); got != want {
 				t.Errorf("the origin got %q", got)
 			}

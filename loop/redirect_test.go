@@ -160,7 +160,7 @@ func redirectTo(status int, location string) string {
 
 // TestFetchRedirects: methods, bodies and headers along redirects, as the Fetch standard has them.
 func TestFetchRedirects(t *testing.T) {
-	const common = "accept: */*\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n"
+	const common = "accept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\n"
 	const host, other = "host: 192.0.2.80\r\n", "host: 192.0.2.90\r\n"
 	const lines = "content-type: a/b\r\nauthorization: c\r\nx: y\r\n"
 	body := func(r *isolates.Record) {

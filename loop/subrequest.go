@@ -94,6 +94,7 @@ const (
 	handlesMax = 32 << 10
 	// acceptEncoding is what is asked for where the app does not say: what decode.go removes.
 	acceptEncoding = "gzip, br, zstd"
+	userAgent      = "NANO"
 	// wholePiece is how much of a whole body is handed to the connection at once.
 	wholePiece = 32 << 10
 )
@@ -185,7 +186,7 @@ func (f *fetch) start() {
 func (f *fetch) describe(head *http1.RequestHead) {
 	*head = http1.RequestHead{
 		Method: f.method, Target: f.to.target, Host: f.to.authority, Head: f.lines,
-		ContentLength: -1, AcceptEncoding: acceptEncoding, Upgrade: f.protocol, Hops: f.passes,
+		ContentLength: -1, AcceptEncoding: acceptEncoding, UserAgent: userAgent, Upgrade: f.protocol, Hops: f.passes,
 	}
 	if proxy := f.loop.options.Apps[f.worker.app].Proxy; proxy != nil && !f.to.secure {
 		f.loop.scratch = append(append(append(f.loop.scratch[:0], "http://"...), f.to.authority...), f.to.target...)

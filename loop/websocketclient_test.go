@@ -103,7 +103,7 @@ func TestWebSocketClient(t *testing.T) {
 	peer, request, key := c.call("GET ws://192.0.2.80/a?b", "sec-websocket-protocol: x, y\r\nSec-WebSocket-Key: mine\r\norigin: o\r\n", 0)
 	want := "GET /a?b HTTP/1.1\r\nhost: 192.0.2.80\r\nsec-websocket-protocol: x, y\r\norigin: o\r\nsec-websocket-version: 13\r\n" +
 		"sec-websocket-key: " + key + "\r\nsec-websocket-extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n" +
-		"accept: */*\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+		"accept: */*\r\naccept-language: *\r\nuser-agent: NANO\r\naccept-encoding: gzip, br, zstd\r\ncdn-loop: nano; hops=1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 	if request != want || !ws.IsKey([]byte(key)) {
 		t.Errorf("got %q, want %q", request, want)
 	}

@@ -5,7 +5,8 @@
 // long as a pair lies within this isolate, to the other end, its `peer`. When one end of a pair is given to the
 // client with a response, the other end takes over that connection: the one that was given is only a token.
 //
-// binaryType is "arraybuffer" from the start, as Workers have it, and can be set to "blob".
+// binaryType is "blob" from the start for new WebSocket(), as the standard has it, and "arraybuffer" for the ends of
+// a WebSocketPair and what fetch() gives, as Workers have it.
 //
 // For other scripts:
 //   internals.isWebSocket(value)
@@ -19,8 +20,8 @@
   "use strict";
   const {
     List, ObjectDefineProperty, SafeSet, SetPrototypeGetSize, StringPrototypeIndexOf, StringPrototypeSlice,
-    StringPrototypeStartsWith, StringPrototypeToWellFormed, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
+    StringPrototypeStartsWith, StringPrototypeToLowerCase, StringPrototypeToWellFormed, SymbolIterator, TypeError,
+    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   internals.load("65_message_events");
   const { configureInterface, events, io, messageEvents, requireStarted, running, webidl } = internals;
@@ -416,7 +417,7 @@
     return href;
   }
 
-  // The argument `protocols`, as a List of strings that differ.
+  // The argument `protocols`, as a List of strings that differ, and not in case only.
   function toProtocols(value, context) {
     const list = new List();
     if (value === undefined) return list;
@@ -424,7 +425,7 @@
     const given = isSequence ? webidl.sequence(value, context, webidl.DOMString) : [webidl.DOMString(value, context)];
     const seen = new SafeSet();
     for (let i = 0; i < given.length; i++) {
-      seen.add(given[i]);
+      seen.add(StringPrototypeToLowerCase(given[i]));
       if (!internals.isToken(given[i]) || SetPrototypeGetSize(seen) !== i + 1) {
         throw internals.domException(context + ": The subprotocol '" + given[i] + "' is invalid or duplicated.",
           "SyntaxError");
@@ -485,6 +486,7 @@
       end.protocols = offered;
       this.#end = end;
       this.#url = href;
+      this.#binaryType = "blob";
       const head = offered.length === 0 ? "" : "sec-websocket-protocol: " + join(offered) + "\r\n";
       end.handle = io.open(WHAT_WEBSOCKET, 0, "GET " + href, head, null, 0, 0, end);
     }

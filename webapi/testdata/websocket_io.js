@@ -22,7 +22,7 @@ export default suite({
   async "new WebSocket"() {
     const socket = new WebSocket("http://host/chat?q", ["a", "b"]);
     equal([socket.readyState, socket.url, socket.protocol, socket.extensions, socket.binaryType, socket.bufferedAmount],
-      [0, "ws://host/chat?q", "", "", "arraybuffer", 0]);
+      [0, "ws://host/chat?q", "", "", "blob", 0]);
     throws("InvalidStateError", () => socket.send("x"), "CONNECTING");
     const event = await once(socket, "open");
     equal([event.isTrusted, event.target, socket.readyState, socket.protocol], [true, socket, 1, "a"]);
@@ -48,6 +48,8 @@ export default suite({
       return (await message).data;
     };
     const bytes = utf8("0123");
+    equal(await (await echo(bytes)).text(), "0123");
+    socket.binaryType = "arraybuffer";
     equal(fromUtf8(await echo(bytes)), "0123");
     equal(await echo(bytes.buffer) instanceof ArrayBuffer, true);
     equal(fromUtf8(await echo(new DataView(bytes.buffer, 1, 2))), "12");
@@ -71,7 +73,7 @@ export default suite({
     let received = 0;
     const all = new Promise((resolve) => {
       socket.onmessage = (event) => {
-        received += event.data.byteLength;
+        received += event.data.size;
         if (received === 2_000_000) resolve();
       };
     });
