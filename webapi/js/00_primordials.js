@@ -62,7 +62,7 @@
   statics("JSON", JSON, "parse stringify");
   statics("Math", Math, "floor max min round trunc sqrt");
   statics("Number", Number, "isFinite parseInt parseFloat");
-  statics("Object", Object, `create defineProperties defineProperty getOwnPropertyDescriptor getOwnPropertySymbols
+  statics("Object", Object, `create defineProperties defineProperty freeze getOwnPropertyDescriptor getOwnPropertySymbols
     getPrototypeOf hasOwn is keys setPrototypeOf`);
   statics("Promise", Promise, "reject resolve withResolvers");
   statics("Reflect", Reflect, "apply construct getOwnPropertyDescriptor ownKeys");

@@ -55,10 +55,11 @@
 
   // What runs now. `starting`: the app's top level. An instance of a class, since a null-prototype object such
   // as internals is a slow dictionary: internals.starting is the same for who needs no speed.
-  // `turn`: counts them.
+  // `turn`: counts them. `words`: the records of the turn, whose first words are the cells of C++.
   class Running {
     starting = false;
     turn = 0;
+    words = null;
   }
   const running = new Running();
   internals.running = running;
@@ -155,6 +156,12 @@
   internals.serializables = null; // a linked list
   internals.registerSerializable = function registerSerializable(is, clone) {
     internals.serializables = { __proto__: null, is, clone, next: internals.serializables };
+  };
+  // And objects that can be transferred: isDetached(value) tells that it has happened, transfer(value) gives the new
+  // object or throws.
+  internals.transferables = null;
+  internals.registerTransferable = function registerTransferable(is, isDetached, transfer) {
+    internals.transferables = { __proto__: null, is, isDetached, transfer, next: internals.transferables };
   };
 
   // The same for a namespace or a mixin that is no class: `keys` of `holder` become enumerable.

@@ -31,6 +31,7 @@
   lazy(["Scheduler"], "66_scheduler");
   lazy(["scheduler"], "66_scheduler", true);
   lazy(["structuredClone"], "76_clone", true);
+  lazy(["MessageChannel", "MessagePort"], "76_messaging");
 
   // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
   // isolates/modules.go has their sources.
@@ -67,5 +68,6 @@
   lazyHooks(["host", "hostAsync"], "60_host");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
-  lazyHooks(["cloneValue", "cloneWithTransfer", "registerTransferable", "transferList"], "76_clone");
+  lazyHooks(["cloneValue", "cloneWithTransfer", "transferList"], "76_clone");
+  lazyHooks(["ports"], "76_messaging");
 })

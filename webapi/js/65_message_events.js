@@ -2,11 +2,11 @@
 // carry something.
 //
 // For other scripts, trusted events:
-//   internals.messageEvents: newMessageEvent(type, data, origin, lastEventId)
+//   internals.messageEvents: newMessageEvent(type, data, origin, lastEventId, ports = a frozen empty array)
 //     newCloseEvent(code, reason, wasClean) newErrorEvent(message, error)
 (function (ops, internals) {
   "use strict";
-  const { ObjectDefineProperty, TypeError } = internals.primordials;
+  const { ObjectDefineProperty, ObjectFreeze, TypeError } = internals.primordials;
   const { configureInterface, events, webidl } = internals;
   const { Event } = internals;
 
@@ -16,6 +16,8 @@
   // A member of a dictionary of which `fallback` is the default value.
   const string = (value, fallback, context) => value === undefined ? fallback : webidl.DOMString(value, context);
 
+  const isPort = (value) => internals.isMessagePort !== undefined && internals.isMessagePort(value);
+
   class MessageEvent extends Event {
     #data;
     #origin;
@@ -23,31 +25,34 @@
     #source = null;
     #ports;
 
-    constructor(type, eventInitDict = undefined, data = undefined, origin = "", lastEventId = "") {
+    constructor(type, eventInitDict = undefined, data = undefined, origin = "", lastEventId = "", given = undefined) {
       if (type === INTERNAL) {
         super(eventInitDict);
         events.trust(this);
         this.#data = data;
         this.#origin = origin;
         this.#lastEventId = lastEventId;
+        this.#ports = given;
         return;
       }
       const context = "Failed to construct 'MessageEvent'";
       webidl.requiredArguments(arguments.length, 1, context);
       super(type, eventInitDict);
       const init = webidl.dictionary(eventInitDict, context);
-      const given = init.data;
-      this.#data = given === undefined ? null : given;
+      const content = init.data;
+      this.#data = content === undefined ? null : content;
       this.#lastEventId = string(init.lastEventId, "", context);
       this.#origin = webidl.USVString(string(init.origin, "", context), context);
       const { ports, source } = init;
       if (ports !== undefined) {
-        this.#ports = webidl.sequence(ports, context, () => {
-          throw new TypeError(context + ": member ports holds something else than MessagePorts.");
-        });
+        this.#ports = ObjectFreeze(webidl.sequence(ports, context, (port) => {
+          if (!isPort(port)) throw new TypeError(context + ": member ports holds something else than MessagePorts.");
+          return port;
+        }));
       }
       if (source !== undefined && source !== null) {
-        throw new TypeError(context + ": member source is not of type MessageEventSource.");
+        if (!isPort(source)) throw new TypeError(context + ": member source is not of type MessageEventSource.");
+        this.#source = source;
       }
     }
     get data() {
@@ -68,7 +73,7 @@
     }
     get ports() {
       if (!(#data in this)) throw webidl.illegalInvocation();
-      return this.#ports ??= [];
+      return this.#ports ??= ObjectFreeze([]);
     }
   }
 
@@ -167,7 +172,8 @@
 
   internals.messageEvents = {
     __proto__: null,
-    newMessageEvent: (type, data, origin, lastEventId) => new MessageEvent(INTERNAL, type, data, origin, lastEventId),
+    newMessageEvent: (type, data, origin, lastEventId, ports) =>
+      new MessageEvent(INTERNAL, type, data, origin, lastEventId, ports),
     newCloseEvent: (code, reason, wasClean) => new CloseEvent(INTERNAL, code, reason, wasClean),
     newErrorEvent: (message, error) => new ErrorEvent(INTERNAL, message, error),
   };

@@ -5,11 +5,9 @@
 //   internals.cloneValue(value)               a structured clone; throws what a getter throws, or DataCloneError
 //   internals.cloneWithTransfer(value, list)  { value, transferred }: the clone, and what became of each item of a
 //                                             transfer list (StructuredSerializeWithTransfer); both Lists
-//   internals.transferList(value, context)    a transfer list from a sequence<object>
-//   internals.registerTransferable(is, isDetached, transfer)
-//       objects of which is(value) is true can be transferred: transfer(value) gives the new object, or throws.
-//       The script that makes them calls it when it is loaded
-//   internals.registerSerializable, of 01_infra: objects that can be cloned
+//   internals.transferList(value, context, method)
+//                                             a transfer list from a sequence<object>
+// registerSerializable and registerTransferable of 01_infra say which platform objects can be cloned or transferred.
 (function (ops, internals) {
   "use strict";
   const {
@@ -298,11 +296,6 @@
 
   // ---- Transfer ----
 
-  // A linked list of what registerTransferable was called with.
-  let transferables = null;
-  internals.registerTransferable = function registerTransferable(is, isDetached, transfer) {
-    transferables = { __proto__: null, is, isDetached, transfer, next: transferables };
-  };
   const transferableBuffer = {
     __proto__: null,
     isDetached: ArrayBufferPrototypeGetDetached,
@@ -312,7 +305,7 @@
     const kind = typeof object === "object" ? cloneKind(object) : 0;
     if (kind === KIND_ARRAY_BUFFER) return transferableBuffer;
     if (kind === KIND_ORDINARY) {
-      for (let entry = transferables; entry !== null; entry = entry.next) if (entry.is(object)) return entry;
+      for (let entry = internals.transferables; entry !== null; entry = entry.next) if (entry.is(object)) return entry;
     }
     throw internals.domException("An object of the transfer list is not transferable.", "DataCloneError");
   }

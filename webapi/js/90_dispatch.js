@@ -565,6 +565,7 @@
   // share of time is over.
   internals.tick = function tick(words, offset, count) {
     running.turn = (running.turn + 1) | 0;
+    running.words = words;
     for (let left = count; left !== 0; left--) {
       if (words[CELL_END] !== 0 && left !== count) {
         words[CELL_NEXT] = offset;
