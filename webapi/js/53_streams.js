@@ -2526,9 +2526,25 @@
     return { cancel, flush, start, transform };
   }
 
+  let transformState; // (value) => TransformState, or undefined for anything else
+  let createTransferred; // (readable, writable): a TransformStream of two streams that were transferred
+
   class TransformStream {
     #transform;
+    static {
+      transformState = (value) => (webidl.isObject(value) && #transform in value ? value.#transform : undefined);
+      createTransferred = (readable, writable) => {
+        const state = new TransformState();
+        state.readable = readableState(readable);
+        state.writable = writableState(writable);
+        return new TransformStream(INTERNAL, state);
+      };
+    }
     constructor(transformer = undefined, writableStrategy = undefined, readableStrategy = undefined) {
+      if (transformer === INTERNAL) {
+        this.#transform = writableStrategy;
+        return;
+      }
       const context = "Failed to construct 'TransformStream'";
       if (transformer !== undefined && !webidl.isObject(transformer)) {
         throw new TypeError(context + ": The transformer is not an object");
@@ -2947,6 +2963,14 @@
       readableState(stream).fixedLength = length;
     },
     createPump: (target, reader) => new Pump(target, reader),
+    // For 76_stream_transfer, records instead of objects; pull() returns nothing.
+    createReadable: (pull, cancel) => createReadable(alwaysFulfilled, () => {
+      pull();
+      return PromiseResolve(undefined);
+    }, cancel, 0, one),
+    createWritable: (write, close, abort) => createWritable(alwaysFulfilled, write, close, abort, 1, one),
+    pipe: (source, dest) => new Pipe(source, dest, false, false, false, undefined).run(),
+    react,
     acquireReader: (stream) => acquireReader(readableState(stream), false),
     read: readDefault,
     cancelReader: (reader, reason) => readableCancel(reader.stream, reason),
@@ -2955,6 +2979,28 @@
     readAll: (stream) => new Collector(acquireReader(readableState(stream), false)).start(),
     tee: (stream) => readableTee(readableState(stream), true),
   };
+
+  // ---- Transfer ----
+
+  function notLocked(isLocked) {
+    if (isLocked) throw internals.domException("A locked stream cannot be transferred.", "DataCloneError");
+    internals.load("76_stream_transfer");
+    return internals.streamTransfer;
+  }
+  const never = () => false; // what was transferred is locked
+  internals.registerTransferable((value) => readableState(value) !== undefined, never, (value) => {
+    const state = readableState(value);
+    return notLocked(state.reader !== null).readable(state);
+  });
+  internals.registerTransferable((value) => writableState(value) !== undefined, never, (value) => {
+    const state = writableState(value);
+    return notLocked(state.writer !== null).writable(state);
+  });
+  internals.registerTransferable((value) => transformState(value) !== undefined, never, (value) => {
+    const { readable, writable } = transformState(value);
+    const transfer = notLocked(readable.reader !== null || writable.writer !== null);
+    return createTransferred(transfer.readable(readable), transfer.writable(writable));
+  });
 
   internals.createPump = internals.streams.createPump;
   internals.fixedLengthOf = (stream) => readableState(stream).fixedLength;
