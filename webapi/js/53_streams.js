@@ -312,6 +312,7 @@
     reader = null; // Reader
     controller = null; // DefaultController, ByteController or NativeController
     fixedLength = -1; // how many bytes it gives, if something sees to that
+    detached = false; // transferred
   }
 
   // A reader of either kind. `requests` holds read requests, or read-into requests if byob.
@@ -1894,6 +1895,7 @@
     closeRequest = null; // deferred
     inFlightCloseRequest = null;
     pendingAbort = null; // { deferred, reason, wasAlreadyErroring }
+    detached = false; // transferred
   }
 
   class Writer {
@@ -2382,6 +2384,7 @@
     flushAlgorithm = undefined;
     cancelAlgorithm = undefined;
     finish = null; // deferred: cancel or abort or close is under way
+    detached = false; // transferred
 
     get object() {
       return this.#object ??= new TransformStreamDefaultController(INTERNAL, this);
@@ -2982,25 +2985,24 @@
 
   // ---- Transfer ----
 
-  function notLocked(isLocked) {
-    if (isLocked) throw internals.domException("A locked stream cannot be transferred.", "DataCloneError");
-    internals.load("76_stream_transfer");
-    return internals.streamTransfer;
+  // Makes streams of a kind transferable: stateOf(value) is the record of one, or undefined; transfer(record, steps)
+  // gives the new stream.
+  function makeTransferable(stateOf, isLocked, transfer) {
+    internals.registerTransferable((value) => stateOf(value) !== undefined, (value) => stateOf(value).detached, (value) => {
+      const state = stateOf(value);
+      if (isLocked(state)) throw internals.domException("A locked stream cannot be transferred.", "DataCloneError");
+      internals.load("76_stream_transfer");
+      const moved = transfer(state, internals.streamTransfer);
+      state.detached = true;
+      return moved;
+    });
   }
-  const never = () => false; // what was transferred is locked
-  internals.registerTransferable((value) => readableState(value) !== undefined, never, (value) => {
-    const state = readableState(value);
-    return notLocked(state.reader !== null).readable(state);
-  });
-  internals.registerTransferable((value) => writableState(value) !== undefined, never, (value) => {
-    const state = writableState(value);
-    return notLocked(state.writer !== null).writable(state);
-  });
-  internals.registerTransferable((value) => transformState(value) !== undefined, never, (value) => {
-    const { readable, writable } = transformState(value);
-    const transfer = notLocked(readable.reader !== null || writable.writer !== null);
-    return createTransferred(transfer.readable(readable), transfer.writable(writable));
-  });
+  const isReadableLocked = (state) => state.reader !== null;
+  const isWritableLocked = (state) => state.writer !== null;
+  makeTransferable(readableState, isReadableLocked, (state, steps) => steps.readable(state));
+  makeTransferable(writableState, isWritableLocked, (state, steps) => steps.writable(state));
+  makeTransferable(transformState, ({ readable, writable }) => isReadableLocked(readable) || isWritableLocked(writable),
+    ({ readable, writable }, steps) => createTransferred(steps.readable(readable), steps.writable(writable)));
 
   internals.createPump = internals.streams.createPump;
   internals.fixedLengthOf = (stream) => readableState(stream).fixedLength;

@@ -123,6 +123,41 @@ export default suite({
       same(performance.now() > 0 && performance.timeOrigin > 0, true);
     });
   },
+  async "structuredClone"() {
+    const shared = { n: 1n };
+    const buffer = new ArrayBuffer(8);
+    const value = {
+      shared, list: [1, , "x", shared], map: new Map([[shared, new Set([1])]]), date: new Date(0), expression: /x/g,
+      error: new RangeError("r"), bytes, view: new DataView(new ArrayBuffer(4)), blob: new Blob(["b"]), buffer,
+      exception: new DOMException("m", "AbortError"), resizable: new Uint8Array(new ArrayBuffer(1, { maxByteLength: 2 })),
+    };
+    await watchAll(() => {
+      const clone = structuredClone(value);
+      same(clone.list[3] === clone.shared, true);
+      same(clone.error instanceof RangeError && clone.exception instanceof DOMException, true);
+    });
+    const options = { transfer: { get [Symbol.iterator]() { return () => {
+      let done = 0;
+      return { next: () => ({ done: done++ > 0, value: buffer }) };
+    }; } } };
+    await watchAll(() => {
+      same(structuredClone(value, options).buffer !== buffer, true);
+    });
+  },
+  async "messages"() {
+    let got = 0;
+    await watchAll(() => {
+      const { port1, port2 } = new MessageChannel();
+      port2.onmessage = () => { got++; };
+      port1.postMessage({ a: 1 });
+      const other = new MessageChannel();
+      other.port1.addEventListener("close", nothing);
+      other.port1.start();
+      other.port2.close();
+    });
+    await settled();
+    same(got, 1);
+  },
   async "console"() {
     const value = {
       array: [1, , 2], map: new Map([[1, 2]]), set: new Set([1]), call: nothing, error: new Error("x"), date: new Date(0),
