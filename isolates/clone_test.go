@@ -35,7 +35,7 @@ func TestDroppedChannelsAreGarbage(t *testing.T) {
 			t.Fatalf("status %d, log %s", record.Status, log)
 		}
 	}
-	if grown := used(isolate) - before; grown > 0 {
+	if grown := used(isolate) - before; grown > 64<<10 {
 		t.Errorf("10,000 channels have left %d bytes behind", grown)
 	}
 }
