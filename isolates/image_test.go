@@ -286,6 +286,7 @@ func TestAppsThatCanBeSnapshotted(t *testing.T) {
 		"asm.js":        {`function m(std) { "use asm"; function f() { return 42; } return { f: f }; } const f = m(globalThis).f; export default { fetch() { return new Response(String(f())) } }`, "42"},
 		"finalizer":     {`const held = {}; const registry = new FinalizationRegistry(() => {}); registry.register(held, 1); registry.register({}, 2); export default { fetch() { registry.register({}, 3); return new Response("ok") } }`, "ok"},
 		"unhandled":     {`Promise.reject(new Error("x")); export default { fetch() { return new Response("ok") } }`, "ok"},
+		"URL pattern":   {`const p = new URLPattern({ pathname: "/(a|b)/:c(\\w+)" }); export default { fetch() { return new Response(p.exec({ pathname: "/b/d" }).pathname.groups.c) } }`, "d"},
 		"late wasm":     {`export default { fetch() { return new Response(typeof WebAssembly + typeof SharedArrayBuffer) } }`, "objectfunction"},
 		"eval":          {`const f = new Function("return 7"), g = eval("() => 1"); export default { fetch() { return new Response(String(f() + g())) } }`, "8"},
 		"microtask":     {`let n = 0; queueMicrotask(() => n++); export default { fetch() { return new Response(String(n)) } }`, "1"},

@@ -88,6 +88,9 @@ var Ops = []string{
 	"urlSet",           // (href, part, value): href or null; sets the components
 	"urlCanParse",      // (input, base or undefined): boolean
 	"urlComponents",    // (): the Uint32Array of nine components
+	"patternParse",     // (string or undefined, base or undefined, ignoreCase, ...components): null, or what a URL pattern consists of, see 75_urlpattern
+	"patternInput",     // (base or undefined, ...components): what a URL pattern is matched against, as array of eight components, or null
+	"patternCompare",   // (component, left, isOpaque, right, isOpaque): -1, 0 or 1, for two pattern strings
 	"encodeUtf8",       // (string): new Uint8Array
 	"encodeUtf8Into",   // (string, Uint8Array): bytes written; units read in urlComponents()[0]
 	"decodeUtf8",       // (view, fatal, ignoreBOM): string, or null if fatal and malformed

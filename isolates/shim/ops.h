@@ -25,6 +25,9 @@
   X(urlSet, 3)           \
   X(urlCanParse, 2)      \
   X(urlComponents, 0)    \
+  X(patternParse, 11)    \
+  X(patternInput, 9)     \
+  X(patternCompare, 5)   \
   X(encodeUtf8, 1)       \
   X(encodeUtf8Into, 2)   \
   X(decodeUtf8, 3)       \

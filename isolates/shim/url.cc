@@ -1,23 +1,460 @@
-// URL ops over Ada, the URL parser of Node and workerd: one parser per process, nothing per heap.
-#include <ada.h>
+#include "url.h"
 
-#include "engine.h"
+#include <algorithm>
+#include <array>
+#include <cstring>
+
 #include "ops.h"
 
-namespace nano::ops {
+namespace nano {
 
 namespace {
 
-std::string Text(v8::Isolate* isolate, v8::Local<v8::Value> value) {
-  auto text = value.As<v8::String>();
-  std::string utf8(text->Utf8LengthV2(isolate), '\0');
-  text->WriteUtf8V2(isolate, utf8.data(), utf8.size(), v8::String::WriteFlags::kReplaceInvalidUtf8);
-  return utf8;
+bool IsAscii(std::string_view text) {
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t word;
+    memcpy(&word, text.data() + i, 8);
+    if ((word & 0x8080808080808080u) != 0) return false;
+  }
+  for (; i < text.size(); i++)
+    if ((text[i] & 0x80) != 0) return false;
+  return true;
 }
 
-void Publish(v8::Isolate* isolate, const ada::url_aggregator& url) {
+// ---- The fast path: URLs that are normal already ----
+
+enum Class : uint8_t { kHostClass = 1, kPathClass = 2, kQueryClass = 4, kFragmentClass = 8 };
+
+// What of a normal URL's parts is left as it is; "%" and what needs a closer look is in none.
+constexpr std::array<uint8_t, 256> MakeClasses() {
+  std::array<uint8_t, 256> classes{};
+  for (int c = 0x21; c < 0x7f; c++) {
+    auto is = [&](const char* list) {
+      for (; *list != 0; list++)
+        if (*list == c) return true;
+      return false;
+    };
+    bool letter = (c >= 'a' && c <= 'z'), digit = (c >= '0' && c <= '9');
+    if (letter || digit || c == '-' || c == '.' || c == '_') classes[c] |= kHostClass;
+    if (!is("\"#<>?`{}^\\|")) classes[c] |= kPathClass;
+    if (!is("\"#<>'")) classes[c] |= kQueryClass;
+    if (!is("\"<>`")) classes[c] |= kFragmentClass;
+  }
+  return classes;
+}
+constexpr std::array<uint8_t, 256> kClasses = MakeClasses();
+
+size_t SkipClass(std::string_view text, size_t at, Class wanted) {
+  while (at < text.size() && (kClasses[static_cast<uint8_t>(text[at])] & wanted) != 0) at++;
+  return at;
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// IsNormalHost: an IPv4 address as the serializer writes it, or a domain that is none and has no
+// label in Punycode.
+bool IsNormalHost(std::string_view host) {
+  if (host.empty()) return false;
+  size_t last = host.rfind('.');
+  last = last == std::string_view::npos ? 0 : last + 1;
+  if (last == host.size() || host.find("xn--") != std::string_view::npos) return false;
+  if (!IsDigit(host[last])) return true;
+  int parts = 0;
+  for (size_t at = 0; at <= host.size(); parts++) {
+    size_t end = std::min(host.find('.', at), host.size());
+    if (end == at || end - at > 3 || (host[at] == '0' && end - at > 1)) return false;
+    int value = 0;
+    for (; at < end; at++) {
+      if (!IsDigit(host[at])) return false;
+      value = value * 10 + (host[at] - '0');
+    }
+    if (value > 255) return false;
+    at = end + 1;
+  }
+  return parts == 4;
+}
+
+}  // namespace
+
+bool NormalURL(std::string_view text, ada::url_components* components) {
+  bool secure = text.starts_with("https://");
+  if (!secure && !text.starts_with("http://")) return false;
+  constexpr uint32_t kNone = ada::url_components::omitted;
+  auto offset = [](size_t at) { return static_cast<uint32_t>(at); };
+  ada::url_components& parts = *components;
+  parts.protocol_end = secure ? 6 : 5;
+  parts.username_end = parts.host_start = parts.protocol_end + 2;
+  size_t at = SkipClass(text, parts.host_start, kHostClass);
+  if (!IsNormalHost(text.substr(parts.host_start, at - parts.host_start))) return false;
+  parts.host_end = offset(at);
+  parts.port = parts.search_start = parts.hash_start = kNone;
+  if (at < text.size() && text[at] == ':') {
+    size_t first = ++at;
+    uint32_t port = 0;
+    for (; at < text.size() && IsDigit(text[at]) && port <= 0xffff; at++)
+      port = port * 10 + static_cast<uint32_t>(text[at] - '0');
+    if (at == first || (text[first] == '0' && at > first + 1) || port > 0xffff ||
+        port == (secure ? 443u : 80u))
+      return false;
+    parts.port = port;
+  }
+  if (at == text.size() || text[at] != '/') return false;
+  parts.pathname_start = offset(at);
+  while (at < text.size() && text[at] == '/') {
+    // "." and ".." are removed, encoded ones as well. Other names may begin with a dot, too.
+    if (++at < text.size() && (text[at] == '.' || text[at] == '%')) return false;
+    while (at < text.size() && text[at] != '/' &&
+           (kClasses[static_cast<uint8_t>(text[at])] & kPathClass) != 0)
+      at++;
+  }
+  if (at < text.size() && text[at] == '?') {
+    parts.search_start = offset(at);
+    at = SkipClass(text, at + 1, kQueryClass);
+  }
+  if (at < text.size() && text[at] == '#') {
+    parts.hash_start = offset(at);
+    at = SkipClass(text, at + 1, kFragmentClass);
+  }
+  return at == text.size();
+}
+
+// ---- Domains that Ada refuses ----
+
+namespace {
+
+// Ideographs that Unicode 17 has added; Ada's tables are of an earlier version. Each is valid, maps
+// to itself and is like any other ideograph, such as the stand-in, which no character maps to.
+bool IsNewIdeograph(char32_t c) {
+  return (c >= 0x323b0 && c <= 0x33479) || (c >= 0x2b73a && c <= 0x2b73f) ||
+         (c >= 0x2cea2 && c <= 0x2cead);
+}
+constexpr char32_t kStandIn = 0x30000;
+
+// HideNew puts the stand-in for new ideographs and notes them, and itself, in order.
+std::u32string HideNew(std::u32string_view text, std::u32string* hidden) {
+  std::u32string shown(text);
+  for (char32_t& c : shown) {
+    if (c != kStandIn && !IsNewIdeograph(c)) continue;
+    hidden->push_back(c);
+    c = kStandIn;
+  }
+  return shown;
+}
+
+// IsValidPunycode tells whether a label with its "xn--" taken off is what ToASCII makes of a label.
+bool IsValidPunycode(std::string_view encoded) {
+  std::u32string decoded, hidden;
+  if (!ada::idna::punycode_to_utf32(encoded, decoded)) return false;
+  if (std::ranges::all_of(decoded, [](char32_t c) { return c < 0x80; })) return false;
+  std::u32string shown = HideNew(decoded, &hidden);
+  std::u32string mapped = ada::idna::map(shown);
+  if (mapped != shown) return false;
+  ada::idna::normalize(mapped);
+  return mapped == shown && ada::idna::is_label_valid(mapped);
+}
+
+// AppendLabel appends a mapped label as ToASCII of UTS #46 writes it. False: it is not valid.
+bool AppendLabel(std::u32string_view label, const char32_t** hidden, std::string* out) {
+  if (std::ranges::all_of(label, [](char32_t c) { return c < 0x80; })) {
+    std::string ascii(label.begin(), label.end());
+    if (ascii.starts_with("xn--") && !IsValidPunycode(std::string_view(ascii).substr(4)))
+      return false;
+    out->append(ascii);
+    return true;
+  }
+  if (!ada::idna::is_label_valid(label)) return false;
+  std::u32string real(label);
+  for (char32_t& c : real)
+    if (c == kStandIn) c = *(*hidden)++;
+  out->append("xn--");
+  return ada::idna::utf32_to_punycode(real, *out);
+}
+
+std::u32string Utf32(std::string_view text) {
+  std::u32string wide;
+  for (size_t i = 0; i < text.size();) {
+    auto first = static_cast<uint8_t>(text[i]);
+    int more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    char32_t c = more == 0 ? first : first & (0x3f >> more);
+    for (i++; more > 0 && i < text.size(); more--, i++)
+      c = c << 6 | (static_cast<uint8_t>(text[i]) & 0x3f);
+    wide.push_back(c);
+  }
+  return wide;
+}
+
+// DomainToASCII is the "domain to ASCII" of the standard (3.3) where Ada's is another: for ASCII,
+// and where there are new ideographs. Empty: for any other domain, or it is not valid.
+std::string DomainToASCII(std::string_view domain) {
+  std::string ascii;
+  if (IsAscii(domain)) {
+    ascii.assign(domain);
+    ada::idna::ascii_map(ascii.data(), ascii.size());
+    return ascii.find("xn--") == std::string::npos ? std::string() : ascii;
+  }
+  std::u32string hidden;
+  std::u32string shown = HideNew(Utf32(domain), &hidden);
+  if (std::ranges::none_of(hidden, IsNewIdeograph)) return {};
+  shown = ada::idna::map(shown);
+  if (shown.empty()) return {};
+  ada::idna::normalize(shown);
+  const char32_t* next = hidden.data();
+  for (size_t at = 0;;) {
+    size_t end = std::min(shown.find(U'.', at), shown.size());
+    if (end > at && !AppendLabel(std::u32string_view(shown).substr(at, end - at), &next, &ascii))
+      return {};
+    if (end == shown.size()) return ascii;
+    ascii.push_back('.');
+    at = end + 1;
+  }
+}
+
+// Replace gives the well-formed part of percent-decoded bytes; a domain with others is invalid.
+std::optional<std::string> PercentDecoded(std::string_view host) {
+  std::string decoded = ada::unicode::percent_decode(host, host.find('%'));
+  for (size_t i = 0; i < decoded.size();) {
+    auto first = static_cast<uint8_t>(decoded[i]);
+    size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (length == 0 || first > 0xf4 || i + length > decoded.size()) return {};
+    for (size_t k = 1; k < length; k++)
+      if ((decoded[i + k] & 0xc0) != 0x80) return {};
+    i += length;
+  }
+  return decoded;
+}
+
+// Disguised is a host that Ada takes for the given one. Null: Ada is right about it.
+std::optional<std::string> Disguised(std::string_view host, char mark) {
+  std::optional<std::string> decoded = PercentDecoded(host);
+  if (!decoded || decoded->empty()) return {};
+  std::string ascii = DomainToASCII(*decoded);
+  if (ascii.find('%') != std::string::npos) return {};  // not allowed in a domain
+  for (size_t at = 0; (at = ascii.find("xn--", at)) != std::string::npos; at += 4)
+    if (at == 0 || ascii[at - 1] == '.') ascii[at + 3] = mark;
+  if (ascii.empty()) return {};
+  return ascii;
+}
+
+// Trimmed is the input without what the parser removes first.
+std::string Trimmed(std::string_view input) {
+  auto is_trimmed = [](char c) { return static_cast<uint8_t>(c) <= 0x20; };
+  while (!input.empty() && is_trimmed(input.front())) input.remove_prefix(1);
+  while (!input.empty() && is_trimmed(input.back())) input.remove_suffix(1);
+  std::string trimmed(input);
+  std::erase_if(trimmed, [](char c) { return c == '\t' || c == '\n' || c == '\r'; });
+  return trimmed;
+}
+
+struct Span {
+  size_t begin, end;
+};
+
+bool IsSlash(char c) { return c == '/' || c == '\\'; }
+
+// SchemeEnd is the position after the ":" of a scheme, or 0.
+size_t SchemeEnd(std::string_view input) {
+  auto is_alpha = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
+  if (input.empty() || !is_alpha(input[0])) return 0;
+  for (size_t i = 1; i < input.size(); i++) {
+    char c = input[i];
+    if (c == ':') return i + 1;
+    if (!is_alpha(c) && !IsDigit(c) && c != '+' && c != '-' && c != '.') return 0;
+  }
+  return 0;
+}
+
+// FindHost finds the domain in a trimmed input, as the states of the basic URL parser come to it.
+std::optional<Span> FindHost(std::string_view input, const ada::url_aggregator* base) {
+  size_t at = SchemeEnd(input);
+  auto two_slashes = [&] {
+    return at + 1 < input.size() && IsSlash(input[at]) && IsSlash(input[at + 1]);
+  };
+  ada::scheme::type type;
+  if (at > 0) {
+    std::string scheme(input.substr(0, at - 1));
+    ada::idna::ascii_map(scheme.data(), scheme.size());
+    type = ada::scheme::get_scheme_type(scheme);
+    if (base != nullptr && base->type == type && !two_slashes()) return {};  // relative
+  } else {
+    if (base == nullptr || !two_slashes()) return {};
+    type = base->type;
+  }
+  if (type == ada::scheme::NOT_SPECIAL) return {};
+  if (type == ada::scheme::FILE) {
+    if (!two_slashes()) return {};
+    at += 2;
+    return Span{at, std::min(input.find_first_of("/\\?#", at), input.size())};
+  }
+  while (at < input.size() && IsSlash(input[at])) at++;
+  size_t end = std::min(input.find_first_of("/\\?#", at), input.size());
+  size_t credentials = input.substr(0, end).rfind('@');
+  if (credentials != std::string_view::npos && credentials >= at) at = credentials + 1;
+  return Span{at, std::min(input.find(':', at), end)};
+}
+
+// ChooseMark gives a character that a domain may have and that does not occur in the texts, not
+// encoded either. 0: there is none.
+char ChooseMark(std::initializer_list<std::string_view> texts) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (char mark : {'~', '_', '!', '$', '*', ';', '=', '(', ')', '\''}) {
+    std::string encoded = {'%', kHex[mark >> 4], kHex[mark & 15]};
+    bool free = true;
+    for (std::string_view text : texts) {
+      std::string lower(text);
+      ada::idna::ascii_map(lower.data(), lower.size());
+      free =
+          free && lower.find(mark) == std::string::npos && lower.find(encoded) == std::string::npos;
+    }
+    if (free) return mark;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::optional<Address> Address::Parse(std::string_view input) {
+  auto url = ada::parse<ada::url_aggregator>(input);
+  if (url) return Address(std::move(*url), 0);
+  char mark = ChooseMark({input});
+  if (mark == 0) return {};
+  return ParseDisguised(input, nullptr, mark);
+}
+
+std::optional<Address> Address::Parse(std::string_view input, std::string_view base) {
+  auto parsed = ada::parse<ada::url_aggregator>(base);
+  if (parsed) {
+    auto url = ada::parse<ada::url_aggregator>(input, &parsed.value());
+    if (url) return Address(std::move(*url), 0);
+  }
+  char mark = ChooseMark({input, base});
+  if (mark == 0) return {};
+  return ParseDisguised(input, &base, mark);
+}
+
+std::optional<Address> Address::ParseDisguised(std::string_view input, const std::string_view* base,
+                                               char mark) {
+  std::optional<Address> from;
+  if (base != nullptr) {
+    auto parsed = ada::parse<ada::url_aggregator>(*base);
+    if (parsed)
+      from = Address(std::move(*parsed), 0);
+    else
+      from = ParseDisguised(*base, nullptr, mark);
+    if (!from) return {};
+  }
+  std::string text = Trimmed(input);
+  const ada::url_aggregator* relative_to = from ? &from->url_ : nullptr;
+  if (std::optional<Span> span = FindHost(text, relative_to)) {
+    std::string_view host = std::string_view(text).substr(span->begin, span->end - span->begin);
+    if (std::optional<std::string> disguised = Disguised(host, mark))
+      text.replace(span->begin, span->end - span->begin, *disguised);
+  }
+  auto url = ada::parse<ada::url_aggregator>(text, relative_to);
+  if (!url) return {};
+  return Address(std::move(*url), mark);
+}
+
+bool Address::Set(Part part, std::string_view value) {
+  switch (part) {
+    case Part::kHref: {
+      std::optional<Address> parsed = Parse(value);
+      if (parsed) *this = std::move(*parsed);
+      return parsed.has_value();
+    }
+    case Part::kProtocol:
+      return url_.set_protocol(value);
+    case Part::kUsername:
+      return url_.set_username(value);
+    case Part::kPassword:
+      return url_.set_password(value);
+    case Part::kHost:
+      return url_.set_host(value) || SetDisguised(part, value);
+    case Part::kHostname:
+      return url_.set_hostname(value) || SetDisguised(part, value);
+    case Part::kPort:
+      return url_.set_port(value);
+    case Part::kPathname:
+      return url_.set_pathname(value);
+    case Part::kSearch:
+      url_.set_search(value);
+      return true;
+    case Part::kHash:
+      url_.set_hash(value);
+      return true;
+  }
+  return false;
+}
+
+bool Address::SetDisguised(Part part, std::string_view value) {
+  if (url_.type == ada::scheme::NOT_SPECIAL || url_.has_opaque_path) return false;
+  char mark = ChooseMark({url_.get_href(), value});
+  if (mark == 0) return false;
+  std::string text(value);
+  std::erase_if(text, [](char c) { return c == '\t' || c == '\n' || c == '\r'; });
+  size_t end = std::min(text.find_first_of("/\\?#:"), text.size());
+  std::optional<std::string> disguised = Disguised(std::string_view(text).substr(0, end), mark);
+  if (!disguised) return false;
+  text.replace(0, end, *disguised);
+  if (!(part == Part::kHost ? url_.set_host(text) : url_.set_hostname(text))) return false;
+  mark_ = mark;
+  return true;
+}
+
+std::string Address::Href() const {
+  std::string href(url_.get_href());
+  if (mark_ != 0) {
+    const ada::url_components& parts = url_.get_components();
+    std::replace(href.begin() + parts.host_start, href.begin() + parts.host_end, mark_, '-');
+  }
+  return href;
+}
+
+// ---- Ops ----
+
+StringText::StringText(v8::Isolate* isolate, v8::Local<v8::String> string)
+    : view_(isolate, string) {
+  const auto length = static_cast<size_t>(view_.length());
+  if (view_.is_one_byte()) {
+    std::string_view latin1(reinterpret_cast<const char*>(view_.data8()), length);
+    if (IsAscii(latin1)) {
+      text_ = latin1;
+      return;
+    }
+    copy_.reserve(length + length / 4);
+    for (char c : latin1) {
+      auto unit = static_cast<uint8_t>(c);
+      if (unit >= 0x80) copy_.push_back(static_cast<char>(0xc0 | unit >> 6));
+      copy_.push_back(static_cast<char>(unit < 0x80 ? unit : 0x80 | (unit & 0x3f)));
+    }
+  } else {
+    const uint16_t* units = view_.data16();
+    copy_.reserve(length + length / 2);
+    for (size_t i = 0; i < length; i++) {
+      uint32_t c = units[i];
+      if ((c & 0xf800) == 0xd800) {
+        bool pair = (c & 0x400) == 0 && i + 1 < length && (units[i + 1] & 0xfc00) == 0xdc00;
+        c = pair ? 0x10000 + ((c & 0x3ff) << 10 | (units[++i] & 0x3ff)) : 0xfffd;
+      }
+      if (c < 0x80) {
+        copy_.push_back(static_cast<char>(c));
+        continue;
+      }
+      constexpr uint32_t kLead[] = {0, 0xc0, 0xe0, 0xf0};
+      int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+      copy_.push_back(static_cast<char>(kLead[more] | c >> 6 * more));
+      while (more-- > 0) copy_.push_back(static_cast<char>(0x80 | (c >> 6 * more & 0x3f)));
+    }
+  }
+  text_ = copy_;
+}
+
+namespace ops {
+
+namespace {
+
+void Publish(v8::Isolate* isolate, const ada::url_components& parts, uint32_t type) {
   uint32_t* to = UrlComponents(nano_isolate::From(isolate)->current());
-  const ada::url_components& parts = url.get_components();
   to[0] = parts.protocol_end;
   to[1] = parts.username_end;
   to[2] = parts.host_start;
@@ -26,66 +463,72 @@ void Publish(v8::Isolate* isolate, const ada::url_aggregator& url) {
   to[5] = parts.pathname_start;
   to[6] = parts.search_start;
   to[7] = parts.hash_start;
-  to[8] = static_cast<uint32_t>(url.type);
+  to[8] = type;
 }
 
-bool Set(ada::url_aggregator& url, uint32_t part, std::string_view value) {
-  switch (part) {
-    case 0:
-      return url.set_href(value);
-    case 1:
-      return url.set_protocol(value);
-    case 2:
-      return url.set_username(value);
-    case 3:
-      return url.set_password(value);
-    case 4:
-      return url.set_host(value);
-    case 5:
-      return url.set_hostname(value);
-    case 6:
-      return url.set_port(value);
-    case 7:
-      return url.set_pathname(value);
-    case 8:
-      url.set_search(value);
-      return true;
-    case 9:
-      url.set_hash(value);
-      return true;
-  }
-  return false;
+// Flatten makes a string lie in one piece, for which V8 may allocate.
+void Flatten(v8::Isolate* isolate, v8::Local<v8::Value> string) {
+  v8::String::ValueView view(isolate, string.As<v8::String>());
 }
 
-ada::result<ada::url_aggregator> Parse(v8::Isolate* isolate, Info info) {
-  std::string input = Text(isolate, info[0]);
-  if (!info[1]->IsString()) return ada::parse<ada::url_aggregator>(input);
-  auto base = ada::parse<ada::url_aggregator>(Text(isolate, info[1]));
-  if (!base) return base;
-  return ada::parse<ada::url_aggregator>(input, &base.value());
+std::optional<Address> Parse(v8::Isolate* isolate, Info info) {
+  if (info[1]->IsString()) Flatten(isolate, info[1]);
+  StringText input(isolate, info[0].As<v8::String>());
+  if (!info[1]->IsString()) return Address::Parse(input.text());
+  StringText base(isolate, info[1].As<v8::String>());
+  return Address::Parse(input.text(), base.text());
+}
+
+void Return(v8::Isolate* isolate, Info info, const Address& url) {
+  Publish(isolate, url.components(), url.type());
+  info.GetReturnValue().Set(OneByte(isolate, url.Href()));
+}
+
+// IsNormal tells whether a string is a normal URL as it stands.
+bool IsNormal(v8::Isolate* isolate, v8::Local<v8::String> string, ada::url_components* components) {
+  if (!string->IsOneByte()) return false;
+  v8::String::ValueView view(isolate, string);
+  return view.is_one_byte() && NormalURL({reinterpret_cast<const char*>(view.data8()),
+                                          static_cast<size_t>(view.length())},
+                                         components);
 }
 
 }  // namespace
 
 void urlParse(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
-  auto url = Parse(isolate, info);
+  ada::url_components components;
+  if (info[1]->IsUndefined() && IsNormal(isolate, info[0].As<v8::String>(), &components)) {
+    bool secure = components.protocol_end == 6;
+    Publish(isolate, components, secure ? ada::scheme::HTTPS : ada::scheme::HTTP);
+    return info.GetReturnValue().Set(info[0]);
+  }
+  std::optional<Address> url = Parse(isolate, info);
   if (!url) return info.GetReturnValue().SetNull();
-  Publish(isolate, *url);
-  info.GetReturnValue().Set(OneByte(isolate, url->get_href()));
+  Return(isolate, info, *url);
 }
 
 void urlSet(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
-  auto url = ada::parse<ada::url_aggregator>(Text(isolate, info[0]));
-  if (!url || !Set(*url, info[1].As<v8::Uint32>()->Value(), Text(isolate, info[2])))
-    return info.GetReturnValue().SetNull();
-  Publish(isolate, *url);
-  info.GetReturnValue().Set(OneByte(isolate, url->get_href()));
+  std::optional<Address> url;
+  bool set = false;
+  Flatten(isolate, info[2]);
+  {
+    StringText href(isolate, info[0].As<v8::String>());
+    StringText value(isolate, info[2].As<v8::String>());
+    url = Address::Parse(href.text());
+    set = url &&
+          url->Set(static_cast<Address::Part>(info[1].As<v8::Uint32>()->Value()), value.text());
+  }
+  if (!set) return info.GetReturnValue().SetNull();
+  Return(isolate, info, *url);
 }
 
 void urlCanParse(Info info) {
-  info.GetReturnValue().Set(static_cast<bool>(Parse(info.GetIsolate(), info)));
+  v8::Isolate* isolate = info.GetIsolate();
+  ada::url_components components;
+  bool can = info[1]->IsUndefined() && IsNormal(isolate, info[0].As<v8::String>(), &components);
+  info.GetReturnValue().Set(can || Parse(isolate, info).has_value());
 }
 
 void urlComponents(Info info) {
@@ -95,4 +538,6 @@ void urlComponents(Info info) {
   info.GetReturnValue().Set(realm->url_components.Get(isolate));
 }
 
-}  // namespace nano::ops
+}  // namespace ops
+
+}  // namespace nano

@@ -78,7 +78,7 @@
   methods("Map", Map.prototype, "forEach");
   methods("Number", Number.prototype, "toString valueOf toFixed");
   methods("Object", Object.prototype, "hasOwnProperty propertyIsEnumerable");
-  methods("RegExp", RegExp.prototype, "toString");
+  methods("RegExp", RegExp.prototype, "exec toString");
   methods("Set", Set.prototype, "forEach");
   methods("String", String.prototype, `charCodeAt endsWith includes indexOf isWellFormed padEnd padStart repeat
     replaceAll slice split startsWith toLowerCase toUpperCase toWellFormed trim valueOf`);

@@ -9,6 +9,7 @@
   lazy(["Blob", "File", "FormData"], "51_blob");
   lazy(["FileReader", "FileReaderSync", "ProgressEvent"], "51_file_reader");
   lazy(["URL", "URLSearchParams"], "52_url");
+  lazy(["URLPattern"], "75_urlpattern");
   lazy([
     "ByteLengthQueuingStrategy", "CountQueuingStrategy", "ReadableByteStreamController", "ReadableStream",
     "ReadableStreamBYOBReader", "ReadableStreamBYOBRequest", "ReadableStreamDefaultController",

@@ -16,7 +16,7 @@
   const { configureInterface, webidl } = internals;
   const { decodeUtf8, encodeUtf8, urlCanParse, urlParse, urlSet } = ops;
 
-  const OMITTED = 0xffffffff;
+  const OMITTED = -1; // as a small integer
   // Indexes of the array of components, as Ada's url_aggregator has them.
   const PROTOCOL_END = 0, USERNAME_END = 1, HOST_START = 2, HOST_END = 3, PORT = 4, PATHNAME_START = 5,
     SEARCH_START = 6, HASH_START = 7;
@@ -390,6 +390,7 @@
   // ---- URL (standard 6.1) ----
 
   let updateSearch; // (url, serialized query)
+  const PARSED = { __proto__: null }; // in the place of a URL: its href follows, the components are there
 
   class URL {
     #href = "";
@@ -410,12 +411,18 @@
       };
     }
 
+    // The ops take what is no scalar value for U+FFFD, so that a DOMString is enough here.
     constructor(url, base = undefined) {
+      if (url === PARSED) {
+        this.#take(base);
+        return;
+      }
       const context = "Failed to construct 'URL'";
-      webidl.requiredArguments(arguments.length, 1, context);
-      url = webidl.USVString(url, context);
-      if (base !== undefined) base = webidl.USVString(base, context);
-      components(); // the parser fills it only once it exists
+      if (typeof url !== "string") {
+        webidl.requiredArguments(arguments.length, 1, context);
+        url = webidl.DOMString(url, context);
+      }
+      if (base !== undefined) base = webidl.DOMString(base, context);
       const href = urlParse(url, base);
       if (href === null) throw invalidURL(url, base);
       this.#take(href);
@@ -437,18 +444,18 @@
     static canParse(url, base = undefined) {
       const context = "Failed to execute 'canParse' on 'URL'";
       webidl.requiredArguments(arguments.length, 1, context);
-      url = webidl.USVString(url, context);
-      return urlCanParse(url, base === undefined ? undefined : webidl.USVString(base, context));
+      url = webidl.DOMString(url, context);
+      return urlCanParse(url, base === undefined ? undefined : webidl.DOMString(base, context));
     }
     static parse(url, base = undefined) {
       const context = "Failed to execute 'parse' on 'URL'";
       webidl.requiredArguments(arguments.length, 1, context);
-      url = webidl.USVString(url, context);
-      if (base !== undefined) base = webidl.USVString(base, context);
-      return urlCanParse(url, base) ? new URL(url, base) : null;
+      url = webidl.DOMString(url, context);
+      const href = urlParse(url, base === undefined ? undefined : webidl.DOMString(base, context));
+      return href === null ? null : new URL(PARSED, href);
     }
 
-    // Takes the outcome of urlParse or urlSet; null, a refused change, leaves all as it is.
+    // Takes the outcome of urlParse or urlSet, which have just run; null, a refused change, leaves all as it is.
     #take(href) {
       if (href === null) return;
       const parts = components();
@@ -457,10 +464,10 @@
       this.#usernameEnd = parts[USERNAME_END];
       this.#hostStart = parts[HOST_START];
       this.#hostEnd = parts[HOST_END];
-      this.#port = parts[PORT];
+      this.#port = parts[PORT] | 0;
       this.#pathnameStart = parts[PATHNAME_START];
-      this.#searchStart = parts[SEARCH_START];
-      this.#hashStart = parts[HASH_START];
+      this.#searchStart = parts[SEARCH_START] | 0;
+      this.#hashStart = parts[HASH_START] | 0;
     }
     #set(part, value, context) {
       this.#take(urlSet(this.#href, part, webidl.USVString(value, context)));

@@ -158,6 +158,74 @@ export default suite({
     equal(seen, ["a", "c", "d"]);
   },
 
+  "domains in ASCII are what they are, valid Punycode or not"() {
+    for (const [input, base, want] of [
+      ["http://xn--/", undefined, "http://xn--/"],
+      [" HTTP:\\\\u:p@a.XN--pokx\tncvks.:81/xn--/XN--?xn--#xn--", undefined,
+        "http://u:p@a.xn--pokxncvks.:81/xn--/XN--?xn--#xn--"],
+      ["https:xn--a", undefined, "https://xn--a/"],
+      ["https://%78n--a%7E~_!$*;=()'", undefined, null], // no character is left to mark the host with
+      ["https://%78n--a%7E.xn--zca/", undefined, "https://xn--a~.xn--zca/"],
+      ["file://xn--/p", undefined, "file://xn--/p"],
+      ["//xn--/p", "https://h/a", "https://xn--/p"],
+      ["../p", "https://xn--/a/b/", "https://xn--/a/p"],
+      ["https:p", "https://xn--/a/b", "https://xn--/a/p"],
+      ["http://xn--a.\u00df/", undefined, null], // a domain that is not ASCII must be valid
+      ["http://xn--a%/", undefined, null],
+      ["http://xn--a b/", undefined, null],
+      ["http://xn--.1/", undefined, null],
+      ["x://xn--/XN--", undefined, "x://xn--/XN--"],
+    ]) {
+      equal(URL.parse(input, base)?.href ?? null, want, input);
+      equal(URL.canParse(input, base), want !== null, input);
+      if (want === null) throws(TypeError, () => new URL(input, base), "Invalid URL");
+    }
+    const url = new URL("https://example.com/~");
+    url.host = "XN--:81";
+    equal(url.href, "https://xn--:81/~");
+    url.pathname = "/xn--~";
+    url.hash = "_";
+    equal(url.href, "https://xn--:81/xn--~#_");
+    url.hostname = "xn--b.c";
+    equal([url.host, url.hostname, url.port], ["xn--b.c:81", "xn--b.c", "81"]);
+    url.hostname = "xn--b/c";
+    equal(url.hostname, "xn--b");
+    url.hostname = "xn--b%";
+    equal(url.href, "https://xn--b:81/xn--~#_");
+  },
+
+  "ideographs of Unicode 17 are in domains"() {
+    const encoded = new URL("http://a\u{323b0}\u30ab\u3099.\u{30000}\u{33479}/").hostname;
+    equal(new URL(`http://${encoded}/`).hostname, encoded);
+    equal(new URL("http://a\u{323b0}\u30ac.\u{30000}\u{33479}/").hostname, encoded);
+    equal(/^xn--[a-z0-9-]+\.xn--[a-z0-9-]+$/.test(encoded), true, encoded);
+    equal(URL.canParse("http://\u{323b0}\u200d/"), false);
+    equal(URL.canParse("http://\u{323b0}.\u{3347a}/"), false);
+  },
+
+  "URLs that are normal already stay as they are"() {
+    for (const url of [
+      "http://h/", "https://a.b-c_d/", "http://127.0.0.1:8080/a?b#c", "http://h/a:b@c;d=e,f%zz//?/?",
+      "https://h:80/", "http://h:443/x", "http://1.2.3.4/", "http://h/?%00[]|\\^`{}", "http://h/#?#[]|\\^{}'",
+    ]) {
+      equal(new URL(url).href, url);
+      equal(new URL(url, "x:/y").href, url);
+    }
+    for (const [url, want] of [
+      ["http://h", "http://h/"], ["http://h:80/", "http://h/"], ["https://h:443/", "https://h/"], ["http://h:/", "http://h/"],
+      ["http://h:08/", "http://h:8/"], ["http://H/", "http://h/"], ["http://1.2.3/", "http://1.2.0.3/"],
+      ["http://01.2.3.4/", "http://1.2.3.4/"], ["http://h/.", "http://h/"], ["http://h/a/../b", "http://h/b"],
+      ["http://h/%2E%2e/b", "http://h/b"], ["http://h/\\", "http://h//"], ["http://h/{", "http://h/%7B"],
+      ["http://h/?'", "http://h/?%27"], ["http://h/#`", "http://h/#%60"], ["http://h/ ", "http://h/"],
+      ["http://h/\u007f", "http://h/%7F"], ["http://h/\u00e9\ud800", "http://h/%C3%A9%EF%BF%BD"],
+      ["http://h/\u20ac\ud83d\ude00", "http://h/%E2%82%AC%F0%9F%98%80"],
+    ]) equal(new URL(url).href, want);
+    for (const bad of ["http://256.1.1.1/", "http://1.2.3.4.5/", "http://h:65536/", "http://", "http://a.0/", "http:///?"]) {
+      throws(TypeError, () => new URL(bad), "Invalid URL");
+      equal(URL.canParse(bad), false, bad);
+    }
+  },
+
   "patched built-ins do not matter"() {
     const { slice, indexOf } = String.prototype;
     const iterator = Array.prototype[Symbol.iterator];
