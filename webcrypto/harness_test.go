@@ -1,0 +1,6 @@
+package webcrypto
+
+// never is a Job that goes on.
+type never struct{}
+
+func (never) Cancelled() bool { return false }

@@ -1,0 +1,93 @@
+package webcrypto
+
+import (
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"math/big"
+	"reflect"
+)
+
+// Kind says which half of a pair a key is, or that it is neither. Scripts number them alike.
+type Kind uint8
+
+// The kinds.
+const (
+	Public Kind = iota
+	Private
+	Secret
+)
+
+func (k Kind) String() string { return [...]string{"public", "private", "secret"}[k] }
+
+// Key is a key. It does not change once it is made, and may be used by several goroutines at a time.
+//
+// Close wipes it, after which it must not be used: the bytes, the big numbers of RSA and EC keys, and the key
+// schedules of AES. Copies that Go's packages make inside (the Montgomery form of RSA's primes, for one) are out
+// of reach; they go with the garbage.
+type Key struct {
+	Params
+	Kind        Kind
+	Usages      Usages
+	Extractable bool
+	Exponent    uint64 // RSA: the public exponent
+
+	secret []byte // AES, HMAC, HKDF, PBKDF2: the key; EC and OKP private keys: the scalar or seed
+	public []byte // EC: the uncompressed point; OKP: the public key; both of private keys too
+
+	rsaPublic    *rsa.PublicKey  // RSA, private keys too
+	rsaPrivate   *rsa.PrivateKey // RSA private keys
+	ecdsaPublic  *ecdsa.PublicKey
+	ecdsaPrivate *ecdsa.PrivateKey
+	block        cipher.Block // AES
+	gcm          cipher.AEAD  // AES-GCM with an initialization vector of 12 bytes and a whole tag
+}
+
+// Size is about how many bytes of memory the key takes.
+func (k *Key) Size() int {
+	const rest = 256 // this struct
+	size := rest + len(k.secret) + len(k.public)
+	if k.rsaPublic != nil {
+		size += k.rsaPublic.Size() + 128
+	}
+	if k.rsaPrivate != nil {
+		size += 10 * k.rsaPublic.Size() // d, the primes, what was computed of them, and Go's own copies
+	}
+	if k.block != nil {
+		size += 496
+	}
+	if k.gcm != nil {
+		size += 784
+	}
+	return size
+}
+
+// Close wipes the key.
+func (k *Key) Close() error {
+	clear(k.secret)
+	if k.rsaPrivate != nil {
+		wipeRSA(k.rsaPrivate)
+	}
+	if k.ecdsaPrivate != nil {
+		wipeInt(k.ecdsaPrivate.D)
+	}
+	wipeSchedule(k.block)
+	wipeSchedule(k.gcm)
+	k.secret, k.rsaPrivate, k.ecdsaPrivate, k.block, k.gcm = nil, nil, nil, nil, nil
+	return nil
+}
+
+func wipeInt(n *big.Int) {
+	if n != nil {
+		clear(n.Bits())
+		n.SetInt64(0)
+	}
+}
+
+// wipeSchedule zeroes what a cipher.Block or cipher.AEAD points to: a struct that holds the schedule of the key.
+func wipeSchedule(cipher any) {
+	value := reflect.ValueOf(cipher)
+	if value.Kind() == reflect.Pointer && !value.IsNil() && value.Elem().Kind() == reflect.Struct {
+		value.Elem().SetZero()
+	}
+}
