@@ -11,7 +11,7 @@ const bytesOnLoopMax = 128 << 10
 const publicBitsOnLoopMax = 4096
 
 // iterationsOnLoopMax is how many iterations of PBKDF2 a loop does.
-const iterationsOnLoopMax = 128
+const iterationsOnLoopMax = 256
 
 func importIsSlow(format Format, params Params, size int) bool {
 	switch algorithm := params.Algorithm; {
@@ -20,7 +20,8 @@ func importIsSlow(format Format, params Params, size int) bool {
 	case algorithm.isEC():
 		return params.Curve != P256 && (format == PKCS8 || format == JWK)
 	}
-	return params.Algorithm == Ed448 || params.Algorithm == X448 || size > bytesOnLoopMax
+	isPrivate := format == PKCS8 || format == JWK
+	return isPrivate && (params.Algorithm == Ed448 || params.Algorithm == X448) || size > bytesOnLoopMax
 }
 
 func generationIsSlow(params Params) bool {

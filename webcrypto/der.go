@@ -192,7 +192,7 @@ func marshalSPKI(k *Key) ([]byte, error) {
 			})
 		})
 	})
-	return result(&b)
+	return bytesOf(&b)
 }
 
 func (k *Key) addAlgorithm(b *cryptobyte.Builder) {
@@ -227,7 +227,7 @@ func marshalPKCS8(k *Key) ([]byte, error) {
 			}
 		})
 	})
-	return result(&b)
+	return bytesOf(&b)
 }
 
 func (k *Key) addRSAPrivate(b *cryptobyte.Builder) {
@@ -255,7 +255,7 @@ func (k *Key) addECPrivate(b *cryptobyte.Builder) {
 	})
 }
 
-func result(b *cryptobyte.Builder) ([]byte, error) {
+func bytesOf(b *cryptobyte.Builder) ([]byte, error) {
 	der, err := b.Bytes()
 	if err != nil {
 		return nil, operationError("%v", err)

@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"slices"
+	"strings"
 
 	"github.com/cloudflare/circl/dh/x448"
 	"github.com/cloudflare/circl/sign/ed448"
@@ -152,20 +153,20 @@ func hasSmallOrder(point []byte, points [][]byte) bool {
 var smallOrder25519 = littleEndian(32,
 	"0", // order 4
 	"1", // order 1
-	"7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd83d3d706a17c7", // order 8
+	"7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7", // order 8
 	"05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", // order 8
 	"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec", // p - 1: order 2
 	"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed", // p, that is 0
 	"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee", // p + 1, that is 1
 )
 
-// smallOrder448 are the same of Ed448, whose cofactor is 4.
+// smallOrder448 are the same of Ed448, whose cofactor is 4 and p 2^448 - 2^224 - 1.
 var smallOrder448 = littleEndian(57,
 	"0", // order 4
 	"1", // order 1
-	"fffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffffffffffffffffffffffffffffffffffffffffffffffffffe", // p - 1: order 2
-	"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffffffffffffffffffffffffffffffffffffffffffffffffff", // p
-	"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",  // p + 1
+	strings.Repeat("f", 55)+"e"+strings.Repeat("f", 55)+"e", // p - 1: order 2
+	strings.Repeat("f", 55)+"e"+strings.Repeat("f", 56),     // p
+	strings.Repeat("f", 56)+strings.Repeat("0", 56),         // p + 1
 )
 
 // littleEndian returns hexadecimal numbers as size bytes each, the least significant first.

@@ -83,6 +83,9 @@ func ownRSA(params Params, private *rsa.PrivateKey) *Key {
 	}
 }
 
+// exponentBytes is the public exponent, big-endian, without zeros before it.
+func (k *Key) exponentBytes() []byte { return new(big.Int).SetUint64(k.Exponent).Bytes() }
+
 func wipeRSA(private *rsa.PrivateKey) {
 	wipeInt(private.D)
 	for _, prime := range private.Primes {

@@ -6,45 +6,34 @@
 // operations. Key material lives in a Key only. Scripts hold a handle of it, so that no code of an app, however
 // it got there, can read the bytes of a key that is not extractable.
 //
-// Nothing here knows isolates or V8. Errors are of type *Error and carry the DOMException name that the
-// specification gives.
+// Nothing here knows isolates or V8; calls.go is what scripts call. Errors are of type *hostcall.Error and carry
+// the DOMException name that the specification gives.
 package webcrypto
 
 import (
 	"errors"
-	"fmt"
+
+	"nano/hostcall"
 )
 
-// Error is a failure that an app sees, as the DOMException Name with Text as its message.
-type Error struct {
-	Name string // "OperationError", "DataError" ...
-	Text string
-}
-
-func (e *Error) Error() string { return e.Name + ": " + e.Text }
-
-func newError(name, format string, args []any) *Error {
-	return &Error{Name: name, Text: fmt.Sprintf(format, args...)}
-}
-
 func dataError(format string, args ...any) error {
-	return newError("DataError", format, args)
+	return hostcall.Errorf("DataError", format, args...)
 }
 
 func invalidAccess(format string, args ...any) error {
-	return newError("InvalidAccessError", format, args)
+	return hostcall.Errorf("InvalidAccessError", format, args...)
 }
 
 func notSupported(format string, args ...any) error {
-	return newError("NotSupportedError", format, args)
+	return hostcall.Errorf("NotSupportedError", format, args...)
 }
 
 func operationError(format string, args ...any) error {
-	return newError("OperationError", format, args)
+	return hostcall.Errorf("OperationError", format, args...)
 }
 
 func syntaxError(format string, args ...any) error {
-	return newError("SyntaxError", format, args)
+	return hostcall.Errorf("SyntaxError", format, args...)
 }
 
 // ErrSlow is what an operation returns that would hold up its thread for longer than a loop may wait (see

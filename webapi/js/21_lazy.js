@@ -20,8 +20,8 @@
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
-  lazy(["atob", "btoa", "crypto", "navigator"], "58_globals", true);
-  lazy(["Crypto", "Navigator"], "58_globals");
+  lazy(["atob", "btoa", "navigator"], "58_globals", true);
+  lazy(["Navigator"], "58_globals");
   lazy(["performance"], "59_performance", true);
   lazy(["Performance"], "59_performance");
   lazy(["fetch"], "60_fetch", true);
@@ -31,6 +31,9 @@
   lazy(["CloseEvent", "ErrorEvent", "MessageEvent"], "65_message_events");
   lazy(["Scheduler"], "66_scheduler");
   lazy(["scheduler"], "66_scheduler", true);
+  lazy(["crypto"], "73_crypto", true);
+  lazy(["Crypto"], "73_crypto");
+  lazy(["CryptoKey", "SubtleCrypto"], "73_subtle");
   lazy(["structuredClone"], "76_clone", true);
   lazy(["MessageChannel", "MessagePort"], "76_messaging");
 

@@ -3,8 +3,8 @@
   "use strict";
   const {
     ArrayBufferIsView, ArrayBufferPrototypeGetResizable, DataViewPrototypeGetBuffer, ObjectDefineProperty,
-    PromiseWithResolvers, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
-    TypedArrayPrototypeGetSymbolToStringTag,
+    PromiseWithResolvers, StringPrototypeCharCodeAt, StringPrototypeToUpperCase, TypeError,
+    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetSymbolToStringTag,
   } = internals.primordials;
   const { configureInterface, requireStarted, webidl } = internals;
   const { randomFill, randomUUID } = ops;
@@ -80,32 +80,38 @@
   function defineDigestStream() {
     internals.load("53_streams");
     const { WritableStream, markHandled } = internals.streams;
+    const { hostAsync } = internals;
     const { cryptoDigester, cryptoDigesterFinish, cryptoDigesterWrite } = internals.host;
 
-    class Sink {
-      __proto__ = null;
+    class State {
       digester;
       written = 0;
       outcome = PromiseWithResolvers();
-
       constructor(hash) {
         this.digester = cryptoDigester(hash);
         markHandled(this.outcome.promise);
-        const sink = this;
-        // The stream reads the methods once, as they are.
-        this.write = function write(chunk) {
-          sink.written += cryptoDigesterWrite(sink.digester, chunkOf(chunk));
-        };
-        this.close = function close() {
-          sink.outcome.resolve(TypedArrayPrototypeGetBuffer(cryptoDigesterFinish(sink.digester)));
-        };
-        this.abort = function abort(reason) {
-          sink.outcome.reject(reason);
-        };
       }
-      write;
-      close;
-      abort;
+    }
+
+    // The sink of such a stream, which reads these methods once.
+    const sinkOf = (state) => ({
+      __proto__: null,
+      write(chunk) {
+        const length = cryptoDigesterWrite(true, state.digester, chunkOf(chunk));
+        if (length === null) return writeElsewhere(state, chunk);
+        state.written += length;
+      },
+      close() {
+        state.outcome.resolve(TypedArrayPrototypeGetBuffer(cryptoDigesterFinish(state.digester)));
+      },
+      abort(reason) {
+        state.outcome.reject(reason);
+      },
+    });
+
+    // A piece for which the loop would have to wait too long.
+    async function writeElsewhere(state, chunk) {
+      state.written += await hostAsync("cryptoDigesterWrite", false, state.digester, chunk);
     }
 
     function chunkOf(chunk) {
@@ -114,28 +120,36 @@
     }
 
     class DigestStream extends WritableStream {
-      #sink;
+      #state;
       constructor(algorithm) {
         const context = "Failed to construct 'DigestStream'";
         webidl.requiredArguments(arguments.length, 1, context);
-        const sink = new Sink(hashOf(algorithm, context));
-        super(sink);
-        this.#sink = sink;
+        const state = new State(hashOf(algorithm, context));
+        super(sinkOf(state));
+        this.#state = state;
       }
       get digest() {
-        if (!(#sink in this)) throw webidl.illegalInvocation();
-        return this.#sink.outcome.promise;
+        if (!(#state in this)) throw webidl.illegalInvocation();
+        return this.#state.outcome.promise;
       }
       get bytesWritten() {
-        if (!(#sink in this)) throw webidl.illegalInvocation();
-        return this.#sink.written;
+        if (!(#state in this)) throw webidl.illegalInvocation();
+        return this.#state.written;
       }
     }
     configureInterface(DigestStream);
     return DigestStream;
   }
 
-  // ---- For 73_subtle ----
+  // ---- For 73_subtle too ----
+
+  // A name in upper case, as names of algorithms are compared: of the letters of ASCII only.
+  internals.upperCase = function upperCase(name) {
+    for (let i = 0; i < name.length; i++) {
+      if (StringPrototypeCharCodeAt(name, i) > 0x7f) return name;
+    }
+    return StringPrototypeToUpperCase(name);
+  };
 
   // Whether a value is a BufferSource of Web IDL. Shared and resizable memory is none.
   internals.isBufferSource = function isBufferSource(value) {

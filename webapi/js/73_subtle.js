@@ -7,10 +7,8 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, ArrayBufferPrototypeSlice, ArrayIsArray, JSONParse,
-    JSONStringify, List, ObjectDefineProperty, PromiseReject, PromiseResolve, ReflectApply,
-    StringPrototypeToUpperCase, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
-    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
+    ArrayIsArray, JSONParse, JSONStringify, List, ObjectDefineProperty, PromiseReject, PromiseResolve, ReflectApply,
+    StringPrototypeToUpperCase, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetSymbolToStringTag,
   } = internals.primordials;
   const { configureInterface, requireStarted, webidl } = internals;
   const { host, hostAsync } = internals;
@@ -37,9 +35,8 @@
   const NO_CURVE = 255;
   const NO_LENGTH = -1;
   const formats = { __proto__: null, raw: 0, spki: 1, pkcs8: 2, jwk: 3 };
-  const RAW = 0, PKCS8 = 2, JWK = 3;
+  const JWK = 3;
   const TYPES = ["public", "private", "secret"];
-  const PUBLIC = 0, PRIVATE = 1, SECRET = 2;
   const USAGES = ["encrypt", "decrypt", "sign", "verify", "deriveKey", "deriveBits", "wrapKey", "unwrapKey"];
   const usageBits = {
     __proto__: null, encrypt: 1, decrypt: 2, sign: 4, verify: 8, deriveKey: 16, deriveBits: 32, wrapKey: 64, unwrapKey: 128,
@@ -61,7 +58,7 @@
   const WITH_LENGTH = AES | setOf(HMAC, HKDF, PBKDF2);
   const isOf = (set, algorithm) => (set >> algorithm & 1) !== 0;
 
-  const error = (context, name, text) => internals.domException(context + ": " + text, name);
+  const failure = (context, name, text) => internals.domException(context + ": " + text, name);
 
   // ---- Web IDL ----
 
@@ -106,7 +103,6 @@
       else if (kind === 3) key[name] = listOf(member, webidl.DOMString, context);
       else key[name] = listOf(member, otherPrime, context);
     }
-    // Without kty it is no key: let Go say so, in its turn.
     return JSONStringify(key);
   }
 
@@ -157,7 +153,7 @@
     const isObject = typeof input !== "string";
     const algorithm = algorithms[nameOf(input, context)] ?? algorithms[upperCase(nameRead)];
     if (algorithm === undefined || !isOf(supported, algorithm)) {
-      throw error(context, "NotSupportedError", "Unrecognized algorithm name.");
+      throw failure(context, "NotSupportedError", "Unrecognized algorithm name.");
     }
     const parameters = new Parameters(algorithm);
     read(parameters, isObject ? input : NOTHING, context);
@@ -173,7 +169,7 @@
 
   function hashOf(input, context) {
     const hash = hashes[nameOf(input, context)] ?? hashes[upperCase(nameRead)];
-    if (hash === undefined) throw error(context, "NotSupportedError", "Unrecognized hash algorithm.");
+    if (hash === undefined) throw failure(context, "NotSupportedError", "Unrecognized hash algorithm.");
     return hash;
   }
 
@@ -309,11 +305,7 @@
   }
 
   // The bytes of a BufferSource, for when code of the app may run before they are used.
-  function copyOf(source) {
-    if (source === null) return null;
-    const bytes = new Uint8Array(host.cryptoBytes(source));
-    return bytes;
-  }
+  const copyOf = (source) => (source === null ? null : call("cryptoCopy", [source]));
 
   function keepBytes(parameters) {
     parameters.iv = copyOf(parameters.iv);
@@ -324,9 +316,12 @@
 
   // ---- Calls of Go ----
 
+  const functions = { __proto__: null };
+  const call = (name, args) => ReflectApply(functions[name] ??= host[name], undefined, args);
+
   // args[0] says that the loop waits. finish(result) gives what the promise is fulfilled with.
   function perform(name, args, finish) {
-    const result = ReflectApply(host[name], undefined, args);
+    const result = call(name, args);
     if (result === null) return performElsewhere(name, args, finish);
     return PromiseResolve(finish(result));
   }
@@ -369,7 +364,7 @@
 
   function describe(slots) {
     if (slots.type !== -1) return slots;
-    const facts = host.cryptoDescribe(slots.handle);
+    const facts = call("cryptoDescribe", [slots.handle]);
     slots.length = facts[1];
     slots.exponent = facts[2];
     slots.type = facts[0];
@@ -439,14 +434,14 @@
   // The InvalidAccessError of a key of another algorithm, or without the usage.
   function checkKey(slots, parameters, usage, context) {
     if (slots.algorithm !== parameters.algorithm) {
-      throw error(context, "InvalidAccessError", "The key is of another algorithm.");
+      throw failure(context, "InvalidAccessError", "The key is of another algorithm.");
     }
     checkUsage(slots, usage, context);
   }
 
   function checkUsage(slots, usage, context) {
     if ((slots.usages & usage) === 0) {
-      throw error(context, "InvalidAccessError", "The key does not have the usage '" + usageNames(usage)[0] + "'.");
+      throw failure(context, "InvalidAccessError", "The key does not have the usage '" + usageNames(usage)[0] + "'.");
     }
   }
 
@@ -458,7 +453,7 @@
     const { algorithm, length } = parameters;
     if (isOf(AES, algorithm)) {
       if (length !== 128 && length !== 192 && length !== 256) {
-        throw error(context, "OperationError", "An AES key has 128, 192 or 256 bits.");
+        throw failure(context, "OperationError", "An AES key has 128, 192 or 256 bits.");
       }
       return length;
     }
@@ -559,7 +554,7 @@
     webidl.requiredArguments(count, 2, EXPORT);
     format = formats[webidl.enumeration(format, formats, "KeyFormat", EXPORT)];
     const slots = keySlots(key, EXPORT, 2);
-    return PromiseResolve((format === JWK ? JSONParse : bufferOf)(host.cryptoExport(format, slots.handle)));
+    return PromiseResolve((format === JWK ? JSONParse : bufferOf)(call("cryptoExport", [format, slots.handle])));
   }
 
   function wrapKey(count, format, key, wrappingKey, wrapAlgorithm) {
@@ -737,7 +732,7 @@
     timingSafeEqual(a, b) {
       SubtleCrypto.#check(this);
       webidl.requiredArguments(arguments.length, 2, EQUAL);
-      const equal = host.cryptoEqual(bufferSource(a, EQUAL), bufferSource(b, EQUAL));
+      const equal = call("cryptoEqual", [bufferSource(a, EQUAL), bufferSource(b, EQUAL)]);
       if (equal === null) throw new TypeError(EQUAL + ": The buffers are not of the same length.");
       return equal;
     }
