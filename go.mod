@@ -3,27 +3,27 @@ module nano
 go 1.26.0
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/BurntSushi/toml v1.6.0
 	github.com/ada-url/goada v1.1.0
 	github.com/andybalholm/brotli v1.2.0
+	github.com/cloudflare/circl v1.6.1
 	github.com/gorilla/websocket v1.5.3
 	github.com/klauspost/compress v1.18.1
 	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
+	golang.org/x/crypto v0.47.0
 	golang.org/x/net v0.49.0
 	golang.org/x/sys v0.49.0
 	rogchap.com/v8go v0.9.0
 )
 
 require (
-	filippo.io/bigmod v0.1.0 // indirect
-	github.com/cloudflare/circl v1.6.1 // indirect
 	github.com/tommie/v8go/deps/android_amd64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/android_arm64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/darwin_amd64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/darwin_arm64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/linux_amd64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/linux_arm64 v0.0.0-20250515043113-5dcc98077472 // indirect
-	golang.org/x/crypto v0.47.0 // indirect
 )
 
 replace rogchap.com/v8go => github.com/tommie/v8go v0.34.0

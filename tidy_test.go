@@ -27,7 +27,7 @@ var layers = map[string][]string{
 	"h2":         {},
 	"hostcall":   {},
 	"http1":      {},
-	"isolates":   {"hostcall", "http1", "isolates/shim", "snapshot", "webapi"},
+	"isolates":   {"hostcall", "http1", "isolates/shim", "snapshot", "webapi", "webcrypto"},
 	"loop":       {"cron", "dns", "egress", "h2", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
 	"snapshot":   {},
 	"static":     {},
@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"uring":      {},
 	"webapi":     {},
 	"webapi/js":  {},
+	"webcrypto":  {"hostcall"},
 	"ws":         {},
 	"tools/lint": {},
 

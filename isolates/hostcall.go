@@ -2,6 +2,7 @@ package isolates
 
 import (
 	"nano/hostcall"
+	_ "nano/webcrypto" // its functions
 )
 
 // Packages that register what JavaScript may call, see webapi.HostCalls, are imported here for that alone.

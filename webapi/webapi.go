@@ -135,7 +135,26 @@ var Ops = []string{
 // HostCalls are the functions of Go that scripts call as members of internals.host, in the order of the indices
 // by which functions in snapshots know them. Each is registered by the package that has it, by
 // hostcall.Register.
-var HostCalls = []string{}
+var HostCalls = []string{
+	"cryptoCopy",
+	"cryptoDecrypt",
+	"cryptoDeriveBits",
+	"cryptoDeriveKey",
+	"cryptoDescribe",
+	"cryptoDigest",
+	"cryptoDigester",
+	"cryptoDigesterFinish",
+	"cryptoDigesterWrite",
+	"cryptoEncrypt",
+	"cryptoEqual",
+	"cryptoExport",
+	"cryptoGenerate",
+	"cryptoImport",
+	"cryptoSign",
+	"cryptoUnwrap",
+	"cryptoVerify",
+	"cryptoWrap",
+}
 
 // OpsHash is the SHA-256 of Ops and HostCalls. A snapshot refers to both by index: one that was built with other
 // tables would call other functions, silently, and must be refused.

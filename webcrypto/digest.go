@@ -29,6 +29,7 @@ var hashNames = [hashCount]string{"SHA-1", "SHA-256", "SHA-384", "SHA-512", "MD5
 
 var hashFunctions = [hashCount]crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.MD5}
 
+// String returns the name of the hash function.
 func (h Hash) String() string { return hashNames[h] }
 
 func (h Hash) std() crypto.Hash { return hashFunctions[h] }

@@ -18,6 +18,7 @@ const (
 	Secret
 )
 
+// String returns the kind as CryptoKey.type has it.
 func (k Kind) String() string { return [...]string{"public", "private", "secret"}[k] }
 
 // Key is a key. It does not change once it is made, and may be used by several goroutines at a time.

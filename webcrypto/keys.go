@@ -8,10 +8,7 @@ import (
 // Import makes a key of data in a format (Web Cryptography 14.3.9, and "Import Key" of each algorithm). JWK data
 // is JSON. onLoop: the caller is a loop; the error may be ErrSlow. The caller owns the key.
 func Import(format Format, params Params, data []byte, extractable bool, usages Usages, onLoop bool) (*Key, error) {
-	if onLoop && importIsSlow(format, params, len(data)) {
-		return nil, ErrSlow
-	}
-	key, err := importKey(format, params, data, extractable, usages)
+	key, err := importKey(format, params, data, extractable, usages, onLoop)
 	if err != nil {
 		return nil, err
 	}
@@ -23,8 +20,9 @@ func Import(format Format, params Params, data []byte, extractable bool, usages 
 	return key, nil
 }
 
-func importKey(format Format, params Params, data []byte, extractable bool, usages Usages) (*Key, error) {
+func importKey(format Format, params Params, data []byte, extractable bool, usages Usages, onLoop bool) (*Key, error) {
 	algorithm := params.Algorithm
+	isSlow := onLoop && importIsSlow(format, params, len(data))
 	if err := checkFormat(format, algorithm); err != nil {
 		return nil, err
 	}
@@ -33,10 +31,16 @@ func importKey(format Format, params Params, data []byte, extractable bool, usag
 		if err := checkUsages(usages, algorithm.publicUsages(), algorithm, Public); err != nil {
 			return nil, err
 		}
+		if isSlow {
+			return nil, ErrSlow
+		}
 		return parseSPKI(params, data)
 	case PKCS8:
 		if err := checkUsages(usages, algorithm.privateUsages(), algorithm, Private); err != nil {
 			return nil, err
+		}
+		if isSlow {
+			return nil, ErrSlow
 		}
 		return parsePKCS8(params, data)
 	case JWK:
@@ -49,7 +53,13 @@ func importKey(format Format, params Params, data []byte, extractable bool, usag
 		if err := checkUsages(usages, allowed, algorithm, kind); err != nil {
 			return nil, err
 		}
+		if isSlow {
+			return nil, ErrSlow
+		}
 		return importJWK(params, jwk, extractable, usages)
+	}
+	if isSlow {
+		return nil, ErrSlow
 	}
 	return importRaw(params, data, extractable, usages)
 }

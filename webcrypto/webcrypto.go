@@ -69,6 +69,7 @@ var algorithmNames = [algorithmCount]string{
 	"AES-CBC", "AES-CTR", "AES-GCM", "AES-KW", "HMAC", "HKDF", "PBKDF2",
 }
 
+// String returns the name of the algorithm.
 func (a Algorithm) String() string { return algorithmNames[a] }
 
 // isRSA, isEC, isOKP and isAES say which family an algorithm is of. OKP are the curves that JSON Web Keys call
