@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startFile runs an app of webapi/testdata in a new isolate.
@@ -41,7 +42,7 @@ func answer(t *testing.T, isolate *Isolate, id uint32, text string) (Record, str
 	var log strings.Builder
 	for range 1000 {
 		var answered *Record
-		timers := 0
+		coming := 0 // timers and calls of Go
 		for _, record := range turn(t, isolate) {
 			switch record.Kind {
 			case KindRespond:
@@ -50,7 +51,12 @@ func answer(t *testing.T, isolate *Isolate, id uint32, text string) (Record, str
 				}
 			case KindTimerSet:
 				isolate.AddTimer(record.ID)
-				timers++
+				coming++
+			case KindOpen:
+				if record.What == WhatHost {
+					runWork(t, isolate, &record)
+					coming++
+				}
 			case KindLog:
 				fmt.Fprintf(&log, "%s\n", record.Body)
 			}
@@ -58,12 +64,23 @@ func answer(t *testing.T, isolate *Isolate, id uint32, text string) (Record, str
 		if answered != nil {
 			return *answered, log.String()
 		}
-		if timers == 0 {
+		if coming == 0 {
 			break
 		}
 	}
 	t.Fatalf("no answer; log: %s", log.String())
 	panic("unreachable")
+}
+
+// runWork does what a record asks of a goroutine.
+func runWork(t *testing.T, isolate *Isolate, record *Record) {
+	t.Helper()
+	work, err := isolate.NewWork(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work.Run(time.Minute)
+	isolate.AddWork(record.Handle, work)
 }
 
 // TestWebPlatform runs the self-checking apps of webapi/testdata; check.js there says how they work.
