@@ -49,10 +49,11 @@ func TestJudge(t *testing.T) {
 	found.Launch = []launchResult{{Name: "nano, later starts", P99: 50 * time.Millisecond, Samples: []time.Duration{1}}}
 	found.Idle = []idleResult{{Peer: "deno", Switches: 9}, {Peer: "nano", Seconds: 10}}
 	found.Memory = []memorySample{{100_000, memory{RSS: 30 << 20}}, {1_000_000, memory{RSS: 32 << 20}}}
-	found.Micro = parseBenchmarks("./isolates", "BenchmarkDensity-2 1 5 ns/op 900 KB/isolate 1.1 ms-p50 1.4 ms-p99\n")
+	found.Weight = parseBenchmarks("./isolates", "BenchmarkDensity-2 1 5 ns/op 701 KB-blob 900 KB/isolate 1.1 ms-p50 1.4 ms-p99\n"+
+		"BenchmarkTouch/nothing-2 1 5 ns/op 700 KB-used 50 us-cpu\nBenchmarkTouch/URL-2 1 5 ns/op 720 KB-used 250 us-cpu\n")
 	verdicts := map[string]string{}
 	for _, one := range found.judge() {
-		for _, part := range []string{"µs per request", "0.65", "plain text: total", "JSON", "ten headers", "second loop", "restored", "resident in", "launch", "idle", "allocations", "flat", "no errors"} {
+		for _, part := range []string{"µs per request", "0.65", "plain text: total", "JSON", "ten headers", "second loop", "snapshot of", "restored", "resident in", "launch", "idle", "allocations", "flat", "no errors"} {
 			if strings.Contains(one.Text, part) {
 				verdicts[part] = one.Verdict
 			}
@@ -60,8 +61,13 @@ func TestJudge(t *testing.T) {
 	}
 	want := map[string]string{
 		"µs per request": met, "0.65": met, "plain text: total": met, "JSON": met, "ten headers": notMeasured,
-		"second loop": missed, "restored": met, "resident in": met, "launch": met, "idle": met,
+		"second loop": missed, "snapshot of": missed, "restored": met, "resident in": met, "launch": met, "idle": met,
 		"allocations": notMeasured, "flat": missed, "no errors": missed,
+	}
+	var page strings.Builder
+	found.writeWeight(&page)
+	if row := "| URL          | 200 µs | 20 KB  |"; !strings.Contains(page.String(), row) || strings.Contains(page.String(), "nothing ") {
+		t.Errorf("no %q in\n%s", row, page.String())
 	}
 	for part, verdict := range want {
 		if verdicts[part] != verdict {

@@ -30,7 +30,7 @@ import (
 // checkNames are the measurements that are no load scenarios.
 var checkNames = []string{
 	"platform", "transform100m", "websocket", "giga", "pending10k",
-	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "micro",
+	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "weight", "micro",
 }
 
 // bench is one run.
@@ -250,12 +250,8 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		"websocket":     func() (err error) { found.WebSockets, err = b.runWebSockets(ctx); return err },
 		"giga":          func() (err error) { found.Giga, err = b.runGiga(ctx); return err },
 		"pending10k":    func() (err error) { found.Pending, err = b.runPending(ctx); return err },
-		"micro": func() error {
-			var failures []string
-			found.Micro, failures = b.runMicro(ctx)
-			found.Failures = append(found.Failures, failures...)
-			return nil
-		},
+		"weight":        func() error { return b.addMicro(ctx, found, &found.Weight, weightJobs) },
+		"micro":         func() error { return b.addMicro(ctx, found, &found.Micro, microJobs) },
 	}
 	for _, name := range checkNames {
 		if slices.Contains(b.selected, name) && ctx.Err() == nil {
@@ -265,6 +261,14 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 	found.Finished = time.Now()
 	found.Targets = found.judge()
 	return found, ctx.Err()
+}
+
+// addMicro runs Go benchmarks and notes what failed.
+func (b *bench) addMicro(ctx context.Context, found *results, into *[]microResult, jobs []microJob) error {
+	var failures []string
+	*into, failures = b.runMicro(ctx, jobs)
+	found.Failures = append(found.Failures, failures...)
+	return nil
 }
 
 // commit names the checked-out version of NANO.

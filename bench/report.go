@@ -41,6 +41,7 @@ type results struct {
 	Giga       []bodyResult      `json:"giga,omitempty"`
 	Pending    *pendingResult    `json:"pending10k,omitempty"`
 
+	Weight   []microResult `json:"weight,omitempty"`
 	Micro    []microResult `json:"micro,omitempty"`
 	Targets  []target      `json:"targets"`
 	Failures []string      `json:"failures,omitempty"`
@@ -77,6 +78,7 @@ func (r *results) markdown() string {
 	r.writeNeighbour(&page)
 	r.writeIsolation(&page)
 	r.writeActive(&page)
+	r.writeWeight(&page)
 	r.writeMicro(&page)
 	if len(r.Failures) > 0 {
 		page.WriteString("## What failed\n\n")
@@ -269,6 +271,35 @@ func (r *results) writeMicro(page *strings.Builder) {
 		rows = append(rows, []string{strings.TrimPrefix(micro.Package, "./"), strings.TrimPrefix(micro.Name, "Benchmark"), strings.Join(metrics, ", ")})
 	}
 	writeTable(page, []string{"package", "benchmark", "result"}, rows)
+}
+
+// writeWeight shows what the platform weighs: the snapshot, an isolate that serves, and first uses.
+func (r *results) writeWeight(page *strings.Builder) {
+	if len(r.Weight) == 0 {
+		return
+	}
+	page.WriteString("## Weight of the platform (`weight`)\n\n")
+	var whole, rows [][]string
+	for _, fact := range []struct{ title, unit, format string }{
+		{"snapshot of the runtime", "KB-blob", "%.0f KB"}, {"isolate that has answered, of 500: resident", "KB/isolate", "%.0f KB"},
+		{"isolate restored, p50", "ms-p50", "%.2f ms"}, {"isolate restored, p99", "ms-p99", "%.2f ms"},
+	} {
+		if value, found := r.metric("./isolates", "Density", fact.unit); found {
+			whole = append(whole, []string{fact.title, fmt.Sprintf(fact.format, value)})
+		}
+	}
+	writeTable(page, []string{"", ""}, whole)
+	page.WriteString("Scripts of the platform are run when something of theirs is first used. What that costs an isolate, in a process that has\n" +
+		"compiled them for another one before: CPU of the request more than that of one which uses nothing, and what V8 has in\n" +
+		"use more than there.\n\n")
+	cpu, _ := r.metric("./isolates", "Touch/nothing", "us-cpu")
+	used, _ := r.metric("./isolates", "Touch/nothing", "KB-used")
+	for _, one := range r.Weight {
+		if name, found := strings.CutPrefix(one.Name, "BenchmarkTouch/"); found && name != "nothing" {
+			rows = append(rows, []string{name, fmt.Sprintf("%.0f µs", one.Metrics["us-cpu"]-cpu), fmt.Sprintf("%.0f KB", one.Metrics["KB-used"]-used)})
+		}
+	}
+	writeTable(page, []string{"first use of", "CPU", "memory"}, rows)
 }
 
 // writeTable writes a Markdown table whose columns line up in the source, too.

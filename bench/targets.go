@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,6 +26,7 @@ const (
 	secondLoopMost    = 1.10 // CPU per request with two loops over that with one
 	restoreMillisMost = 1.5  // p99
 	isolateKBMost     = 1024
+	snapshotKBMost    = 700
 	launchMost        = 100 * time.Millisecond
 	memoryGrowthMost  = 1 << 20 // bytes from 100,000 to 1,000,000 requests
 
@@ -137,7 +139,7 @@ func (r *results) judgeLoops() target {
 
 // metric looks a metric of a benchmark up, by the package and a part of the benchmark's name.
 func (r *results) metric(packageName, name, unit string) (float64, bool) {
-	for _, micro := range r.Micro {
+	for _, micro := range append(slices.Clone(r.Micro), r.Weight...) {
 		if value, found := micro.Metrics[unit]; found && micro.Package == packageName && strings.Contains(micro.Name, name) {
 			return value, true
 		}
@@ -156,7 +158,12 @@ func (r *results) judgeIsolates() []target {
 		density.Measured = fmt.Sprintf("%.0f KB", value)
 		density.Verdict = verdict(value <= isolateKBMost)
 	}
-	return []target{restore, density}
+	snapshot := target{Text: fmt.Sprintf("snapshot of the runtime ≤ %d KB", snapshotKBMost), Verdict: notMeasured}
+	if value, found := r.metric("./isolates", "Density", "KB-blob"); found {
+		snapshot.Measured = fmt.Sprintf("%.0f KB", value)
+		snapshot.Verdict = verdict(value <= snapshotKBMost)
+	}
+	return []target{snapshot, restore, density}
 }
 
 func (r *results) judgeLaunch() []target {

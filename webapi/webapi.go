@@ -109,6 +109,7 @@ var Ops = []string{
 	"previewEntries",   // (value): [array, isKeyValue] or undefined
 	"classify",         // (value): kind of object, 0 to 21
 	"constructorName",  // (value): string
+	"exposeMembers",    // (constructor, prototype): makes the members of an interface enumerable
 	"loadScript",       // (name): the function of a lazy script
 	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read
 	"drainMicrotasks",  // (): runs them now; only from a tick, not from a microtask

@@ -364,6 +364,43 @@ void constructorName(Info info) {
     info.GetReturnValue().Set(info[0].As<v8::Object>()->GetConstructorName());
 }
 
+namespace {
+
+// Makes all properties of an object enumerable but symbols and those that `keep` names.
+bool MakeEnumerable(v8::Local<v8::Context> context, v8::Local<v8::Object> holder,
+                    std::initializer_list<std::string_view> keep) {
+  v8::Isolate* isolate = context->GetIsolate();
+  v8::Local<v8::Array> names;
+  auto filter = static_cast<v8::PropertyFilter>(v8::ALL_PROPERTIES | v8::SKIP_SYMBOLS);
+  if (!holder->GetOwnPropertyNames(context, filter).ToLocal(&names)) return false;
+  v8::PropertyDescriptor enumerable;
+  enumerable.set_enumerable(true);
+  for (uint32_t i = 0; i < names->Length(); i++) {
+    v8::Local<v8::Value> name;
+    if (!names->Get(context, i).ToLocal(&name) || !name->IsString()) return false;
+    char text[16];  // no name of `keep` is longer
+    auto string = name.As<v8::String>();
+    int length = string->Length();
+    if (length < static_cast<int>(sizeof text)) {
+      string->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(length),
+                             reinterpret_cast<uint8_t*>(text));
+      if (std::find(keep.begin(), keep.end(), std::string_view(text, length)) != keep.end())
+        continue;
+    }
+    if (holder->DefineProperty(context, string, enumerable).IsNothing()) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void exposeMembers(Info info) {
+  v8::Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+  auto constructor = info[0].As<v8::Object>(), prototype = info[1].As<v8::Object>();
+  if (MakeEnumerable(context, prototype, {"constructor"}))
+    MakeEnumerable(context, constructor, {"length", "name", "prototype"});
+}
+
 void loadScript(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   v8::String::Utf8Value name(isolate, info[0]);

@@ -46,6 +46,7 @@
   X(previewEntries, 1)   \
   X(classify, 1)         \
   X(constructorName, 1)  \
+  X(exposeMembers, 2)    \
   X(loadScript, 1)       \
   X(lazyGlobal, 2)       \
   X(drainMicrotasks, 0)  \
