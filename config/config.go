@@ -61,6 +61,7 @@ const MaxHeaderLimit = 64<<10 - 1
 type Isolates struct {
 	Memory int64         // bytes that the warm isolates of all loops may hold together
 	Idle   time.Duration // an app that was unused for this long sleeps
+	Clock  time.Duration // the steps of the clock that apps see; at least clockMin
 	Heap   int64         // bytes of V8 heap of one isolate
 	CPU    time.Duration // processor time of a request in JavaScript; at least cpuMin
 	Wall   time.Duration // from a request's arrival to the head of its response; above 0
@@ -75,6 +76,7 @@ const (
 	memoryBytesMax = 1 << 40
 	cpuMin         = 5 * time.Millisecond
 	idleMin        = 10 * time.Millisecond
+	clockMin       = time.Microsecond
 )
 
 // App is one [[app]].
@@ -102,6 +104,8 @@ type App struct {
 	Static string
 	// Cron are the triggers that call scheduled(), in the order of the file.
 	Cron []CronTrigger
+
+	clock time.Duration // Isolates.Clock
 
 	// Where the app and its main stand in Config.File, for messages about them.
 	At, MainAt, StaticAt Position
@@ -142,6 +146,7 @@ func Default(dir string) *Config {
 		Isolates: Isolates{
 			Memory: 1 << 30,
 			Idle:   60 * time.Second,
+			Clock:  clockDefault,
 			Heap:   128 << 20,
 			CPU:    50 * time.Millisecond,
 			Wall:   30 * time.Second,
@@ -157,12 +162,16 @@ func defaultApp(c *Config) App {
 		Secrets: map[string]Secret{},
 		Limits: Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody,
 			Subrequests: subrequestsDefault, WebSocketMessage: webSocketMessageDefault},
+		clock: c.Isolates.Clock,
 	}
 }
 
 const (
 	// subrequestsDefault is the runtime's own default, too.
 	subrequestsDefault = 1000
+	// clockDefault is the runtime's own default, too. Finer clocks have served to read what other programs leave in a
+	// processor's caches.
+	clockDefault = 100 * time.Microsecond
 	// webSocketMessageDefault is the limit of Workers.
 	webSocketMessageDefault = 1 << 20
 	// webSocketMessageMax bounds what one connection can make a loop hold.

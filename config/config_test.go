@@ -81,6 +81,7 @@ access_log = true
 [isolates]
 memory = "512MiB"
 idle = "5m"
+clock = "1ms"
 wall = "20s"
 
 [[app]]
@@ -138,7 +139,7 @@ func TestEveryKey(t *testing.T) {
 		t.Errorf("server\ngot  %+v\nwant %+v", c.Server, wantServer)
 	}
 	wantIsolates := Isolates{
-		Memory: 512 << 20, Idle: 5 * time.Minute, Heap: 128 << 20, CPU: 50 * time.Millisecond, Wall: 20 * time.Second,
+		Memory: 512 << 20, Idle: 5 * time.Minute, Clock: time.Millisecond, Heap: 128 << 20, CPU: 50 * time.Millisecond, Wall: 20 * time.Second,
 	}
 	if c.Isolates != wantIsolates {
 		t.Errorf("isolates\ngot  %+v\nwant %+v", c.Isolates, wantIsolates)
@@ -163,7 +164,7 @@ func TestEveryKey(t *testing.T) {
 	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000, 1 << 20}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
-	if a.At.Line != 20 || a.MainAt != (Position{22, 8}) {
+	if a.At.Line != 21 || a.MainAt != (Position{23, 8}) {
 		t.Errorf("the first app stands at %v, its main at %v", a.At, a.MainAt)
 	}
 	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,` +
@@ -571,6 +572,21 @@ func TestSubrequests(t *testing.T) {
 		"subrequests = 50":   `{"subrequests":50}`,
 	} {
 		c := parseTest(t, minimalApp+"[app.limits]\n"+text)
+		if got := c.Apps[0].BindingsJSON(); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestClock: the same for the steps of the clock, which are never finer than the file says.
+func TestClock(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                `{"subrequests":1}`,
+		`clock = "100us"`: `{"subrequests":1}`,
+		`clock = "1ms"`:   `{"subrequests":1,"clock":1000}`,
+		`clock = "1.5us"`: `{"subrequests":1,"clock":2}`,
+	} {
+		c := parseTest(t, "[isolates]\n"+text+"\n"+minimalApp+"[app.limits]\nsubrequests = 1")
 		if got := c.Apps[0].BindingsJSON(); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)
 		}

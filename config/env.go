@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
+	"time"
 )
 
 // Secret is a value of [app.secrets]. Printing, logging or encoding it gives "[secret]"; only
@@ -48,8 +49,9 @@ func (a *App) EnvJSON() []byte {
 // AssetsName is the member of env by which an app reaches its static files.
 const AssetsName = "ASSETS"
 
-// BindingsJSON says as a JSON object what env has beside vars and secrets, and how many sub-requests a
-// request may make, in the terms of the runtime; "": nothing. The same app gives the same text.
+// BindingsJSON says as a JSON object what env has beside vars and secrets, how many sub-requests a request may
+// make, and the steps of the clock in microseconds, in the terms of the runtime; "": nothing. The same app gives
+// the same text.
 func (a *App) BindingsJSON() string {
 	// What is the runtime's own default is left out.
 	subrequests := &a.Limits.Subrequests
@@ -60,14 +62,19 @@ func (a *App) BindingsJSON() string {
 	if a.Static != "" {
 		assets = AssetsName
 	}
-	if len(a.Services) == 0 && assets == "" && subrequests == nil {
+	clock := (a.clock + time.Microsecond - 1).Microseconds() // not finer than was said
+	if a.clock == clockDefault {
+		clock = 0
+	}
+	if len(a.Services) == 0 && assets == "" && subrequests == nil && clock == 0 {
 		return ""
 	}
 	text, err := json.Marshal(struct {
 		Services    map[string]string `json:"services,omitempty"`
 		Assets      string            `json:"assets,omitempty"`
 		Subrequests *int              `json:"subrequests,omitempty"`
-	}{a.Services, assets, subrequests})
+		Clock       int64             `json:"clock,omitempty"`
+	}{a.Services, assets, subrequests, clock})
 	if err != nil {
 		panic("config: bindings of app " + a.Name + ": " + err.Error())
 	}

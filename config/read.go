@@ -110,6 +110,7 @@ func (r *documentReader) read(c *Config, document *table) {
 	if t, ok := document.table("isolates"); ok {
 		t.size("memory", memoryBytesMin, memoryBytesMax, &c.Isolates.Memory)
 		t.duration("idle", idleMin, &c.Isolates.Idle)
+		t.duration("clock", clockMin, &c.Isolates.Clock)
 		t.size("heap", heapBytesMin, heapBytesMax, &c.Isolates.Heap)
 		t.duration("cpu", cpuMin, &c.Isolates.CPU)
 		t.duration("wall", time.Millisecond, &c.Isolates.Wall)

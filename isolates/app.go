@@ -19,7 +19,7 @@ type AppOptions struct {
 	Name    string
 	EnvJSON string // an object: what handlers get as env
 	// BindingsJSON is an object that says what else env has and what is allowed, or "":
-	//	{"services": {"NAME": "app"}, "assets": "NAME", "subrequests": 1000}
+	//	{"services": {"NAME": "app"}, "assets": "NAME", "subrequests": 1000, "clock": 100}
 	BindingsJSON string
 	Limits       Limits
 	// PerRequest gives every request a context of its own: nothing that one leaves behind is there

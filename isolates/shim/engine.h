@@ -197,6 +197,8 @@ struct nano_isolate {
   nano_realm dropped{this, NANO_DROPPED_REALM};  // of contexts whose realm has ended
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
+  // Promises that were rejected before and have got a handler in this turn.
+  std::vector<v8::Global<v8::Promise>> handled_late;
 
   // From is the isolate's own, or null while the runtime snapshot is built.
   static nano_isolate* From(v8::Isolate* isolate) {

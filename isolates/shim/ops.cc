@@ -401,6 +401,17 @@ void exposeMembers(Info info) {
     MakeEnumerable(context, constructor, {"length", "name", "prototype"});
 }
 
+void namedKeys(Info info) {
+  v8::Local<v8::Array> keys;
+  if (info[0]
+          .As<v8::Object>()
+          ->GetPropertyNames(info.GetIsolate()->GetCurrentContext(),
+                             v8::KeyCollectionMode::kOwnOnly, v8::PropertyFilter::ONLY_ENUMERABLE,
+                             v8::IndexFilter::kSkipIndices)
+          .ToLocal(&keys))
+    info.GetReturnValue().Set(keys);
+}
+
 void loadScript(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   v8::String::Utf8Value name(isolate, info[0]);

@@ -392,6 +392,7 @@ int nano_isolate_dispose(nano_isolate* self) {
   self->start_out.Discard();
   self->rejections.clear();
   self->reporting.clear();
+  self->handled_late.clear();
   self->first_run.clear();
   self->host.reset();
   self->realms.clear();
@@ -467,6 +468,7 @@ void nano_isolate_hush(nano_isolate* self) {
   self->start_out.Discard();
   v8::Isolate::Scope scope(self->isolate);
   self->rejections.clear();
+  self->handled_late.clear();
 }
 
 void nano_isolate_limit(nano_isolate* self, int64_t cpu_limit_ms) {

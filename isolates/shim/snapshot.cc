@@ -429,6 +429,7 @@ Build BuildApp(const Source& source) {
     InstallCallbacks(self.get());
     Evaluate(self.get(), creator, source, &build);
     self->rejections.clear();
+    self->handled_late.clear();
     EndHost(self.get());
     self->host.reset();
     self->realms.clear();

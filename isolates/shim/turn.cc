@@ -27,6 +27,26 @@ void ReportRejections(nano_isolate* self) {
   self->reporting.clear();
 }
 
+// ReportHandled tells the scripts of promises that were reported, perhaps, and have a handler now.
+void ReportHandled(nano_isolate* self) {
+  v8::Isolate* isolate = self->isolate;
+  std::vector<v8::Global<v8::Promise>> list;
+  list.swap(self->handled_late);
+  for (auto& promise : list) {
+    if (IsDead(self)) break;
+    v8::HandleScope handles(isolate);
+    v8::Local<v8::Promise> handled = promise.Get(isolate);
+    v8::Local<v8::Context> context;
+    if (!handled->GetCreationContext(isolate).ToLocal(&context)) continue;
+    v8::Context::Scope scope(context);
+    v8::Local<v8::Value> arguments[] = {handled, handled->Result()};
+    v8::TryCatch caught(isolate);
+    v8::Local<v8::Function> hook;
+    if (Hook(nano_realm::Of(context), context, "onRejectionHandled").ToLocal(&hook))
+      (void)hook->Call(context, v8::Undefined(isolate), 2, arguments);
+  }
+}
+
 uint32_t* Cells(const nano_realm* realm) { return reinterpret_cast<uint32_t*>(realm->arena.data); }
 
 // What a turn that is foreseen to be longer than this may take, in nanoseconds.
@@ -98,7 +118,8 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
       __atomic_load_n(&self->shared.task_time_ns, __ATOMIC_ACQUIRE) != 0) {
     if (!IsDead(self) && RunTasks(*self->tasks)) isolate->PerformMicrotaskCheckpoint();
   }
-  while (!self->rejections.empty() && !IsDead(self)) {
+  while ((!self->rejections.empty() || !self->handled_late.empty()) && !IsDead(self)) {
+    ReportHandled(self);
     ReportRejections(self);
     isolate->PerformMicrotaskCheckpoint();
   }
@@ -134,7 +155,10 @@ void OnPromiseReject(v8::PromiseRejectMessage message) {
     self->rejections.emplace_back(v8::Global<v8::Promise>(isolate, promise),
                                   v8::Global<v8::Value>(isolate, message.GetValue()));
   } else if (message.GetEvent() == v8::kPromiseHandlerAddedAfterReject) {
-    std::erase_if(self->rejections, [&](const auto& entry) { return entry.first == promise; });
+    auto same = [&](const auto& entry) { return entry.first == promise; };
+    if (std::erase_if(self->rejections, same) == 0 &&
+        std::none_of(self->reporting.begin(), self->reporting.end(), same))
+      self->handled_late.emplace_back(isolate, promise);
   }
 }
 

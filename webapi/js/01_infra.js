@@ -55,11 +55,14 @@
 
   // What runs now. `starting`: the app's top level. An instance of a class, since a null-prototype object such
   // as internals is a slow dictionary: internals.starting is the same for who needs no speed.
-  // `turn`: counts them. `words`: the records of the turn, whose first words are the cells of C++.
+  // `turn`: counts them. `words`: the records of the turn, whose first words are the cells of C++. `clockOrigin`:
+  // milliseconds, when the app was started; `clockStep`: microseconds, see coarseNow of 50_events.
   class Running {
     starting = false;
     turn = 0;
     words = null;
+    clockOrigin = 0;
+    clockStep = 100;
   }
   const running = new Running();
   internals.running = running;

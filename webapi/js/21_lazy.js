@@ -5,7 +5,10 @@
   const { ObjectDefineProperty } = internals.primordials;
   const { lazy } = internals;
 
-  lazy(["DOMException", "Event", "CustomEvent", "EventTarget", "AbortController", "AbortSignal"], "50_events");
+  lazy([
+    "DOMException", "Event", "CustomEvent", "EventTarget", "AbortController", "AbortSignal", "WorkerGlobalScope",
+  ], "50_events");
+  lazy(["addEventListener", "removeEventListener", "dispatchEvent"], "50_events", true);
   lazy(["Blob", "File", "FormData"], "51_blob");
   lazy(["FileReader", "FileReaderSync", "ProgressEvent"], "51_file_reader");
   lazy(["URL", "URLSearchParams"], "52_url");
@@ -21,21 +24,27 @@
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
   lazy(["atob", "btoa", "navigator"], "58_globals", true);
-  lazy(["Navigator"], "58_globals");
+  lazy(["Cloudflare", "Navigator"], "58_globals");
   lazy(["performance"], "59_performance", true);
   lazy(["Performance"], "59_performance");
+  lazy([
+    "PerformanceEntry", "PerformanceMark", "PerformanceMeasure", "PerformanceObserver",
+    "PerformanceObserverEntryList", "PerformanceResourceTiming",
+  ], "71_performance_entries");
   lazy(["fetch"], "60_fetch", true);
   lazy(["WebSocket", "WebSocketPair"], "62_websocket");
   lazy(["EventSource"], "63_eventsource");
   lazy(["Fetcher"], "64_bindings");
   lazy(["CloseEvent", "ErrorEvent", "MessageEvent"], "65_message_events");
   lazy(["Scheduler"], "66_scheduler");
-  lazy(["scheduler"], "66_scheduler", true);
+  lazy(["scheduler", "setImmediate", "clearImmediate"], "66_scheduler", true);
   lazy(["crypto"], "73_crypto", true);
   lazy(["Crypto"], "73_crypto");
   lazy(["CryptoKey", "SubtleCrypto"], "73_subtle");
   lazy(["structuredClone"], "76_clone", true);
   lazy(["MessageChannel", "MessagePort"], "76_messaging");
+  lazy(["ExtendableEvent", "FetchEvent", "ScheduledEvent"], "78_service_worker");
+  lazy(["PromiseRejectionEvent"], "79_error_events");
 
   // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
   // isolates/modules.go has their sources.
@@ -67,7 +76,7 @@
       });
     }
   }
-  lazyHooks(["DOMException", "abort", "domException", "events", "throwDataCloneError"], "50_events");
+  lazyHooks(["DOMException", "abort", "coarseNow", "domException", "events", "throwDataCloneError"], "50_events");
   lazyHooks(["formatLog", "inspect"], "55_inspect");
   lazyHooks(["host", "hostAsync"], "60_host");
   lazyHooks(["io"], "60_io");

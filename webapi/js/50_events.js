@@ -5,19 +5,33 @@
 //   internals.DOMException, the class; internals.domException(message, name), a new one to be thrown
 //   internals.throwDataCloneError(message)   throws one; C++ calls it for structuredClone
 //   internals.isDOMException(value)
-//   internals.events: newEvent(type) trust(event) dispatch(target, event) defineHandler(prototype, type)
-//     hasListener(target, type)
+//   internals.events: newEvent(type) trust(event) dispatch(target, event, onError) hasListener(target, type)
+//     isDispatched(event) isTrusted(event) stopImmediately(event)
+//     defineHandler(prototype, type) getHandler(target, type) setHandler(target, type, value)
+//   internals.coarseNow()            what performance.now() and time stamps show
+//   internals.hasScopeListener(type)  of the global object
+//   internals.announceError(error) announceRejection(promise, reason) announceHandled(promise)
+//     fire the events of the global object; the first two tell whether nobody has prevented the default
 //   internals.abort: isAbortSignal(value) createSignal() signalAbort(signal, reason = an AbortError)
 //     createDependentSignal(signals) add(signal, algorithm) remove(signal, algorithm) isAborted(signal) reason(signal)
 (function (ops, internals) {
   "use strict";
   const {
-    Error, ErrorPrototype, List, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf,
+    Error, ErrorPrototype, List, MathFloor, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf,
     ReflectApply, ReflectConstruct, SafeMap, SafeSet, SetPrototypeGetSize, TypeError, WeakRef,
-    WeakRefPrototypeDeref,
+    WeakRefPrototypeDeref, globalThis,
   } = internals.primordials;
-  const { configureInterface, webidl } = internals;
+  const { configureInterface, running, scopePrototype, webidl } = internals;
   const { now } = ops;
+
+  // The clock that apps see: milliseconds since they began, in whole steps, since a finer one could measure what
+  // other tenants leave in the processor's caches. While the top level runs there is no time.
+  internals.coarseNow = function coarseNow() {
+    if (running.starting) return 0;
+    const { clockStep } = running; // microseconds
+    return MathFloor((now() - running.clockOrigin) * 1000 / clockStep) * clockStep / 1000;
+  };
+  const { coarseNow } = internals;
 
   const INTERNAL = { __proto__: null }; // lets the runtime construct what apps may not
 
@@ -131,7 +145,7 @@
     stopImmediatePropagation = false;
     inPassiveListener = false;
     isTrusted = false;
-    timeStamp = now();
+    timeStamp = coarseNow();
   }
 
   function requireEvent(value, context) {
@@ -368,6 +382,7 @@
   }
 
   let targetOf; // the TargetState of an EventTarget, made at first use, or undefined for anything else
+  const scopeTarget = new TargetState(); // the global object's; without a receiver, functions have that
 
   function convertCallback(callback, context) {
     if (callback === undefined || callback === null) return null;
@@ -378,12 +393,15 @@
   class EventTarget {
     #target = null;
     static {
-      targetOf = (value) => (webidl.isObject(value) && #target in value ? value.#target ??= new TargetState()
-        : undefined);
+      targetOf = (value) => {
+        if (!webidl.isObject(value)) return undefined;
+        if (#target in value) return value.#target ??= new TargetState();
+        return value === globalThis ? scopeTarget : undefined;
+      };
     }
     constructor() {}
     addEventListener(type, callback, options = undefined) {
-      const target = targetOf(this);
+      const target = targetOf(this ?? globalThis);
       if (target === undefined) throw webidl.illegalInvocation();
       const context = "Failed to execute 'addEventListener' on 'EventTarget'";
       webidl.requiredArguments(arguments.length, 2, context);
@@ -406,7 +424,7 @@
       if (signal !== undefined) addAlgorithm(signal, () => target.remove(listener));
     }
     removeEventListener(type, callback, options = undefined) {
-      const target = targetOf(this);
+      const target = targetOf(this ?? globalThis);
       if (target === undefined) throw webidl.illegalInvocation();
       const context = "Failed to execute 'removeEventListener' on 'EventTarget'";
       webidl.requiredArguments(arguments.length, 2, context);
@@ -417,7 +435,8 @@
       if (listener !== undefined) target.remove(listener);
     }
     dispatchEvent(event) {
-      if (targetOf(this) === undefined) throw webidl.illegalInvocation();
+      const target = this ?? globalThis;
+      if (targetOf(target) === undefined) throw webidl.illegalInvocation();
       const context = "Failed to execute 'dispatchEvent' on 'EventTarget'";
       webidl.requiredArguments(arguments.length, 1, context);
       const state = requireEvent(event, context);
@@ -425,20 +444,21 @@
         throw new DOMException(context + ": The event is already being dispatched.", "InvalidStateError");
       }
       state.isTrusted = false;
-      return dispatch(this, event);
+      return dispatch(target, event);
     }
   }
   configureInterface(EventTarget);
 
-  // DOM 2.9 with a tree of one: the target has no parent. Returns false if the event was canceled.
-  function dispatch(target, event) {
+  // DOM 2.9 with a tree of one: the target has no parent. Returns false if the event was canceled. onError is told
+  // what listeners throw.
+  function dispatch(target, event, onError = internals.reportException) {
     const state = eventOf(event);
     state.dispatching = true;
     state.target = target;
     state.currentTarget = target;
     state.eventPhase = AT_TARGET;
-    invokeListeners(target, event, state, true);
-    invokeListeners(target, event, state, false);
+    invokeListeners(target, event, state, true, onError);
+    invokeListeners(target, event, state, false, onError);
     state.eventPhase = 0;
     state.currentTarget = null;
     state.dispatching = false;
@@ -447,7 +467,7 @@
     return !state.canceled;
   }
 
-  function invokeListeners(target, event, state, capture) {
+  function invokeListeners(target, event, state, capture, onError) {
     if (state.stopPropagation) return;
     const targetState = targetOf(target);
     const { listeners } = targetState;
@@ -459,7 +479,7 @@
       try {
         callListener(listener, target, event, targetState);
       } catch (error) {
-        internals.reportException(error);
+        onError(error);
       }
       state.inPassiveListener = false;
       if (state.stopImmediatePropagation) return;
@@ -469,7 +489,10 @@
   function callListener(listener, target, event, targetState) {
     if (listener.handler) {
       const { value } = targetState.handlers.get(listener.type);
-      if (ReflectApply(value, target, [event]) === false) setCanceled(eventOf(event));
+      // HTML 8.1.8.1: onerror of the global object is told what went wrong by arguments, and says true to that.
+      const parts = target === globalThis && listener.type === "error" ? internals.errorParts?.(event) : undefined;
+      const result = ReflectApply(value, target, parts ?? [event]);
+      if (result === (parts !== undefined)) setCanceled(eventOf(event));
       return;
     }
     const callback = listener.callback;
@@ -488,31 +511,39 @@
     const name = "on" + type;
     const accessors = {
       get [name]() {
-        const target = targetOf(this);
-        if (target === undefined) throw webidl.illegalInvocation();
-        return target.handlers?.get(type)?.value ?? null;
+        return getHandler(this, type);
       },
       set [name](value) {
-        const target = targetOf(this);
-        if (target === undefined) throw webidl.illegalInvocation();
-        target.handlers ??= new SafeMap();
-        const old = target.handlers.get(type);
-        if (!webidl.isObject(value)) {
-          if (old === undefined) return;
-          target.handlers.delete(type);
-          target.remove(old.listener);
-        } else if (old !== undefined) {
-          old.value = typeof value === "function" ? value : ignoreEvent;
-        } else {
-          const listener = new Listener(type, null, false, false, false);
-          listener.handler = true;
-          target.handlers.set(type, { value: typeof value === "function" ? value : ignoreEvent, listener });
-          target.add(listener);
-        }
+        setHandler(this, type, value);
       },
     };
     const { get, set } = ObjectGetOwnPropertyDescriptor(accessors, name);
     ObjectDefineProperty(prototype, name, { __proto__: null, get, set, enumerable: true, configurable: true });
+  }
+
+  function getHandler(object, type) {
+    const target = targetOf(object);
+    if (target === undefined) throw webidl.illegalInvocation();
+    return target.handlers?.get(type)?.value ?? null;
+  }
+
+  function setHandler(object, type, value) {
+    const target = targetOf(object);
+    if (target === undefined) throw webidl.illegalInvocation();
+    target.handlers ??= new SafeMap();
+    const old = target.handlers.get(type);
+    if (!webidl.isObject(value)) {
+      if (old === undefined) return;
+      target.handlers.delete(type);
+      target.remove(old.listener);
+    } else if (old !== undefined) {
+      old.value = typeof value === "function" ? value : ignoreEvent;
+    } else {
+      const listener = new Listener(type, null, false, false, false);
+      listener.handler = true;
+      target.handlers.set(type, { value: typeof value === "function" ? value : ignoreEvent, listener });
+      target.add(listener);
+    }
   }
   const ignoreEvent = () => {};
 
@@ -523,6 +554,45 @@
   }
   const newEvent = (type) => trust(new Event(type));
   const hasListener = (target, type) => targetOf(target).has(type);
+  const isDispatched = (event) => eventOf(event).dispatching;
+  const isTrusted = (event) => eventOf(event).isTrusted;
+  function stopImmediately(event) {
+    const state = eventOf(event);
+    state.stopPropagation = true;
+    state.stopImmediatePropagation = true;
+  }
+
+  // ---- The global object ----
+
+  // 23_scope has put the interface's prototype under the global object. Now it becomes an EventTarget.
+  function WorkerGlobalScope() {
+    throw webidl.illegalConstructor();
+  }
+  ObjectDefineProperty(WorkerGlobalScope, "prototype", { __proto__: null, value: scopePrototype, writable: false });
+  ObjectDefineProperty(scopePrototype, "constructor", {
+    __proto__: null, value: WorkerGlobalScope, writable: true, enumerable: false, configurable: true,
+  });
+  ObjectSetPrototypeOf(WorkerGlobalScope, EventTarget);
+  ObjectSetPrototypeOf(scopePrototype, EventTarget.prototype);
+  const scopeMethods = ["addEventListener", "removeEventListener", "dispatchEvent"];
+  for (let i = 0; i < scopeMethods.length; i++) {
+    internals.define(scopeMethods[i], ObjectGetOwnPropertyDescriptor(EventTarget.prototype, scopeMethods[i]).value);
+  }
+
+  internals.hasScopeListener = (type) => scopeTarget.has(type);
+
+  const ERRORS_SCRIPT = "79_error_events";
+
+  internals.announceError = function announceError(error) {
+    if (!scopeTarget.has("error")) return true;
+    internals.load(ERRORS_SCRIPT);
+    return internals.fireError(error);
+  };
+  internals.announceRejection = function announceRejection(promise, reason) {
+    if (!scopeTarget.has("unhandledrejection") && !scopeTarget.has("rejectionhandled")) return true;
+    internals.load(ERRORS_SCRIPT);
+    return internals.fireRejection(promise, reason);
+  };
 
   // ---- AbortSignal ----
 
@@ -729,7 +799,10 @@
   }
   configureInterface(AbortController);
 
-  internals.events = { __proto__: null, EventTarget, defineHandler, dispatch, hasListener, newEvent, trust };
+  internals.events = {
+    __proto__: null, EventTarget, defineHandler, dispatch, getHandler, hasListener, isDispatched, isTrusted, newEvent,
+    setHandler, stopImmediately, trust,
+  };
   internals.abort = {
     __proto__: null,
     add: addAlgorithm,
@@ -748,6 +821,7 @@
   internals.define("Event", Event);
   internals.define("CustomEvent", CustomEvent);
   internals.define("EventTarget", EventTarget);
+  internals.define("WorkerGlobalScope", WorkerGlobalScope);
   internals.define("AbortSignal", AbortSignal);
   internals.define("AbortController", AbortController);
 })

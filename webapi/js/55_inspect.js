@@ -22,7 +22,7 @@
     SymbolPrototypeToString, SymbolPrototypeValueOf, SymbolToStringTag, TypedArrayPrototypeGetLength,
     TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
   } = internals.primordials;
-  const { classify, constructorName, previewEntries, promiseResult, promiseState, proxyDetails } = ops;
+  const { classify, constructorName, namedKeys, previewEntries, promiseResult, promiseState, proxyDetails } = ops;
 
   const COLUMNS = 80;
   const LEVELS_ON_ONE_LINE = 3;
@@ -162,11 +162,11 @@
 
   // Own enumerable keys, symbols included; of arrays and the like without the indices.
   function keysOf(object, skipIndices) {
+    if (skipIndices) return namedKeys(object); // without a string for each index
     const keys = new List();
     const all = ReflectOwnKeys(object);
     for (let i = 0; i < all.length; i++) {
       const key = all[i];
-      if (skipIndices && isArrayIndex(key)) continue;
       if (ObjectPrototypePropertyIsEnumerable(object, key)) keys[keys.length] = key;
     }
     return keys;
@@ -182,6 +182,7 @@
     ["File", ["size", "type", "name", "lastModified"]],
     ["Blob", ["size", "type"]],
     ["AbortSignal", ["aborted"]],
+    ["PerformanceEntry", ["name", "entryType", "startTime", "duration"]],
     ["Event", ["type", "defaultPrevented", "cancelable", "timeStamp"]],
   ];
   const listsOf = ["Headers", "URLSearchParams", "FormData"];
@@ -645,7 +646,11 @@
     return isIdentifier(key) ? key : quote(key);
   }
 
+  const NEAR = 1000;
   function nextIndex(array, from) {
+    // Mostly it is near. The keys of a large array are many; those of one with large holes are not.
+    const near = MathMin(from + NEAR, array.length);
+    for (let i = from; i < near; i++) if (ObjectHasOwn(array, i)) return i;
     const keys = ReflectOwnKeys(array);
     for (let i = 0; i < keys.length; i++) if (isArrayIndex(keys[i]) && +keys[i] >= from) return +keys[i];
     return array.length;

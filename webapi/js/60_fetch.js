@@ -65,6 +65,7 @@
     exchange = undefined; // that must not end before the pump does
     isTaken = false; // the loop moves the response's body by itself
     upgrade = null; // { socket, end } once the answer was status 101
+    timing = null; // what performance is to be told of it
 
     // ---- What io says ----
 
@@ -73,6 +74,7 @@
       if (resolve === null) return; // aborted
       this.resolve = null;
       this.reject = null;
+      if (this.timing !== null) this.timing.responded(words, offset);
       const response = responseFromRecord(words, offset, this.handle, this.url, this.signal);
       if (this.isUpgrade && (words[offset + WORD_STATUS] & STATUS_MASK) === 101) this.attach(response);
       if (this.upgrade !== null) this.unlisten();
@@ -119,6 +121,7 @@
     abort() {
       const reason = internals.abort.reason(this.signal);
       this.stop = null;
+      this.timing = null;
       const source = io.sourceOf(this.handle);
       if (source !== null) internals.abortSource(source, reason);
       else io.cancel(this.handle, true);
@@ -128,6 +131,7 @@
 
     // The handle has ended, or nobody wants what it brings. What is left of the request's body is not wanted.
     over(reason = undefined) {
+      if (this.timing !== null) this.tellTiming();
       this.unlisten();
       io.forget(this.handle);
       const { pump } = this;
@@ -137,9 +141,16 @@
       pump.abandon(reason, false);
     }
 
+    tellTiming() {
+      const { timing } = this;
+      this.timing = null;
+      timing.ended();
+    }
+
     // The loop moves the response's body by itself: it will say no more of that, and no signal ends it.
     onTaken() {
       this.isTaken = true;
+      if (this.timing !== null) this.tellTiming();
       this.unlisten();
       if (this.pump === null) io.forget(this.handle);
     }
@@ -198,6 +209,7 @@
 
     // The answer is a WebSocket, for the app to accept() or to pass on.
     attach(response) {
+      this.timing = null;
       this.upgrade = internals.newUpgrade(this.url);
       this.upgrade.end.attach(this.handle);
       internals.attachWebSocket(response, this.upgrade.socket);
@@ -389,6 +401,9 @@
         return fetchOther(call, context);
       }
       internals.countSubrequest();
+      if (what === WHAT_FETCH && internals.newResourceTiming !== undefined) {
+        call.timing = internals.newResourceTiming(url);
+      }
       return start(call, what, app);
     } catch (error) {
       return PromiseReject(error);

@@ -4,6 +4,8 @@
 // For other scripts, trusted events:
 //   internals.messageEvents: newMessageEvent(type, data, origin, lastEventId, ports = a frozen empty array)
 //     newCloseEvent(code, reason, wasClean) newErrorEvent(message, error)
+//     newUncaughtEvent(message, error, filename, lineno, colno)  of the global object: it can be canceled
+//   internals.errorParts(event)  what onerror of the global object is called with, or undefined for other events
 (function (ops, internals) {
   "use strict";
   const { ObjectDefineProperty, ObjectFreeze, TypeError } = internals.primordials;
@@ -12,6 +14,7 @@
 
   // First argument of the constructors for events of the runtime; nothing that an app can name.
   const INTERNAL = { __proto__: null };
+  const CANCELABLE = { __proto__: null, cancelable: true };
 
   // A member of a dictionary of which `fallback` is the default value.
   const string = (value, fallback, context) => value === undefined ? fallback : webidl.DOMString(value, context);
@@ -121,12 +124,20 @@
     #colno = 0;
     #error = undefined;
 
-    constructor(type, eventInitDict = undefined, error = undefined) {
+    static {
+      internals.errorParts = (event) => #message in event
+        ? [event.#message, event.#filename, event.#lineno, event.#colno, event.#error] : undefined;
+    }
+
+    constructor(type, eventInitDict = undefined, error = undefined, filename = undefined, line = 0, column = 0) {
       if (type === INTERNAL) {
-        super("error");
+        super("error", filename === undefined ? undefined : CANCELABLE);
         events.trust(this);
         this.#message = eventInitDict;
         this.#error = error;
+        this.#filename = filename ?? "";
+        this.#lineno = line;
+        this.#colno = column;
         return;
       }
       const context = "Failed to construct 'ErrorEvent'";
@@ -176,5 +187,7 @@
       new MessageEvent(INTERNAL, type, data, origin, lastEventId, ports),
     newCloseEvent: (code, reason, wasClean) => new CloseEvent(INTERNAL, code, reason, wasClean),
     newErrorEvent: (message, error) => new ErrorEvent(INTERNAL, message, error),
+    newUncaughtEvent: (message, error, filename, lineno, colno) =>
+      new ErrorEvent(INTERNAL, message, error, filename, lineno, colno),
   };
 })

@@ -1,7 +1,10 @@
-// scheduler.wait(): setTimeout as a promise (as in Workers; a part of Prioritized Task Scheduling).
+// scheduler.wait(): setTimeout as a promise (as in Workers; a part of Prioritized Task Scheduling). setImmediate and
+// clearImmediate (as in Node and Workers): a callback that runs when what is due now has run.
 (function (ops, internals) {
   "use strict";
-  const { ObjectDefineProperty, PromiseReject, PromiseWithResolvers, TypeError } = internals.primordials;
+  const {
+    ObjectDefineProperty, PromiseReject, PromiseWithResolvers, ReflectApply, SafeSet, TypeError, globalThis,
+  } = internals.primordials;
   const { abort, clearTimer, configureInterface, requireStarted, setTimer, webidl } = internals;
 
   const INTERNAL = { __proto__: null };
@@ -59,8 +62,29 @@
     return promise;
   }
 
+  const immediates = new SafeSet(); // ids of timers; clearImmediate() is for no others
+
+  const { setImmediate, clearImmediate } = {
+    setImmediate(callback, ...args) {
+      const context = "Failed to execute 'setImmediate'";
+      webidl.requiredArguments(arguments.length, 1, context);
+      if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
+      const id = setTimer("setImmediate()", () => {
+        immediates.delete(id);
+        ReflectApply(callback, globalThis, args);
+      }, 0);
+      immediates.add(id);
+      return id;
+    },
+    clearImmediate(id = undefined) {
+      if (immediates.delete(id)) clearTimer(id);
+    },
+  };
+
   configureInterface(Scheduler);
   ObjectDefineProperty(Scheduler, "length", { __proto__: null, value: 0 });
   internals.define("Scheduler", Scheduler);
+  internals.define("setImmediate", setImmediate, true);
+  internals.define("clearImmediate", clearImmediate, true);
   internals.define("scheduler", new Scheduler(INTERNAL), true);
 })

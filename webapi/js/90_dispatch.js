@@ -11,7 +11,7 @@
     StringPrototypeStartsWith, SymbolPrototypeToString,
   } = internals.primordials;
   const {
-    classify, constructorName, drainMicrotasks, log, promiseResult, promiseState, remoteAddress, respond,
+    classify, constructorName, drainMicrotasks, log, now, promiseResult, promiseState, remoteAddress, respond,
     respondChunk, respondEnd, settled,
   } = ops;
   const {
@@ -50,6 +50,7 @@
   let target; // its default export
   let handler; // the function fetch of it
   let scheduledHandler; // the function scheduled of it
+  let isServiceWorker = false; // it has listeners on the global object instead
   let env;
   let appName = "";
   let stackTraceLimit = STACK_TRACE_LIMIT; // Error.stackTraceLimit as the app's snapshot has it
@@ -93,14 +94,20 @@
       this.#exchange = exchange;
     }
 
+    static {
+      internals.waitUntil = (context, promise) => {
+        context.#exchange.waits++;
+        waitFor(context.#exchange, promise);
+      };
+    }
+
     // Keeps the app at work for this request after its response was sent, until the promise settles.
     waitUntil(promise) {
       if (!(#exchange in this)) throw webidl.illegalInvocation();
       if (arguments.length < 1) {
         webidl.requiredArguments(0, 1, "Failed to execute 'waitUntil' on 'ExecutionContext'");
       }
-      this.#exchange.waits++;
-      waitFor(this.#exchange, promise);
+      internals.waitUntil(this, promise);
     }
 
     // There is no origin behind an app to pass to: a failed request is answered with status 500.
@@ -478,11 +485,18 @@
 
   internals.describe = describe;
   internals.describeError = describeError;
+  // The announcements are there once 50_events has run: before, the global object has no listener.
   internals.reportException = internals.onError = function onError(error) {
-    log(LEVEL_UNCAUGHT, currentRequestId(), describeError(error));
+    const { announceError } = internals;
+    if (announceError === undefined || announceError(error)) {
+      log(LEVEL_UNCAUGHT, currentRequestId(), describeError(error));
+    }
   };
   internals.onUnhandledRejection = function onUnhandledRejection(promise, reason) {
-    log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
+    const { announceRejection } = internals;
+    if (announceRejection === undefined || announceRejection(promise, reason)) {
+      log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
+    }
   };
 
   // Takes the app's main module, evaluated. Throws if it has no fetch function to call. What this leaves
@@ -490,7 +504,9 @@
   internals.start = function start(namespace, name) {
     const exported = namespace.default;
     if (exported === undefined) {
-      throw new Error("the main module has no default export; it needs `export default { fetch(request) { ... } }`");
+      startServiceWorker();
+      appName = name;
+      return;
     }
     if (!webidl.isObject(exported)) {
       throw new Error("the default export is " + describe(exported) + ", not an object with a function fetch");
@@ -508,12 +524,30 @@
     target = exported;
     handler = fetch === undefined ? withoutFetch : fetch;
     scheduledHandler = typeof scheduled === "function" ? scheduled : undefined;
+    isServiceWorker = false;
     appName = name;
   };
 
+  // An app without default export has listeners instead.
+  function startServiceWorker() {
+    const hasListener = (type) => internals.hasScopeListener !== undefined && internals.hasScopeListener(type);
+    const serves = hasListener("fetch");
+    if (!serves && !hasListener("scheduled")) {
+      throw new Error("the main module has no default export; it needs `export default { fetch(request) { ... } }`" +
+        " or `addEventListener(\"fetch\", (event) => event.respondWith(...))`");
+    }
+    internals.load(SERVICE_WORKER_SCRIPT);
+    isServiceWorker = true;
+    target = undefined;
+    handler = serves ? internals.serveFetchEvent : withoutFetch;
+    scheduledHandler = hasListener("scheduled") ? internals.serveScheduledEvent : undefined;
+  }
+  const SERVICE_WORKER_SCRIPT = "78_service_worker";
+
   // What stands for the function fetch of an app that only has scheduled.
   function withoutFetch() {
-    throw new Error("the default export has no function fetch");
+    throw new Error(isServiceWorker ? "the app has no listener of the event fetch"
+      : "the default export has no function fetch");
   }
 
   // Gives a started app its env, before the first request: after start, or after a snapshot was restored.
@@ -522,14 +556,17 @@
   internals.resume = function resume(envJSON, bindingsJSON = "", name = appName) {
     env = JSONParse(envJSON);
     appName = name;
+    running.clockOrigin = now();
     if (bindingsJSON !== "") {
       const bindings = JSONParse(bindingsJSON);
       if (ObjectHasOwn(bindings, "subrequests")) internals.subrequestLimit = bindings.subrequests;
+      if (ObjectHasOwn(bindings, "clock")) running.clockStep = bindings.clock;
       if (ObjectHasOwn(bindings, "services") || ObjectHasOwn(bindings, "assets")) {
         internals.load(BINDINGS_SCRIPT);
         internals.installBindings(env, bindings);
       }
     }
+    if (isServiceWorker) internals.bindGlobals(env);
     if (stackTraceLimit !== STACK_TRACE_LIMIT) Error.stackTraceLimit = stackTraceLimit;
   };
 
@@ -553,6 +590,7 @@
     target = undefined;
     handler = undefined;
     scheduledHandler = undefined;
+    isServiceWorker = false;
     appName = "";
   };
 
