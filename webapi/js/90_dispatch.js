@@ -597,6 +597,7 @@
   // Takes env away again, after the synthetic request that warms an app up before its snapshot is made.
   internals.suspend = function suspend() {
     env = undefined;
+    running.clockOrigin = 0; // each snapshot of an app is the same
   };
 
   // Handles the records of a turn. An error in one stays there. Gives how many it has left, since the turn's
