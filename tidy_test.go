@@ -28,7 +28,7 @@ var layers = map[string][]string{
 	"hostcall":   {},
 	"http1":      {},
 	"isolates":   {"hostcall", "http1", "isolates/shim", "snapshot", "webapi", "webcrypto"},
-	"loop":       {"cron", "dns", "egress", "h2", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
+	"loop":       {"cron", "dns", "egress", "h2", "hostcall", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
 	"snapshot":   {},
 	"static":     {},
 	"tlsclient":  {},

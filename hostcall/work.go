@@ -87,10 +87,12 @@ func (w *Work) unpack(o *Objects, packed []byte) error {
 	return nil
 }
 
-// Run calls the function, on a goroutine that is locked to its thread: its CPU time is measured. A function that
-// asks whether it is cancelled hears so after cpuMax.
-func (w *Work) Run(cpuMax time.Duration) {
-	w.cpuMax, w.cpuBegan = cpuMax, threadTime()
+// Limit has the function hear that it is cancelled, if it asks, when it has run for so much CPU time. 0: no limit.
+func (w *Work) Limit(cpu time.Duration) { w.cpuMax = cpu }
+
+// Run calls the function, on a goroutine that is locked to its thread: its CPU time is measured.
+func (w *Work) Run() {
+	w.cpuBegan = threadTime()
 	if w.cancelled.Load() {
 		w.problem = &Error{"AbortError", "nobody waits for the outcome"}
 	} else {
@@ -106,7 +108,9 @@ func (w *Work) CPU() time.Duration { return w.cpu }
 // Cancel says that nobody waits for the outcome. From any thread.
 func (w *Work) Cancel() { w.cancelled.Store(true) }
 
-func (w *Work) isCancelled() bool { return w.cancelled.Load() || threadTime()-w.cpuBegan > w.cpuMax }
+func (w *Work) isCancelled() bool {
+	return w.cancelled.Load() || w.cpuMax > 0 && threadTime()-w.cpuBegan > w.cpuMax
+}
 
 func (w *Work) leaveUsed() {
 	for _, entry := range w.used {

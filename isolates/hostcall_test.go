@@ -537,7 +537,7 @@ func TestHostWork(t *testing.T) {
 			isolate.Collect()
 			done := make(chan bool)
 			go func() {
-				work.Run(time.Minute)
+				work.Run()
 				close(done)
 			}()
 			<-done
@@ -570,7 +570,7 @@ func TestHostWorkOutlivesIsolate(t *testing.T) {
 	if left := testValues.Load() - before; left != 1 {
 		t.Errorf("%d values while the work runs", left)
 	}
-	work.Run(time.Minute)
+	work.Run()
 	work.Drop()
 	if left := testValues.Load() - before; left != 0 {
 		t.Errorf("%d values after the work", left)
@@ -583,15 +583,18 @@ func TestHostWorkIsCancelled(t *testing.T) {
 	work, _ := openWork(t, isolate)
 	done := make(chan bool)
 	go func() {
-		work.Run(time.Minute)
+		work.Run()
 		close(done)
 	}()
 	work.Cancel()
 	<-done
 	work.Drop()
 	second, _ := openWork(t, isolate)
-	go second.Run(time.Millisecond)
-	second.Run(time.Millisecond) // ends by itself
+	second.Limit(time.Millisecond)
+	runtime.LockOSThread()
+	second.Run()
+	runtime.UnlockOSThread()
+	second.Drop()
 }
 
 func TestHostWorkAtTopLevel(t *testing.T) {

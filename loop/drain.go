@@ -125,6 +125,8 @@ func (l *Loop) closeMailbox() (hasMore bool) {
 			l.adopt(&m.connection)
 		case messageWire:
 			l.refuseWire(&m.wire)
+		case messageWork:
+			l.workDone(m.work)
 		}
 	}
 	return hasMore
@@ -136,8 +138,11 @@ func (l *Loop) Close() error { return l.waker.Close() }
 // end frees what the loop owns, after it has drained.
 func (l *Loop) end() error {
 	for _, m := range l.mailbox.Close() {
-		if m.kind == messageReport {
+		switch m.kind {
+		case messageReport:
 			l.reports = append(l.reports, m.report)
+		case messageWork:
+			l.workDone(m.work)
 		}
 	}
 	l.endReports()

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"nano/hostcall"
 	"nano/http1"
 	"nano/isolates"
 )
@@ -55,6 +56,7 @@ type fakeWorker struct {
 	toPrepare  int  // pieces of idle work
 	isPrepared bool // it does not ask for them
 
+	objects *hostcall.Objects
 	// What the isolate would keep in its heap.
 	live map[uint32]*fakeRequest
 }
@@ -178,6 +180,19 @@ func (w *fakeWorker) AddOpened(handle int32, text []byte) {
 	w.told = append(w.told, fakeNews{handle: handle, what: "opened", text: string(text)})
 }
 
+func (w *fakeWorker) NewWork(r *isolates.Record) (*hostcall.Work, error) {
+	w.mustLive()
+	if w.objects == nil {
+		w.objects = hostcall.NewObjects()
+	}
+	return w.objects.NewWork(int(r.Number), r.Body)
+}
+
+func (w *fakeWorker) AddWork(handle int32, work *hostcall.Work) {
+	w.mustLive()
+	w.told = append(w.told, fakeNews{handle: handle, what: "work", text: string(work.Pack(w.objects))})
+}
+
 func (w *fakeWorker) mustLive() {
 	if w.disposed {
 		panic("used after Dispose")
@@ -293,7 +308,13 @@ func (w *fakeWorker) WantsPrepare() bool { return !w.isPrepared }
 func (w *fakeWorker) Started() isolates.Start {
 	return isolates.Start{How: "snapshot", Duration: time.Millisecond}
 }
-func (w *fakeWorker) Dispose() { w.mustLive(); w.disposed = true }
+func (w *fakeWorker) Dispose() {
+	w.mustLive()
+	w.disposed = true
+	if w.objects != nil {
+		w.objects.Close()
+	}
+}
 
 func (w *fakeWorker) record(r isolates.Record) {
 	if r.Kind == isolates.KindRespond && r.Streaming {

@@ -228,6 +228,8 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 	case isolates.WhatUpgrade:
 		h.object = l.newWebSocket(h, false)
 		h.isKept = true
+	case isolates.WhatHost:
+		h.object = l.openHostWork(h, record)
 	default:
 		h.fail(newFault(isolates.FaultRefused, "unknown kind of object"))
 	}

@@ -128,6 +128,7 @@ type message struct {
 	secure     *tlsConnection // of messageSecure
 	file       lookedAt       // of messageFile
 	firing     *firing        // of messageFiring
+	work       *hostWork      // of messageWork
 }
 
 type messageKind uint8
@@ -144,6 +145,7 @@ const (
 	messageSecure                 // a TLS handshake has moved on
 	messageFile                   // somebody has looked for a static file
 	messageFiring                 // a cron trigger is due
+	messageWork                   // what Go has computed for an app
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -467,6 +469,8 @@ func (l *Loop) readMail() {
 			l.fileLooked(m.file)
 		case messageFiring:
 			l.takeFiring(m.firing)
+		case messageWork:
+			l.workDone(m.work)
 		}
 	}
 }

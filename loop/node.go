@@ -86,7 +86,7 @@ func Start(o NodeOptions) (*Node, error) {
 		return nil, err
 	}
 	// A loop's thread that wakes up while all Ps are busy waits for one for 5 to 20 ms.
-	wantProcessors(o.Loops + sparePs)
+	wantProcessors(o.Loops + options.works.most + sparePs)
 	n := &Node{
 		addresses: addresses, settings: &o, options: options, cores: coresOf(o.Loops), cleanup: cleanup,
 		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops),
@@ -116,7 +116,7 @@ func Start(o NodeOptions) (*Node, error) {
 	return n, nil
 }
 
-// sparePs are the processors of Go beside one for each loop.
+// sparePs are the processors of Go beside one for each loop and each worker.
 const sparePs = 2
 
 func wantProcessors(want int) {
@@ -207,7 +207,7 @@ func (n *Node) needSlow(loop int) {
 			}
 		}
 		n.mutex.Unlock()
-		wantProcessors(n.settings.Loops + slow + sparePs)
+		wantProcessors(n.settings.Loops + slow + n.options.works.most + sparePs)
 		n.run(n.settings.Loops+loop, nil, func(_ *Loop, err error) {
 			if err != nil {
 				n.options.Logger.Server(isolates.LevelError, fmt.Sprintf("no slow loop beside loop %d: %v", loop, err))

@@ -95,6 +95,7 @@ type Options struct {
 	names       *nameFiles
 	files       *fileStore
 	outbound    *outbound
+	works       *workPool
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
@@ -197,6 +198,9 @@ func (o *Options) share() {
 	}
 	if o.outbound == nil {
 		o.outbound = newOutbound(len(o.Apps))
+	}
+	if o.works == nil {
+		o.works = newWorkPool(len(o.Apps), workersMax())
 	}
 	o.files = newFileStore(o.StaticCache)
 	o.memory = newMemory(o.Memory)

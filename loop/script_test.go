@@ -1,11 +1,13 @@
 package loop
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"nano/hostcall"
 	"nano/isolates"
 	"nano/uring"
 )
@@ -118,7 +120,11 @@ func (noHandles) AddEnd(int32, isolates.Fault, []byte)     {}
 func (noHandles) AddClosed(int32, uint16, []byte, bool)    {}
 func (noHandles) AddWritten(int32)                         {}
 func (noHandles) AddOpened(int32, []byte)                  {}
-func (noHandles) AddScheduled(uint32, []byte, int64)       {}
+func (noHandles) NewWork(*isolates.Record) (*hostcall.Work, error) {
+	return nil, errors.New("no works")
+}
+func (noHandles) AddWork(int32, *hostcall.Work)      {}
+func (noHandles) AddScheduled(uint32, []byte, int64) {}
 
 type noSockets struct{}
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"nano/hostcall"
 	"nano/isolates"
 )
 
@@ -47,6 +48,10 @@ type Worker interface {
 	// AddOpened stages that a socket is open: "remote address\nlocal address", or for a WebSocket
 	// "protocol\nextensions".
 	AddOpened(handle int32, text []byte)
+	// NewWork prepares the call that a KindOpen record of WhatHost asks for.
+	NewWork(*isolates.Record) (*hostcall.Work, error)
+	// AddWork stages the outcome of a work that has run; nothing more comes for its handle.
+	AddWork(handle int32, work *hostcall.Work)
 	// Turn is the crossing: everything staged goes in, microtasks drain. After an error the
 	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
 	// of and replaced at the next request. The error may be a Failure.

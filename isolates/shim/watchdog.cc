@@ -291,7 +291,6 @@ bool StartThread() {
 }  // namespace
 
 void ChargeWork(nano_isolate* self, int64_t nanoseconds) {
-  self->shared.cpu_ns += nanoseconds;
   if (!Charge(self, static_cast<int64_t>(static_cast<double>(nanoseconds) * kBackgroundShare)) &&
       self->meter.scope_limit > 0)
     Kill(self, NANO_DEAD_CPU);
