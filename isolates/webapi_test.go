@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // startFile runs an app of webapi/testdata in a new isolate.
@@ -79,7 +78,7 @@ func runWork(t *testing.T, isolate *Isolate, record *Record) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work.Run(time.Minute)
+	work.Run()
 	isolate.AddWork(record.Handle, work)
 }
 
