@@ -128,6 +128,9 @@ class Allocator final : public v8::ArrayBuffer::Allocator {
   uint32_t refused_at_ = 0;
 };
 
+// DropFreeBlocks gives up the memory of ArrayBuffers that this thread keeps for the next ones.
+void DropFreeBlocks();
+
 // Scratch is memory that an op uses while it runs, up to the limit of the isolate, and that is
 // freed with the isolate if the op is abandoned.
 class Scratch {

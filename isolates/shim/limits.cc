@@ -175,7 +175,67 @@ v8::ArrayBuffer::Allocator* Sandboxed() {
   return allocator;
 }
 
+// FreeBlocks keeps the blocks that a thread has freed last. A collection frees the chunks of a
+// stream by the dozen, and V8's allocator gives their pages back to the system, of which it takes
+// as many anew for the next chunks: faulting those in costs more than all that streams do.
+class FreeBlocks {
+ public:
+  ~FreeBlocks() { Drop(); }
+
+  // Take gives a block of this length that was freed, or null.
+  void* Take(size_t length) {
+    if (length < kSmallest || length > kLargest) return nullptr;
+    takes_ = true;
+    for (size_t i = count_; i-- > 0;) {
+      if (blocks_[i].length != length) continue;
+      void* memory = blocks_[i].memory;
+      Remove(i);
+      return memory;
+    }
+    return nullptr;
+  }
+
+  // Keep takes a block, in place of the ones that were kept for longest. False: it does not, above
+  // all not on a thread that only frees.
+  bool Keep(void* memory, size_t length) {
+    if (!takes_ || length < kSmallest || length > kLargest) return false;
+    while (count_ == kCount || bytes_ + length > kBytes) {
+      Sandboxed()->Free(blocks_[0].memory, blocks_[0].length);
+      Remove(0);
+    }
+    blocks_[count_++] = {memory, length};
+    bytes_ += length;
+    return true;
+  }
+
+  void Drop() {
+    for (size_t i = 0; i < count_; i++) Sandboxed()->Free(blocks_[i].memory, blocks_[i].length);
+    count_ = bytes_ = 0;
+  }
+
+ private:
+  static constexpr size_t kSmallest = 16 << 10, kLargest = 1 << 20;  // bytes
+  static constexpr size_t kBytes = 4 << 20, kCount = 64;             // at most, of all
+  struct Block {
+    void* memory;
+    size_t length;
+  };
+
+  void Remove(size_t i) {
+    bytes_ -= blocks_[i].length;
+    count_--;
+    memmove(&blocks_[i], &blocks_[i + 1], (count_ - i) * sizeof(Block));
+  }
+
+  Block blocks_[kCount];  // in the order in which they were freed
+  size_t count_ = 0, bytes_ = 0;
+  bool takes_ = false;  // the thread has ever asked for one
+};
+thread_local FreeBlocks free_blocks;
+
 }  // namespace
+
+void DropFreeBlocks() { free_blocks.Drop(); }
 
 Allocator::Allocator(nano_isolate* self, size_t limit) : self_(self), limit_(limit) {}
 
@@ -212,6 +272,7 @@ void* Allocator::Take(size_t length, bool zeroed) {
 
 void* Allocator::TakeHere(size_t length, bool zeroed) {
   if (!Charge(length)) return nullptr;
+  if (void* memory = free_blocks.Take(length)) return zeroed ? memset(memory, 0, length) : memory;
   void* memory =
       zeroed ? Sandboxed()->Allocate(length) : Sandboxed()->AllocateUninitialized(length);
   if (memory == nullptr) Refund(length);
@@ -219,7 +280,7 @@ void* Allocator::TakeHere(size_t length, bool zeroed) {
 }
 
 void Allocator::Free(void* data, size_t length) {
-  Sandboxed()->Free(data, length);
+  if (!free_blocks.Keep(data, length)) Sandboxed()->Free(data, length);
   Refund(length);
 }
 

@@ -542,4 +542,5 @@ void nano_isolate_collect(nano_isolate* self) {
     self->isolate->LowMemoryNotification();
     FreeHostObjects(self);
   });
+  DropFreeBlocks();
 }
