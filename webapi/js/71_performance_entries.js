@@ -211,7 +211,7 @@
 
   // Entries by type, each a List in the order in which they were made.
   const buffers = { __proto__: null, mark: new List(), measure: new List(), resource: new List() };
-  const TYPES = ["mark", "measure", "resource"]; // by name, as supportedEntryTypes wants them
+  const TYPES = ObjectFreeze(["mark", "measure", "resource"]); // by name, as supportedEntryTypes wants them
 
   let resourceLimit = RESOURCES_MAX;
   let resourcesDropped = 0;
@@ -443,8 +443,6 @@
     }
   }
 
-  const supportedEntryTypes = ObjectFreeze(ArrayFrom(TYPES));
-
   class PerformanceObserver {
     #registration;
     constructor(callback) {
@@ -454,7 +452,7 @@
       this.#registration = new Registration(this, callback);
     }
     static get supportedEntryTypes() {
-      return supportedEntryTypes;
+      return TYPES;
     }
     observe(options = undefined) {
       if (!(#registration in this)) throw webidl.illegalInvocation();

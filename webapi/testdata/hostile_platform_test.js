@@ -49,6 +49,73 @@ export default suite({
       same(new DOMException("a", "AbortError").code, 20);
     });
   },
+  async "performance"() {
+    await watch(async () => {
+      const observer = new PerformanceObserver(nothing);
+      observer.observe({ type: "mark", buffered: true });
+      performance.mark("b", { startTime: 2 });
+      performance.mark("a", { startTime: 1, detail: 5 });
+      performance.measure("m", { start: "a", end: "b" });
+      performance.measure("n", "a", "b");
+      same(performance.getEntriesByType("mark").length + performance.getEntriesByName("m").length, 3);
+      same(observer.takeRecords().length, 2);
+      performance.mark("c");
+      await settled();
+      observer.disconnect();
+      new PerformanceObserver(nothing).observe({ entryTypes: noParts });
+      performance.clearMarks("a");
+      performance.clearMeasures();
+      same(performance.getEntriesByName("b")[0].toJSON().name, "b");
+      performance.clearMarks();
+      performance.clearResourceTimings();
+      same(performance.toJSON().timeOrigin > 0, true);
+      same(PerformanceObserver.supportedEntryTypes.length, 3);
+    });
+  },
+  async "events of the global object"() {
+    const prevent = (event) => { event.preventDefault(); };
+    await watch(async () => {
+      addEventListener("error", prevent);
+      addEventListener("unhandledrejection", prevent);
+      onrejectionhandled = nothing;
+      reportError(new Error("a"));
+      reportError({});
+      reportError("a");
+      onerror = () => true;
+      setTimeout(() => { throw new Error("b"); }, 1);
+      const late = (async () => { throw 1; })();
+      await settled();
+      await settled();
+      (async () => { try { await late; } catch {} })();
+      await settled();
+      removeEventListener("error", prevent);
+      removeEventListener("unhandledrejection", prevent);
+      onerror = null;
+      onrejectionhandled = null;
+      same(new PromiseRejectionEvent("x", { promise: late, reason: 1 }).reason, 1);
+    });
+  },
+  async "events of service workers"() {
+    const request = new Request("http://h/");
+    await watchAll(() => {
+      same(new FetchEvent("fetch", { request, clientId: "c" }).clientId, "c");
+      const event = new ExtendableEvent("x");
+      try {
+        event.waitUntil(1);
+      } catch (error) {
+        same(error.name, "InvalidStateError");
+      }
+    });
+  },
+  async "navigator and others"() {
+    await watchAll(() => {
+      same(navigator.language + navigator.languages.length + navigator.hardwareConcurrency, "en11");
+      same(Cloudflare.compatibilityFlags.nodejs_compat, false);
+      clearImmediate(setImmediate(nothing));
+      setImmediate(nothing, 1);
+      same(origin, "null");
+    });
+  },
   async "timers"() {
     await watchAll(() => {
       clearTimeout(setTimeout(nothing, 1, 2));
