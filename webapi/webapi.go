@@ -92,11 +92,11 @@ var Ops = []string{
 	"patternInput",     // (base or undefined, ...components): what a URL pattern is matched against, as array of eight components, or null
 	"patternCompare",   // (component, left, isOpaque, right, isOpaque): -1, 0 or 1, for two pattern strings
 	"encodeUtf8",       // (string): new Uint8Array
-	"encodeUtf8Into",   // (string, Uint8Array): bytes written; units read in urlComponents()[0]
-	"decodeUtf8",       // (view, fatal, ignoreBOM): string, or null if fatal and malformed
-	"decodeLatin1",     // (view): string
+	"encodeUtf8Into",   // (string, any): units read * 2**32 + bytes written, or what both are if they are the same; -1: no Uint8Array
+	"decodeUtf8",       // (any, fatal, ignoreBOM): string; null if fatal and malformed; undefined if it is no BufferSource
+	"decodeLatin1",     // (view, is1252): string, of windows-1252 if so
 	"decodeUtf16le",    // (view): string, lone surrogates kept
-	"base64Encode",     // (latin1String): string
+	"base64Encode",     // (string): string, or null if it is not of Latin-1
 	"base64Decode",     // (string): Latin-1 string, or null
 	"randomFill",       // (view)
 	"randomUUID",       // (): string

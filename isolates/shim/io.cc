@@ -5,6 +5,7 @@
 #include "engine.h"
 #include "ops.h"
 #include "records.h"
+#include "text.h"
 
 namespace nano {
 
@@ -93,17 +94,9 @@ void takeText(Info info) {
   size_t length = record.words[kNoteLength];
   auto store = TakeStore(info, record);
   auto* from =
-      reinterpret_cast<const uint8_t*>(store != nullptr ? store->Data() : &record.words[kNoteText]);
-  v8::MaybeLocal<v8::String> text =
-      IsAscii(from, length) ? v8::String::NewFromOneByte(isolate, from, v8::NewStringType::kNormal,
-                                                         static_cast<int>(length))
-                            : Utf8(isolate, {reinterpret_cast<const char*>(from), length});
-  v8::Local<v8::String> result;
-  if (length > static_cast<size_t>(v8::String::kMaxLength) || !text.ToLocal(&result)) {
-    isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, "Invalid string length")));
-    return;
-  }
-  info.GetReturnValue().Set(result);
+      static_cast<const char*>(store != nullptr ? store->Data() : &record.words[kNoteText]);
+  v8::Local<v8::Value> text;
+  if (DecodeUtf8(isolate, {from, length}, false, &text)) info.GetReturnValue().Set(text);
 }
 
 void dropData(Info info) { TakeStore(info, Record(info)); }

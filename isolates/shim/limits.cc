@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -175,67 +176,72 @@ v8::ArrayBuffer::Allocator* Sandboxed() {
   return allocator;
 }
 
-// FreeBlocks keeps the blocks that a thread has freed last. A collection frees the chunks of a
-// stream by the dozen, and V8's allocator gives their pages back to the system, of which it takes
-// as many anew for the next chunks: faulting those in costs more than all that streams do.
-class FreeBlocks {
+// Reserve keeps what ArrayBuffers have left, for the next ones of this thread. V8's own allocator
+// inside of the sandbox has one lock for all isolates, a tree of regions, and gives pages back to
+// the kernel as soon as they are free: that costs a buffer more than everything else that is done
+// for it.
+class Reserve {
  public:
-  ~FreeBlocks() { Drop(); }
+  ~Reserve() { Trim(); }
 
-  // Take gives a block of this length that was freed, or null.
+  // Take gives at least `length` bytes, which may hold anything. Null: there is nothing of that
+  // size.
   void* Take(size_t length) {
-    if (length < kSmallest || length > kLargest) return nullptr;
-    takes_ = true;
-    for (size_t i = count_; i-- > 0;) {
-      if (blocks_[i].length != length) continue;
-      void* memory = blocks_[i].memory;
-      Remove(i);
-      return memory;
-    }
-    return nullptr;
+    std::vector<void*>& blocks = blocks_[ClassOf(length)];
+    if (blocks.empty()) return nullptr;
+    void* block = blocks.back();
+    blocks.pop_back();
+    held_ -= Rounded(length);
+    return block;
   }
-
-  // Keep takes a block, in place of the ones that were kept for longest. False: it does not, above
-  // all not on a thread that only frees.
-  bool Keep(void* memory, size_t length) {
-    if (!takes_ || length < kSmallest || length > kLargest) return false;
-    while (count_ == kCount || bytes_ + length > kBytes) {
-      Sandboxed()->Free(blocks_[0].memory, blocks_[0].length);
-      Remove(0);
-    }
-    blocks_[count_++] = {memory, length};
-    bytes_ += length;
+  // Keep takes memory of Rounded(length) bytes; false: there is enough already.
+  bool Keep(void* block, size_t length) {
+    size_t size = Rounded(length);
+    if (held_ + size > kHeldMax) return false;
+    blocks_[ClassOf(length)].push_back(block);
+    held_ += size;
     return true;
   }
-
-  void Drop() {
-    for (size_t i = 0; i < count_; i++) Sandboxed()->Free(blocks_[i].memory, blocks_[i].length);
-    count_ = bytes_ = 0;
+  void Trim() {
+    for (size_t i = 0; i < kClasses; i++) {
+      for (void* block : blocks_[i]) Sandboxed()->Free(block, (4 + (i & 3)) << (i >> 2));
+      blocks_[i] = {};
+    }
+    held_ = 0;
   }
+
+  // Rounded is the size that a length gets: four sizes for each power of two.
+  static size_t Rounded(size_t length) {
+    size_t shift = Shift(length);
+    return ((Above(length) >> shift) + 1) << shift;
+  }
+  static bool Covers(size_t length) { return length <= kLengthMax; }
 
  private:
-  static constexpr size_t kSmallest = 16 << 10, kLargest = 1 << 20;  // bytes
-  static constexpr size_t kBytes = 4 << 20, kCount = 64;             // at most, of all
-  struct Block {
-    void* memory;
-    size_t length;
-  };
+  static constexpr size_t kLengthMin = 128;  // which V8's allocator rounds to
+  static constexpr size_t kLengthMax = 4 << 20;
+  static constexpr size_t kClasses = 21 * 4;
+  static constexpr size_t kHeldMax = 8 << 20;  // more than is garbage when V8 collects it
 
-  void Remove(size_t i) {
-    bytes_ -= blocks_[i].length;
-    count_--;
-    memmove(&blocks_[i], &blocks_[i + 1], (count_ - i) * sizeof(Block));
+  static size_t Above(size_t length) { return std::max(length, kLengthMin) - 1; }
+  static size_t Shift(size_t length) {
+    return static_cast<size_t>(std::bit_width(Above(length))) - 3;
+  }
+  // ClassOf is an index by which the size can be told: 4 to 8 quarters of a power of two.
+  static size_t ClassOf(size_t length) {
+    size_t size = Rounded(length), shift = static_cast<size_t>(std::bit_width(size)) - 3;
+    return shift << 2 | (size >> shift & 3);
   }
 
-  Block blocks_[kCount];  // in the order in which they were freed
-  size_t count_ = 0, bytes_ = 0;
-  bool takes_ = false;  // the thread has ever asked for one
+  std::vector<void*> blocks_[kClasses];
+  size_t held_ = 0;
 };
-thread_local FreeBlocks free_blocks;
+
+thread_local Reserve reserve;
 
 }  // namespace
 
-void DropFreeBlocks() { free_blocks.Drop(); }
+void DropFreeBlocks() { reserve.Trim(); }
 
 Allocator::Allocator(nano_isolate* self, size_t limit) : self_(self), limit_(limit) {}
 
@@ -272,16 +278,22 @@ void* Allocator::Take(size_t length, bool zeroed) {
 
 void* Allocator::TakeHere(size_t length, bool zeroed) {
   if (!Charge(length)) return nullptr;
-  if (void* memory = free_blocks.Take(length)) return zeroed ? memset(memory, 0, length) : memory;
-  void* memory =
-      zeroed ? Sandboxed()->Allocate(length) : Sandboxed()->AllocateUninitialized(length);
+  bool is_covered = Reserve::Covers(length);
+  void* memory = is_covered ? reserve.Take(length) : nullptr;
+  if (memory != nullptr) {
+    if (zeroed) memset(memory, 0, length);
+    return memory;
+  }
+  size_t size = is_covered ? Reserve::Rounded(length) : length;
+  memory = zeroed ? Sandboxed()->Allocate(size) : Sandboxed()->AllocateUninitialized(size);
   if (memory == nullptr) Refund(length);
   return memory;
 }
 
 void Allocator::Free(void* data, size_t length) {
-  if (!free_blocks.Keep(data, length)) Sandboxed()->Free(data, length);
   Refund(length);
+  if (!Reserve::Covers(length)) return Sandboxed()->Free(data, length);
+  if (!reserve.Keep(data, length)) Sandboxed()->Free(data, Reserve::Rounded(length));
 }
 
 Scratch::~Scratch() {

@@ -21,70 +21,8 @@ namespace ops {
 
 namespace {
 
-// View gives the bytes of an ArrayBuffer or a view of one. On-heap bytes are copied to `scratch`.
-std::string_view View(v8::Local<v8::Value> value, v8::MemorySpan<uint8_t> scratch) {
-  if (value->IsArrayBuffer()) {
-    auto buffer = value.As<v8::ArrayBuffer>();
-    return {static_cast<const char*>(buffer->Data()), buffer->ByteLength()};
-  }
-  if (!value->IsArrayBufferView()) return {};
-  v8::MemorySpan<uint8_t> bytes = value.As<v8::ArrayBufferView>()->GetContents(scratch);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 void ThrowRange(v8::Isolate* isolate, const char* text) {
   isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, text)));
-}
-
-v8::Local<v8::Uint8Array> NewBytes(v8::Isolate* isolate, size_t length, uint8_t** data) {
-  v8::Local<v8::ArrayBuffer> buffer;
-  if (!v8::ArrayBuffer::MaybeNew(isolate, length,
-                                 v8::BackingStoreInitializationMode::kUninitialized)
-           .ToLocal(&buffer)) {
-    ThrowRange(isolate, "Array buffer allocation failed");
-    return {};
-  }
-  *data = static_cast<uint8_t*>(buffer->Data());
-  return v8::Uint8Array::New(buffer, 0, length);
-}
-
-// ValidUtf8 follows the table of well-formed byte sequences of the Unicode standard (3-7).
-bool ValidUtf8(std::string_view text) {
-  auto* at = reinterpret_cast<const uint8_t*>(text.data());
-  auto* end = at + text.size();
-  auto continues = [&](int i, uint8_t low = 0x80, uint8_t high = 0xbf) {
-    return at + i < end && at[i] >= low && at[i] <= high;
-  };
-  while (at < end) {
-    uint8_t c = *at;
-    if (c < 0x80) {
-      at++;
-    } else if (c >= 0xc2 && c <= 0xdf) {
-      if (!continues(1)) return false;
-      at += 2;
-    } else if (c >= 0xe0 && c <= 0xef) {
-      if (!continues(1, c == 0xe0 ? 0xa0 : 0x80, c == 0xed ? 0x9f : 0xbf) || !continues(2))
-        return false;
-      at += 3;
-    } else if (c >= 0xf0 && c <= 0xf4) {
-      if (!continues(1, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) || !continues(2) ||
-          !continues(3))
-        return false;
-      at += 4;
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
-
-void ReturnText(Info info, v8::MaybeLocal<v8::String> text) {
-  v8::Local<v8::String> result;
-  if (text.ToLocal(&result)) {
-    info.GetReturnValue().Set(result);
-  } else {
-    ThrowRange(info.GetIsolate(), "Invalid string length");
-  }
 }
 
 bool FillRandom(void* to, size_t length) {
@@ -100,8 +38,6 @@ bool FillRandom(void* to, size_t length) {
   }
   return true;
 }
-
-constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 // How deeply JSON may be nested. For each level V8's parser holds some 100 bytes outside the heap,
 // which no limit counts and which are lost if the parser is abandoned.
@@ -188,132 +124,6 @@ void now(Info info) {
   clock_gettime(CLOCK_MONOTONIC, &time);
   info.GetReturnValue().Set(static_cast<double>(time.tv_sec) * 1e3 +
                             static_cast<double>(time.tv_nsec) / 1e6);
-}
-
-void encodeUtf8(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  auto text = info[0].As<v8::String>();
-  size_t length = text->Utf8LengthV2(isolate);
-  uint8_t* data;
-  v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
-  if (bytes.IsEmpty()) return;
-  text->WriteUtf8V2(isolate, reinterpret_cast<char*>(data), length,
-                    v8::String::WriteFlags::kReplaceInvalidUtf8);
-  info.GetReturnValue().Set(bytes);
-}
-
-void encodeUtf8Into(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  auto text = info[0].As<v8::String>();
-  auto view = info[1].As<v8::Uint8Array>();
-  char* data = static_cast<char*>(view->Buffer()->Data()) + view->ByteOffset();
-  size_t read = 0;
-  size_t written = text->WriteUtf8V2(isolate, data, view->ByteLength(),
-                                     v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
-  nano_realm* realm = nano_isolate::From(isolate)->current();
-  if (realm->url_components_data != nullptr)
-    realm->url_components_data[0] = static_cast<uint32_t>(read);
-  info.GetReturnValue().Set(static_cast<uint32_t>(written));
-}
-
-void decodeUtf8(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  uint8_t scratch[256];
-  std::string_view text = View(info[0], {scratch, sizeof scratch});
-  if (!info[2]->IsTrue() && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  if (info[1]->IsTrue() && !ValidUtf8(text)) {
-    info.GetReturnValue().SetNull();
-    return;
-  }
-  if (text.size() > static_cast<size_t>(v8::String::kMaxLength))
-    return ThrowRange(isolate, "Invalid string length");
-  ReturnText(info, v8::String::NewFromUtf8(isolate, text.data(), v8::NewStringType::kNormal,
-                                           static_cast<int>(text.size())));
-}
-
-void decodeLatin1(Info info) {
-  uint8_t scratch[256];
-  std::string_view text = View(info[0], {scratch, sizeof scratch});
-  if (text.size() > static_cast<size_t>(v8::String::kMaxLength))
-    return ThrowRange(info.GetIsolate(), "Invalid string length");
-  ReturnText(info, v8::String::NewFromOneByte(
-                       info.GetIsolate(), reinterpret_cast<const uint8_t*>(text.data()),
-                       v8::NewStringType::kNormal, static_cast<int>(text.size())));
-}
-
-void decodeUtf16le(Info info) {
-  uint8_t scratch[256];
-  std::string_view text = View(info[0], {scratch, sizeof scratch});
-  std::vector<uint16_t> units(text.size() / 2);  // a view may start at an odd address
-  if (!units.empty()) memcpy(units.data(), text.data(), units.size() * 2);
-  if (units.size() > static_cast<size_t>(v8::String::kMaxLength))
-    return ThrowRange(info.GetIsolate(), "Invalid string length");
-  ReturnText(info,
-             v8::String::NewFromTwoByte(info.GetIsolate(), units.data(), v8::NewStringType::kNormal,
-                                        static_cast<int>(units.size())));
-}
-
-void base64Encode(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  auto text = info[0].As<v8::String>();
-  if (!text->ContainsOnlyOneByte()) return info.GetReturnValue().SetNull();
-  size_t length = static_cast<size_t>(text->Length());
-  if ((length + 2) / 3 * 4 > static_cast<size_t>(v8::String::kMaxLength))
-    return ThrowRange(isolate, "Invalid string length");
-  std::vector<uint8_t> in(length);
-  text->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(length), in.data());
-  std::string out;
-  out.reserve((length + 2) / 3 * 4);
-  for (size_t i = 0; i < length; i += 3) {
-    size_t left = length - i;
-    uint32_t bits = static_cast<uint32_t>(in[i]) << 16 |
-                    (left > 1 ? static_cast<uint32_t>(in[i + 1]) << 8 : 0) |
-                    (left > 2 ? in[i + 2] : 0);
-    out += kBase64[bits >> 18];
-    out += kBase64[bits >> 12 & 63];
-    out += left > 1 ? kBase64[bits >> 6 & 63] : '=';
-    out += left > 2 ? kBase64[bits & 63] : '=';
-  }
-  info.GetReturnValue().Set(OneByte(isolate, out));
-}
-
-// Forgiving-base64 decode of the Infra standard.
-void base64Decode(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  static const auto values = [] {
-    std::array<int8_t, 256> table;
-    table.fill(-1);
-    for (int8_t i = 0; i < 64; i++) table[static_cast<uint8_t>(kBase64[i])] = i;
-    return table;
-  }();
-  auto text = info[0].As<v8::String>();
-  info.GetReturnValue().SetNull();
-  if (!text->ContainsOnlyOneByte()) return;
-  std::vector<uint8_t> in(static_cast<size_t>(text->Length()));
-  text->WriteOneByteV2(isolate, 0, static_cast<uint32_t>(in.size()), in.data());
-  std::erase_if(in, [](uint8_t c) { return c == ' ' || (c >= 9 && c <= 13 && c != 11); });
-  if (in.size() % 4 == 0)
-    for (int i = 0; i < 2 && !in.empty() && in.back() == '='; i++) in.pop_back();
-  if (in.size() % 4 == 1) return;
-  std::string out;
-  uint32_t bits = 0;
-  for (size_t i = 0; i < in.size(); i++) {
-    int value = values[in[i]];
-    if (value < 0) return;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    if (i % 4 == 3) {
-      out += static_cast<char>(bits >> 16);
-      out += static_cast<char>(bits >> 8);
-      out += static_cast<char>(bits);
-      bits = 0;
-    }
-  }
-  if (in.size() % 4 == 2) out += static_cast<char>(bits >> 4);
-  if (in.size() % 4 == 3) {
-    out += static_cast<char>(bits >> 10);
-    out += static_cast<char>(bits >> 2);
-  }
-  info.GetReturnValue().Set(OneByte(isolate, out));
 }
 
 void randomFill(Info info) {

@@ -13,6 +13,7 @@
 #include "engine.h"
 #include "ops.h"
 #include "records.h"
+#include "text.h"
 
 namespace nano::ops {
 
@@ -285,21 +286,8 @@ void contentCoding(Info info) {
 void requestText(Info info) {
   std::string_view body = Record(info).Body();
   if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);
-  v8::Isolate* isolate = info.GetIsolate();
-  auto* bytes = reinterpret_cast<const uint8_t*>(body.data());
-  v8::MaybeLocal<v8::String> text =
-      IsAscii(bytes, body.size())
-          ? v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
-                                       static_cast<int>(body.size()))
-          : v8::String::NewFromUtf8(isolate, body.data(), v8::NewStringType::kNormal,
-                                    static_cast<int>(body.size()));
-  v8::Local<v8::String> result;
-  if (!text.ToLocal(&result)) {
-    isolate->ThrowException(
-        v8::Exception::RangeError(OneByte(isolate, "body is too long for a string")));
-    return;
-  }
-  info.GetReturnValue().Set(result);
+  v8::Local<v8::Value> text;
+  if (DecodeUtf8(info.GetIsolate(), body, false, &text)) info.GetReturnValue().Set(text);
 }
 
 void requestBytes(Info info) {

@@ -2,7 +2,7 @@
 (function (ops, internals) {
   "use strict";
   const {
-    ObjectDefineProperty, ObjectFreeze, ObjectGetOwnPropertyDescriptor, ObjectKeys, StringPrototypeCharCodeAt,
+    ObjectDefineProperty, ObjectFreeze, ObjectGetOwnPropertyDescriptor, ObjectKeys,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { base64Decode, base64Encode } = ops;
@@ -25,14 +25,12 @@
     btoa(data) {
       const context = "Failed to execute 'btoa'";
       webidl.requiredArguments(arguments.length, 1, context);
-      data = webidl.DOMString(data, context);
-      for (let i = 0; i < data.length; i++) {
-        if (StringPrototypeCharCodeAt(data, i) > 0xff) {
-          throw internals.domException(context + ": The string contains characters outside of the Latin1 range.",
-            "InvalidCharacterError");
-        }
+      const encoded = base64Encode(webidl.DOMString(data, context));
+      if (encoded === null) {
+        throw internals.domException(context + ": The string contains characters outside of the Latin1 range.",
+          "InvalidCharacterError");
       }
-      return base64Encode(data);
+      return encoded;
     },
   };
 

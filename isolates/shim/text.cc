@@ -1,0 +1,487 @@
+// Text between bytes and V8's strings: UTF-8, UTF-16, Latin-1 and base64.
+#include "text.h"
+
+#include <array>
+#include <cstring>
+#include <memory>
+
+#include "engine.h"
+#include "ops.h"
+#include "simdutf.h"
+
+namespace nano {
+
+namespace {
+
+// A string of this many bytes or more is kept outside of V8's heap. V8 would give it pages of its
+// own and take them back with it, and the kernel's work for that costs ten times as much as the
+// text's. It is also what V8's largest ordinary object has.
+constexpr size_t kExternalBytes = 128 << 10;
+
+// Room is memory for text that is being converted to a string in V8's heap: less than
+// kExternalBytes of it. There is one for each thread, since memory for each text would be lost if
+// the isolate were abandoned.
+char* Room() {
+  thread_local std::unique_ptr<char[]> room(new char[kExternalBytes]);
+  return room.get();
+}
+
+// ExternalText is a string outside of V8's heap. Its memory is that of an ArrayBuffer, so that it
+// is counted, limited and, by its weight, collected as one.
+template <typename Resource, typename Unit>
+class ExternalText final : public Resource {
+ public:
+  ExternalText(std::unique_ptr<v8::BackingStore> store, size_t length)
+      : store_(std::move(store)), length_(length) {}
+  const Unit* data() const override { return static_cast<const Unit*>(store_->Data()); }
+  size_t length() const override { return length_; }
+
+ private:
+  const std::unique_ptr<v8::BackingStore> store_;
+  const size_t length_;
+};
+using ExternalBytes = ExternalText<v8::String::ExternalOneByteStringResource, char>;
+using ExternalUnits = ExternalText<v8::String::ExternalStringResource, uint16_t>;
+
+// NewStore gives memory for a large string. Null: V8's heap must take it. A snapshot could not hold
+// it.
+std::unique_ptr<v8::BackingStore> NewStore(v8::Isolate* isolate, size_t length) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr || !self->in_turn) return nullptr;
+  return v8::ArrayBuffer::NewBackingStore(isolate, length,
+                                          v8::BackingStoreInitializationMode::kUninitialized,
+                                          v8::BackingStoreOnFailureMode::kReturnNull);
+}
+
+void ThrowRange(v8::Isolate* isolate, const char* text) {
+  isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, text)));
+}
+
+bool Give(v8::Isolate* isolate, v8::MaybeLocal<v8::String> text, v8::Local<v8::Value>* result) {
+  v8::Local<v8::String> string;
+  if (text.ToLocal(&string)) {
+    *result = string;
+    return true;
+  }
+  ThrowRange(isolate, "Invalid string length");
+  return false;
+}
+
+// Text of one of V8's two widths that a function writes, which returns how long it is: at most
+// `length`.
+template <typename Unit, typename Resource, typename Write>
+bool NewText(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
+  constexpr bool kIsOneByte = sizeof(Unit) == 1;
+  if (length > static_cast<size_t>(v8::String::kMaxLength)) {
+    ThrowRange(isolate, "Invalid string length");
+    return false;
+  }
+  auto copy = [&](const Unit* units, size_t count) {
+    if constexpr (kIsOneByte) {
+      return v8::String::NewFromOneByte(isolate, reinterpret_cast<const uint8_t*>(units),
+                                        v8::NewStringType::kNormal, static_cast<int>(count));
+    } else {
+      return v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal,
+                                        static_cast<int>(count));
+    }
+  };
+  if (length * sizeof(Unit) < kExternalBytes) {
+    auto* units = reinterpret_cast<Unit*>(Room());
+    size_t count = write(units);
+    return Give(isolate, copy(units, count), result);
+  }
+  if (auto store = NewStore(isolate, length * sizeof(Unit))) {
+    size_t count = write(static_cast<Unit*>(store->Data()));
+    if (count == 0) return Give(isolate, v8::String::Empty(isolate), result);
+    auto* resource = new Resource(std::move(store), count);
+    if constexpr (kIsOneByte) {
+      return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
+    } else {
+      return Give(isolate, v8::String::NewExternalTwoByte(isolate, resource), result);
+    }
+  }
+  std::unique_ptr<Unit[]> units(new Unit[length]);
+  size_t count = write(units.get());
+  return Give(isolate, copy(units.get(), count), result);
+}
+
+template <typename Write>
+bool NewOneByte(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
+  return NewText<char, ExternalBytes>(isolate, length, write, result);
+}
+
+template <typename Write>
+bool NewTwoByte(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
+  return NewText<uint16_t, ExternalUnits>(isolate, length, write, result);
+}
+
+bool NewLatin1(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
+  if (text.size() < kExternalBytes) return Give(isolate, OneByte(isolate, text), result);
+  return NewOneByte(
+      isolate, text.size(),
+      [&](char* out) {
+        memcpy(out, text.data(), text.size());
+        return text.size();
+      },
+      result);
+}
+
+// ---- UTF-8 ----
+
+bool Between(uint8_t c, uint8_t low, uint8_t high) { return low <= c && c <= high; }
+
+// DecodeSome decodes at least `least` bytes, if there are as many, whole sequences of them: the
+// UTF-8 decoder of the Encoding Standard, which gives a U+FFFD for each maximal part of a sequence.
+void DecodeSome(std::string_view* text, uint16_t** out, size_t least) {
+  auto* at = reinterpret_cast<const uint8_t*>(text->data());
+  auto* const begin = at;
+  auto* const end = at + text->size();
+  uint16_t* to = *out;
+  while (at < end && at < begin + least) {
+    uint8_t lead = *at++;
+    if (lead < 0x80) {
+      *to++ = lead;
+      continue;
+    }
+    int needed = Between(lead, 0xc2, 0xdf)   ? 1
+                 : Between(lead, 0xe0, 0xef) ? 2
+                 : Between(lead, 0xf0, 0xf4) ? 3
+                                             : 0;
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    uint32_t code = lead & (0x3f >> needed);
+    bool is_good = needed != 0;
+    for (; needed > 0; needed--, low = 0x80, high = 0xbf) {
+      if (at == end || !Between(*at, low, high)) {
+        is_good = false;
+        break;
+      }
+      code = code << 6 | (*at++ & 0x3f);
+    }
+    if (!is_good) {
+      *to++ = 0xfffd;
+    } else if (code < 0x10000) {
+      *to++ = static_cast<uint16_t>(code);
+    } else {
+      *to++ = static_cast<uint16_t>(0xd7c0 + (code >> 10));
+      *to++ = static_cast<uint16_t>(0xdc00 | (code & 0x3ff));
+    }
+  }
+  text->remove_prefix(static_cast<size_t>(at - begin));
+  *out = to;
+}
+
+// Lossy decodes malformed UTF-8 and returns the number of code units, no more than the bytes.
+size_t Lossy(std::string_view text, uint16_t* out) {
+  // Errors come in company: what is near one is decoded byte by byte.
+  constexpr size_t kNear = 32;
+  uint16_t* to = out;
+  while (!text.empty()) {
+    auto* units = reinterpret_cast<char16_t*>(to);
+    simdutf::result done =
+        simdutf::convert_utf8_to_utf16le_with_errors(text.data(), text.size(), units);
+    if (done.error == simdutf::SUCCESS) return static_cast<size_t>(to - out) + done.count;
+    to += simdutf::convert_valid_utf8_to_utf16le(text.data(), done.count, units);
+    text.remove_prefix(done.count);
+    DecodeSome(&text, &to, kNear);
+  }
+  return static_cast<size_t>(to - out);
+}
+
+// IsLatin1 tells whether the first character beyond ASCII is in Latin-1: mostly, so are the others.
+bool MayBeLatin1(std::string_view text) {
+  for (char c : text) {
+    auto byte = static_cast<uint8_t>(c);
+    if (byte >= 0x80) return byte <= 0xc3;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
+                v8::Local<v8::Value>* result) {
+  if (simdutf::validate_ascii(text.data(), text.size())) return NewLatin1(isolate, text, result);
+  if (text.size() < kExternalBytes && MayBeLatin1(text)) {
+    simdutf::result done =
+        simdutf::convert_utf8_to_latin1_with_errors(text.data(), text.size(), Room());
+    if (done.error == simdutf::SUCCESS)
+      return Give(isolate, OneByte(isolate, {Room(), done.count}), result);
+  }
+  bool is_good = true;
+  // Of malformed text this is no more than a guess, and as many units as bytes may come out.
+  size_t length = simdutf::utf16_length_from_utf8(text.data(), text.size());
+  if (length > text.size()) length = text.size();
+  bool fits = NewTwoByte(
+      isolate, length,
+      [&](uint16_t* out) {
+        simdutf::result done = simdutf::convert_utf8_to_utf16le_with_errors(
+            text.data(), text.size(), reinterpret_cast<char16_t*>(out));
+        is_good = done.error == simdutf::SUCCESS;
+        return is_good ? done.count : 0;
+      },
+      result);
+  if (!fits || is_good) return fits;
+  if (fatal) {
+    *result = v8::Null(isolate);
+    return true;
+  }
+  return NewTwoByte(
+      isolate, text.size(), [&](uint16_t* out) { return Lossy(text, out); }, result);
+}
+
+bool DecodeUtf16(v8::Isolate* isolate, const uint16_t* units, size_t length,
+                 v8::Local<v8::Value>* result) {
+  if (length * 2 < kExternalBytes)
+    return Give(isolate,
+                v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal,
+                                           static_cast<int>(length)),
+                result);
+  return NewTwoByte(
+      isolate, length,
+      [&](uint16_t* out) {
+        memcpy(out, units, length * 2);
+        return length;
+      },
+      result);
+}
+
+namespace ops {
+
+namespace {
+
+// View gives the bytes of a buffer or a view of one; false: the value is neither. On-heap bytes are
+// copied to `scratch`.
+bool View(v8::Local<v8::Value> value, v8::MemorySpan<uint8_t> scratch, std::string_view* bytes) {
+  if (value->IsArrayBufferView()) {
+    v8::MemorySpan<uint8_t> view = value.As<v8::ArrayBufferView>()->GetContents(scratch);
+    *bytes = {reinterpret_cast<const char*>(view.data()), view.size()};
+    return true;
+  }
+  if (value->IsArrayBuffer()) {
+    auto buffer = value.As<v8::ArrayBuffer>();
+    *bytes = {static_cast<const char*>(buffer->Data()), buffer->ByteLength()};
+    return true;
+  }
+  if (value->IsSharedArrayBuffer()) {
+    auto buffer = value.As<v8::SharedArrayBuffer>();
+    *bytes = {static_cast<const char*>(buffer->Data()), buffer->ByteLength()};
+    return true;
+  }
+  return false;
+}
+
+// V8 keeps at most this many bytes of a typed array in its heap.
+constexpr size_t kOnHeapBytes = 64;
+
+v8::Local<v8::Uint8Array> NewBytes(v8::Isolate* isolate, size_t length, char** data) {
+  v8::Local<v8::ArrayBuffer> buffer;
+  if (!v8::ArrayBuffer::MaybeNew(isolate, length,
+                                 v8::BackingStoreInitializationMode::kUninitialized)
+           .ToLocal(&buffer)) {
+    ThrowRange(isolate, "Array buffer allocation failed");
+    return {};
+  }
+  *data = static_cast<char*>(buffer->Data());
+  return v8::Uint8Array::New(buffer, 0, length);
+}
+
+const char* Chars(const v8::String::ValueView& text) {
+  return reinterpret_cast<const char*>(text.data8());
+}
+const char16_t* Units(const v8::String::ValueView& text) {
+  return reinterpret_cast<const char16_t*>(text.data16());
+}
+
+// Utf8Length is the length of text in UTF-8. *is_good: it has no lone surrogate; otherwise the
+// length is not known.
+size_t Utf8Length(const v8::String::ValueView& text, bool* is_good) {
+  if (text.is_one_byte()) return simdutf::utf8_length_from_latin1(Chars(text), text.length());
+  *is_good =
+      simdutf::validate_utf16le_with_errors(Units(text), text.length()).error == simdutf::SUCCESS;
+  return *is_good ? simdutf::utf8_length_from_utf16le(Units(text), text.length()) : 0;
+}
+
+void WriteUtf8(const v8::String::ValueView& text, char* out) {
+  if (text.is_one_byte()) {
+    simdutf::convert_latin1_to_utf8(Chars(text), text.length(), out);
+  } else {
+    simdutf::convert_valid_utf16le_to_utf8(Units(text), text.length(), out);
+  }
+}
+
+// What windows-1252 has at 0x80 to 0x9f.
+constexpr std::array<uint16_t, 32> kWindows1252 = {
+    0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
+    0x2039, 0x152,  0x8d,   0x17d,  0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+    0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
+
+bool DecodeWindows1252(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
+  bool is_latin1 = true;
+  if (!simdutf::validate_ascii(text.data(), text.size()))
+    for (char c : text) is_latin1 &= (static_cast<uint8_t>(c) & 0xe0) != 0x80;
+  if (is_latin1) return NewLatin1(isolate, text, result);
+  return NewTwoByte(
+      isolate, text.size(),
+      [&](uint16_t* out) {
+        for (size_t i = 0; i < text.size(); i++) {
+          auto byte = static_cast<uint8_t>(text[i]);
+          out[i] = (byte & 0xe0) == 0x80 ? kWindows1252[byte & 0x1f] : byte;
+        }
+        return text.size();
+      },
+      result);
+}
+
+}  // namespace
+
+void encodeUtf8(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  auto text = info[0].As<v8::String>();
+  bool is_good = true;
+  size_t length;
+  {
+    v8::String::ValueView view(isolate, text);  // nothing may be allocated while it lives
+    length = Utf8Length(view, &is_good);
+  }
+  if (!is_good) length = text->Utf8LengthV2(isolate);
+  char* data;
+  v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
+  if (bytes.IsEmpty()) return;
+  if (is_good) {
+    WriteUtf8(v8::String::ValueView(isolate, text), data);
+  } else {
+    text->WriteUtf8V2(isolate, data, length, v8::String::WriteFlags::kReplaceInvalidUtf8);
+  }
+  info.GetReturnValue().Set(bytes);
+}
+
+void encodeUtf8Into(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  if (!info[1]->IsUint8Array()) return info.GetReturnValue().Set(-1);
+  auto text = info[0].As<v8::String>();
+  auto view = info[1].As<v8::Uint8Array>();
+  char* data = static_cast<char*>(view->Buffer()->Data()) + view->ByteOffset();
+  size_t room = view->ByteLength(), read = 0, written = 0;
+  bool is_whole = false;
+  {
+    // Whatever the text is, three times its length is enough for it.
+    v8::String::ValueView source(isolate, text);
+    bool is_good = true;
+    if (source.is_one_byte() && source.length() <= room) {
+      written = Utf8Length(source, &is_good);
+      is_whole = written <= room;
+    } else if (!source.is_one_byte() && source.length() * size_t{3} <= room) {
+      written = Utf8Length(source, &is_good);
+      is_whole = is_good;
+    }
+    read = source.length();
+    if (is_whole) WriteUtf8(source, data);
+  }
+  if (!is_whole)
+    written =
+        text->WriteUtf8V2(isolate, data, room, v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
+  if (read == written && read <= INT32_MAX)
+    return info.GetReturnValue().Set(static_cast<int32_t>(read));
+  info.GetReturnValue().Set(static_cast<double>(read) * 4294967296.0 +
+                            static_cast<double>(written));
+}
+
+void decodeUtf8(Info info) {
+  uint8_t scratch[kOnHeapBytes];
+  std::string_view text;
+  if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
+  if (!info[2]->IsTrue() && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  v8::Local<v8::Value> result;
+  if (DecodeUtf8(info.GetIsolate(), text, info[1]->IsTrue(), &result))
+    info.GetReturnValue().Set(result);
+}
+
+void decodeLatin1(Info info) {
+  uint8_t scratch[kOnHeapBytes];
+  std::string_view text;
+  if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
+  v8::Local<v8::Value> result;
+  if (info[1]->IsTrue() ? DecodeWindows1252(info.GetIsolate(), text, &result)
+                        : NewLatin1(info.GetIsolate(), text, &result))
+    info.GetReturnValue().Set(result);
+}
+
+void decodeUtf16le(Info info) {
+  uint8_t scratch[kOnHeapBytes];
+  std::string_view text;
+  if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
+  v8::Local<v8::Value> result;
+  size_t length = text.size() / 2;
+  // The bytes may begin at an odd address.
+  if (NewTwoByte(
+          info.GetIsolate(), length,
+          [&](uint16_t* out) {
+            if (length > 0) memcpy(out, text.data(), length * 2);
+            return length;
+          },
+          &result))
+    info.GetReturnValue().Set(result);
+}
+
+// ---- Base64 ----
+
+void base64Encode(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  auto text = info[0].As<v8::String>();
+  size_t length = static_cast<size_t>(text->Length());
+  bool is_latin1 = true;
+  v8::Local<v8::Value> result;
+  auto write = [&](char* out) -> size_t {
+    v8::String::ValueView view(isolate, text);
+    if (view.is_one_byte())
+      return simdutf::binary_to_base64(Chars(view), length, out, simdutf::base64_default);
+    std::unique_ptr<char[]> bytes(new char[length]);
+    is_latin1 =
+        simdutf::convert_utf16le_to_latin1_with_errors(Units(view), length, bytes.get()).error ==
+        simdutf::SUCCESS;
+    return is_latin1 ? simdutf::binary_to_base64(bytes.get(), length, out, simdutf::base64_default)
+                     : 0;
+  };
+  if (!NewOneByte(isolate, simdutf::base64_length_from_binary(length, simdutf::base64_default),
+                  write, &result))
+    return;
+  if (is_latin1) {
+    info.GetReturnValue().Set(result);
+  } else {
+    info.GetReturnValue().SetNull();
+  }
+}
+
+void base64Decode(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  auto text = info[0].As<v8::String>();
+  size_t length = static_cast<size_t>(text->Length());
+  bool is_good = true;
+  v8::Local<v8::Value> result;
+  auto write = [&](char* out) -> size_t {
+    auto decode = [&](const char* chars) {
+      simdutf::result done =
+          simdutf::base64_to_binary(chars, length, out, simdutf::base64_default, simdutf::loose);
+      is_good = done.error == simdutf::SUCCESS;
+      return is_good ? done.count : 0;
+    };
+    v8::String::ValueView view(isolate, text);
+    if (view.is_one_byte()) return decode(Chars(view));
+    std::unique_ptr<char[]> bytes(new char[length]);
+    is_good =
+        simdutf::convert_utf16le_to_latin1_with_errors(Units(view), length, bytes.get()).error ==
+        simdutf::SUCCESS;
+    return is_good ? decode(bytes.get()) : 0;
+  };
+  // The decoder may write as much as if no character were white space.
+  if (!NewOneByte(isolate, length / 4 * 3 + 3, write, &result)) return;
+  if (is_good) {
+    info.GetReturnValue().Set(result);
+  } else {
+    info.GetReturnValue().SetNull();
+  }
+}
+
+}  // namespace ops
+}  // namespace nano
