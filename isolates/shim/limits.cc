@@ -197,14 +197,14 @@ class Reserve {
   // Keep takes memory of Rounded(length) bytes; false: there is enough already.
   bool Keep(void* block, size_t length) {
     size_t size = Rounded(length);
-    if (held_ + size > kHeldMax) return false;
+    if (held_ + size > kHeldMax && !Evict(size)) return false;
     blocks_[ClassOf(length)].push_back(block);
     held_ += size;
     return true;
   }
   void Trim() {
     for (size_t i = 0; i < kClasses; i++) {
-      for (void* block : blocks_[i]) Sandboxed()->Free(block, (4 + (i & 3)) << (i >> 2));
+      for (void* block : blocks_[i]) Sandboxed()->Free(block, SizeOf(i));
       blocks_[i] = {};
     }
     held_ = 0;
@@ -221,7 +221,8 @@ class Reserve {
   static constexpr size_t kLengthMin = 128;  // which V8's allocator rounds to
   static constexpr size_t kLengthMax = 4 << 20;
   static constexpr size_t kClasses = 21 * 4;
-  static constexpr size_t kHeldMax = 8 << 20;  // more than is garbage when V8 collects it
+  static constexpr size_t kHeldMax =
+      20 << 20;  // more than is garbage when it is collected, see stores.cc
 
   static size_t Above(size_t length) { return std::max(length, kLengthMin) - 1; }
   static size_t Shift(size_t length) {
@@ -232,6 +233,26 @@ class Reserve {
     size_t size = Rounded(length), shift = static_cast<size_t>(std::bit_width(size)) - 3;
     return shift << 2 | (size >> shift & 3);
   }
+
+  static size_t SizeOf(size_t index) { return (4 + (index & 3)) << (index >> 2); }
+
+  // Evict makes room for a block among what is held: of the other sizes, the one that holds most
+  // loses some.
+  bool Evict(size_t size) {
+    size_t most = 0, bytes = 0;
+    for (size_t i = 0; i < kClasses; i++) {
+      size_t held = SizeOf(i) != size ? SizeOf(i) * blocks_[i].size() : 0;
+      if (held > bytes) most = i, bytes = held;
+    }
+    if (bytes < std::max(size, kHeldMax / 4)) return false;
+    for (size_t freed = 0; freed < std::max(size, kEvicted); freed += SizeOf(most)) {
+      Sandboxed()->Free(blocks_[most].back(), SizeOf(most));
+      blocks_[most].pop_back();
+      held_ -= SizeOf(most);
+    }
+    return true;
+  }
+  static constexpr size_t kEvicted = 256 << 10;
 
   std::vector<void*> blocks_[kClasses];
   size_t held_ = 0;

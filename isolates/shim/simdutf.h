@@ -28,8 +28,7 @@ result convert_utf8_to_latin1_with_errors(const char* text, size_t length, char*
 size_t utf8_length_from_latin1(const char* text, size_t length) noexcept;
 size_t utf8_length_from_utf16le(const char16_t* text, size_t length) noexcept;
 size_t convert_latin1_to_utf8(const char* text, size_t length, char* out) noexcept;
-size_t convert_valid_utf16le_to_utf8(const char16_t* text, size_t length, char* out) noexcept;
-result validate_utf16le_with_errors(const char16_t* text, size_t length) noexcept;
+result convert_utf16le_to_utf8_with_errors(const char16_t* text, size_t length, char* out) noexcept;
 result convert_utf16le_to_latin1_with_errors(const char16_t* text, size_t length,
                                              char* out) noexcept;
 

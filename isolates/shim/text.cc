@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -43,15 +44,42 @@ class ExternalText final : public Resource {
 using ExternalBytes = ExternalText<v8::String::ExternalOneByteStringResource, char>;
 using ExternalUnits = ExternalText<v8::String::ExternalStringResource, uint16_t>;
 
-// NewStore gives memory for a large string. Null: V8's heap must take it. A snapshot could not hold
-// it.
+// Strings outside of V8's heap are always of its old generation: they go when all of it is
+// collected, which costs in proportion to its size. With more than this the kernel's work for a
+// large string in the heap costs less.
+constexpr size_t kCheapHeapBytes = 8 << 20;
+
+// NewStore gives memory for a large string. Null: V8's heap must take it, as while a snapshot is
+// built.
 std::unique_ptr<v8::BackingStore> NewStore(v8::Isolate* isolate, size_t length) {
   nano_isolate* self = nano_isolate::From(isolate);
   if (self == nullptr || !self->in_turn) return nullptr;
+  v8::HeapStatistics statistics;
+  isolate->GetHeapStatistics(&statistics);
+  if (statistics.used_heap_size() > kCheapHeapBytes) return nullptr;
   return v8::ArrayBuffer::NewBackingStore(isolate, length,
                                           v8::BackingStoreInitializationMode::kUninitialized,
                                           v8::BackingStoreOnFailureMode::kReturnNull);
 }
+
+// A Work is memory for the time of an op, which goes with the isolate if the op is abandoned.
+class Work {
+ public:
+  Work(v8::Isolate* isolate, size_t length) : self_(nano_isolate::From(isolate)) {
+    memory_ =
+        self_ != nullptr ? self_->scratch.Grow(nullptr, length, self_->heap_limit) : malloc(length);
+  }
+  ~Work() {
+    if (memory_ == nullptr) return;
+    self_ != nullptr ? self_->scratch.Free(memory_) : free(memory_);
+  }
+  Work(const Work&) = delete;
+  void* get() const { return memory_; }
+
+ private:
+  nano_isolate* const self_;
+  void* memory_;
+};
 
 void ThrowRange(v8::Isolate* isolate, const char* text) {
   isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, text)));
@@ -100,9 +128,14 @@ bool NewText(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Val
       return Give(isolate, v8::String::NewExternalTwoByte(isolate, resource), result);
     }
   }
-  std::unique_ptr<Unit[]> units(new Unit[length]);
-  size_t count = write(units.get());
-  return Give(isolate, copy(units.get(), count), result);
+  Work work(isolate, length * sizeof(Unit));
+  auto* units = static_cast<Unit*>(work.get());
+  if (units == nullptr) {
+    ThrowRange(isolate, "out of memory for a string");
+    return false;
+  }
+  size_t count = write(units);
+  return Give(isolate, copy(units, count), result);
 }
 
 template <typename Write>
@@ -116,14 +149,22 @@ bool NewTwoByte(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::
 }
 
 bool NewLatin1(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
-  if (text.size() < kExternalBytes) return Give(isolate, OneByte(isolate, text), result);
-  return NewOneByte(
-      isolate, text.size(),
-      [&](char* out) {
-        memcpy(out, text.data(), text.size());
-        return text.size();
-      },
-      result);
+  if (text.size() >= kExternalBytes && text.size() <= static_cast<size_t>(v8::String::kMaxLength)) {
+    if (auto store = NewStore(isolate, text.size())) {
+      memcpy(store->Data(), text.data(), text.size());
+      auto* resource = new ExternalBytes(std::move(store), text.size());
+      return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
+    }
+  }
+  auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+  if (text.size() > static_cast<size_t>(v8::String::kMaxLength)) {
+    ThrowRange(isolate, "Invalid string length");
+    return false;
+  }
+  return Give(isolate,
+              v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
+                                         static_cast<int>(text.size())),
+              result);
 }
 
 // ---- UTF-8 ----
@@ -293,21 +334,24 @@ const char16_t* Units(const v8::String::ValueView& text) {
   return reinterpret_cast<const char16_t*>(text.data16());
 }
 
-// Utf8Length is the length of text in UTF-8. *is_good: it has no lone surrogate; otherwise the
-// length is not known.
-size_t Utf8Length(const v8::String::ValueView& text, bool* is_good) {
-  if (text.is_one_byte()) return simdutf::utf8_length_from_latin1(Chars(text), text.length());
-  *is_good =
-      simdutf::validate_utf16le_with_errors(Units(text), text.length()).error == simdutf::SUCCESS;
-  return *is_good ? simdutf::utf8_length_from_utf16le(Units(text), text.length()) : 0;
+// Utf8Length is the length of text in UTF-8 if it has no lone surrogate, and no more than it
+// otherwise.
+size_t Utf8Length(const v8::String::ValueView& text) {
+  return text.is_one_byte() ? simdutf::utf8_length_from_latin1(Chars(text), text.length())
+                            : simdutf::utf8_length_from_utf16le(Units(text), text.length());
 }
 
-void WriteUtf8(const v8::String::ValueView& text, char* out) {
+// WriteUtf8 writes text and returns its length in UTF-8. There must be room for Utf8Length bytes.
+// *is_good: it has no lone surrogate; otherwise what was written is not whole.
+size_t WriteUtf8(const v8::String::ValueView& text, char* out, bool* is_good) {
   if (text.is_one_byte()) {
-    simdutf::convert_latin1_to_utf8(Chars(text), text.length(), out);
-  } else {
-    simdutf::convert_valid_utf16le_to_utf8(Units(text), text.length(), out);
+    *is_good = true;
+    return simdutf::convert_latin1_to_utf8(Chars(text), text.length(), out);
   }
+  simdutf::result done =
+      simdutf::convert_utf16le_to_utf8_with_errors(Units(text), text.length(), out);
+  *is_good = done.error == simdutf::SUCCESS;
+  return done.count;
 }
 
 // What windows-1252 has at 0x80 to 0x9f.
@@ -338,21 +382,27 @@ bool DecodeWindows1252(v8::Isolate* isolate, std::string_view text, v8::Local<v8
 void encodeUtf8(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   auto text = info[0].As<v8::String>();
-  bool is_good = true;
+  // Nothing may be allocated while a view of the text lives. What is short is converted at once,
+  // into memory from which it is copied.
+  bool is_good = true, is_short = static_cast<size_t>(text->Length()) <= kExternalBytes / 3;
   size_t length;
   {
-    v8::String::ValueView view(isolate, text);  // nothing may be allocated while it lives
-    length = Utf8Length(view, &is_good);
+    v8::String::ValueView view(isolate, text);
+    length = is_short ? WriteUtf8(view, Room(), &is_good) : Utf8Length(view);
   }
   if (!is_good) length = text->Utf8LengthV2(isolate);
   char* data;
   v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
   if (bytes.IsEmpty()) return;
-  if (is_good) {
-    WriteUtf8(v8::String::ValueView(isolate, text), data);
-  } else {
-    text->WriteUtf8V2(isolate, data, length, v8::String::WriteFlags::kReplaceInvalidUtf8);
+  if (is_good && is_short) {
+    memcpy(data, Room(), length);
+  } else if (is_good) {
+    WriteUtf8(v8::String::ValueView(isolate, text), data, &is_good);
+    if (!is_good) bytes = NewBytes(isolate, length = text->Utf8LengthV2(isolate), &data);
+    if (bytes.IsEmpty()) return;
   }
+  if (!is_good)
+    text->WriteUtf8V2(isolate, data, length, v8::String::WriteFlags::kReplaceInvalidUtf8);
   info.GetReturnValue().Set(bytes);
 }
 
@@ -360,23 +410,15 @@ void encodeUtf8Into(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   if (!info[1]->IsUint8Array()) return info.GetReturnValue().Set(-1);
   auto text = info[0].As<v8::String>();
-  auto view = info[1].As<v8::Uint8Array>();
-  char* data = static_cast<char*>(view->Buffer()->Data()) + view->ByteOffset();
-  size_t room = view->ByteLength(), read = 0, written = 0;
+  auto bytes = info[1].As<v8::Uint8Array>();
+  char* data = static_cast<char*>(bytes->Buffer()->Data()) + bytes->ByteOffset();
+  size_t room = bytes->ByteLength(), read = static_cast<size_t>(text->Length()), written = 0;
   bool is_whole = false;
   {
-    // Whatever the text is, three times its length is enough for it.
-    v8::String::ValueView source(isolate, text);
-    bool is_good = true;
-    if (source.is_one_byte() && source.length() <= room) {
-      written = Utf8Length(source, &is_good);
-      is_whole = written <= room;
-    } else if (!source.is_one_byte() && source.length() * size_t{3} <= room) {
-      written = Utf8Length(source, &is_good);
-      is_whole = is_good;
-    }
-    read = source.length();
-    if (is_whole) WriteUtf8(source, data);
+    v8::String::ValueView view(isolate, text);
+    size_t longest = read * (view.is_one_byte() ? 2 : 3);
+    if (longest <= room || (view.is_one_byte() && read <= room && Utf8Length(view) <= room))
+      written = WriteUtf8(view, data, &is_whole);
   }
   if (!is_whole)
     written =
