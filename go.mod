@@ -14,6 +14,7 @@ require (
 	golang.org/x/crypto v0.47.0
 	golang.org/x/net v0.49.0
 	golang.org/x/sys v0.49.0
+	golang.org/x/text v0.33.0
 	rogchap.com/v8go v0.9.0
 )
 
@@ -24,7 +25,6 @@ require (
 	github.com/tommie/v8go/deps/darwin_arm64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/linux_amd64 v0.0.0-20250515043113-5dcc98077472 // indirect
 	github.com/tommie/v8go/deps/linux_arm64 v0.0.0-20250515043113-5dcc98077472 // indirect
-	golang.org/x/text v0.33.0 // indirect
 )
 
 replace rogchap.com/v8go => github.com/tommie/v8go v0.34.0

@@ -3,82 +3,73 @@ package encodings
 // decodeGB18030 is the decoder of gb18030, which is that of GBK too (standard, 10.2.1). The state has the bytes
 // first, second and third of a sequence, from the lowest 8 bits up.
 func decodeGB18030(out []uint16, state State, in []byte, fatal, end bool) ([]uint16, State, bool) {
-	table := gb18030()
-	first, second, third := byte(state), byte(state>>8), byte(state>>16)
+	d := gb18030Decoder{first: byte(state), second: byte(state >> 8), third: byte(state >> 16)}
 	for i := 0; i < len(in); i++ {
-		c := in[i]
-		switch {
-		case third != 0:
-			r := rune(0)
-			if isBetween(c, '0', '9') {
-				r = gb18030FourBytes(first, second, third, c)
-			}
-			if r != 0 {
-				out = appendRune(out, r)
-				first, second, third = 0, 0, 0
-				continue
-			}
-			if fatal {
-				return out, 0, false
-			}
-			out = append(out, replacementCharacter)
-			if isBetween(c, '0', '9') {
-				first, second, third = 0, 0, 0
-				continue
-			}
-			// All but the first byte are read again: the second one is a digit, the third one begins a sequence.
-			out = append(out, uint16(second))
-			first, second, third = third, 0, 0
-			i--
-		case second != 0:
-			if isBetween(c, 0x81, 0xfe) {
-				third = c
-				continue
-			}
-			if fatal {
-				return out, 0, false
-			}
-			out = append(out, replacementCharacter, uint16(second))
-			first, second = 0, 0
-			i--
-		case first != 0:
-			if isBetween(c, '0', '9') {
-				second = c
-				continue
-			}
-			r := gb18030TwoBytes(table, first, c)
-			first = 0
-			if r != 0 {
-				out = appendRune(out, r)
-				continue
-			}
-			if fatal {
-				return out, 0, false
-			}
-			out = append(out, replacementCharacter)
-			if c < 0x80 {
-				i--
-			}
-		case c < 0x80:
+		if d.first == 0 && in[i] < 0x80 {
 			var run int
 			out, run = appendASCII(out, in[i:])
 			i += run - 1
-		case c == 0x80:
-			out = append(out, 0x20ac)
-		case c == 0xff:
-			if fatal {
-				return out, 0, false
-			}
-			out = append(out, replacementCharacter)
-		default:
-			first = c
+			continue
+		}
+		var isGood, isAgain bool
+		out, isGood, isAgain = d.next(out, in[i])
+		if fatal && !isGood {
+			return out, 0, false
+		}
+		if isAgain {
+			i--
 		}
 	}
-	state = State(first) | State(second)<<8 | State(third)<<16
+	state = State(d.first) | State(d.second)<<8 | State(d.third)<<16
 	if !end || state == 0 {
 		return out, state, true
 	}
 	return append(out, replacementCharacter), 0, !fatal
+}
+
+type gb18030Decoder struct{ first, second, third byte }
+
+// next takes a byte, which is not ASCII if no sequence has begun. It appends what became complete, U+FFFD included,
+// and tells whether there was no error, and whether the byte is to be taken again.
+func (d *gb18030Decoder) next(out []uint16, c byte) (_ []uint16, isGood, isAgain bool) {
+	switch {
+	case d.third != 0:
+		first, second, third := d.first, d.second, d.third
+		*d = gb18030Decoder{}
+		if !isBetween(c, '0', '9') {
+			// All but the first byte are read again: the second one is a digit, the third one begins a sequence.
+			d.first = third
+			return append(out, replacementCharacter, uint16(second)), false, true
+		}
+		if r := gb18030FourBytes(first, second, third, c); r != 0 {
+			return appendRune(out, r), true, false
+		}
+	case d.second != 0:
+		if isBetween(c, 0x81, 0xfe) {
+			d.third = c
+			return out, true, false
+		}
+		out = append(out, replacementCharacter, uint16(d.second))
+		*d = gb18030Decoder{}
+		return out, false, true
+	case d.first != 0:
+		if isBetween(c, '0', '9') {
+			d.second = c
+			return out, true, false
+		}
+		r := gb18030TwoBytes(gb18030(), d.first, c)
+		d.first = 0
+		if r != 0 {
+			return append(out, uint16(r)), true, false
+		}
+		return append(out, replacementCharacter), false, c < 0x80
+	case c == 0x80:
+		return append(out, 0x20ac), true, false
+	case c != 0xff:
+		d.first = c
+		return out, true, false
+	}
+	return append(out, replacementCharacter), false, false
 }
 
 func gb18030TwoBytes(table index[uint16], lead, c byte) rune {

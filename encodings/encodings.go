@@ -12,6 +12,7 @@
 package encodings
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ type State uint32
 type Encoding struct {
 	// Name is the encoding's name in lower case, as the attribute TextDecoder.encoding has it.
 	Name string
+
+	number int // its index in byNumber, or -1 if decode is nil
 
 	// decode is nil for the encodings whose decoders are not of this package: UTF-8, UTF-16LE and UTF-16BE, and for
 	// "replacement", which TextDecoder does not have.
@@ -40,14 +43,15 @@ const replacementCharacter = 0xfffd
 
 // Lookup gets an encoding from a label (standard, 4.2), or nil if there is none for it. Case and ASCII white
 // space around it do not matter.
-func Lookup(label string) *Encoding {
-	label = strings.Trim(label, "\t\n\f\r ")
+func Lookup(label string) *Encoding { return lookup([]byte(label)) }
+
+func lookup(label []byte) *Encoding {
+	label = bytes.Trim(label, "\t\n\f\r ")
 	if len(label) > labelBytesMax {
 		return nil
 	}
 	var lower [labelBytesMax]byte
-	for i := range len(label) {
-		c := label[i]
+	for i, c := range label {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
@@ -73,12 +77,23 @@ func (e *Encoding) Decode(out []uint16, state State, in []byte, fatal, end bool)
 	return out, state, ok
 }
 
+// byNumber are the encodings in the order of the table.
+var byNumber = sync.OnceValue(func() []*Encoding {
+	list := make([]*Encoding, len(encodings))
+	for i, entry := range encodings {
+		list[i] = &Encoding{Name: entry.name, number: i, decode: entry.decode}
+		if entry.decode == nil {
+			list[i].number = -1
+		}
+	}
+	return list
+})
+
 var byLabel = sync.OnceValue(func() map[string]*Encoding {
 	table := make(map[string]*Encoding, 256)
-	for _, entry := range encodings {
-		encoding := &Encoding{Name: entry.name, decode: entry.decode}
+	for i, entry := range encodings {
 		for label := range strings.FieldsSeq(entry.labels) {
-			table[label] = encoding
+			table[label] = byNumber()[i]
 		}
 	}
 	return table

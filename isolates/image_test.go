@@ -292,6 +292,8 @@ func TestAppsThatCanBeSnapshotted(t *testing.T) {
 		"microtask":     {`let n = 0; queueMicrotask(() => n++); export default { fetch() { return new Response(String(n)) } }`, "1"},
 		"streams":       {`const { readable, writable } = new TransformStream(); const w = writable.getWriter(); export default { fetch() { w.write(new Uint8Array([65])); w.close(); return new Response(readable).text().then((x) => new Response(x)) } }`, "A"},
 		"abort":         {`const c = new AbortController(); c.signal.onabort = () => {}; const e = new EventTarget(); export default { fetch() { c.abort(); return new Response(String(c.signal.aborted)) } }`, "true"},
+		"decoder":       {`const d = new TextDecoder("sjis"); const s = d.decode(new Uint8Array([0xb1, 0x82]), { stream: true }); export default { fetch() { return new Response(s + d.decode(new Uint8Array([0xa0]))) } }`, "\uff71\u3042"},
+		"long decoded":  {`const s = new TextDecoder().decode(new Uint8Array(300000).fill(97)); export default { fetch() { return new Response(String(s.length)) } }`, "300000"},
 		"latin":         {`const text = "häß ` + strings.Repeat("é", 3000) + `"; export default { fetch() { return new Response(text.slice(0, 3)) } }`, "häß"},
 		"wide":          {`const text = "日本 ` + strings.Repeat("語", 3000) + `"; export default { fetch() { return new Response(text.slice(0, 2)) } }`, "日本"},
 	} {

@@ -156,6 +156,8 @@ var HostCalls = []string{
 	"cryptoUnwrap",
 	"cryptoVerify",
 	"cryptoWrap",
+	"encodingOf",   // (label): [name, number or -1], or undefined: encodings
+	"decodeLegacy", // (number, state, bytes, isFatal, isEnd): text, or [text, state] if not isEnd, or undefined if malformed
 }
 
 // OpsHash is the SHA-256 of Ops and HostCalls. A snapshot refers to both by index: one that was built with other

@@ -82,7 +82,9 @@ constexpr size_t kWasmPage = 64 << 10;
 Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm,
                    Shared shared) asm("__wrap_" NANO_ALLOCATE_WASM);
 Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm, Shared shared) {
-  if (shared == Shared::kShared || !Fits(isolate, pages * kWasmPage)) return {};
+  // One that can never hold anything is how programs reach the constructor SharedArrayBuffer.
+  if (shared == Shared::kShared && pages_max != 0) return {};
+  if (!Fits(isolate, pages * kWasmPage)) return {};
   return RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
 }
 

@@ -1,15 +1,16 @@
-// TextEncoder and TextDecoder (Encoding Standard, https://encoding.spec.whatwg.org/) for UTF-8, UTF-16 and
-// windows-1252, which "latin1" and "ascii" are labels of. The other legacy encodings are not there yet.
+// TextEncoder and TextDecoder (Encoding Standard, https://encoding.spec.whatwg.org/). UTF-8, UTF-16 and windows-1252
+// are decoded here, the other encodings by the Go package encodings.
 //
 // For other scripts: internals.encoding, with both classes, and decode(decoder, bytes)
 (function (ops, internals) {
   "use strict";
   const {
-    ArrayBufferIsView, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
-    MathFloor, RangeError, StringPrototypeCharCodeAt, StringPrototypeIsWellFormed, StringPrototypeSlice,
-    StringPrototypeSplit, StringPrototypeToLowerCase, StringPrototypeToWellFormed, TypeError,
-    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
-    TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array, uncurryThis,
+    ArrayBufferIsView, ArrayBufferPrototypeGetDetached, DataViewPrototypeGetBuffer,
+    DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset, MathFloor, RangeError,
+    StringPrototypeCharCodeAt, StringPrototypeIsWellFormed, StringPrototypeSlice, StringPrototypeToWellFormed,
+    TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet,
+    Uint8Array, uncurryThis,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
   const { classify, decodeLatin1, decodeUtf16le, decodeUtf8, encodeUtf8, encodeUtf8Into } = ops;
@@ -18,30 +19,14 @@
 
   // ---- Labels (standard 4.2) ----
 
-  const labels = { __proto__: null };
-  function addLabels(encoding, list) {
-    const names = StringPrototypeSplit(list, " ");
-    for (let i = 0; i < names.length; i++) labels[names[i]] = encoding;
-  }
-  addLabels("utf-8", "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 utf-8 utf8 x-unicode20utf8");
-  addLabels("utf-16le", "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le");
-  addLabels("utf-16be", "unicodefffe utf-16be");
-  addLabels("windows-1252", "ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 " +
-    "iso88591 iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii windows-1252 x-cp1252");
+  const UTF8 = -1, UTF16LE = -2, UTF16BE = -3, WINDOWS1252 = -4;
+  const decoders = { __proto__: null, "utf-8": UTF8, "utf-16le": UTF16LE, "utf-16be": UTF16BE, "windows-1252": WINDOWS1252 };
 
-  // Tab, line feed, form feed, carriage return and space do not count at the ends of a label.
-  const isSpace = (code) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0c || code === 0x0d;
-
-  function encodingOf(label) {
-    let start = 0;
-    let end = label.length;
-    while (start < end && isSpace(StringPrototypeCharCodeAt(label, start))) start++;
-    while (end > start && isSpace(StringPrototypeCharCodeAt(label, end - 1))) end--;
-    const trimmed = StringPrototypeSlice(label, start, end);
-    // Only ASCII letters: the Kelvin sign must not become a "k".
-    for (let i = 0; i < trimmed.length; i++) if (StringPrototypeCharCodeAt(trimmed, i) > 0x7f) return undefined;
-    return labels[StringPrototypeToLowerCase(trimmed)];
-  }
+  // Labels of which many decoders are made. All others are known to Go.
+  const labels = {
+    __proto__: null, "utf-8": "utf-8", "utf8": "utf-8", "UTF-8": "utf-8", "utf-16le": "utf-16le",
+    "latin1": "windows-1252", "ascii": "windows-1252",
+  };
 
   // ---- TextEncoder ----
 
@@ -135,23 +120,29 @@
 
   // ---- TextDecoder ----
 
-  // A Uint8Array over the bytes of a BufferSource, shared ones included.
+  // A Uint8Array over the bytes of a BufferSource, shared ones included. What is detached, or out of the bounds of its
+  // buffer, counts as empty; no array can be made of it.
   function bytesOf(input, context) {
     if (ArrayBufferIsView(input)) {
       const tag = TypedArrayPrototypeGetSymbolToStringTag(input);
-      if (tag === "Uint8Array") return input;
       if (tag === undefined) {
-        return new Uint8Array(DataViewPrototypeGetBuffer(input), DataViewPrototypeGetByteOffset(input),
-          DataViewPrototypeGetByteLength(input));
+        let length = 0;
+        try {
+          length = DataViewPrototypeGetByteLength(input);
+        } catch {} // which it throws then
+        return length === 0 ? new Uint8Array(0)
+          : new Uint8Array(DataViewPrototypeGetBuffer(input), DataViewPrototypeGetByteOffset(input), length);
       }
-      return new Uint8Array(TypedArrayPrototypeGetBuffer(input), TypedArrayPrototypeGetByteOffset(input),
-        TypedArrayPrototypeGetByteLength(input));
+      const length = byteLengthOf(input);
+      return length === 0 ? new Uint8Array(0)
+        : new Uint8Array(TypedArrayPrototypeGetBuffer(input), TypedArrayPrototypeGetByteOffset(input), length);
     }
     const kind = classify(input);
-    if (kind !== CLASS_ARRAY_BUFFER && kind !== CLASS_SHARED_ARRAY_BUFFER) {
+    if (kind === CLASS_SHARED_ARRAY_BUFFER) return new Uint8Array(input);
+    if (kind !== CLASS_ARRAY_BUFFER) {
       throw new TypeError(context + ": parameter 1 is not of type 'ArrayBuffer' or an ArrayBufferView.");
     }
-    return new Uint8Array(input);
+    return ArrayBufferPrototypeGetDetached(input) ? new Uint8Array(0) : new Uint8Array(input);
   }
 
   // The part [start, end) of a Uint8Array, whatever its constructor's species.
@@ -200,24 +191,38 @@
     return swapped;
   }
 
+  // Go decodes so much at once.
+  const PIECE = 64 << 10;
+
   class TextDecoder {
     #encoding;
+    #decoder; // UTF8 ... WINDOWS1252, or a number for Go
     #fatal;
     #ignoreBOM;
-    #pending = null; // Uint8Array: the begun code point of a streaming decode
+    #pending = null; // Uint8Array: the begun code point of a streaming decode, in UTF-8 and UTF-16
+    #state = 0; // the same, as Go has it
     #bomSeen = false;
     #streaming = false;
 
     constructor(label = "utf-8", options = undefined) {
       const context = "Failed to construct 'TextDecoder'";
       label = webidl.DOMString(label, context);
-      const dictionary = webidl.dictionary(options, context);
-      const fatal = !!dictionary.fatal;
-      const ignoreBOM = !!dictionary.ignoreBOM;
-      const encoding = encodingOf(label);
+      let fatal = false, ignoreBOM = false;
+      if (options !== undefined) {
+        const dictionary = webidl.dictionary(options, context);
+        fatal = !!dictionary.fatal;
+        ignoreBOM = !!dictionary.ignoreBOM;
+      }
+      let encoding = labels[label];
       if (encoding === undefined) {
-        throw new RangeError(context + ": The encoding '" + label +
-          "' is unknown or not supported yet; UTF-8, UTF-16LE, UTF-16BE and windows-1252 are.");
+        const found = internals.host.encodingOf(label);
+        if (found === undefined) {
+          throw new RangeError(context + ": The encoding label provided ('" + label + "') is invalid.");
+        }
+        encoding = found[0];
+        this.#decoder = decoders[encoding] ?? found[1];
+      } else {
+        this.#decoder = decoders[encoding];
       }
       this.#encoding = encoding;
       this.#fatal = fatal;
@@ -237,26 +242,53 @@
     }
     decode(input = undefined, options = undefined) {
       if (!(#encoding in this)) throw webidl.illegalInvocation();
-      if (options === undefined && !this.#streaming && this.#encoding === "utf-8" && input !== undefined) {
+      if (this.#decoder === UTF8 && options === undefined && !this.#streaming) {
         const text = decodeUtf8(input, this.#fatal, this.#ignoreBOM);
         if (typeof text === "string") return text;
       }
       const context = "Failed to execute 'decode' on 'TextDecoder'";
-      const bytes = input === undefined ? new Uint8Array(0) : bytesOf(input, context);
-      const stream = options === undefined ? false : !!webidl.dictionary(options, context).stream;
-      if (!stream && !this.#streaming && this.#encoding === "utf-8") {
-        const text = decodeUtf8(bytes, this.#fatal, this.#ignoreBOM);
-        if (text === null) throw invalidData(context);
-        return text;
+      if (input === undefined) input = new Uint8Array(0);
+      let bytes = bytesOf(input, context);
+      let stream = false;
+      if (options !== undefined) {
+        stream = !!webidl.dictionary(options, context).stream;
+        bytes = bytesOf(input, context); // whatever a getter has done to it
       }
-      return this.#decodeInParts(bytes, stream, context);
-    }
-    #decodeInParts(input, stream, context) {
       if (!this.#streaming) {
         this.#pending = null;
+        this.#state = 0;
         this.#bomSeen = false;
       }
       this.#streaming = stream;
+      const text = this.#decoder >= 0 ? this.#decodeByGo(bytes, stream)
+        : this.#decoder === WINDOWS1252 ? decodeLatin1(bytes, true)
+        : this.#decodeUnicode(bytes, stream);
+      if (text === null) throw new TypeError(context + ": The encoded data was not valid.");
+      return text;
+    }
+    // The text, or null if the input is malformed, in fatal mode.
+    #decodeByGo(bytes, stream) {
+      const length = byteLengthOf(bytes);
+      const { decodeLegacy } = internals.host;
+      if (length <= PIECE && !stream) {
+        return decodeLegacy(this.#decoder, this.#state, bytes, this.#fatal, true) ?? null;
+      }
+      let text = "";
+      for (let start = 0; start < length; start += PIECE) {
+        const piece = part(bytes, start, start + PIECE < length ? start + PIECE : length);
+        const results = decodeLegacy(this.#decoder, this.#state, piece, this.#fatal, false);
+        if (results === undefined) {
+          this.#state = 0;
+          return null;
+        }
+        text += results[0];
+        this.#state = results[1];
+      }
+      if (stream) return text;
+      const rest = decodeLegacy(this.#decoder, this.#state, new Uint8Array(0), this.#fatal, true);
+      return rest === undefined ? null : text + rest;
+    }
+    #decodeUnicode(input, stream) {
       let bytes = input;
       if (this.#pending !== null) {
         const before = byteLengthOf(this.#pending);
@@ -266,51 +298,36 @@
         this.#pending = null;
       }
       const length = byteLengthOf(bytes);
-      const held = this.#incomplete(bytes, length);
-      if (stream && held > 0) {
+      const held = stream ? this.#incomplete(bytes, length) : 0;
+      if (held > 0) {
         const copy = new Uint8Array(held);
         TypedArrayPrototypeSet(copy, part(bytes, length - held, length), 0);
         this.#pending = copy;
         bytes = part(bytes, 0, length - held);
       }
-      if (byteLengthOf(bytes) === 0) return "";
+      if (length === held) return "";
       const keepBOM = this.#ignoreBOM || this.#bomSeen;
       this.#bomSeen = true;
-      return this.#decodeWhole(bytes, keepBOM, context);
+      return this.#decoder === UTF8 ? decodeUtf8(bytes, this.#fatal, keepBOM) : this.#decodeUtf16(bytes, keepBOM);
     }
     #incomplete(bytes, length) {
-      switch (this.#encoding) {
-        case "utf-8": return incompleteUtf8(bytes, length);
-        case "utf-16le": return incompleteUtf16(bytes, length, false);
-        case "utf-16be": return incompleteUtf16(bytes, length, true);
-        default: return 0;
-      }
+      return this.#decoder === UTF8 ? incompleteUtf8(bytes, length)
+        : incompleteUtf16(bytes, length, this.#decoder === UTF16BE);
     }
     // Decodes bytes of which nothing is held back any more.
-    #decodeWhole(bytes, keepBOM, context) {
-      if (this.#encoding === "windows-1252") return decodeLatin1(bytes, true);
-      let text;
-      if (this.#encoding === "utf-8") {
-        text = decodeUtf8(bytes, this.#fatal, keepBOM);
-        if (text === null) throw invalidData(context);
-        return text;
-      }
+    #decodeUtf16(bytes, keepBOM) {
       const length = byteLengthOf(bytes);
-      const bigEndian = this.#encoding === "utf-16be";
+      const bigEndian = this.#decoder === UTF16BE;
       const cut = incompleteUtf16(bytes, length, bigEndian);
       const whole = part(bytes, 0, length - cut);
-      text = decodeUtf16le(bigEndian ? swapBytes(whole, length - cut) : whole);
-      if (this.#fatal && (cut > 0 || !StringPrototypeIsWellFormed(text))) throw invalidData(context);
+      let text = decodeUtf16le(bigEndian ? swapBytes(whole, length - cut) : whole);
+      if (this.#fatal && (cut > 0 || !StringPrototypeIsWellFormed(text))) return null;
       if (!keepBOM && StringPrototypeCharCodeAt(text, 0) === 0xfeff) text = StringPrototypeSlice(text, 1);
       text = StringPrototypeToWellFormed(text);
       return cut > 0 ? text + "\ufffd" : text;
     }
   }
   configureInterface(TextDecoder);
-
-  function invalidData(context) {
-    return new TypeError(context + ": The encoded data was not valid.");
-  }
 
   internals.encoding = { __proto__: null, TextDecoder, TextEncoder, decode: uncurryThis(TextDecoder.prototype.decode) };
   internals.define("TextEncoder", TextEncoder);
