@@ -187,6 +187,7 @@ class Reserve {
   // Take gives at least `length` bytes, which may hold anything. Null: there is nothing of that
   // size.
   void* Take(size_t length) {
+    takes_ = true;
     std::vector<void*>& blocks = blocks_[ClassOf(length)];
     if (blocks.empty()) return nullptr;
     void* block = blocks.back();
@@ -194,8 +195,10 @@ class Reserve {
     held_ -= Rounded(length);
     return block;
   }
-  // Keep takes memory of Rounded(length) bytes; false: there is enough already.
+  // Keep takes memory of Rounded(length) bytes; false: there is enough already, or the thread only
+  // frees.
   bool Keep(void* block, size_t length) {
+    if (!takes_) return false;
     size_t size = Rounded(length);
     if (held_ + size > kHeldMax && !Evict(size)) return false;
     blocks_[ClassOf(length)].push_back(block);
@@ -256,6 +259,7 @@ class Reserve {
 
   std::vector<void*> blocks_[kClasses];
   size_t held_ = 0;
+  bool takes_ = false;  // the thread has ever asked for memory
 };
 
 thread_local Reserve reserve;

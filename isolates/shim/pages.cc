@@ -39,6 +39,4 @@ void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
   }
 }
 
-void nano_trim(void) {
-  malloc_trim(0);
-}
+void nano_trim(void) { malloc_trim(0); }
