@@ -29,10 +29,19 @@ func importHMAC(params Params, secret []byte) (*Key, error) {
 	return newHMAC(params, secret), nil
 }
 
+// mac returns the HMAC of data. The array is for the result. The key keeps one state, which has hashed the padded
+// key already, for the next call; whoever finds that in use makes another.
 func (k *Key) mac(data []byte, array *[sha512.Size]byte) []byte {
-	mac := hmac.New(k.Hash.new, k.secret)
-	mac.Write(data)
-	return mac.Sum(array[:0])
+	state := k.idleMAC.Swap(nil)
+	if state == nil {
+		mac := hmac.New(k.Hash.new, k.secret)
+		state = &mac
+	}
+	(*state).Write(data)
+	sum := (*state).Sum(array[:0])
+	(*state).Reset()
+	k.idleMAC.Store(state)
+	return sum
 }
 
 func (k *Key) signHMAC(data []byte, out Sink) {

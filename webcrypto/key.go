@@ -4,8 +4,10 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"hash"
 	"math/big"
 	"reflect"
+	"sync/atomic"
 )
 
 // Kind says which half of a pair a key is, or that it is neither. Scripts number them alike.
@@ -24,8 +26,8 @@ func (k Kind) String() string { return [...]string{"public", "private", "secret"
 // Key is a key. It does not change once it is made, and may be used by several goroutines at a time.
 //
 // Close wipes it, after which it must not be used: the bytes, the big numbers of RSA and EC keys, and the key
-// schedules of AES. Copies that Go's packages make inside (the Montgomery form of RSA's primes, for one) are out
-// of reach; they go with the garbage.
+// schedules of AES. Copies that Go's packages make inside (the Montgomery form of RSA's primes, the state of an
+// HMAC) are out of reach; they go with the garbage.
 type Key struct {
 	Params
 	Kind        Kind
@@ -42,6 +44,7 @@ type Key struct {
 	ecdsaPrivate *ecdsa.PrivateKey
 	block        cipher.Block // AES
 	gcm          cipher.AEAD  // AES-GCM with an initialization vector of 12 bytes and a whole tag
+	idleMAC      atomic.Pointer[hash.Hash]
 }
 
 // Size is about how many bytes of memory the key takes.
@@ -60,6 +63,9 @@ func (k *Key) Size() int {
 	if k.gcm != nil {
 		size += 784
 	}
+	if k.Algorithm == HMAC {
+		size += 800
+	}
 	return size
 }
 
@@ -72,6 +78,7 @@ func (k *Key) Close() error {
 	if k.ecdsaPrivate != nil {
 		wipeInt(k.ecdsaPrivate.D)
 	}
+	k.idleMAC.Store(nil)
 	wipeSchedule(k.block)
 	wipeSchedule(k.gcm)
 	k.secret, k.rsaPrivate, k.ecdsaPrivate, k.block, k.gcm = nil, nil, nil, nil, nil
