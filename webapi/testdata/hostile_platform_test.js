@@ -190,6 +190,43 @@ export default suite({
       same(performance.now() > 0 && performance.timeOrigin > 0, true);
     });
   },
+  async "crypto.subtle"() {
+    const { subtle } = crypto;
+    const usages = (...list) => ({ get [Symbol.iterator]() { return () => {
+      let index = 0;
+      return { next: () => (index < list.length ? { done: false, value: list[index++] } : { done: true }) };
+    }; } });
+    const both = usages("sign", "verify"), ciphers = usages("encrypt", "decrypt", "wrapKey", "unwrapKey");
+    const hmac = { name: "HMAC", hash: "SHA-256" }, aes = { name: "AES-GCM", length: 128 }, gcm = { name: "AES-GCM", iv: bytes };
+    const made = {
+      hmac: await subtle.generateKey(hmac, true, both), aes: await subtle.generateKey(aes, true, ciphers),
+      pair: await subtle.generateKey({ name: "ECDSA", namedCurve: "P-384" }, true, both), // elsewhere
+      password: await subtle.importKey("raw", bytes, "PBKDF2", false, usages("deriveKey")),
+    };
+    await watchAll(() => {
+      subtle.digest("sha-1", bytes);
+      subtle.digest("SHA-256", new Uint8Array(1 << 18)); // elsewhere
+      subtle.sign("HMAC", made.hmac, bytes);
+      subtle.verify({ name: "ECDSA", hash: { name: "sha-384" } }, made.pair.publicKey, bytes, bytes);
+      subtle.encrypt(gcm, made.aes, bytes);
+      subtle.exportKey("jwk", made.pair.privateKey);
+      subtle.wrapKey("jwk", made.hmac, made.aes, gcm);
+      subtle.importKey("jwk", { kty: "oct", k: "AAAA", key_ops: both, oth: noParts }, hmac, true, both);
+      subtle.importKey("raw", bytes, hmac, true, both);
+      subtle.deriveKey({ name: "PBKDF2", salt: bytes, iterations: 1000, hash: "SHA-1" }, made.password, aes, true, ciphers);
+      same(made.pair.publicKey.type + made.hmac.usages.length + made.hmac.algorithm.name, "public2HMAC");
+      same(subtle.timingSafeEqual(bytes, bytes), true);
+    });
+    await settled();
+    const stream = new crypto.DigestStream("SHA-256");
+    const writer = stream.getWriter();
+    await watchAll(() => {
+      writer.write(bytes);
+      writer.close();
+      same(stream.bytesWritten >= 0, true);
+    });
+    await settled();
+  },
   async "structuredClone"() {
     const shared = { n: 1n };
     const buffer = new ArrayBuffer(8);
