@@ -120,11 +120,9 @@ func callDigesterWrite(c *hostcall.Call) error {
 		return errNoKey
 	}
 	piece := c.Bytes(2)
-	if c.Bool(0) && len(piece) > bytesOnLoopMax {
-		c.ReturnNull()
-		return nil
+	if err := digester.Write(piece, c.Bool(0)); err != nil {
+		return result(c, err)
 	}
-	digester.Write(piece)
 	c.ReturnInt(int64(len(piece)))
 	return nil
 }

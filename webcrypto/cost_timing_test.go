@@ -1,100 +1,119 @@
 package webcrypto
 
-import (
-	"testing"
-)
+import "testing"
 
-// BenchmarkOperations times what cost.go is about.
-func BenchmarkOperations(b *testing.B) {
-	data := make([]byte, 64)
-	sign := func(name string, params Params, with SignParams, exponent []byte) {
-		usages := params.Algorithm.privateUsages() | params.Algorithm.publicUsages() | params.Algorithm.secretUsages()
-		b.Run(name+"/generate", func(b *testing.B) {
-			for b.Loop() {
-				if _, _, err := Generate(never{}, params, exponent, true, usages, false); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		private, public, err := Generate(never{}, params, exponent, true, usages, false)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if public == nil {
-			public = private
-		}
-		if private.Kind == Private {
-			for format, key := range map[Format]*Key{PKCS8: private, SPKI: public} {
-				encoded, err := Export(format, key)
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.Run(name+"/import/"+key.Kind.String(), func(b *testing.B) {
-					for b.Loop() {
-						if _, err := Import(format, params, encoded, true, key.Usages, false); err != nil {
-							b.Fatal(err)
-						}
-					}
-				})
-			}
-		}
-		if !private.Usages.contains(UsageSign) {
-			return
-		}
-		var sink bytesSink
-		b.Run(name+"/sign", func(b *testing.B) {
-			for b.Loop() {
-				if err := private.Sign(with, data, false, &sink); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run(name+"/verify", func(b *testing.B) {
-			for b.Loop() {
-				if good, err := public.Verify(with, sink.bytes, data, false); err != nil || !good {
-					b.Fatal(good, err)
-				}
-			}
-		})
-	}
-	f4 := []byte{1, 0, 1}
-	sign("HMAC", Params{Algorithm: HMAC, Hash: SHA256, Length: NoLength}, SignParams{}, nil)
-	sign("P-256", Params{Algorithm: ECDSA, Curve: P256}, SignParams{Hash: SHA256}, nil)
-	sign("P-384", Params{Algorithm: ECDSA, Curve: P384}, SignParams{Hash: SHA384}, nil)
-	sign("P-521", Params{Algorithm: ECDSA, Curve: P521}, SignParams{Hash: SHA512}, nil)
-	sign("Ed25519", Params{Algorithm: Ed25519}, SignParams{}, nil)
-	sign("Ed448", Params{Algorithm: Ed448}, SignParams{}, nil)
-	sign("X25519", Params{Algorithm: X25519}, SignParams{}, nil)
-	sign("X448", Params{Algorithm: X448}, SignParams{}, nil)
-	sign("RSA-2048", Params{Algorithm: RSASSA, Hash: SHA256, Length: 2048}, SignParams{}, f4)
-	sign("RSA-4096", Params{Algorithm: RSAPSS, Hash: SHA256, Length: 4096}, SignParams{SaltLength: 0}, f4)
+// What cost.go is about.
+
+// timedCase are keys, and what they sign with.
+type timedCase struct {
+	name   string
+	params Params
+	with   SignParams
 }
 
-// BenchmarkDerive times PBKDF2 and agreement.
-func BenchmarkDerive(b *testing.B) {
-	var sink bytesSink
-	base, err := Import(Raw, Params{Algorithm: PBKDF2}, []byte("password"), false, UsageDeriveBits, false)
-	if err != nil {
-		b.Fatal(err)
+var timedCases = []timedCase{
+	{"HMAC", Params{Algorithm: HMAC, Hash: SHA256, Length: NoLength}, SignParams{}},
+	{"P-256", Params{Algorithm: ECDSA, Curve: P256}, SignParams{Hash: SHA256}},
+	{"P-384", Params{Algorithm: ECDSA, Curve: P384}, SignParams{Hash: SHA384}},
+	{"P-521", Params{Algorithm: ECDSA, Curve: P521}, SignParams{Hash: SHA512}},
+	{"Ed25519", Params{Algorithm: Ed25519}, SignParams{}},
+	{"Ed448", Params{Algorithm: Ed448}, SignParams{}},
+	{"X25519", Params{Algorithm: X25519}, SignParams{}},
+	{"X448", Params{Algorithm: X448}, SignParams{}},
+	{"RSA-2048", Params{Algorithm: RSASSA, Hash: SHA256, Length: 2048}, SignParams{}},
+	{"RSA-4096", Params{Algorithm: RSAPSS, Hash: SHA256, Length: 4096}, SignParams{SaltLength: 32}},
+	{"RSA-4096 without salt", Params{Algorithm: RSAPSS, Hash: SHA256, Length: 4096}, SignParams{}},
+}
+
+func BenchmarkOperations(b *testing.B) {
+	for _, c := range timedCases {
+		b.Run(c.name, c.run)
 	}
-	b.Run("PBKDF2/1000", func(b *testing.B) {
-		params := DeriveParams{Hash: SHA256, Salt: make([]byte, 16), Iterations: 1000}
+}
+
+func (c timedCase) run(b *testing.B) {
+	key, public := generated(b, c.params)
+	b.Run("generate", func(b *testing.B) {
 		for b.Loop() {
-			if err := base.DeriveBits(never{}, params, 256, false, &sink); err != nil {
-				b.Fatal(err)
+			generated(b, c.params)
+		}
+	})
+	if public == nil {
+		public = key
+	} else {
+		benchmarkImport(b, "import/private", PKCS8, key)
+		benchmarkImport(b, "import/public", SPKI, public)
+	}
+	if !key.Usages.contains(UsageSign) {
+		return
+	}
+	data := make([]byte, 256)
+	signature := output(b, func(out Sink) error { return key.Sign(c.with, data, false, out) })
+	b.Run("sign", func(b *testing.B) {
+		var sink bytesSink
+		for b.Loop() {
+			wantError(b, key.Sign(c.with, data, false, &sink), "")
+		}
+	})
+	b.Run("verify", func(b *testing.B) {
+		for b.Loop() {
+			if good, err := public.Verify(c.with, signature, data, false); err != nil || !good {
+				b.Fatal(good, err)
 			}
 		}
 	})
-	for _, params := range []Params{{Algorithm: ECDH, Curve: P256}, {Algorithm: X25519}, {Algorithm: X448}} {
-		private, public, err := Generate(never{}, params, nil, false, UsageDeriveBits, false)
-		if err != nil {
-			b.Fatal(err)
+}
+
+func benchmarkImport(b *testing.B, name string, format Format, key *Key) {
+	written, err := Export(format, key)
+	wantError(b, err, "")
+	b.Run(name, func(b *testing.B) {
+		for b.Loop() {
+			imported(b, format, key.Params, written, key.Usages)
 		}
+	})
+}
+
+func BenchmarkDerive(b *testing.B) {
+	base, err := Import(Raw, Params{Algorithm: PBKDF2}, []byte("password"), false, UsageDeriveBits, false)
+	wantError(b, err, "")
+	b.Run("PBKDF2, 1000 iterations", func(b *testing.B) {
+		params := DeriveParams{Hash: SHA256, Salt: make([]byte, 16), Iterations: 1000}
+		var sink bytesSink
+		for b.Loop() {
+			wantError(b, base.DeriveBits(never{}, params, 256, false, &sink), "")
+		}
+	})
+	for _, params := range []Params{{Algorithm: ECDH, Curve: P256}, {Algorithm: X25519}, {Algorithm: X448}} {
+		private, public := generated(b, params)
 		b.Run(params.Algorithm.String(), func(b *testing.B) {
+			var sink bytesSink
 			for b.Loop() {
-				if err := private.DeriveBits(never{}, DeriveParams{Public: public}, NoLength, false, &sink); err != nil {
-					b.Fatal(err)
-				}
+				wantError(b, private.DeriveBits(never{}, DeriveParams{Public: public}, NoLength, false, &sink), "")
+			}
+		})
+	}
+}
+
+func BenchmarkBytes(b *testing.B) {
+	data := make([]byte, 1<<20)
+	for _, hash := range []Hash{SHA1, SHA256, SHA512, MD5} {
+		b.Run(hash.String(), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			var sink bytesSink
+			for b.Loop() {
+				wantError(b, Digest(hash, data, false, &sink), "")
+			}
+		})
+	}
+	for _, algorithm := range []Algorithm{AESCBC, AESCTR, AESGCM} {
+		key, _ := generated(b, Params{Algorithm: algorithm, Length: 256})
+		b.Run(algorithm.String(), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			with := CipherParams{IV: make([]byte, 16), Length: 128}
+			var sink bytesSink
+			for b.Loop() {
+				wantError(b, key.Encrypt(with, data, false, &sink), "")
 			}
 		})
 	}

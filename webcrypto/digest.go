@@ -80,7 +80,7 @@ func (h Hash) sum(data []byte, array *[sha512.Size]byte) []byte {
 
 // Digest hashes data (Web Cryptography 14.3.5). onLoop: the caller is a loop; the error may be ErrSlow.
 func Digest(h Hash, data []byte, onLoop bool, out Sink) error {
-	if onLoop && len(data) > bytesOnLoopMax {
+	if onLoop && len(data) > h.bytesOnLoopMax() {
 		return ErrSlow
 	}
 	var array [sha512.Size]byte
@@ -91,17 +91,24 @@ func Digest(h Hash, data []byte, onLoop bool, out Sink) error {
 
 // Digester hashes what comes in pieces.
 type Digester struct {
+	hash  Hash
 	state hash.Hash
 }
 
 // NewDigester returns one that has seen nothing.
-func NewDigester(h Hash) *Digester { return &Digester{h.new()} }
+func NewDigester(h Hash) *Digester { return &Digester{h, h.new()} }
 
 // Size is about how many bytes of memory it takes.
 func (d *Digester) Size() int { return 256 }
 
-// Write hashes a piece.
-func (d *Digester) Write(piece []byte) { d.state.Write(piece) }
+// Write hashes a piece. onLoop: the caller is a loop; the error may be ErrSlow, and is nil otherwise.
+func (d *Digester) Write(piece []byte, onLoop bool) error {
+	if onLoop && len(piece) > d.hash.bytesOnLoopMax() {
+		return ErrSlow
+	}
+	d.state.Write(piece)
+	return nil
+}
 
 // Finish returns the hash of all pieces.
 func (d *Digester) Finish(out Sink) {

@@ -17,7 +17,7 @@ type SignParams struct {
 // Sign signs data (Web Cryptography 14.3.3).
 func (k *Key) Sign(params SignParams, data []byte, onLoop bool, out Sink) error {
 	if k.Algorithm == HMAC {
-		if onLoop && len(data) > bytesOnLoopMax {
+		if onLoop && len(data) > k.bytesOnLoopMax(params.Hash) {
 			return ErrSlow
 		}
 		k.signHMAC(data, out)
@@ -26,7 +26,7 @@ func (k *Key) Sign(params SignParams, data []byte, onLoop bool, out Sink) error 
 	if k.Kind != Private {
 		return invalidAccess("the key is not a private key")
 	}
-	if onLoop && (len(data) > bytesOnLoopMax || k.signingIsSlow()) {
+	if onLoop && (len(data) > k.bytesOnLoopMax(params.Hash) || k.signingIsSlow()) {
 		return ErrSlow
 	}
 	switch {
@@ -41,7 +41,7 @@ func (k *Key) Sign(params SignParams, data []byte, onLoop bool, out Sink) error 
 // Verify says whether the signature of data is good (14.3.4).
 func (k *Key) Verify(params SignParams, signature, data []byte, onLoop bool) (bool, error) {
 	if k.Algorithm == HMAC {
-		if onLoop && len(data) > bytesOnLoopMax {
+		if onLoop && len(data) > k.bytesOnLoopMax(params.Hash) {
 			return false, ErrSlow
 		}
 		return k.verifyHMAC(signature, data), nil
@@ -49,7 +49,7 @@ func (k *Key) Verify(params SignParams, signature, data []byte, onLoop bool) (bo
 	if k.Kind != Public {
 		return false, invalidAccess("the key is not a public key")
 	}
-	if onLoop && (len(data) > bytesOnLoopMax || k.verifyingIsSlow()) {
+	if onLoop && (len(data) > k.bytesOnLoopMax(params.Hash) || k.verifyingIsSlow()) {
 		return false, ErrSlow
 	}
 	switch {
@@ -66,7 +66,7 @@ func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 	if k.Algorithm == RSAOAEP && k.Kind != Public {
 		return invalidAccess("the key is not a public key")
 	}
-	if onLoop && (len(data) > bytesOnLoopMax || k.verifyingIsSlow()) {
+	if onLoop && (len(data) > k.bytesOnLoopMax(NoHash) || k.verifyingIsSlow()) {
 		return ErrSlow
 	}
 	switch k.Algorithm {
@@ -89,7 +89,7 @@ func (k *Key) Decrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 	if k.Algorithm == RSAOAEP && k.Kind != Private {
 		return invalidAccess("the key is not a private key")
 	}
-	if onLoop && (len(data) > bytesOnLoopMax || k.signingIsSlow()) {
+	if onLoop && (len(data) > k.bytesOnLoopMax(NoHash) || k.signingIsSlow()) {
 		return ErrSlow
 	}
 	var plain []byte

@@ -20,8 +20,8 @@ func TestDigests(t *testing.T) {
 		digest := output(t, func(out Sink) error { return Digest(hash, []byte("abc"), true, out) })
 		pieces := output(t, func(out Sink) error {
 			digester := NewDigester(hash)
-			digester.Write([]byte("a"))
-			digester.Write([]byte("bc"))
+			wantError(t, digester.Write([]byte("a"), true), "")
+			wantError(t, digester.Write([]byte("bc"), false), "")
 			digester.Finish(out)
 			return nil
 		})

@@ -73,10 +73,10 @@ export default suite({
   },
 
   async "a large digest does not see what is written later"() {
-    const large = new Uint8Array(1 << 20);
+    const large = new Uint8Array(1 << 21);
     const promise = subtle.digest("SHA-256", large);
     large.fill(1);
-    equal(hex(await promise), "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58");
+    equal(hex(await promise), "5647f05ec18958947d32874eeb788fa396a05d0bab7c1b71f112ceb7e9b31eee");
   },
 
   async "JSON Web Tokens by every algorithm"() {
@@ -200,7 +200,7 @@ export default suite({
     const pbkdf2 = { name: "PBKDF2", hash: "SHA-256", salt: bytes("salt"), iterations: 20000 };
     const key = await subtle.deriveKey(pbkdf2, password, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt", "wrapKey", "unwrapKey"]);
     const gcm = { name: "AES-GCM", iv: crypto.getRandomValues(new Uint8Array(12)), additionalData: bytes("more") };
-    for (const size of [0, 1, 1000, 1 << 18]) {
+    for (const size of [0, 1, 1000, (1 << 20) + 1]) {
       const plain = new Uint8Array(size).fill(7);
       const sealed = await subtle.encrypt(gcm, key, plain);
       equal([sealed.byteLength, hex(await subtle.decrypt(gcm, key, sealed)) === hex(plain)], [size + 16, true]);
@@ -239,8 +239,8 @@ export default suite({
     await new Response("abc").body.pipeTo(piped);
     equal(hex(await piped.digest), "900150983cd24fb0d6963f7d28e17f72");
     const large = new crypto.DigestStream("SHA-256");
-    await new Blob([new Uint8Array(1 << 20)]).stream().pipeTo(large);
-    equal(hex(await large.digest), "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58");
+    await new Blob([new Uint8Array(1 << 21)]).stream().pipeTo(large);
+    equal(hex(await large.digest), "5647f05ec18958947d32874eeb788fa396a05d0bab7c1b71f112ceb7e9b31eee");
     const failed = new crypto.DigestStream("SHA-1");
     await rejects(TypeError, () => failed.getWriter().write(5));
     const aborted = new crypto.DigestStream("SHA-1");
