@@ -283,6 +283,7 @@ func (r *results) writeWeight(page *strings.Builder) {
 	for _, fact := range []struct{ title, unit, format string }{
 		{"snapshot of the runtime", "KB-blob", "%.0f KB"}, {"isolate that has answered, of 500: resident", "KB/isolate", "%.0f KB"},
 		{"isolate restored, p50", "ms-p50", "%.2f ms"}, {"isolate restored, p99", "ms-p99", "%.2f ms"},
+		{"isolate restored, p99 of the thread's CPU", "ms-cpu-p99", "%.2f ms"},
 	} {
 		if value, found := r.metric("./isolates", "Density", fact.unit); found {
 			whole = append(whole, []string{fact.title, fmt.Sprintf(fact.format, value)})

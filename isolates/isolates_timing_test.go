@@ -102,14 +102,14 @@ func BenchmarkDensity(b *testing.B) {
 		b.Fatal(err)
 	}
 	plain := newPlainRequest(b)
-	var times []time.Duration
+	var times, cpu []time.Duration
 	start := func() *Isolate {
-		begin := time.Now()
+		begin, beginCPU := time.Now(), threadCPU(b)
 		isolate, err := startOn(app, -1)
 		if err != nil {
 			b.Fatal(err)
 		}
-		times = append(times, time.Since(begin))
+		times, cpu = append(times, time.Since(begin)), append(cpu, threadCPU(b)-beginCPU)
 		isolate.AddRequest(plain)
 		if err := isolate.Turn(); err != nil {
 			b.Fatal(err)
@@ -120,12 +120,14 @@ func BenchmarkDensity(b *testing.B) {
 	for b.Loop() {
 		before := residentKB(b)
 		var isolates []*Isolate
-		times = times[:0]
+		times, cpu = times[:0], cpu[:0]
 		for range count {
 			isolates = append(isolates, start())
 		}
 		b.ReportMetric(float64(residentKB(b)-before)/count, "KB/isolate")
 		reportPercentiles(b, times)
+		slices.Sort(cpu)
+		b.ReportMetric(float64(cpu[(count-1)*99/100])/float64(time.Millisecond), "ms-cpu-p99")
 		for _, isolate := range isolates {
 			isolate.Dispose()
 		}
