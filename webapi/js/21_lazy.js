@@ -43,6 +43,7 @@
   lazy(["CryptoKey", "SubtleCrypto"], "73_subtle");
   lazy(["structuredClone"], "76_clone", true);
   lazy(["MessageChannel", "MessagePort"], "76_messaging");
+  lazy(["BroadcastChannel"], "76_broadcast");
   lazy(["ExtendableEvent", "FetchEvent", "ScheduledEvent"], "78_service_worker");
   lazy(["PromiseRejectionEvent"], "79_error_events");
 

@@ -6,7 +6,7 @@
 //   internals.throwDataCloneError(message)   throws one; C++ calls it for structuredClone
 //   internals.isDOMException(value)
 //   internals.events: newEvent(type) trust(event) dispatch(target, event, onError) hasListener(target, type)
-//     isDispatched(event) isTrusted(event) stopImmediately(event)
+//     isDispatched(event) isTrusted(event) stopImmediately(event) watch(target, changed)
 //     defineHandler(prototype, type) getHandler(target, type) setHandler(target, type, value)
 //   internals.coarseNow()            what performance.now() and time stamps show
 //   internals.hasScopeListener(type)  of the global object
@@ -553,6 +553,10 @@
     return event;
   }
   const newEvent = (type) => trust(new Event(type));
+  // Has `changed` called with the type after each change of the listeners.
+  const watch = (target, changed) => {
+    targetOf(target).changed = changed;
+  };
   const hasListener = (target, type) => targetOf(target).has(type);
   const isDispatched = (event) => eventOf(event).dispatching;
   const isTrusted = (event) => eventOf(event).isTrusted;
@@ -801,7 +805,7 @@
 
   internals.events = {
     __proto__: null, EventTarget, defineHandler, dispatch, getHandler, hasListener, isDispatched, isTrusted, newEvent,
-    setHandler, stopImmediately, trust,
+    setHandler, stopImmediately, trust, watch,
   };
   internals.abort = {
     __proto__: null,

@@ -175,7 +175,31 @@ export default suite({
       if (i % 3 === 0) port1.close();
       if (i % 5 === 0) structuredClone(port2, { transfer: [port2] });
     }
+    const { port1, port2 } = new MessageChannel();
+    port1.postMessage(1);
+    await next(port2); // tasks run in order
+  },
+
+  async "BroadcastChannel"() {
+    throws(TypeError, () => new BroadcastChannel(), "1 argument required");
+    equal([new BroadcastChannel(null).name, `${new BroadcastChannel("x")}`, BroadcastChannel.length], ["null", "[object BroadcastChannel]", 1]);
+    const [one, two, three, other] = ["a", "a", "a", "b"].map((name) => new BroadcastChannel(name));
+    const seen = [];
+    for (const [name, channel] of Object.entries({ one, two, three, other })) {
+      channel.onmessage = ({ data, origin, ports, isTrusted }) => seen.push([name, data, origin, ports.length, isTrusted]);
+    }
+    const value = { list: [1] };
+    one.postMessage(value);
+    value.list[0] = 2;
+    three.close();
+    equal(seen, []);
     await sleep(1);
+    equal(JSON.stringify(seen), '[["two",{"list":[1]},"",0,true]]');
+    throws("InvalidStateError", () => three.postMessage(Symbol()));
+    throws("DataCloneError", () => one.postMessage(() => {}));
+    throws(TypeError, () => BroadcastChannel.prototype.postMessage.call(new EventTarget(), 1), "Illegal invocation");
+    for (const channel of [one, two, other]) channel.close();
+    for (let i = 0; i < 2000; i++) new BroadcastChannel("name " + i).addEventListener("other", () => {});
   },
 
   async "a readable stream"() {
