@@ -96,6 +96,8 @@ var Ops = []string{
 	"decodeUtf8",       // (any, fatal, ignoreBOM): string; null if fatal and malformed; undefined if it is no BufferSource
 	"decodeLatin1",     // (view, is1252): string, of windows-1252 if so
 	"decodeUtf16le",    // (view): string, lone surrogates kept
+	"copyBytes",        // (view): new Uint8Array with the same bytes
+	"indexOfBytes",     // (view, pattern, from): where the bytes of the view `pattern` are in `view`, at `from` or later; or -1
 	"base64Encode",     // (string): string, or null if it is not of Latin-1
 	"base64Decode",     // (string): Latin-1 string, or null
 	"randomFill",       // (view)

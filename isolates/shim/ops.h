@@ -33,6 +33,8 @@
   X(decodeUtf8, 3)       \
   X(decodeLatin1, 1)     \
   X(decodeUtf16le, 1)    \
+  X(copyBytes, 1)        \
+  X(indexOfBytes, 3)     \
   X(base64Encode, 1)     \
   X(base64Decode, 1)     \
   X(randomFill, 1)       \

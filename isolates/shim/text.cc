@@ -449,6 +449,33 @@ void decodeLatin1(Info info) {
     info.GetReturnValue().Set(result);
 }
 
+void copyBytes(Info info) {
+  uint8_t scratch[kOnHeapBytes];
+  std::string_view bytes;
+  if (!View(info[0], {scratch, sizeof scratch}, &bytes)) return;
+  char* data;
+  v8::Local<v8::Uint8Array> copy = NewBytes(info.GetIsolate(), bytes.size(), &data);
+  if (copy.IsEmpty()) return;
+  if (!bytes.empty()) memcpy(data, bytes.data(), bytes.size());
+  info.GetReturnValue().Set(copy);
+}
+
+void indexOfBytes(Info info) {
+  uint8_t scratch[kOnHeapBytes], pattern_scratch[kOnHeapBytes];
+  std::string_view bytes, pattern;
+  if (!View(info[0], {scratch, sizeof scratch}, &bytes)) return;
+  if (!View(info[1], {pattern_scratch, sizeof pattern_scratch}, &pattern)) return;
+  double from = info[2].As<v8::Number>()->Value();
+  double index = -1;
+  if (from >= 0 && from <= static_cast<double>(bytes.size())) {
+    bytes.remove_prefix(static_cast<size_t>(from));
+    const void* found = memmem(bytes.data(), bytes.size(), pattern.data(), pattern.size());
+    if (found != nullptr)
+      index = from + static_cast<double>(static_cast<const char*>(found) - bytes.data());
+  }
+  info.GetReturnValue().Set(index);
+}
+
 void decodeUtf16le(Info info) {
   uint8_t scratch[kOnHeapBytes];
   std::string_view text;

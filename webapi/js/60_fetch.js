@@ -35,6 +35,7 @@
   const OPEN_UPGRADE = 32;
 
   const DATA_SCRIPT = "69_data_url"; // and blob:
+  const INTEGRITY_SCRIPT = "69_integrity";
   const WEBSOCKET_SCRIPT = "62_websocket";
 
   const WORD_STATUS = 3; // of a response record
@@ -70,7 +71,7 @@
     // ---- What io says ----
 
     onResponse(words, offset) {
-      const { resolve } = this;
+      const { reject, resolve } = this;
       if (resolve === null) return; // aborted
       this.resolve = null;
       this.reject = null;
@@ -80,7 +81,12 @@
       if (this.upgrade !== null) this.unlisten();
       else if ((words[offset + WORD_STATUS] & FLAG_STREAMS) === 0) this.over();
       else this.noteUnread();
-      resolve(response);
+      if (this.integrity === "") {
+        resolve(response);
+      } else {
+        internals.load(INTEGRITY_SCRIPT);
+        internals.verifyResponse(response, this.integrity, resolve, reject);
+      }
     }
 
     onEnd(fault, text) {

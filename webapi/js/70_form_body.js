@@ -14,7 +14,7 @@
     TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
   const { isToken } = internals;
-  const { decodeLatin1, decodeUtf8, randomUUID } = ops;
+  const { decodeLatin1, decodeUtf8, encodeUtf8, indexOfBytes, randomUUID } = ops;
 
   internals.load("51_blob");
   internals.load("52_url");
@@ -90,8 +90,8 @@
       "application/x-www-form-urlencoded.");
   };
 
-  // A window on bytes: a piece of them as a string, one character for each byte. The whole as a string would be as
-  // large as the upload, on the heap.
+  // A window on bytes: a piece of them as a string, one character for each byte, for headers. The whole as a string
+  // would be as large as the upload, on the heap.
   class Window {
     bytes;
     length;
@@ -120,18 +120,18 @@
       this.#show(start, end - start);
       return StringPrototypeSlice(this.text, start - this.start, end - this.start);
     }
-    // Where `string` is, from `position` on and as a whole before `limit`; or -1.
-    indexOf(string, position, limit) {
-      for (let at = position; at + string.length <= limit;) {
-        this.#show(at, string.length);
-        const index = StringPrototypeIndexOf(this.text, string, at - this.start);
-        if (index >= 0) return this.start + index + string.length <= limit ? this.start + index : -1;
-        at = MathMax(this.start + this.text.length - string.length + 1, at + 1);
+    // Where the line that begins at `position` ends, before `limit`; or -1.
+    endOfLine(position, limit) {
+      const most = limit - position;
+      for (let size = 2; ; size *= 512) { // first what the window has
+        this.#show(position, MathMin(size, most));
+        const index = StringPrototypeIndexOf(this.text, "\r\n", position - this.start);
+        if (index >= 0) return this.start + index + 2 <= limit ? this.start + index : -1;
+        if (size >= most) return -1;
       }
-      return -1;
     }
   }
-  const WINDOW_BYTES = 64 * 1024;
+  const WINDOW_BYTES = 4 * 1024;
 
   const PARTS_MAX = 64 * 1024; // of a body: small ones take far more memory than bytes of it
   const HEADERS_MAX = 16 * 1024; // bytes of the headers of a part
@@ -142,11 +142,13 @@
   class MultipartReader {
     window;
     delimiter;
+    end; // bytes of "CRLF --boundary"
     position = 0;
     context;
     constructor(bytes, boundary, context) {
       this.window = new Window(bytes);
       this.delimiter = "--" + boundary;
+      this.end = encodeUtf8("\r\n" + this.delimiter);
       this.context = context;
     }
     read() {
@@ -164,7 +166,7 @@
       const { name, filename, type } = this.#headers();
       const { window } = this;
       // An empty content may share its CRLF with the end of the headers.
-      const end = window.indexOf("\r\n" + this.delimiter, this.position - 2, window.length);
+      const end = indexOfBytes(window.bytes, this.end, this.position - 2);
       if (end < 0) throw this.#malformed("a part without end");
       const content = window.view(this.position, MathMax(end, this.position));
       this.position = end + 2 + this.delimiter.length;
@@ -177,7 +179,7 @@
       let type = null;
       const limit = MathMin(this.position + HEADERS_MAX, this.window.length);
       while (!this.#skip("\r\n")) {
-        const end = this.window.indexOf("\r\n", this.position, limit);
+        const end = this.window.endOfLine(this.position, limit);
         if (end < 0) throw this.#malformed("a header line without end, or headers that are too large");
         const line = this.window.slice(this.position, end);
         const colon = StringPrototypeIndexOf(line, ":");

@@ -101,6 +101,68 @@ export default suite({
     await rejects(TypeError, () => post(new ReadableStream({ pull(c) { c.enqueue("text"); } })), "body");
   },
 
+  async "large blobs and forms go out in pieces"() {
+    const post = (body) => echo("http://origin/echo", { method: "POST", body });
+    const large = new Uint8Array(1024 * 1024 + 1).fill(65);
+    const got = await post(new Blob([large]));
+    equal([got.follows, got.length, got.body.length, got.body.endsWith("AA")], [true, large.length, large.length, true]);
+    equal((await post(new Blob([large.subarray(1)]))).follows, false);
+    const file = new File([large.subarray(0, 300 * 1024)], "f");
+    const form = new FormData();
+    form.append("a", "b");
+    form.append("f", file);
+    const sent = await post(form);
+    equal([sent.follows, sent.length, sent.body.length > file.size], [true, sent.body.length, true]);
+    const type = /: (.*)\r/.exec(sent.head)[1];
+    const parsed = await new Response(sent.body, { headers: { "content-type": type } }).formData();
+    equal([parsed.get("a"), await parsed.get("f").text() === await file.text()], ["b", true]);
+    // What nobody has read of a body's stream needs no pumping either.
+    const { body } = new Response("text");
+    equal([(await post(new Response(body).body)).follows, body.locked], [false, true]);
+  },
+
+  async "integrity"() {
+    const url = "http://origin/stream/10";
+    const bytes = await (await fetch(url)).bytes();
+    const metadata = async (hash) => {
+      const digest = new Uint8Array(await crypto.subtle.digest(hash, bytes));
+      return hash.toLowerCase().replace("-", "") + "-" + btoa(String.fromCharCode(...digest));
+    };
+    const right = [await metadata("SHA-256"), await metadata("SHA-384"), await metadata("SHA-512")];
+    const wrong = right.map((item) => item.slice(0, 20) + (item[20] === "A" ? "B" : "A") + item.slice(21));
+    for (const integrity of [...right, right[2].replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""),
+      wrong[0] + " " + right[1], wrong[2] + "\n" + right[2] + "?x", "md5-AAAA nonsense", " ", "SHA256-" + right[0].slice(7)]) {
+      const response = await fetch(url, { integrity });
+      equal([response.status, response.bodyUsed, (await response.bytes()).length], [200, false, bytes.length], integrity);
+      equal((await (await fetch(new Request(url, { integrity }))).clone().text()).length, bytes.length);
+    }
+    for (const integrity of [wrong[0], right[1] + " " + wrong[2], "sha256-", "sha512-!", wrong.join(" ")]) {
+      await rejects(TypeError, () => fetch(url, { integrity }), "integrity");
+    }
+    await rejects(TypeError, () => fetch("http://origin/null", { integrity: right[0] }), "integrity");
+    const controller = new AbortController();
+    const hanging = fetch("http://origin/hang", { integrity: right[0], signal: controller.signal }).catch((e) => e);
+    await scheduler.wait(1);
+    controller.abort("stop");
+    equal(await hanging, "stop");
+    equal((await seen()).open, 0);
+  },
+
+  async "options that are checked, and mode no-cors"() {
+    const url = "http://origin/echo";
+    const signal = AbortSignal.abort();
+    await rejects(TypeError, () => fetch(url, { window: {}, signal }), "window");
+    await rejects(TypeError, () => fetch(url, { mode: "navigate", signal }), "navigate");
+    await rejects(TypeError, () => fetch(url, { referrer: "http://:1:", signal }), "parse URL");
+    await rejects(TypeError, () => fetch(url, { cache: "only-if-cached", signal }), "only-if-cached");
+    await rejects(TypeError, () => fetch(url, { mode: "no-cors", method: "PUT", signal }), "no-cors");
+    const headers = { accept: "a/b", authorization: "c" };
+    equal((await echo(url, { mode: "no-cors", headers })).head, "accept: a/b\r\n");
+    equal((await echo(url, { mode: "no-cors", method: "POST", body: "x" })).head,
+      "content-type: text/plain;charset=UTF-8\r\n");
+    equal((await echo(new Request(url, { headers }), { mode: "no-cors" })).head, "accept: a/b\r\n");
+  },
+
   async "a Request as input"(incoming) {
     const request = new Request("http://origin/echo", { method: "POST", body: "b", headers: { a: "1" } });
     const got = await echo(request);
