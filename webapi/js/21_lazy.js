@@ -25,7 +25,6 @@
   lazy(["console"], "56_console");
   lazy(["atob", "btoa", "navigator"], "58_globals", true);
   lazy(["Cloudflare", "Navigator"], "58_globals");
-  lazy(["performance"], "59_performance", true);
   lazy(["Performance"], "59_performance");
   lazy([
     "PerformanceEntry", "PerformanceMark", "PerformanceMeasure", "PerformanceObserver",

@@ -1,5 +1,5 @@
 // The interface of the global object, WorkerGlobalScope, as far as it must be there before 50_events makes an
-// EventTarget of it.
+// EventTarget of it. Most of what the interface has are properties of the global object itself.
 //
 // For other scripts: internals.scopePrototype  the interface's prototype
 (function (ops, internals) {
@@ -7,6 +7,9 @@
   const {
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf, SymbolToStringTag, globalThis,
   } = internals.primordials;
+  const { webidl } = internals;
+
+  const PERFORMANCE_SCRIPT = "59_performance";
 
   const scopePrototype = {};
   ObjectDefineProperty(scopePrototype, SymbolToStringTag, {
@@ -28,6 +31,27 @@
   defineHandler("error");
   defineHandler("unhandledrejection");
   defineHandler("rejectionhandled");
+
+  // performance (High Resolution Time 8): whoever assigns it replaces it.
+  let performance;
+  const accessors = {
+    get performance() {
+      if ((this ?? globalThis) !== globalThis) throw webidl.illegalInvocation();
+      if (performance === undefined) {
+        internals.load(PERFORMANCE_SCRIPT);
+        performance = internals.performance;
+      }
+      return performance;
+    },
+    set performance(value) {
+      if ((this ?? globalThis) !== globalThis) throw webidl.illegalInvocation();
+      ObjectDefineProperty(globalThis, "performance", {
+        __proto__: null, value, writable: true, enumerable: true, configurable: true,
+      });
+    },
+  };
+  const { get, set } = ObjectGetOwnPropertyDescriptor(accessors, "performance");
+  ObjectDefineProperty(scopePrototype, "performance", { __proto__: null, get, set, enumerable: true, configurable: true });
 
   ObjectSetPrototypeOf(globalThis, scopePrototype);
   internals.scopePrototype = scopePrototype;

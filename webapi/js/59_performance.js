@@ -153,5 +153,4 @@
   internals.newResourceTiming = (url) => new ResourceTiming(url);
 
   internals.define("Performance", Performance);
-  internals.define("performance", performance, true);
 })

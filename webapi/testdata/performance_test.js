@@ -62,6 +62,16 @@ export default suite({
     performance.clearMarks();
   },
 
+  "the global performance can be replaced"() {
+    const own = performance;
+    const descriptor = Object.getOwnPropertyDescriptor(WorkerGlobalScope.prototype, "performance");
+    equal([descriptor.enumerable, descriptor.configurable, descriptor.get.call(undefined) === own], [true, true, true]);
+    throws(TypeError, () => descriptor.get.call({}), "Illegal invocation");
+    throws(TypeError, () => descriptor.set.call({}, 1), "Illegal invocation");
+    performance = 5;
+    equal([performance, delete globalThis.performance, performance === own], [5, true, true]);
+  },
+
   "marks"() {
     performance.clearMarks();
     const detail = { a: 1 };
