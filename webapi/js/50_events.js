@@ -327,6 +327,8 @@
     passive;
     removed;
     handler;
+    signal = null; // that removes it, by the algorithm
+    algorithm = null;
     constructor(type, callback, capture, once, passive) {
       this.type = type;
       this.callback = callback; // function, object or null
@@ -340,21 +342,19 @@
 
   // The listeners of one EventTarget. `changed` is called with the type after each change.
   class TargetState {
-    listeners = new List(); // replaced, never changed, so that a dispatch may go on over the array it began with
+    listeners = new List(); // replaced instead of changed during a dispatch, which goes on over what it began with
+    dispatches = 0; // that are going on
     handlers = null; // SafeMap: type -> { value, listener } of event handler attributes
     changed = null;
 
     add(listener) {
-      const old = this.listeners;
-      const copy = new List();
-      for (let i = 0; i < old.length; i++) {
-        const other = old[i];
-        if (!listener.handler && !other.handler && other.type === listener.type &&
-            other.callback === listener.callback && other.capture === listener.capture) return;
-        copy[i] = other;
+      let list = this.listeners;
+      if (this.dispatches !== 0) {
+        list = new List();
+        for (let i = 0; i < this.listeners.length; i++) list[i] = this.listeners[i];
+        this.listeners = list;
       }
-      copy[old.length] = listener;
-      this.listeners = copy;
+      list[list.length] = listener;
       if (this.changed !== null) this.changed(listener.type);
     }
     remove(listener) {
@@ -365,6 +365,8 @@
       }
       listener.removed = true;
       this.listeners = copy;
+      // A signal that lives long must not hold what is no listener any more.
+      if (listener.signal !== null) removeAlgorithm(listener.signal, listener.algorithm);
       if (this.changed !== null) this.changed(listener.type);
     }
     find(type, callback, capture) {
@@ -421,7 +423,11 @@
       if (callback === null || target.find(type, callback, capture) !== undefined) return;
       const listener = new Listener(type, callback, capture, once, passive);
       target.add(listener);
-      if (signal !== undefined) addAlgorithm(signal, () => target.remove(listener));
+      if (signal !== undefined) {
+        listener.signal = signal;
+        listener.algorithm = () => target.remove(listener);
+        addAlgorithm(signal, listener.algorithm);
+      }
     }
     removeEventListener(type, callback, options = undefined) {
       const target = targetOf(this ?? globalThis);
@@ -471,6 +477,7 @@
     if (state.stopPropagation) return;
     const targetState = targetOf(target);
     const { listeners } = targetState;
+    targetState.dispatches++;
     for (let i = 0; i < listeners.length; i++) {
       const listener = listeners[i];
       if (listener.removed || listener.type !== state.type || listener.capture !== capture) continue;
@@ -482,8 +489,9 @@
         onError(error);
       }
       state.inPassiveListener = false;
-      if (state.stopImmediatePropagation) return;
+      if (state.stopImmediatePropagation) break;
     }
+    targetState.dispatches--;
   }
 
   function callListener(listener, target, event, targetState) {

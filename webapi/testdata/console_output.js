@@ -25,6 +25,16 @@ function values() {
   log("{ a: 1, 'b-c': [ 2, [ 3, [Array] ] ], [Symbol(d)]: {} }", { a: 1, "b-c": [2, [3, [4]]], [Symbol("d")]: {} });
   log("{ a: { b: { c: [Object] } } }", { a: { b: { c: { d: 1 } } } });
   log("Point { x: 1, y: 2 }", new Point(1, 2));
+  const sparse = new Array(3_000_000);
+  sparse[2_999_999] = 1;
+  sparse.name = "n";
+  sparse[Symbol("s")] = 2;
+  Object.defineProperty(sparse, "hidden", { value: 1 });
+  log("[ <2999999 empty items>, 1, name: 'n', [Symbol(s)]: 2 ]", sparse);
+  log("{ a: { b: { c: [Array], d: [Uint8Array] } } }",
+    { a: { b: { c: new Array(1_000_000).fill("x"), d: new Uint8Array(1_000_000) } } });
+  log("Uint8Array(2) [ 0, 0, p: 1 ] [String: 'ab'] { p: 2 }", Object.assign(new Uint8Array(2), { p: 1 }),
+    Object.assign(new String("ab"), { p: 2 }));
   log("[class Point] [class B extends Point] [class (anonymous)]", Point, class B extends Point {}, class {});
   log("[Function: f] [Function (anonymous)] [AsyncFunction: g] [GeneratorFunction: h] [Function: k] { p: 1 }",
     function f() {}, (() => () => {})(), async function g() {}, function* h() {}, Object.assign(function k() {}, { p: 1 }));

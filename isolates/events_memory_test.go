@@ -1,0 +1,69 @@
+package isolates
+
+import "testing"
+
+// Signals and the global object live as long as the app. What requests attach to them must not.
+func TestLongLivedTargetsKeepNothing(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		const { signal } = new AbortController();
+		addEventListener("error", (event) => event.preventDefault());
+		addEventListener("unhandledrejection", (event) => event.preventDefault());
+		const paths = {
+			"/any": () => { AbortSignal.any([signal, new AbortController().signal]); },
+			"/any heard": () => {
+				const other = new AbortController();
+				AbortSignal.any([signal, other.signal]).addEventListener("abort", () => {});
+				other.abort();
+			},
+			"/any unheard": () => {
+				const dependent = AbortSignal.any([signal]);
+				const listener = () => {};
+				dependent.addEventListener("abort", listener);
+				dependent.removeEventListener("abort", listener);
+			},
+			"/signal": () => {
+				const target = new EventTarget();
+				const listener = () => {};
+				target.addEventListener("x", listener, { signal });
+				target.removeEventListener("x", listener);
+				target.addEventListener("y", listener, { signal, once: true });
+				target.dispatchEvent(new Event("y"));
+			},
+			"/listener": () => {
+				const listener = () => {};
+				addEventListener("x", listener, { once: true });
+				addEventListener("z", listener);
+				dispatchEvent(new Event("x"));
+				removeEventListener("z", listener);
+			},
+			"/errors": () => { reportError(new Error("x")); Promise.reject(new Error("y")); },
+			"/entries": () => { performance.mark("m"); performance.measure("n"); performance.clearMarks(); performance.clearMeasures(); },
+			"/observer": () => { const o = new PerformanceObserver(() => {}); o.observe({ type: "mark" }); performance.mark("m"); o.disconnect(); performance.clearMarks(); },
+		};
+		export default { fetch(request) {
+			paths[decodeURI(new URL(request.url).pathname)](request);
+			return new Response("ok");
+		} }`)
+	for _, path := range []string{"/any", "/any%20heard", "/any%20unheard", "/signal", "/listener", "/errors", "/entries", "/observer"} {
+		rounds := func(count int) uint64 {
+			for range count {
+				request(t, isolate, 1, "GET "+path+" HTTP/1.1\nHost: h\n\n")
+				records := turn(t, isolate)
+				if got := respondOf(t, records); got.Status != 200 {
+					t.Fatalf("%s: %s", path, got.Body)
+				}
+				for _, timer := range only(records, KindTimerSet) {
+					isolate.AddTimer(timer.ID)
+				}
+			}
+			isolate.Collect()
+			isolate.Collect()
+			return isolate.Memory().HeapUsed
+		}
+		before := rounds(500) // the code is compiled by then
+		const count = 4000
+		if after := rounds(count); after > before+count*40 {
+			t.Errorf("%s: %d bytes of heap stay behind of each request", path, (after-before)/count)
+		}
+	}
+}
