@@ -6,8 +6,8 @@
   "use strict";
   const {
     JSONStringify, NumberParseFloat, NumberParseInt, PromiseReject, RangeError, StringPrototypeCharCodeAt,
-    StringPrototypeIncludes, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeToLowerCase,
-    StringPrototypeTrim, TypeError,
+    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
+    StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
   } = internals.primordials;
   const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
   const {
@@ -370,7 +370,9 @@
         if (words[offset + WORD_REASON_LENGTH] !== 0) response.#statusText = responseReason(words, offset);
         response.#headers = headersOfRequest(words, offset, false);
         const lastURL = words[offset + WORD_URL_LENGTH] !== 0 ? responseURL(words, offset) : url;
-        response.#origin = { type: "basic", url: lastURL, redirected: (flags & FLAG_REDIRECTED) !== 0 };
+        const redirected = (flags & FLAG_REDIRECTED) !== 0;
+        const type = redirected && !isSameOrigin(url, lastURL) ? "cors" : "basic";
+        response.#origin = { type, url: lastURL, redirected };
         if ((flags & FLAG_STREAMS) !== 0) {
           const coding = (flags & FLAG_ENCODED) !== 0 ? contentCoding(words, offset) : "";
           response.#body = newBody(internals.newSource(handle, coding, words, offset), null, "");
@@ -416,6 +418,12 @@
   }
 
   const { isResponse } = internals;
+
+  // Of two URLs with http: or https: in normal form.
+  function isSameOrigin(a, b) {
+    const end = StringPrototypeIndexOf(a, "/", 8) + 1; // behind the origin
+    return StringPrototypeSlice(a, 0, end) === StringPrototypeSlice(b, 0, end);
+  }
 
   // ---- Parts of sending and receiving ----
 

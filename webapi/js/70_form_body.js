@@ -8,7 +8,8 @@
 (function (ops, internals) {
   "use strict";
   const {
-    List, MathMax, MathMin, StringPrototypeIndexOf, StringPrototypeReplaceAll, StringPrototypeSlice,
+    List, MathMax, MathMin, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeReplaceAll,
+    StringPrototypeSlice,
     StringPrototypeStartsWith, StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
     TypedArrayPrototypeSet, Uint8Array,
@@ -120,6 +121,14 @@
       this.#show(start, end - start);
       return StringPrototypeSlice(this.text, start - this.start, end - this.start);
     }
+    // What is in UTF-8 between these positions.
+    text8(start, end) {
+      if (end - start <= SHORT_BYTES) {
+        const text = this.slice(start, end);
+        if (isASCII(text)) return text;
+      }
+      return decodeUtf8(this.view(start, end), false, true);
+    }
     // Where the line that begins at `position` ends, before `limit`; or -1.
     endOfLine(position, limit) {
       const most = limit - position;
@@ -132,6 +141,7 @@
     }
   }
   const WINDOW_BYTES = 4 * 1024;
+  const SHORT_BYTES = 256;
 
   const PARTS_MAX = 64 * 1024; // of a body: small ones take far more memory than bytes of it
   const HEADERS_MAX = 16 * 1024; // bytes of the headers of a part
@@ -168,10 +178,12 @@
       // An empty content may share its CRLF with the end of the headers.
       const end = indexOfBytes(window.bytes, this.end, this.position - 2);
       if (end < 0) throw this.#malformed("a part without end");
-      const content = window.view(this.position, MathMax(end, this.position));
+      const start = this.position;
+      const contentEnd = MathMax(end, start);
       this.position = end + 2 + this.delimiter.length;
-      if (filename === null) return { name, value: decodeUtf8(content, false, true) };
-      return { name, value: internals.createFile(keep(content), filename, type ?? "text/plain") };
+      if (filename === null) return { name, value: window.text8(start, contentEnd) };
+      const content = keep(window.view(start, contentEnd));
+      return { name, value: internals.createFile(content, filename, type ?? "text/plain") };
     }
     #headers() {
       let name = null;
@@ -184,9 +196,10 @@
         const line = this.window.slice(this.position, end);
         const colon = StringPrototypeIndexOf(line, ":");
         if (colon < 0 || !isToken(StringPrototypeSlice(line, 0, colon))) throw this.#malformed("a bad header line");
-        const field = StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, colon));
+        const known = colon === 12 || colon === 19;
+        const field = known ? StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, colon)) : "";
         if (field === "content-disposition") {
-          const value = decodeUtf8(this.window.view(this.position + colon + 1, end), false, true);
+          const value = this.window.text8(this.position + colon + 1, end);
           const disposition = this.#disposition(StringPrototypeTrim(value));
           name = disposition.name;
           filename = disposition.filename;
@@ -244,7 +257,13 @@
     return copy;
   }
 
+  function isASCII(text) {
+    for (let i = 0; i < text.length; i++) if (StringPrototypeCharCodeAt(text, i) > 0x7f) return false;
+    return true;
+  }
+
   function unescapeName(name) {
+    if (StringPrototypeIndexOf(name, "%") < 0) return name;
     name = StringPrototypeReplaceAll(name, "%0A", "\n");
     name = StringPrototypeReplaceAll(name, "%0D", "\r");
     return StringPrototypeReplaceAll(name, "%22", '"');

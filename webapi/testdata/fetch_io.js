@@ -34,7 +34,7 @@ export default suite({
     const nothing = await fetch("http://origin/null");
     equal([nothing.status, nothing.body, await nothing.text()], [204, null, ""]);
     const moved = await fetch("http://origin/redirected");
-    equal([moved.url, moved.redirected, await moved.text()], ["http://other/place", true, "there"]);
+    equal([moved.url, moved.redirected, moved.type, await moved.text()], ["http://other/place", true, "cors", "there"]);
   },
 
   async "methods and headers"() {
