@@ -1,0 +1,74 @@
+package isolates
+
+import "testing"
+
+// TestCryptoKeysEnd: keys that nobody has any more are closed, whether they were made on the loop or elsewhere.
+func TestCryptoKeysEnd(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		export default { async fetch() {
+			for (let i = 0; i < 100; i++) {
+				const key = await crypto.subtle.importKey("raw", new Uint8Array(32), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+				await crypto.subtle.sign("HMAC", structuredClone(key), new Uint8Array(8));
+			}
+			const ec = { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" };
+			for (let i = 0; i < 3; i++) {
+				const { privateKey } = await crypto.subtle.generateKey(ec, false, ["sign"]);
+				await crypto.subtle.sign(ec, privateKey, new Uint8Array(8));
+			}
+			const password = await crypto.subtle.importKey("raw", new Uint8Array(8), "PBKDF2", false, ["deriveKey"]);
+			const pbkdf2 = { name: "PBKDF2", salt: new Uint8Array(8), iterations: 1000, hash: "SHA-256" };
+			await crypto.subtle.deriveKey(pbkdf2, password, { name: "AES-GCM", length: 256 }, false, ["encrypt"]);
+			new crypto.DigestStream("SHA-256");
+			return new Response("done");
+		} }`)
+	if got, log := answer(t, isolate, 1, get); string(got.Body) != "done" {
+		t.Fatalf("%s %s", got.Body, log)
+	}
+	if made := isolate.isolate.HostObjects().Len(); made == 0 {
+		t.Error("there were no keys")
+	}
+	for range 3 { // what ends one object may keep another until then
+		isolate.Collect()
+		turn(t, isolate)
+	}
+	if left := isolate.isolate.HostObjects().Len(); left != 0 {
+		t.Errorf("%d keys are left", left)
+	}
+}
+
+// TestCryptoKeyWeight ends an app that keeps too many keys: their memory counts as the isolate's.
+func TestCryptoKeyWeight(t *testing.T) {
+	isolate := startApp(t, Options{Wake: -1, HeapLimit: 32 << 20}, `
+		const keys = [];
+		export default { async fetch() {
+			for (let i = 0; i < 1000; i++) {
+				const bytes = new Uint8Array(100000);
+				keys.push(await crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]));
+			}
+			return new Response("survived");
+		} }`)
+	request(t, isolate, 1, get)
+	if err := isolate.Turn(); err != ErrMemoryLimit {
+		t.Errorf("100 MB of keys with a limit of 32: %v", err)
+	}
+	drain(isolate)
+}
+
+// TestCryptoKeyAtTopLevel: such an app has no snapshot, and its key works.
+func TestCryptoKeyAtTopLevel(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		const key = await crypto.subtle.importKey("raw", new Uint8Array(32), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+		let refused = "";
+		try {
+			await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+		} catch (error) {
+			refused = error.message;
+		}
+		export default { async fetch() {
+			return new Response((await crypto.subtle.sign("HMAC", key, new Uint8Array(8))).byteLength + " " + refused);
+		} }`)
+	const want = "32 crypto.subtle.generateKey() is not allowed while a module's top level runs; call it inside fetch()"
+	if got, log := answer(t, isolate, 1, get); string(got.Body) != want {
+		t.Errorf("%s %s", got.Body, log)
+	}
+}
