@@ -53,28 +53,55 @@ func maskMGF1(out, seed []byte, h hash.Hash) {
 	}
 }
 
-// signPSSWithoutSalt raises to the private exponent in constant time, and checks the outcome, as crypto/rsa
-// does, since a signature that a fault has spoiled may tell the key.
+// signPSSWithoutSalt checks the outcome, as crypto/rsa does, since a signature that a fault has spoiled tells the
+// key.
 func signPSSWithoutSalt(private *rsa.PrivateKey, h hash.Hash, digest []byte) ([]byte, error) {
 	encoded, err := encodePSSWithoutSalt(h, digest, private.N.BitLen())
 	if err != nil {
 		return nil, err
 	}
-	modulus, err := bigmod.NewModulus(private.N.Bytes())
+	signature, err := raisePrivate(private, leftPad(encoded, private.Size()))
 	if err != nil {
 		return nil, err
 	}
-	message, err := bigmod.NewNat().SetBytes(leftPad(encoded, modulus.Size()), modulus)
-	if err != nil {
-		return nil, err
-	}
-	exponent := private.D.FillBytes(make([]byte, modulus.Size()))
-	defer clear(exponent)
-	signature := bigmod.NewNat().Exp(message, exponent, modulus).Bytes(modulus)
 	if !verifyPSSWithoutSalt(&private.PublicKey, h, digest, signature) {
 		return nil, errors.New("internal error")
 	}
 	return signature, nil
+}
+
+// raisePrivate is RSASP1 by the Chinese remainder theorem (RFC 8017 5.2.1), in constant time.
+func raisePrivate(private *rsa.PrivateKey, message []byte) ([]byte, error) {
+	n, err := bigmod.NewModulus(private.N.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	p, err := bigmod.NewModulus(private.Primes[0].Bytes())
+	if err != nil {
+		return nil, err
+	}
+	q, err := bigmod.NewModulus(private.Primes[1].Bytes())
+	if err != nil {
+		return nil, err
+	}
+	qInverse, err := bigmod.NewNat().SetBytes(private.Precomputed.Qinv.FillBytes(make([]byte, p.Size())), p)
+	if err != nil {
+		return nil, err
+	}
+	m, err := bigmod.NewNat().SetBytes(message, n)
+	if err != nil {
+		return nil, err
+	}
+	dp := private.Precomputed.Dp.FillBytes(make([]byte, p.Size()))
+	dq := private.Precomputed.Dq.FillBytes(make([]byte, q.Size()))
+	defer clear(dp)
+	defer clear(dq)
+	reduced := bigmod.NewNat()
+	s1 := bigmod.NewNat().Exp(reduced.Mod(m, p), dp, p)
+	s2 := bigmod.NewNat().Exp(reduced.Mod(m, q), dq, q)
+	s1.Sub(reduced.Mod(s2, p), p).Mul(qInverse, p)
+	s1.ExpandFor(n).Mul(reduced.Mod(q.Nat(), n), n)
+	return s1.Add(s2.ExpandFor(n), n).Bytes(n), nil
 }
 
 func verifyPSSWithoutSalt(public *rsa.PublicKey, h hash.Hash, digest, signature []byte) bool {
