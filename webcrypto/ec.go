@@ -135,8 +135,30 @@ func (k *Key) verifyECDSA(params SignParams, signature, data []byte) bool {
 		return false
 	}
 	var array [sha512.Size]byte
+	if table := k.p256Table(); table != nil {
+		return verifyP256(table, params.Hash.sum(data, &array), signature)
+	}
 	r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
 	return ecdsa.Verify(k.ecdsaPublic, params.Hash.sum(data, &array), r, s)
+}
+
+// p256Table returns the table of a key of P-256 that was used before, or nil.
+func (k *Key) p256Table() *p256Table {
+	if k.Curve != P256 {
+		return nil
+	}
+	if table := k.table.Load(); table != nil {
+		return table
+	}
+	if k.verifications.Add(1) < p256TableAfter {
+		return nil
+	}
+	table, err := newP256Table(k.public)
+	if err != nil { // the point was checked
+		return nil
+	}
+	k.table.Store(table)
+	return table
 }
 
 func (k *Key) sharedECDH(public *Key) ([]byte, error) {

@@ -42,9 +42,13 @@ type Key struct {
 	rsaPrivate   *rsa.PrivateKey // RSA private keys
 	ecdsaPublic  *ecdsa.PublicKey
 	ecdsaPrivate *ecdsa.PrivateKey
-	block        cipher.Block // AES
-	gcm          cipher.AEAD  // AES-GCM with an initialization vector of 12 bytes and a whole tag
-	idleMAC      atomic.Pointer[hash.Hash]
+
+	verifications atomic.Int32 // with a key of P-256 that has no table
+	table         atomic.Pointer[p256Table]
+
+	block   cipher.Block // AES
+	gcm     cipher.AEAD  // AES-GCM with an initialization vector of 12 bytes and a whole tag
+	idleMAC atomic.Pointer[hash.Hash]
 }
 
 // Size is about how many bytes of memory the key takes.
@@ -65,6 +69,9 @@ func (k *Key) Size() int {
 	}
 	if k.Algorithm == HMAC {
 		size += 800
+	}
+	if k.Algorithm == ECDSA && k.Kind == Public && k.Curve == P256 {
+		size += p256TableBytes
 	}
 	return size
 }

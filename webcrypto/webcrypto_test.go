@@ -5,6 +5,9 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
@@ -12,6 +15,8 @@ import (
 	"math/big"
 	"slices"
 	"testing"
+
+	"filippo.io/nistec"
 )
 
 // everyParams are keys of every algorithm that generates some.
@@ -120,6 +125,90 @@ func saltLengthMaxOf(key *Key) int {
 		return 0
 	}
 	return saltLengthMax(key)
+}
+
+// TestP256Table compares verifications that use a table with those of crypto/ecdsa, for signatures that are good,
+// spoiled, and at the edges of what numbers may be.
+func TestP256Table(t *testing.T) {
+	t.Parallel()
+	n := elliptic.P256().Params().N
+	edges := []*big.Int{new(big.Int), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n, new(big.Int).Add(n, big.NewInt(1))}
+	for i := range 40 {
+		key, public := generated(t, Params{Algorithm: ECDSA, Curve: P256})
+		if i%8 == 0 { // the generator itself
+			one := big.NewInt(1).FillBytes(make([]byte, 32))
+			var err error
+			key, err = newECPrivate(key.Params, one, nil)
+			wantError(t, err, "")
+			public = key.publicHalf()
+		}
+		table, err := newP256Table(public.public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := make([]byte, []int{20, 32, 48, 64}[i%4])
+		if i > 4 {
+			rand.Read(digest)
+		}
+		r, s, err := ecdsa.Sign(rand.Reader, key.ecdsaPrivate, digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// With the generator as public key, e and -e give the same point twice, and its opposite.
+		e := new(big.Int).SetBytes(digest[:min(len(digest), 32)])
+		e.Mod(e, n)
+		opposite := new(big.Int).Sub(n, e)
+		numbers := append([]*big.Int{r, s, e, opposite.Mod(opposite, n)}, edges...)
+		good := 0
+		for _, r := range numbers {
+			for _, s := range numbers {
+				want := ecdsa.Verify(public.ecdsaPublic, digest, r, s)
+				signature := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+				if got := verifyP256(table, digest, signature); got != want {
+					t.Fatalf("digest %x, r %x, s %x: %t, want %t", digest, r, s, got, want)
+				}
+				if want {
+					good++
+				}
+			}
+		}
+		if good == 0 {
+			t.Error("no signature was good")
+		}
+	}
+}
+
+// TestP256Multiples compares multiples of a point with those of nistec.
+func TestP256Multiples(t *testing.T) {
+	t.Parallel()
+	n := elliptic.P256().Params().N
+	_, public := generated(t, Params{Algorithm: ECDSA, Curve: P256})
+	table, err := newP256Table(public.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := nistec.NewP256Point().SetBytes(public.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scalars := []*big.Int{new(big.Int), big.NewInt(1), big.NewInt(31), big.NewInt(32), new(big.Int).Sub(n, big.NewInt(1)), n}
+	for bit := range uint(256) {
+		scalars = append(scalars, new(big.Int).Lsh(big.NewInt(1), bit))
+	}
+	for range 200 {
+		bytes := make([]byte, 32)
+		rand.Read(bytes)
+		scalars = append(scalars, new(big.Int).SetBytes(bytes))
+	}
+	for _, scalar := range scalars {
+		want, err := nistec.NewP256Point().ScalarMult(point, scalar.FillBytes(make([]byte, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := table.multiply(scalar); got.Equal(want) != 1 {
+			t.Errorf("%x times %x is %x, want %x", scalar, public.public, got.Bytes(), want.Bytes())
+		}
+	}
 }
 
 // TestPSSSalt: signatures are good for the salt length that they were made with, which is what crypto/rsa finds.
