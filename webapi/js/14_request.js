@@ -442,6 +442,11 @@
       internals.requestFromRecord = (words, offset) => new Request(FROM_RECORD, words, offset);
       internals.isRequest = (value) => typeof value === "object" && value !== null && #body in value;
 
+      // What a cache must know of a request: nothing of the app runs.
+      internals.requestParts = (request) => ({
+        __proto__: null, method: request.#readMethod(), url: request.#readURL(), headers: request.#readHeaders(),
+      });
+
       // What fetch() sends, to a Call of 60_fetch.js. The body is taken.
       internals.readRequest = function readRequest(request, call, context) {
         if (request.#isUnusable()) throw unusableBody(context);

@@ -393,6 +393,25 @@
         return response;
       };
 
+      // What a cache keeps of a response, and a response of that with this body slot.
+      internals.responseParts = (response) => ({
+        __proto__: null,
+        status: response.#status,
+        statusText: response.#statusText,
+        headers: copyHeaders(response.#readHeaders(), false),
+        origin: response.#origin,
+      });
+      internals.responseOfParts = function responseOfParts({ status, statusText, headers, origin }, slot) {
+        const response = new Response(EMPTY);
+        response.#status = status;
+        response.#statusText = statusText;
+        response.#headers = copyHeaders(headers, false);
+        freezeHeaders(response.#headers);
+        response.#origin = origin;
+        response.#body = slot;
+        return response;
+      };
+
       // The body of a response for the runtime to look at: a Body that is usable, or null; and another one instead.
       internals.bodyOfResponse = (response) => response.#body === null ? null : response.#bodyObject();
       internals.replaceBody = function replaceBody(response, bytes) {

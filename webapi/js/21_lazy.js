@@ -10,6 +10,8 @@
   ], "50_events");
   lazy(["addEventListener", "removeEventListener", "dispatchEvent"], "50_events", true);
   lazy(["Blob", "File", "FormData"], "51_blob");
+  lazy(["caches"], "79_caches", true);
+  lazy(["Cache", "CacheStorage"], "79_caches");
   lazy(["FileReader", "FileReaderSync", "ProgressEvent"], "51_file_reader");
   lazy(["URL", "URLSearchParams"], "52_url");
   lazy(["URLPattern"], "75_urlpattern");

@@ -148,6 +148,23 @@ export default suite({
     equal((await seen()).open, 0);
   },
 
+  async "caches that fetch"() {
+    const cache = await caches.open("fetched");
+    await cache.addAll(["http://origin/stream/3", new Request("http://origin/redirected#fragment")]);
+    equal((await cache.keys()).map(({ url }) => url), ["http://origin/stream/3", "http://origin/redirected"]);
+    equal((await (await cache.match("http://origin/stream/3")).bytes()).length, 30_000);
+    const moved = await caches.match("http://origin/redirected");
+    equal([moved.url, moved.redirected, moved.type, await moved.text()], ["http://other/place", true, "cors", "there"]);
+    equal(await cache.add("http://origin/status/204"), undefined);
+    const before = (await cache.keys()).length;
+    await rejects(TypeError, () => cache.addAll(["http://origin/echo", "http://origin/status/404"]), "404");
+    await rejects(TypeError, () => cache.add("http://origin/fault/1"), "fault 1");
+    await rejects(TypeError, () => cache.add(new Request("http://origin/echo", { method: "POST" })), "GET");
+    equal((await cache.keys()).length, before);
+    equal(await caches.delete("fetched"), true);
+    equal((await seen()).open, 0);
+  },
+
   async "options that are checked, and mode no-cors"() {
     const url = "http://origin/echo";
     const signal = AbortSignal.abort();
