@@ -608,6 +608,7 @@
     for (let left = count; left !== 0; left--) {
       if (words[CELL_END] !== 0 && left !== count) {
         words[CELL_NEXT] = offset;
+        running.words = null;
         return left;
       }
       const size = words[offset];
@@ -622,6 +623,7 @@
       }
       offset += size;
     }
+    running.words = null; // they may lie beside a large body
     return 0;
   };
 
