@@ -51,7 +51,9 @@
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
   const { configureInterface, webidl } = internals;
-  const { classify, dropData, encodeUtf8, takeData, takeDataInto } = ops;
+  // later(steps) is reacting to a promise that is fulfilled already, without one: steps run one microtask later, for
+  // the same request.
+  const { classify, dropData, encodeUtf8, enqueueMicrotask: later, takeData, takeDataInto } = ops;
   const CLASS_PROMISE = 2; // what classify says of one
   const CLASS_TYPED_ARRAY = 15;
   const WORD_LENGTH = 4; // of a data record
@@ -107,12 +109,24 @@
     }
   }
 
+  // The same for what is called with every chunk: undefined stands for a promise that is fulfilled with anything but
+  // an object, which is what most functions give.
+  function call(method, receiver, args) {
+    try {
+      const result = ReflectApply(method, receiver, args);
+      return webidl.isObject(result) ? promiseResolvedWith(result) : undefined;
+    } catch (error) {
+      return PromiseReject(error);
+    }
+  }
+
   // A promise such as [[closedPromise]] that few ever look at: the outcome is kept, the promise made when
   // it is asked for. Rejected, it counts as handled.
   class Settlement {
     status = 0; // 0 pending, 1 fulfilled with undefined, 2 rejected with `reason`
     reason = undefined;
     deferred = null;
+    steps = null; // see whenFulfilled
 
     get promise() {
       if (this.deferred === null) {
@@ -126,16 +140,24 @@
       if (this.status !== 0) return;
       this.status = 1;
       if (this.deferred !== null) this.deferred.resolve(undefined);
+      if (this.steps !== null) later(this.steps);
+      this.steps = null;
     }
     reject(reason) {
       if (this.status !== 0) return;
       this.status = 2;
       this.reason = reason;
+      this.steps = null;
       if (this.deferred !== null) this.#reject();
     }
     #reject() {
       markHandled(this.deferred.promise);
       this.deferred.reject(this.reason);
+    }
+    // Reacts to fulfilment, for one caller at a time: the pipe that has the writer.
+    whenFulfilled(steps) {
+      if (this.status === 0) this.steps = steps;
+      else if (this.status === 1) later(steps);
     }
   }
   function fulfilled() {
@@ -453,13 +475,21 @@
       return;
     }
     controller.pulling = true;
-    react(controller.pullAlgorithm(), () => {
+    controller.onPulled ??= () => {
       controller.pulling = false;
       if (controller.pullAgain) {
         controller.pullAgain = false;
         callPullIfNeeded(controller);
       }
-    }, (reason) => controller.error(reason));
+    };
+    const { transform } = controller;
+    if (transform !== null) {
+      transform.pull(controller.onPulled);
+      return;
+    }
+    const pulled = controller.pullAlgorithm();
+    if (pulled === undefined) later(controller.onPulled);
+    else react(pulled, controller.onPulled, (reason) => controller.error(reason));
   }
 
   function shouldCallPull(controller) {
@@ -502,8 +532,10 @@
     pulling = false;
     highWaterMark;
     sizeAlgorithm;
-    pullAlgorithm;
+    pullAlgorithm; // gives a promise, or undefined for one that is fulfilled
     cancelAlgorithm;
+    onPulled = null;
+    transform = null; // TransformState of which it is a side
 
     constructor(stream, pull, cancel, highWaterMark, size) {
       this.stream = stream;
@@ -645,6 +677,8 @@
     highWaterMark;
     pullAlgorithm;
     cancelAlgorithm;
+    onPulled = null;
+    transform = null;
     autoAllocateChunkSize;
     byobRequest = null; // ReadableStreamBYOBRequest
     pendingPullIntos = new Queue(); // of PullInto
@@ -1408,7 +1442,7 @@
   function setUpFromSource(stream, source, strategy, context) {
     const { autoAllocateChunkSize, cancel, pull, start, type } = convertSource(source ?? {}, context);
     let controller;
-    const pullAlgorithm = pull === undefined ? alwaysFulfilled : () => invoke(pull, source, [controller.object]);
+    const pullAlgorithm = pull === undefined ? nothing : () => call(pull, source, [controller.object]);
     const cancelAlgorithm = cancel === undefined ? alwaysFulfilled : (reason) => invoke(cancel, source, [reason]);
     const startAlgorithm = start === undefined ? alwaysFulfilled
       : () => promiseResolvedWith(ReflectApply(start, source, [controller.object]));
@@ -1482,7 +1516,9 @@
     reader;
     writer;
     shuttingDown;
-    currentWrite;
+    writes = 0; // that are under way
+    written = null; // deferred: none is
+    onReady;
     result;
     abortAlgorithm;
     constructor(source, dest, preventClose, preventAbort, preventCancel, signal) {
@@ -1495,7 +1531,9 @@
       this.reader = acquireReader(source, false);
       this.writer = acquireWriter(dest);
       this.shuttingDown = false;
-      this.currentWrite = PromiseResolve(undefined);
+      this.onReady = () => {
+        if (!this.shuttingDown) readDefault(this.reader, this);
+      };
       this.result = PromiseWithResolvers();
       this.abortAlgorithm = undefined;
     }
@@ -1542,18 +1580,23 @@
 
     // Reads one chunk when the writer is ready for one; its chunkSteps go on.
     #step() {
-      if (this.shuttingDown) return;
-      react(this.writer.ready.promise, () => {
-        if (this.shuttingDown) return;
-        readDefault(this.reader, this);
-      }, nothing);
+      if (!this.shuttingDown) this.writer.ready.whenFulfilled(this.onReady);
     }
     chunkSteps(chunk) {
       // The write comes a microtask later, so that an error of the destination in between is not lost and
       // a source that enqueues synchronously is not entered again.
-      const write = react(PromiseResolve(undefined), () => writerWrite(this.writer, chunk));
-      this.currentWrite = react(write, undefined, nothing);
-      react(PromiseResolve(undefined), () => this.#step());
+      this.writes++;
+      later(() => {
+        writerWrite(this.writer, chunk, this);
+        this.#step();
+      });
+    }
+    // It is the write request of its chunks, whatever becomes of them.
+    resolve() {
+      if (--this.writes === 0 && this.written !== null) this.written.resolve(undefined);
+    }
+    reject() {
+      this.resolve();
     }
     closeSteps() {}
     errorSteps() {}
@@ -1572,8 +1615,9 @@
     }
 
     waitForWrites() {
-      const write = this.currentWrite;
-      return react(write, () => write === this.currentWrite ? undefined : this.waitForWrites());
+      if (this.writes === 0) return PromiseResolve(undefined);
+      this.written = PromiseWithResolvers();
+      return this.written.promise;
     }
     shutdownWithAction(action, failed, reason) {
       if (this.shuttingDown) return;
@@ -1912,9 +1956,13 @@
     started = false;
     highWaterMark;
     sizeAlgorithm;
-    writeAlgorithm;
+    writeAlgorithm; // gives a promise, or undefined for one that is fulfilled
     closeAlgorithm;
     abortAlgorithm;
+    onWritten = null;
+    writtenIn2 = null; // microtasks
+    writtenIn3 = null;
+    transform = null; // TransformState of which it is a side
     #abortController = null;
 
     constructor(stream, write, close, abort, highWaterMark, size) {
@@ -2153,47 +2201,72 @@
   function processWrite(controller, chunk) {
     const stream = controller.stream;
     stream.inFlightWriteRequest = stream.writeRequests.shift();
-    react(controller.writeAlgorithm(chunk), () => {
-      stream.inFlightWriteRequest.resolve(undefined);
-      stream.inFlightWriteRequest = null;
-      dequeueValue(controller);
-      if (!writableCloseQueuedOrInFlight(stream) && stream.state === W_WRITABLE) {
-        writableUpdateBackpressure(stream, controller.hasBackpressure());
-      }
-      writableAdvance(controller);
-    }, (reason) => {
-      if (stream.state === W_WRITABLE) controller.clearAlgorithms();
-      stream.inFlightWriteRequest.reject(reason);
-      stream.inFlightWriteRequest = null;
-      writableDealWithRejection(stream, reason);
-    });
+    if (controller.onWritten === null) {
+      controller.onWritten = () => writeDone(controller);
+      controller.writtenIn2 = () => later(controller.onWritten);
+      controller.writtenIn3 = () => later(controller.writtenIn2);
+    }
+    const { transform } = controller;
+    if (transform !== null) {
+      transform.write(controller, chunk);
+      return;
+    }
+    const written = controller.writeAlgorithm(chunk);
+    if (written === undefined) later(controller.onWritten);
+    else react(written, controller.onWritten, (reason) => writeFailed(controller, reason));
   }
 
-  // WritableStreamDefaultWriterWrite
-  function writerWrite(writer, chunk) {
+  function writeDone(controller) {
+    const stream = controller.stream;
+    stream.inFlightWriteRequest.resolve(undefined);
+    stream.inFlightWriteRequest = null;
+    dequeueValue(controller);
+    if (!writableCloseQueuedOrInFlight(stream) && stream.state === W_WRITABLE) {
+      writableUpdateBackpressure(stream, controller.hasBackpressure());
+    }
+    writableAdvance(controller);
+  }
+  function writeFailed(controller, reason) {
+    const stream = controller.stream;
+    if (stream.state === W_WRITABLE) controller.clearAlgorithms();
+    stream.inFlightWriteRequest.reject(reason);
+    stream.inFlightWriteRequest = null;
+    writableDealWithRejection(stream, reason);
+  }
+
+  // WritableStreamDefaultWriterWrite. `request`, a deferred or the like, learns what becomes of the chunk.
+  function writerWrite(writer, chunk, request) {
     const stream = writer.stream;
     const controller = stream.controller;
     const size = writableChunkSize(controller, chunk);
-    if (stream !== writer.stream) return PromiseReject(new TypeError("The writer was released"));
-    const state = stream.state;
-    if (state === W_ERRORED) return PromiseReject(stream.storedError);
-    if (writableCloseQueuedOrInFlight(stream) || state === W_CLOSED) {
-      return PromiseReject(new TypeError("The stream is closing or closed and cannot be written to"));
+    if (stream !== writer.stream) {
+      request.reject(new TypeError("The writer was released"));
+      return;
     }
-    if (state === W_ERRORING) return PromiseReject(stream.storedError);
-    const deferred = PromiseWithResolvers();
-    stream.writeRequests.push(deferred);
+    const state = stream.state;
+    if (state === W_ERRORED) {
+      request.reject(stream.storedError);
+      return;
+    }
+    if (writableCloseQueuedOrInFlight(stream) || state === W_CLOSED) {
+      request.reject(new TypeError("The stream is closing or closed and cannot be written to"));
+      return;
+    }
+    if (state === W_ERRORING) {
+      request.reject(stream.storedError);
+      return;
+    }
+    stream.writeRequests.push(request);
     try {
       enqueueValueWithSize(controller, chunk, size);
     } catch (error) {
       controller.errorIfNeeded(error);
-      return deferred.promise;
+      return;
     }
     if (!writableCloseQueuedOrInFlight(stream) && stream.state === W_WRITABLE) {
       writableUpdateBackpressure(stream, controller.hasBackpressure());
     }
     writableAdvance(controller);
-    return deferred.promise;
   }
 
   function writableChunkSize(controller, chunk) {
@@ -2253,7 +2326,7 @@
     const size = extractSize(strategy);
     const highWaterMark = extractHighWaterMark(strategy, 1);
     const controller = new WritableController(stream,
-      write === undefined ? alwaysFulfilled : (chunk) => invoke(write, sink, [chunk, controller.object]),
+      write === undefined ? nothing : (chunk) => call(write, sink, [chunk, controller.object]),
       close === undefined ? alwaysFulfilled : () => invoke(close, sink, []),
       abort === undefined ? alwaysFulfilled : (reason) => invoke(abort, sink, [reason]),
       highWaterMark, size);
@@ -2351,7 +2424,9 @@
     write(chunk = undefined) {
       if (!webidl.isObject(this) || !(#writer in this)) return PromiseReject(webidl.illegalInvocation());
       if (this.#writer.stream === null) return PromiseReject(new TypeError("The writer was released"));
-      return writerWrite(this.#writer, chunk);
+      const deferred = PromiseWithResolvers();
+      writerWrite(this.#writer, chunk, deferred);
+      return deferred.promise;
     }
   }
 
@@ -2379,7 +2454,9 @@
     readable = null;
     writable = null;
     backpressure = undefined;
-    backpressureChange = null; // deferred
+    // What waits for a change of backpressure: a write until it is false, or a pull until it is true.
+    onChange = null;
+    onChangeToo = null;
     transformAlgorithm = undefined;
     flushAlgorithm = undefined;
     cancelAlgorithm = undefined;
@@ -2395,9 +2472,46 @@
       this.cancelAlgorithm = undefined;
     }
     setBackpressure(backpressure) {
-      if (this.backpressureChange !== null) this.backpressureChange.resolve(undefined);
-      this.backpressureChange = PromiseWithResolvers();
+      if (this.onChange !== null) later(this.onChange);
+      if (this.onChangeToo !== null) later(this.onChangeToo);
+      this.onChange = null;
+      this.onChangeToo = null;
       this.backpressure = backpressure;
+    }
+    #whenChanged(steps) {
+      if (this.onChange === null) this.onChange = steps;
+      else this.onChangeToo = steps;
+    }
+    // TransformStreamDefaultSourcePullAlgorithm; `onPulled` is called when its promise is fulfilled.
+    pull(onPulled) {
+      this.setBackpressure(false);
+      this.#whenChanged(onPulled);
+    }
+    // TransformStreamDefaultSinkWriteAlgorithm, for the writable side's controller.
+    write(controller, chunk) {
+      if (!this.backpressure) {
+        this.#perform(controller, chunk, false);
+        return;
+      }
+      this.#whenChanged(() => {
+        const { state, storedError } = this.writable;
+        if (state === W_ERRORING) later(() => writeFailed(controller, storedError));
+        else this.#perform(controller, chunk, true);
+      });
+    }
+    // TransformStreamDefaultControllerPerformTransform. The write is done after as many microtasks as the promises of
+    // the standard take: two, and one more if it has waited.
+    #perform(controller, chunk, hasWaited) {
+      const transformed = this.transformAlgorithm(chunk);
+      if (transformed === undefined) {
+        later(hasWaited ? controller.writtenIn3 : controller.writtenIn2);
+        return;
+      }
+      const performed = react(transformed, undefined, (reason) => {
+        this.error(reason);
+        throw reason;
+      });
+      react(hasWaited ? follow(performed) : performed, controller.onWritten, (reason) => writeFailed(controller, reason));
     }
     error(reason) {
       this.readable.controller.error(reason);
@@ -2424,31 +2538,23 @@
       this.readable.controller.close();
       this.errorWritableAndUnblock(new TypeError("The transform stream has been terminated"));
     }
-    performTransform(chunk) {
-      return react(this.transformAlgorithm(chunk), undefined, (reason) => {
-        this.error(reason);
-        throw reason;
-      });
-    }
+  }
+
+  // As when a reaction returns a promise.
+  async function follow(promise) {
+    await undefined;
+    return await promise;
   }
 
   // InitializeTransformStream
   function initializeTransform(transform, started, writableMark, writableSize, readableMark, readableSize) {
-    transform.writable = createWritable(() => started, (chunk) => sinkWrite(transform, chunk),
-      () => sinkClose(transform), (reason) => sinkAbort(transform, reason), writableMark, writableSize);
-    transform.readable = createReadable(() => started, () => {
-      transform.setBackpressure(false);
-      return transform.backpressureChange.promise;
-    }, (reason) => sourceCancel(transform, reason), readableMark, readableSize);
+    transform.writable = createWritable(() => started, nothing, () => sinkClose(transform),
+      (reason) => sinkAbort(transform, reason), writableMark, writableSize);
+    transform.writable.controller.transform = transform;
+    transform.readable = createReadable(() => started, nothing, (reason) => sourceCancel(transform, reason), readableMark,
+      readableSize);
+    transform.readable.controller.transform = transform;
     transform.setBackpressure(true);
-  }
-
-  function sinkWrite(transform, chunk) {
-    if (!transform.backpressure) return transform.performTransform(chunk);
-    return react(transform.backpressureChange.promise, () => {
-      if (transform.writable.state === W_ERRORING) throw transform.writable.storedError;
-      return transform.performTransform(chunk);
-    });
   }
 
   function sinkAbort(transform, reason) {
@@ -2567,7 +2673,7 @@
       initializeTransform(state, settled, writableMark, writableSize, readableMark, readableSize);
       const { cancel, flush, start, transform } = methods;
       state.transformAlgorithm = transform === undefined ? (chunk) => enqueueAsIs(state, chunk)
-        : (chunk) => invoke(transform, transformer, [chunk, state.object]);
+        : (chunk) => call(transform, transformer, [chunk, state.object]);
       state.flushAlgorithm = flush === undefined ? alwaysFulfilled : () => invoke(flush, transformer, [state.object]);
       state.cancelAlgorithm = cancel === undefined ? alwaysFulfilled
         : (reason) => invoke(cancel, transformer, [reason]);
@@ -2586,7 +2692,7 @@
   function enqueueAsIs(state, chunk) {
     try {
       state.enqueue(chunk);
-      return PromiseResolve(undefined);
+      return undefined;
     } catch (error) {
       return PromiseReject(error);
     }
@@ -2967,10 +3073,7 @@
     },
     createPump: (target, reader) => new Pump(target, reader),
     // For 76_stream_transfer, records instead of objects; pull() returns nothing.
-    createReadable: (pull, cancel) => createReadable(alwaysFulfilled, () => {
-      pull();
-      return PromiseResolve(undefined);
-    }, cancel, 0, one),
+    createReadable: (pull, cancel) => createReadable(alwaysFulfilled, () => call(pull, undefined, []), cancel, 0, one),
     createWritable: (write, close, abort) => createWritable(alwaysFulfilled, write, close, abort, 1, one),
     pipe: (source, dest) => new Pipe(source, dest, false, false, false, undefined).run(),
     react,
