@@ -33,9 +33,13 @@ import (
 //     once, not when the isolate compiles the next one: 400 KB that each app in use would keep.
 //   - no-validate-asm: asm.js is plain JavaScript, since V8 aborts for a snapshot with a module that
 //     it has compiled as WebAssembly.
+//   - experimental-wasm-type-reflection, -rab-integration: proposals that other engines have, such as type() of
+//     memories, tables and globals, WebAssembly.Function, memory.toResizableBuffer().
+//   - wasm-max-module-size: 64 MiB instead of 1 GiB, since a thread that all apps share looks at modules.
 const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-loop-unrolling " +
 	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 " +
-	"--no-maglev-destroy-on-background --no-validate-asm"
+	"--no-maglev-destroy-on-background --no-validate-asm " +
+	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864"
 
 // testScripts are boot scripts that tests add, to get at what apps cannot.
 var testScripts []shim.Script

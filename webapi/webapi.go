@@ -91,6 +91,9 @@ var Ops = []string{
 	"patternParse",     // (string or undefined, base or undefined, ignoreCase, ...components): null, or what a URL pattern consists of, see 75_urlpattern
 	"patternInput",     // (base or undefined, ...components): what a URL pattern is matched against, as array of eight components, or null
 	"patternCompare",   // (component, left, isOpaque, right, isOpaque): -1, 0 or 1, for two pattern strings
+	"wasmBytes",        // (streaming, Uint8Array): false if that is too much memory
+	"wasmFinish",       // (streaming): it has all of its bytes
+	"wasmAbort",        // (streaming, error): its promise is rejected with that
 	"encodeUtf8",       // (string): new Uint8Array
 	"encodeUtf8Into",   // (string, any): units read * 2**32 + bytes written, or what both are if they are the same; -1: no Uint8Array
 	"decodeUtf8",       // (any, fatal, ignoreBOM): string; null if fatal and malformed; undefined if it is no BufferSource

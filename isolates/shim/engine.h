@@ -7,9 +7,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -78,6 +81,36 @@ class Host;
 class Script;
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
+
+// Compilations of WebAssembly that go on beside the loop, of one isolate: see wasm.cc.
+struct Compilations {
+  std::atomic<size_t> bytes{0};  // that they take
+  std::mutex mutex;              // of the others; V8 may drop a compilation on a thread of its own
+  uint32_t streaming = 0;        // streamed ones without a result
+  std::deque<size_t> finished;   // bytes of those that have been streamed whole, in order
+
+  bool Fits(nano_isolate* self, size_t more) const;
+  void StreamEnded();
+};
+
+// A streamed compilation that JavaScript feeds.
+struct Streaming {
+  std::shared_ptr<v8::WasmStreaming> wasm;
+  size_t bytes;  // that it was given
+};
+
+// What V8 does on its worker threads is on the bill of an isolate, in nanoseconds of CPU time, if
+// it was begun in a BillScope of that.
+using Bill = std::shared_ptr<std::atomic<int64_t>>;
+class BillScope {
+ public:
+  explicit BillScope(const Bill& bill);
+  ~BillScope();
+  BillScope(const BillScope&) = delete;
+
+ private:
+  const Bill* const outer_;
+};
 
 // SourceText is a module's source outside all heaps. Snapshots refer to it by its address's index
 // in the external references of its image.
@@ -195,6 +228,12 @@ struct nano_isolate {
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run
   nano_realm dropped{this, NANO_DROPPED_REALM};  // of contexts whose realm has ended
+  // WebAssembly that is compiled beside the loop.
+  std::shared_ptr<nano::Compilations> compilations = std::make_shared<nano::Compilations>();
+  std::unordered_map<uint32_t, nano::Streaming> streamings;  // by what JavaScript knows them by
+  uint32_t streaming_last = 0;
+  size_t kept_memory = 0;  // bytes that are counted until the isolate ends, see stores.cc
+  nano::Bill billed = std::make_shared<std::atomic<int64_t>>(0);
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
   // Promises that were rejected before and have got a handler in this turn.
@@ -270,6 +309,9 @@ std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, in
 void DetachTasks(v8::Isolate* isolate);
 // RunTasks runs what is due; true if anything ran.
 bool RunTasks(Tasks& tasks);
+// WakeForTasks wakes the loop for tasks that its own thread has posted, at the end of a turn. Who
+// posts on another thread then sees that tasks are due already, and wakes nobody.
+void WakeForTasks(Tasks& tasks);
 
 inline v8::Local<v8::String> OneByte(v8::Isolate* isolate, std::string_view text) {
   return v8::String::NewFromOneByte(isolate, reinterpret_cast<const uint8_t*>(text.data()),
@@ -398,6 +440,12 @@ std::string HostObjectPlace(nano_isolate* self);
 
 // CollectBuffers collects garbage if it is likely to hold many bytes in ArrayBuffers.
 void CollectBuffers(nano_isolate* self);
+
+// ---- wasm.cc ----
+
+// OnWasmStreaming begins what WebAssembly.compileStreaming and instantiateStreaming have been
+// given.
+void OnWasmStreaming(const v8::FunctionCallbackInfo<v8::Value>& info);
 
 // ---- snapshot.cc ----
 

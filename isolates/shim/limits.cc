@@ -347,7 +347,8 @@ size_t ExternalMemory(nano_isolate* self) {
   // V8 counts ArrayBuffers and memories of WebAssembly, our allocator ArrayBuffers that are shared
   // or have not been made yet.
   int64_t counted = self->isolate->AdjustAmountOfExternalAllocatedMemory(0);
-  return std::max(self->allocator->used(), static_cast<size_t>(std::max(counted, int64_t{0})));
+  return std::max(self->allocator->used(), static_cast<size_t>(std::max(counted, int64_t{0}))) +
+         self->compilations->bytes.load(std::memory_order_relaxed) + self->kept_memory;
 }
 
 void CheckMemory(nano_isolate* self) {

@@ -28,6 +28,9 @@
   X(patternParse, 11)    \
   X(patternInput, 9)     \
   X(patternCompare, 5)   \
+  X(wasmBytes, 2)        \
+  X(wasmFinish, 1)       \
+  X(wasmAbort, 2)        \
   X(encodeUtf8, 1)       \
   X(encodeUtf8Into, 2)   \
   X(decodeUtf8, 3)       \

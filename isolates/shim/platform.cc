@@ -4,6 +4,7 @@
 #include <libplatform/libplatform.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +35,13 @@ class Tasks final : public v8::TaskRunner {
     dropped_delayed.swap(delayed_);
   }
 
+  void Wake() {
+    if (wake_ < 0) return;
+    uint64_t one = 1;
+    // The counter cannot overflow here, and a full one has woken the loop already.
+    [[maybe_unused]] ssize_t written = write(wake_, &one, sizeof one);
+  }
+
   bool Run() {
     bool ran = false;
     for (;;) {
@@ -61,11 +69,7 @@ class Tasks final : public v8::TaskRunner {
       foreign = __atomic_exchange_n(&shared_->tasks, 1, __ATOMIC_ACQ_REL) == 0 &&
                 std::this_thread::get_id() != owner_;
     }
-    if (foreign && wake_ >= 0) {
-      uint64_t one = 1;
-      // The counter cannot overflow here, and a full one has woken the loop already.
-      [[maybe_unused]] ssize_t written = write(wake_, &one, sizeof one);
-    }
+    if (foreign) Wake();
   }
   void PostNonNestableTaskImpl(std::unique_ptr<v8::Task> task,
                                const v8::SourceLocation& location) override {
@@ -131,6 +135,60 @@ class Yielding final : public v8::Task {
   static constexpr int kWorkerNice = 10;  // like slow loops
 };
 
+// On whose bill this thread works, or null.
+thread_local const Bill* billing = nullptr;
+
+int64_t ThreadNanoseconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
+}
+
+// Work does something on a worker thread on a bill, what that begins there included.
+template <typename Body>
+void Work(const Bill& bill, Body&& body) {
+  BillScope scope(bill);
+  int64_t before = ThreadNanoseconds();
+  body();
+  bill->fetch_add(ThreadNanoseconds() - before, std::memory_order_relaxed);
+}
+
+class BilledTask final : public v8::Task {
+ public:
+  BilledTask(const Bill& bill, std::unique_ptr<v8::Task> task)
+      : bill_(bill), task_(std::move(task)) {}
+  void Run() override {
+    Work(bill_, [&] { task_->Run(); });
+  }
+
+ private:
+  const Bill bill_;
+  const std::unique_ptr<v8::Task> task_;
+};
+
+class BilledJob final : public v8::JobTask {
+ public:
+  BilledJob(const Bill& bill, std::unique_ptr<v8::JobTask> job)
+      : bill_(bill), job_(std::move(job)) {}
+  void Run(v8::JobDelegate* delegate) override {
+    // A loop that joins in pays as for all that it does.
+    if (delegate->IsJoiningThread()) return job_->Run(delegate);
+    Work(bill_, [&] { job_->Run(delegate); });
+  }
+  size_t GetMaxConcurrency(size_t workers) const override {
+    return job_->GetMaxConcurrency(workers);
+  }
+
+ private:
+  const Bill bill_;
+  const std::unique_ptr<v8::JobTask> job_;
+};
+
+std::unique_ptr<v8::Task> Billed(std::unique_ptr<v8::Task> task) {
+  if (billing == nullptr) return task;
+  return std::make_unique<BilledTask>(*billing, std::move(task));
+}
+
 class Platform final : public v8::Platform {
  public:
   // One background thread: concurrent compilation needs one, and the cores belong to the loops.
@@ -180,16 +238,17 @@ class Platform final : public v8::Platform {
   std::unique_ptr<v8::JobHandle> CreateJobImpl(v8::TaskPriority priority,
                                                std::unique_ptr<v8::JobTask> task,
                                                const v8::SourceLocation& location) override {
+    if (billing != nullptr) task = std::make_unique<BilledJob>(*billing, std::move(task));
     return workers_->CreateJob(priority, std::move(task), location);
   }
   void PostTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
                                   const v8::SourceLocation& location) override {
-    workers_->PostTaskOnWorkerThread(priority, std::move(task), location);
+    workers_->PostTaskOnWorkerThread(priority, Billed(std::move(task)), location);
   }
   void PostDelayedTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
                                          double seconds,
                                          const v8::SourceLocation& location) override {
-    workers_->PostDelayedTaskOnWorkerThread(priority, std::move(task), seconds, location);
+    workers_->PostDelayedTaskOnWorkerThread(priority, Billed(std::move(task)), seconds, location);
   }
 
  private:
@@ -202,6 +261,9 @@ class Platform final : public v8::Platform {
 Platform* platform = nullptr;
 
 }  // namespace
+
+BillScope::BillScope(const Bill& bill) : outer_(billing) { billing = &bill; }
+BillScope::~BillScope() { billing = outer_; }
 
 std::unique_ptr<v8::Platform> NewPlatform() {
   auto created = std::make_unique<Platform>();
@@ -216,5 +278,7 @@ std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, in
 void DetachTasks(v8::Isolate* isolate) { platform->Forget(isolate); }
 
 bool RunTasks(Tasks& tasks) { return tasks.Run(); }
+
+void WakeForTasks(Tasks& tasks) { tasks.Wake(); }
 
 }  // namespace nano

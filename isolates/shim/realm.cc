@@ -279,6 +279,7 @@ void InstallCallbacks(nano_isolate* self) {
   isolate->SetHostInitializeImportMetaObjectCallback(OnImportMeta);
   isolate->SetHostImportModuleDynamicallyCallback(OnDynamicImport);
   isolate->AddNearHeapLimitCallback(OnNearHeapLimit, self);
+  isolate->SetWasmStreamingCallback(OnWasmStreaming);  // before there is a context
 }
 
 bool CallHook(nano_realm* realm, v8::Local<v8::Context> context, std::string_view name,
@@ -395,6 +396,7 @@ int nano_isolate_dispose(nano_isolate* self) {
   self->handled_late.clear();
   self->first_run.clear();
   self->host.reset();
+  self->streamings.clear();
   self->realms.clear();
   self->allocator->Detach();
   self->dropped.url_components.Reset();

@@ -3,9 +3,13 @@
 //
 // What V8 takes without its embedder's allocator, for resizable ArrayBuffers and WebAssembly, and
 // is not shared it counts itself, as external memory, so that CheckMemory sees it grow; here it is
-// only refused when it would be too much from the start. What is shared it counts nowhere. Isolates
-// have nobody to share with, and get none.
+// only refused when it would be too much from the start. It counts nowhere what is shared, and what
+// a memory of WebAssembly grows by whose buffer is resizable: that is counted here, for as long as
+// the isolate lives, since nothing tells when it is freed. SharedArrayBuffers that can grow are
+// refused.
 #include <algorithm>
+
+#include <optional>
 
 #include "engine.h"
 
@@ -40,6 +44,11 @@ inline bool Fits(v8::Isolate* isolate, size_t length) {
   if (self == nullptr || self->heap_limit == 0) return true;
   size_t used = nano::ExternalMemory(self);
   return length <= self->heap_limit && used <= self->heap_limit - length;
+}
+
+inline void Keep(v8::Isolate* isolate, size_t length) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self != nullptr) self->kept_memory += length;
 }
 
 // V8 collects its young generation when that holds 16 MiB of ArrayBuffers. An app that a long body
@@ -86,6 +95,24 @@ Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wa
   if (shared == Shared::kShared && pages_max != 0) return {};
   if (!Fits(isolate, pages * kWasmPage)) return {};
   return RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
+  Store store = RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
+  if (shared == Shared::kShared && store.pointer != nullptr) Keep(isolate, pages * kWasmPage);
+  return store;
+}
+// V8's BackingStore is what its header calls so.
+#define NANO_GROW_WASM "_ZN2v88internal12BackingStore21GrowWasmMemoryInPlaceEPNS0_7IsolateEmm"
+std::optional<size_t> RealGrowWasm(v8::BackingStore* store, v8::Isolate* isolate, size_t pages,
+                                   size_t pages_max) asm("__real_" NANO_GROW_WASM);
+std::optional<size_t> GrowWasm(v8::BackingStore* store, v8::Isolate* isolate, size_t pages,
+                               size_t pages_max) asm("__wrap_" NANO_GROW_WASM);
+std::optional<size_t> GrowWasm(v8::BackingStore* store, v8::Isolate* isolate, size_t pages,
+                               size_t pages_max) {
+  if (!store->IsShared() && !store->IsResizableByUserJavaScript())
+    return RealGrowWasm(store, isolate, pages, pages_max);
+  if (pages > pages_max || !Fits(isolate, pages * kWasmPage)) return {};
+  std::optional<size_t> before = RealGrowWasm(store, isolate, pages, pages_max);
+  if (before) Keep(isolate, pages * kWasmPage);
+  return before;
 }
 
 Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t page, size_t pages,
@@ -93,7 +120,8 @@ Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t pa
                bool guarded) asm("__wrap_" NANO_ALLOCATE);
 Store Allocate(v8::Isolate* isolate, size_t length, size_t length_max, size_t page, size_t pages,
                size_t pages_max, Wasm wasm, Shared shared, bool guarded) {
-  if (shared == Shared::kShared || !Fits(isolate, length)) return {};
+  const bool is_wasm = static_cast<bool>(wasm);
+  if ((shared == Shared::kShared && !is_wasm) || !Fits(isolate, length)) return {};
   return RealAllocate(isolate, length, length_max, page, pages, pages_max, wasm, shared, guarded);
 }
 

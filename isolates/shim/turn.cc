@@ -123,6 +123,7 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
     ReportRejections(self);
     isolate->PerformMicrotaskCheckpoint();
   }
+  if (__atomic_load_n(&self->shared.tasks, __ATOMIC_ACQUIRE) != 0) WakeForTasks(*self->tasks);
   if (!self->first_run.empty() && !IsDead(self)) KeepCaches(self);
   if (!IsDead(self)) {
     FreeHostObjects(self);

@@ -327,6 +327,10 @@ WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watc
   meter.scope_limit = limit_ns;
   // A tick whose interrupt came too late for its turn is charged later.
   meter.uncharged += meter.pending.exchange(0, std::memory_order_relaxed);
+  if (int64_t elsewhere = self->billed->exchange(0, std::memory_order_relaxed)) {
+    self->shared.cpu_ns += elsewhere;
+    meter.uncharged += elsewhere;
+  }
   meter.charged = 0;
   meter.began = Clock::Now();
   if (watch_ != nullptr) watch_->Begin(self);

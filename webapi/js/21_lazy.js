@@ -83,6 +83,7 @@
   lazyHooks(["host", "hostAsync"], "60_host");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
+  lazyHooks(["compileStreaming"], "77_wasm");
   lazyHooks(["cloneValue", "cloneWithTransfer", "transferList"], "76_clone");
   lazyHooks(["ports"], "76_messaging");
 })
