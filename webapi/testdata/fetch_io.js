@@ -380,4 +380,57 @@ export default suite({
     equal((await seen()).open, 0);
     equal((await fetch("http://origin/echo")).webSocket, null);
   },
+
+  // Before the first use of performance nothing is noted; the tests above made no entry.
+  async "entries of performance"() {
+    equal(performance.getEntries(), []);
+    const observer = new PerformanceObserver(() => {});
+    observer.observe({ type: "resource" });
+    const entryOf = async (url, use) => {
+      await use(url);
+      const [entry] = observer.takeRecords();
+      return entry;
+    };
+    const whole = await entryOf("http://origin/echo#fragment", echo);
+    equal([whole instanceof PerformanceResourceTiming, whole.name, whole.entryType, whole.initiatorType, whole.responseStatus],
+      [true, "http://origin/echo", "resource", "fetch", 200]);
+    equal([whole.startTime === whole.fetchStart, whole.responseStart >= whole.fetchStart, whole.responseEnd >= whole.responseStart,
+      whole.duration === whole.responseEnd - whole.startTime], [true, true, true, true]);
+    equal(whole.toJSON().contentType, whole.contentType);
+    const streamed = await entryOf("http://origin/stream/3", async (url) => (await fetch(url)).bytes());
+    equal([streamed.name, streamed.responseStatus], ["http://origin/stream/3", 200]);
+    const failed = await entryOf("http://origin/fault/2", (url) => fetch(url).catch(() => {}));
+    equal([failed.name, failed.responseStatus, failed.responseStart, failed.transferSize], ["http://origin/fault/2", 0, 0, 0]);
+    const canceled = await entryOf("http://origin/hang", async (url) => (await fetch(url)).body.cancel());
+    equal(canceled.name, "http://origin/hang");
+    const controller = new AbortController();
+    const pending = fetch("http://origin/never", { signal: controller.signal }).catch(() => {});
+    controller.abort();
+    await pending;
+    equal(observer.takeRecords(), []);
+    equal(performance.getEntriesByType("resource").length, 4);
+    observer.disconnect();
+
+    performance.setResourceTimingBufferSize(5);
+    let told = 0;
+    performance.onresourcetimingbufferfull = () => { told++; };
+    await echo("http://origin/echo?fits");
+    await echo("http://origin/echo?too-many");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    equal([told, performance.getEntriesByType("resource").length], [1, 5]);
+    performance.onresourcetimingbufferfull = () => { performance.setResourceTimingBufferSize(10); };
+    await echo("http://origin/echo?makes-room");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    equal(performance.getEntriesByType("resource").map((entry) => entry.name.split("?")[1]).slice(4), ["fits", "makes-room"]);
+    const [, , options] = await new Promise((resolve) => {
+      const late = new PerformanceObserver((...args) => {
+        late.disconnect();
+        resolve(args);
+      });
+      late.observe({ type: "resource", buffered: true });
+    });
+    equal(options.droppedEntriesCount, 2);
+    performance.clearResourceTimings();
+    equal(performance.getEntries(), []);
+  },
 });
