@@ -67,3 +67,21 @@ func TestLongLivedTargetsKeepNothing(t *testing.T) {
 		}
 	}
 }
+
+// A listener for rejections whose own promise is rejected does not keep a turn from ending.
+func TestRejectionsOfTheirOwnListener(t *testing.T) {
+	isolate := startApp(t, unlimited, `let calls = 0;
+		addEventListener("unhandledrejection", async () => { calls++; throw new Error("again") });
+		export default { fetch(request) {
+			const before = calls;
+			if (before === 0) Promise.reject(new Error("first"));
+			return new Response(String(before)) } }`)
+	for id := range uint32(2) {
+		request(t, isolate, id, get)
+		records := turn(t, isolate)
+		calls := string(respondOf(t, records).Body)
+		if lines := len(only(records, KindLog)); (calls == "0") != (id == 0) || lines == 0 || lines > 100 {
+			t.Errorf("request %d: %s calls before, %d lines", id, calls, lines)
+		}
+	}
+}

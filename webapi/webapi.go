@@ -115,6 +115,7 @@ var Ops = []string{
 	"classify",         // (value): kind of object, 0 to 21
 	"constructorName",  // (value): string
 	"exposeMembers",    // (constructor, prototype): makes the members of an interface enumerable
+	"unforgeable",      // (object, name, getter): an accessor property of it that is enumerable and not configurable
 	"namedKeys",        // (object): array of its own enumerable keys that are no array indices; no proxy
 	"loadScript",       // (name): the function of a lazy script
 	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read

@@ -211,6 +211,11 @@ void exposeMembers(Info info) {
     MakeEnumerable(context, constructor, {"length", "name", "prototype"});
 }
 
+void unforgeable(Info info) {
+  info[0].As<v8::Object>()->SetAccessorProperty(info[1].As<v8::Name>(), info[2].As<v8::Function>(),
+                                                {}, v8::PropertyAttribute::DontDelete);
+}
+
 void namedKeys(Info info) {
   v8::Local<v8::Array> keys;
   if (info[0]

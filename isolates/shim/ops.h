@@ -52,6 +52,7 @@
   X(classify, 1)         \
   X(constructorName, 1)  \
   X(exposeMembers, 2)    \
+  X(unforgeable, 3)      \
   X(namedKeys, 1)        \
   X(loadScript, 1)       \
   X(lazyGlobal, 2)       \

@@ -47,6 +47,10 @@ void ReportHandled(nano_isolate* self) {
   }
 }
 
+// So often a turn reports what was rejected by the listeners of such reports. The rest is for the
+// next turn: a listener whose own promise is rejected would keep this one going for ever.
+constexpr int kReportRounds = 16;
+
 uint32_t* Cells(const nano_realm* realm) { return reinterpret_cast<uint32_t*>(realm->arena.data); }
 
 // What a turn that is foreseen to be longer than this may take, in nanoseconds.
@@ -118,7 +122,8 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
       __atomic_load_n(&self->shared.task_time_ns, __ATOMIC_ACQUIRE) != 0) {
     if (!IsDead(self) && RunTasks(*self->tasks)) isolate->PerformMicrotaskCheckpoint();
   }
-  while ((!self->rejections.empty() || !self->handled_late.empty()) && !IsDead(self)) {
+  for (int round = 0; round < kReportRounds && !IsDead(self); round++) {
+    if (self->rejections.empty() && self->handled_late.empty()) break;
     ReportHandled(self);
     ReportRejections(self);
     isolate->PerformMicrotaskCheckpoint();

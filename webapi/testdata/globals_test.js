@@ -1,4 +1,4 @@
-import { equal, suite, throws } from "./check.js";
+import { equal, shape, suite, throws } from "./check.js";
 
 let atStart = {};
 for (const [name, call] of Object.entries({
@@ -36,6 +36,39 @@ export default suite({
       equal(descriptor.value !== undefined && descriptor.value === globalThis[name], true, name);
       equal([descriptor.writable, descriptor.enumerable, descriptor.configurable], [true, enumerable, true], name);
     }
+  },
+
+  "navigator, origin and Cloudflare"() {
+    shape(Navigator, 0, {}, [
+      "appCodeName", "appName", "appVersion", "platform", "product", "userAgent", "language", "languages", "onLine",
+      "hardwareConcurrency",
+    ]);
+    throws(TypeError, () => new Navigator(), "Illegal constructor");
+    equal([navigator instanceof Navigator, navigator.appName, navigator.product, navigator.hardwareConcurrency],
+      [true, "Netscape", "Gecko", 1]);
+    equal([navigator.languages === navigator.languages, Object.isFrozen(navigator.languages), navigator.languages],
+      [true, true, ["en"]]);
+    equal([origin, Object.isFrozen(Cloudflare.compatibilityFlags), Cloudflare.compatibilityFlags.global_navigator,
+      Cloudflare.compatibilityFlags.nodejs_compat], ["null", true, true, false]);
+    origin = "mine";
+    equal(self.origin, "mine");
+  },
+
+  async "setImmediate"() {
+    equal([setImmediate.length, clearImmediate.length], [1, 0]);
+    throws(TypeError, () => setImmediate(), "1 argument");
+    throws(TypeError, () => setImmediate("code"), "not a function");
+    const order = [];
+    setImmediate(function (...args) { order.push(this === globalThis, ...args); }, 1, 2);
+    clearImmediate(setImmediate(() => order.push("cleared")));
+    const timer = setTimeout(() => order.push("timer"), 1);
+    clearImmediate(timer);
+    clearImmediate();
+    clearImmediate({});
+    await null;
+    equal(order, []);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    equal(order, [true, 1, 2, "timer"]);
   },
 
   "an app may replace what is lazy"() {
