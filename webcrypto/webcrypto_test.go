@@ -567,6 +567,100 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// TestDERErrors: a key that is cut, followed by something, of another algorithm or curve, or whose parts do not
+// belong together is a DataError.
+func TestDERErrors(t *testing.T) {
+	t.Parallel()
+	for _, params := range everyParams {
+		if params.Algorithm.secretUsages() != 0 {
+			continue
+		}
+		key, public := generated(t, params)
+		for _, c := range []struct {
+			format Format
+			key    *Key
+		}{{PKCS8, key}, {SPKI, public}} {
+			der, err := Export(c.format, c.key)
+			wantError(t, err, "")
+			for n := range der {
+				_, err := Import(c.format, params, der[:n], true, c.key.Usages, false)
+				wantError(t, err, "DataError")
+			}
+			_, err = Import(c.format, params, append(bytes.Clone(der), 0), true, c.key.Usages, false)
+			wantError(t, err, "DataError")
+			for _, other := range everyParams {
+				if other.Algorithm.isRSA() == params.Algorithm.isRSA() &&
+					(other.Algorithm.isEC() != params.Algorithm.isEC() || other.Curve == params.Curve) {
+					continue
+				}
+				if other.Algorithm.secretUsages() != 0 {
+					continue
+				}
+				usages := other.Algorithm.privateUsages()
+				if c.format == SPKI {
+					usages = other.Algorithm.publicUsages()
+				}
+				_, err := Import(c.format, other, der, true, usages, false)
+				wantError(t, err, "DataError")
+			}
+		}
+	}
+	// A public key that is not that of the private one.
+	key, _ := generated(t, Params{Algorithm: ECDSA, Curve: P256})
+	_, stranger := generated(t, Params{Algorithm: ECDSA, Curve: P256})
+	key.public = stranger.public
+	der, err := Export(PKCS8, key)
+	wantError(t, err, "")
+	_, err = Import(PKCS8, key.Params, der, true, UsageSign, false)
+	wantError(t, err, "DataError")
+	// A length that could be written shorter.
+	key, _ = generated(t, Params{Algorithm: Ed25519})
+	der, err = Export(PKCS8, key)
+	wantError(t, err, "")
+	long := append([]byte{der[0], 0x81}, der[1:]...)
+	_, err = Import(PKCS8, key.Params, long, true, UsageSign, false)
+	wantError(t, err, "DataError")
+	// Parameters where there are none, which for RSA would be NULL.
+	withNull := bytes.Replace(der, []byte{0x30, 5, 6, 3, 43, 101, 112}, []byte{0x30, 7, 6, 3, 43, 101, 112, 5, 0}, 1)
+	withNull[1] += 2
+	_, err = Import(PKCS8, key.Params, withNull, true, UsageSign, false)
+	wantError(t, err, "DataError")
+}
+
+// TestPoints: compressed points are read; points at infinity, beside the curve or of the wrong length are not.
+func TestPoints(t *testing.T) {
+	t.Parallel()
+	for curve := range curveCount {
+		params := Params{Algorithm: ECDSA, Curve: curve}
+		_, public := generated(t, params)
+		size := curve.size()
+		compressed := append([]byte{2 + public.public[2*size]&1}, public.public[1:][:size]...)
+		key := imported(t, Raw, params, compressed, UsageVerify)
+		if raw, err := Export(Raw, key); err != nil || !bytes.Equal(raw, public.public) {
+			t.Errorf("%s: %x comes back as %x, %v", curveNames[curve], public.public, raw, err)
+		}
+		beside := bytes.Clone(public.public)
+		beside[len(beside)-1] ^= 1
+		hybrid := bytes.Clone(public.public)
+		hybrid[0] = 6 + public.public[2*size]&1
+		large := append([]byte{2}, bytes.Repeat([]byte{0xff}, size)...)
+		for _, point := range [][]byte{nil, {0}, {4}, beside, hybrid, large, public.public[:2*size], append(beside, 0)} {
+			_, err := Import(Raw, params, point, true, UsageVerify, false)
+			wantError(t, err, "DataError")
+		}
+		for _, scalar := range [][]byte{make([]byte, size), bytes.Repeat([]byte{0xff}, size), make([]byte, size-1)} {
+			_, err := newECPrivate(params, scalar, nil)
+			wantError(t, err, "DataError")
+		}
+	}
+	for _, params := range []Params{{Algorithm: ECDSA, Curve: NoCurve}, {Algorithm: ECDH, Curve: NoCurve}} {
+		_, err := Import(Raw, params, []byte{4}, true, 0, false)
+		wantError(t, err, "DataError")
+		_, _, err = Generate(never{}, params, nil, true, params.Algorithm.privateUsages(), false)
+		wantError(t, err, "NotSupportedError")
+	}
+}
+
 // TestJWKErrors: what is wrong with a key is a DataError, whatever it is.
 func TestJWKErrors(t *testing.T) {
 	t.Parallel()

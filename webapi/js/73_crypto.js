@@ -36,7 +36,9 @@
       if (!(#brand in this)) throw webidl.illegalInvocation();
       const context = "Failed to execute 'getRandomValues' on 'Crypto'";
       webidl.requiredArguments(arguments.length, 1, context);
-      if (!ArrayBufferIsView(array)) throw new TypeError(context + ": parameter 1 is not an ArrayBufferView.");
+      if (!ArrayBufferIsView(array) || !internals.isBufferSource(array)) {
+        throw new TypeError(context + ": parameter 1 is not an ArrayBufferView, or its memory is shared or resizable.");
+      }
       const name = TypedArrayPrototypeGetSymbolToStringTag(array);
       if (name === undefined || integerArrays[name] === undefined) {
         throw internals.domException(context + ": The view is not an array of integers.", "TypeMismatchError");

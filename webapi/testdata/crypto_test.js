@@ -219,6 +219,16 @@ export default suite({
     }
   },
 
+  "getRandomValues takes memory of its own"() {
+    for (const buffer of [new SharedArrayBuffer(8), new ArrayBuffer(8, { maxByteLength: 16 })]) {
+      throws(TypeError, () => crypto.getRandomValues(new Uint8Array(buffer)));
+    }
+    throws(TypeError, () => crypto.getRandomValues(new ArrayBuffer(8)));
+    const gone = new Uint8Array(8);
+    gone.buffer.transfer();
+    equal(crypto.getRandomValues(gone) === gone, true);
+  },
+
   "timingSafeEqual"() {
     equal([subtle.timingSafeEqual(bytes("abc"), bytes("abc").buffer), subtle.timingSafeEqual(bytes("abc"), bytes("abd"))], [true, false]);
     throws(TypeError, () => subtle.timingSafeEqual(bytes("abc"), bytes("ab")));
