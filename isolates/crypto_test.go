@@ -1,6 +1,9 @@
 package isolates
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestCryptoKeysEnd: keys that nobody has any more are closed, whether they were made on the loop or elsewhere.
 func TestCryptoKeysEnd(t *testing.T) {
@@ -54,21 +57,41 @@ func TestCryptoKeyWeight(t *testing.T) {
 	drain(isolate)
 }
 
-// TestCryptoKeyAtTopLevel: such an app has no snapshot, and its key works.
-func TestCryptoKeyAtTopLevel(t *testing.T) {
-	isolate := startApp(t, unlimited, `
-		const key = await crypto.subtle.importKey("raw", new Uint8Array(32), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+// TestCryptoAtTopLevel uses cryptography while the top level runs: digests are in the snapshot, a key that is kept
+// keeps the app from having one.
+func TestCryptoAtTopLevel(t *testing.T) {
+	app, built := imageApp(t, AppOptions{}, `
+		const { subtle } = crypto;
+		const digest = new Uint8Array(await subtle.digest("SHA-1", new Uint8Array(3)))[0];
+		const hmac = { name: "HMAC", hash: "SHA-256" };
+		await subtle.sign(hmac, await subtle.importKey("raw", new Uint8Array(1), hmac, true, ["sign"]), new Uint8Array(1));
 		let refused = "";
 		try {
-			await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+			await subtle.generateKey(hmac, false, ["sign"]);
 		} catch (error) {
 			refused = error.message;
 		}
 		export default { async fetch() {
-			return new Response((await crypto.subtle.sign("HMAC", key, new Uint8Array(8))).byteLength + " " + refused);
+			const key = await subtle.generateKey(hmac, false, ["sign"]);
+			return new Response([digest, (await subtle.sign("HMAC", key, new Uint8Array(8))).byteLength, refused].join());
 		} }`)
-	const want = "32 crypto.subtle.generateKey() is not allowed while a module's top level runs; call it inside fetch()"
-	if got, log := answer(t, isolate, 1, get); string(got.Body) != want {
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	const want = "41,32,crypto.subtle.generateKey() is not allowed while a module's top level runs; call it inside fetch()"
+	if got, log := answer(t, startImage(t, app, "snapshot"), 1, get); string(got.Body) != want {
+		t.Errorf("%s %s", got.Body, log)
+	}
+	app, built = imageApp(t, AppOptions{}, `
+		const hmac = { name: "HMAC", hash: "SHA-256" };
+		const key = await crypto.subtle.importKey("raw", new Uint8Array(32), hmac, false, ["sign"]);
+		export default { async fetch() {
+			return new Response(String((await crypto.subtle.sign("HMAC", key, new Uint8Array(8))).byteLength));
+		} }`)
+	if want := "app.js:3:"; !strings.HasPrefix(built.Reason, want) {
+		t.Errorf("reason %q, want %q", built.Reason, want)
+	}
+	if got, log := answer(t, startImage(t, app, "cache"), 1, get); string(got.Body) != "32" {
 		t.Errorf("%s %s", got.Body, log)
 	}
 }
