@@ -1,7 +1,7 @@
 // MIME types (MIME Sniffing Standard, 4) and what the Fetch Standard makes of the content-type header (2.2.2,
 // "extract a MIME type").
 //
-// For other scripts, on internals.mimeTypes; a MIME type is { essence, parameters: List of { name, value } }:
+// For other scripts, on internals.mimeTypes; a MIME type is { essence, parameters: SafeMap of name to value }:
 //   parse(string)             or null
 //   serialize(mimeType)       string
 //   parameter(mimeType, name) its value, or null
@@ -10,13 +10,15 @@
 (function (ops, internals) {
   "use strict";
   const {
-    List, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeReplaceAll, StringPrototypeSlice,
+    SafeMap, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeReplaceAll, StringPrototypeSlice,
     StringPrototypeToLowerCase,
   } = internals.primordials;
   const { isToken } = internals;
 
   const QUOTE = 0x22;
   const COMMA = 0x2c;
+  const SEMICOLON = 0x3b;
+  const EQUALS = 0x3d;
   const BACKSLASH = 0x5c;
 
   // HTTP quoted-string token code points.
@@ -86,13 +88,12 @@
   // Parameters ";name=value" from `position`, a semicolon or the end, on: names in lower case, the first of a name
   // counts.
   function parseParameters(input, position) {
-    const parameters = new List();
+    const parameters = new SafeMap();
     while (position < input.length) {
       position = skipSpace(input, position + 1);
-      const semicolon = indexOrEnd(input, ";", position);
-      const equals = indexOrEnd(input, "=", position);
-      if (equals >= semicolon) {
-        position = semicolon;
+      const equals = endOfName(input, position);
+      if (equals === input.length || StringPrototypeCharCodeAt(input, equals) === SEMICOLON) {
+        position = equals;
         continue;
       }
       const name = StringPrototypeToLowerCase(StringPrototypeSlice(input, position, equals));
@@ -106,29 +107,28 @@
         value = StringPrototypeSlice(input, equals + 1, trimmedEnd(input, equals + 1, position));
         if (value === "") continue;
       }
-      if (isToken(name) && isQuotedStringText(value) && find(parameters, name) === null) {
-        parameters[parameters.length] = { __proto__: null, name, value };
-      }
+      if (isToken(name) && isQuotedStringText(value) && !parameters.has(name)) parameters.set(name, value);
     }
     return parameters;
   }
 
-  function find(parameters, name) {
-    for (let i = 0; i < parameters.length; i++) if (parameters[i].name === name) return parameters[i];
-    return null;
+  // Where the first ";" or "=" is, from `position` on, or the end.
+  function endOfName(input, position) {
+    for (; position < input.length; position++) {
+      const code = StringPrototypeCharCodeAt(input, position);
+      if (code === SEMICOLON || code === EQUALS) break;
+    }
+    return position;
   }
-  function parameter(mimeType, name) {
-    const found = find(mimeType.parameters, name);
-    return found === null ? null : found.value;
-  }
+
+  const parameter = (mimeType, name) => mimeType.parameters.get(name) ?? null;
 
   function serialize({ essence, parameters }) {
     let result = essence;
-    for (let i = 0; i < parameters.length; i++) {
-      const { name, value } = parameters[i];
+    parameters.forEach((value, name) => {
       result += ";" + name + "=" + (isToken(value) ? value
         : '"' + StringPrototypeReplaceAll(StringPrototypeReplaceAll(value, "\\", "\\\\"), '"', '\\"') + '"');
-    }
+    });
     return result;
   }
 
@@ -153,12 +153,12 @@
       start = end + 1;
       if (next === null || next.essence === "*/*") continue;
       mimeType = next;
-      const own = find(next.parameters, "charset");
+      const own = parameter(next, "charset");
       if (next.essence !== essence) {
         charset = own;
         essence = next.essence;
       } else if (own === null && charset !== null) {
-        next.parameters[next.parameters.length] = charset;
+        next.parameters.set("charset", charset);
       }
     }
     return mimeType;

@@ -33,6 +33,44 @@ export default suite({
       same(`${url}${URL.canParse("x")}`, "http://u:p@h:81/p?q=1#xfalse");
     });
   },
+  async "files, forms and caches"() {
+    const form = new FormData();
+    form.append("a\r\n\"", "b\nc");
+    form.append("f", new File([bytes], "n%22", { type: "a/b" }));
+    form.append("large", new Blob([new Uint8Array(100_000), "x"]));
+    const controller = new AbortController();
+    const blob = new Blob(["a", bytes, new Blob([new Uint8Array(70_000)])], { type: "A/B;C=D" });
+    const small = new Blob(["abc"]);
+    await watch(async () => {
+      same(blob.slice(1, 5).size + blob.type, "4a/b;c=d");
+      same((await blob.text()).length, 70_002);
+      await blob.arrayBuffer();
+      const reader = blob.stream().getReader();
+      same((await reader.read()).done, false);
+      const parsed = await new Response(form).formData();
+      same(parsed.get("a\r\n\"") + parsed.get("f").name + parsed.get("large").size, "b\r\ncn\"100001");
+      const typed = new Response("x", { headers: { "content-type": "a/b; c=\"d\\\"e\";f=g" } });
+      same((await typed.blob()).type, "a/b;c=\"d\\\"e\";f=g");
+      const url = URL.createObjectURL(blob);
+      same((await (await fetch(url)).text()).length, 70_002);
+      URL.revokeObjectURL(url);
+      same(await (await fetch("data:text/plain;base64,eA==")).text(), "x");
+      const request = new Request("http://host/", { mode: "no-cors", headers: { accept: "a/b", x: "y" } });
+      same(request.headers.has("x") + request.headers.get("accept"), "falsea/b");
+      const first = new Request("http://host/", { method: "POST", body: new Response("text").body, duplex: "half" });
+      same(await new Request(first, { signal: controller.signal }).text(), "text");
+      const cache = await caches.open("hostile");
+      await cache.put("http://host/", new Response("kept", { headers: { vary: "a, b" } }));
+      same(await (await cache.match("http://host/")).text(), "kept");
+      same((await cache.keys()).length, 1);
+      await caches.delete("hostile");
+      const file = new FileReader();
+      const done = new Promise((resolve) => { file.onloadend = resolve; });
+      file.readAsText(blob);
+      await done;
+      same(new FileReaderSync().readAsDataURL(small), "data:application/octet-stream;base64,YWJj");
+    });
+  },
   async "events"() {
     await watchAll(() => {
       const target = new EventTarget();
