@@ -2,6 +2,7 @@ package webcrypto
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -161,8 +162,26 @@ func (k *Key) p256Table() *p256Table {
 	return table
 }
 
+// agreementKey returns the private key for crypto/ecdh, which computes its public key each time that one is made.
+func (k *Key) agreementKey() (*ecdh.PrivateKey, error) {
+	if private := k.ecdhPrivate.Load(); private != nil {
+		return private, nil
+	}
+	var private *ecdh.PrivateKey
+	var err error
+	if k.Algorithm == X25519 {
+		private, err = ecdh.X25519().NewPrivateKey(k.secret)
+	} else {
+		private, err = k.ecdsaPrivate.ECDH()
+	}
+	if err == nil {
+		k.ecdhPrivate.Store(private)
+	}
+	return private, err
+}
+
 func (k *Key) sharedECDH(public *Key) ([]byte, error) {
-	ours, err := k.ecdsaPrivate.ECDH()
+	ours, err := k.agreementKey()
 	if err != nil {
 		return nil, operationError("%v", err)
 	}

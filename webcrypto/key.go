@@ -2,6 +2,7 @@ package webcrypto
 
 import (
 	"crypto/cipher"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"hash"
@@ -27,7 +28,7 @@ func (k Kind) String() string { return [...]string{"public", "private", "secret"
 //
 // Close wipes it, after which it must not be used: the bytes, the big numbers of RSA and EC keys, and the key
 // schedules of AES. Copies that Go's packages make inside (the Montgomery form of RSA's primes, the state of an
-// HMAC) are out of reach; they go with the garbage.
+// HMAC, the scalars of crypto/ecdh) are out of reach; they go with the garbage.
 type Key struct {
 	Params
 	Kind        Kind
@@ -43,7 +44,8 @@ type Key struct {
 	ecdsaPublic  *ecdsa.PublicKey
 	ecdsaPrivate *ecdsa.PrivateKey
 
-	verifications atomic.Int32 // with a key of P-256 that has no table
+	ecdhPrivate   atomic.Pointer[ecdh.PrivateKey] // ECDH and X25519: made when it is first needed
+	verifications atomic.Int32                    // with a key of P-256 that has no table
 	table         atomic.Pointer[p256Table]
 
 	block   cipher.Block // AES
@@ -86,6 +88,7 @@ func (k *Key) Close() error {
 		wipeInt(k.ecdsaPrivate.D)
 	}
 	k.idleMAC.Store(nil)
+	k.ecdhPrivate.Store(nil)
 	wipeSchedule(k.block)
 	wipeSchedule(k.gcm)
 	k.secret, k.rsaPrivate, k.ecdsaPrivate, k.block, k.gcm = nil, nil, nil, nil, nil

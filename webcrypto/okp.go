@@ -89,7 +89,7 @@ func (k *Key) sharedOKP(public *Key) ([]byte, error) {
 		clear(secret[:])
 		return shared[:], nil
 	}
-	ours, err := ecdh.X25519().NewPrivateKey(k.secret)
+	ours, err := k.agreementKey()
 	if err != nil {
 		return nil, operationError("%v", err)
 	}
