@@ -3,6 +3,8 @@ package isolates
 import (
 	"strings"
 	"testing"
+
+	"nano/webapi"
 )
 
 // TestCryptoKeysEnd: keys that nobody has any more are closed, whether they were made on the loop or elsewhere.
@@ -93,5 +95,48 @@ func TestCryptoAtTopLevel(t *testing.T) {
 	}
 	if got, log := answer(t, startImage(t, app, "cache"), 1, get); string(got.Body) != "32" {
 		t.Errorf("%s %s", got.Body, log)
+	}
+}
+
+// TestCryptoFunctionsTakeAnything calls the functions of webcrypto as no script does: with values of any kind at any
+// place. They give results or errors, and none of these is the panic of a bug.
+func TestCryptoFunctionsTakeAnything(t *testing.T) {
+	var names []string
+	for _, name := range webapi.HostCalls {
+		if strings.HasPrefix(name, "crypto") {
+			names = append(names, name)
+		}
+	}
+	isolate := startApp(t, unlimited, hostApp(`
+		const names = "`+strings.Join(names, " ")+`".split(" ");
+		const { cryptoDigester, cryptoGenerate } = internals.host;
+		const values = [null, undefined, true, false, NaN, -1, 0, 1, 2, 3, 12, 16, 128, 255, 256, 1e9, 2 ** 53, -Infinity, "", "text",
+			'{"kty":"oct","k":"AAAA"}', new Uint8Array(0), new Uint8Array([1, 0, 1]), new Uint8Array(16), new ArrayBuffer(64),
+			new DataView(new ArrayBuffer(12)), cryptoDigester(1)];
+		const usages = [12, 12, 195, 12, 48, 12, 12, 48, 48, 195, 195, 195, 192, 12];
+		for (let algorithm = 3; algorithm < 14; algorithm++) { // not RSA: it would be made elsewhere
+			const made = cryptoGenerate(false, null, algorithm, 1, 0, 128, true, usages[algorithm]);
+			if (Array.isArray(made)) values.push(made[0], made[1]);
+			else values.push(made, made, made);
+		}
+		let state = 1;
+		const random = (n) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0, Math.floor(state / 65536) % n);
+		const bugs = new Set(), outcomes = new Set();
+		for (let i = 0; i < 30000; i++) {
+			const name = names[random(names.length)];
+			const args = Array.from({ length: random(15) }, () => values[random(values.length)]);
+			if (random(4) !== 0) args[0] = true; // a loop waits: nothing may take long
+			if (args[0] === false) args[0] = true;
+			try {
+				internals.host[name](...args);
+				outcomes.add(name);
+			} catch (error) {
+				if (error.message.includes("internal error")) bugs.add(name + ": " + error.message);
+				outcomes.add(error.name);
+			}
+		}
+		return new Response(bugs.size === 0 && outcomes.size > 15 ? "ok" : [...bugs, ...outcomes].join("\n"));`))
+	if got := string(fetch(t, isolate, get).Body); got != "ok" {
+		t.Error(got)
 	}
 }

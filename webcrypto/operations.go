@@ -5,7 +5,16 @@ import (
 )
 
 // Operations with keys. Those that a loop may call take onLoop, and give ErrSlow instead of holding it up.
-// Scripts have checked that the key is of the algorithm that the app named and has the usage.
+// Scripts have checked that the key is of the algorithm that the app named. They have checked its usages too, which
+// are checked here once more, since this is where they count.
+
+// checkUse is the InvalidAccessError of a key that has none of the usages.
+func (k *Key) checkUse(usages Usages) error {
+	if k.Usages&usages == 0 {
+		return invalidAccess("the key cannot be used for this")
+	}
+	return nil
+}
 
 // SignParams are the parameters of signing and verifying.
 type SignParams struct {
@@ -16,6 +25,9 @@ type SignParams struct {
 
 // Sign signs data (Web Cryptography 14.3.3).
 func (k *Key) Sign(params SignParams, data []byte, onLoop bool, out Sink) error {
+	if err := k.checkUse(UsageSign); err != nil {
+		return err
+	}
 	if k.Algorithm == HMAC {
 		if onLoop && len(data) > k.bytesOnLoopMax(params.Hash) {
 			return ErrSlow
@@ -40,6 +52,9 @@ func (k *Key) Sign(params SignParams, data []byte, onLoop bool, out Sink) error 
 
 // Verify says whether the signature of data is good (14.3.4).
 func (k *Key) Verify(params SignParams, signature, data []byte, onLoop bool) (bool, error) {
+	if err := k.checkUse(UsageVerify); err != nil {
+		return false, err
+	}
 	if k.Algorithm == HMAC {
 		if onLoop && len(data) > k.bytesOnLoopMax(params.Hash) {
 			return false, ErrSlow
@@ -63,6 +78,9 @@ func (k *Key) Verify(params SignParams, signature, data []byte, onLoop bool) (bo
 
 // Encrypt encrypts data (14.3.1), or wraps it with AES-KW.
 func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) error {
+	if err := k.checkUse(UsageEncrypt|UsageWrapKey); err != nil {
+		return err
+	}
 	if k.Algorithm == RSAOAEP && k.Kind != Public {
 		return invalidAccess("the key is not a public key")
 	}
@@ -86,6 +104,9 @@ func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 
 // Decrypt decrypts data (14.3.2), or unwraps it with AES-KW.
 func (k *Key) Decrypt(params CipherParams, data []byte, onLoop bool, out Sink) error {
+	if err := k.checkUse(UsageDecrypt|UsageUnwrapKey); err != nil {
+		return err
+	}
 	if k.Algorithm == RSAOAEP && k.Kind != Private {
 		return invalidAccess("the key is not a private key")
 	}
@@ -141,6 +162,9 @@ func (k *Key) DeriveKey(job Job, params DeriveParams, length int, as Params, ext
 }
 
 func (k *Key) deriveUsing(job Job, params DeriveParams, length int, onLoop bool) ([]byte, error) {
+	if err := k.checkUse(UsageDeriveBits|UsageDeriveKey); err != nil {
+		return nil, err
+	}
 	if length > secretBitsMax {
 		return nil, operationError("%d bits are too many", length)
 	}

@@ -136,6 +136,7 @@ func TestEdDSAVectors(t *testing.T) { // RFC 8032 7.1, 7.4
 		params := Params{Algorithm: test.algorithm}
 		key, err := newOKPPrivate(params, unhex(t, test.secret), unhex(t, test.public))
 		wantError(t, err, "")
+		key.Usages = UsageSign
 		public := imported(t, Raw, params, unhex(t, test.public), UsageVerify)
 		with := SignParams{Context: []byte(test.context)}
 		signature := output(t, func(out Sink) error { return key.Sign(with, unhex(t, test.data), false, out) })
@@ -167,6 +168,7 @@ func TestAgreementVectors(t *testing.T) { // RFC 7748 6
 		params := Params{Algorithm: test.algorithm}
 		key, err := newOKPPrivate(params, unhex(t, test.secret), nil)
 		wantError(t, err, "")
+		key.Usages = UsageDeriveBits
 		public := imported(t, Raw, params, unhex(t, test.public), 0)
 		secret := output(t, func(out Sink) error {
 			return key.DeriveBits(never{}, DeriveParams{Public: public}, NoLength, false, out)
