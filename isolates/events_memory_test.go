@@ -21,6 +21,11 @@ func TestLongLivedTargetsKeepNothing(t *testing.T) {
 				dependent.addEventListener("abort", listener);
 				dependent.removeEventListener("abort", listener);
 			},
+			"/timeout": () => {
+				const dependent = AbortSignal.any([AbortSignal.timeout(1e9), signal]), listener = () => {};
+				dependent.addEventListener("abort", listener);
+				dependent.removeEventListener("abort", listener);
+			},
 			"/signal": () => {
 				const target = new EventTarget();
 				const listener = () => {};
@@ -44,7 +49,7 @@ func TestLongLivedTargetsKeepNothing(t *testing.T) {
 			paths[decodeURI(new URL(request.url).pathname)](request);
 			return new Response("ok");
 		} }`)
-	for _, path := range []string{"/any", "/any%20heard", "/any%20unheard", "/signal", "/listener", "/errors", "/entries", "/observer"} {
+	for _, path := range []string{"/any", "/any%20heard", "/any%20unheard", "/timeout", "/signal", "/listener", "/errors", "/entries", "/observer"} {
 		rounds := func(count int) uint64 {
 			for range count {
 				request(t, isolate, 1, "GET "+path+" HTTP/1.1\nHost: h\n\n")

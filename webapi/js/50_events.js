@@ -17,11 +17,11 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, ErrorPrototype, List, MathFloor, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf,
+    Error, ErrorPrototype, List, MathFloor, MathMax, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectSetPrototypeOf,
     ReflectApply, ReflectConstruct, SafeMap, SafeSet, SetPrototypeGetSize, TypeError, WeakRef,
     WeakRefPrototypeDeref, globalThis,
   } = internals.primordials;
-  const { configureInterface, running, scopePrototype, webidl } = internals;
+  const { configureInterface, requireStarted, running, scopePrototype, webidl } = internals;
   const { now, unforgeable } = ops;
 
   // The clock that apps see: milliseconds since they began, in whole steps, since a finer one could measure what
@@ -415,7 +415,7 @@
       } else {
         capture = !!options;
       }
-      if (signal !== undefined && abortOf(signal).aborted) return;
+      if (signal !== undefined && isAborted(signal)) return;
       if (callback === null || target.find(type, callback, capture) !== undefined) return;
       const listener = new Listener(type, callback, capture, once, passive);
       target.add(listener);
@@ -619,6 +619,12 @@
     dependents = null; // array of WeakRef
     dependentsSweep = 16; // length at which dead references are dropped
     listened = null; // SafeSet of AbortSignal
+    // Of AbortSignal.timeout: when it aborts, in milliseconds of the fine clock; 0 for others. There is a timer only while
+    // somebody waits for the event; whoever merely looks is told by the clock, once a turn. So signals whose fetch is
+    // over leave nothing behind, however far off their time is.
+    due = 0;
+    timer = 0; // its id, or 0
+    checked = -1; // turn in which it was not due
   }
 
   class AbortSignal extends EventTarget {
@@ -640,10 +646,13 @@
       const context = "Failed to execute 'timeout' on 'AbortSignal'";
       webidl.requiredArguments(arguments.length, 1, context);
       milliseconds = webidl.unsignedLongLong(milliseconds, context, "enforce");
+      requireStarted("AbortSignal.timeout()");
       const signal = new AbortSignal(INTERNAL);
-      internals.setTimer("AbortSignal.timeout()", () => {
-        signalAbort(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError"));
-      }, milliseconds);
+      signal.#abort.due = now() + milliseconds;
+      signal.#abort.checked = running.turn;
+      targetOf(signal).changed = (type) => {
+        if (type === "abort") updateTimer(signal);
+      };
       return signal;
     }
     static any(signals) {
@@ -656,15 +665,16 @@
     }
     get aborted() {
       if (!(#abort in this)) throw webidl.illegalInvocation();
-      return this.#abort.aborted;
+      return isAborted(this);
     }
     get reason() {
       if (!(#abort in this)) throw webidl.illegalInvocation();
+      isAborted(this);
       return this.#abort.reason;
     }
     throwIfAborted() {
       if (!(#abort in this)) throw webidl.illegalInvocation();
-      if (this.#abort.aborted) throw this.#abort.reason;
+      if (isAborted(this)) throw this.#abort.reason;
     }
   }
   defineHandler(AbortSignal.prototype, "abort");
@@ -672,6 +682,55 @@
   ObjectDefineProperty(AbortSignal, "length", { __proto__: null, value: 0 });
 
   const abortError = () => new DOMException("This operation was aborted", "AbortError");
+  const timeoutError = () => new DOMException("The operation was aborted due to timeout", "TimeoutError");
+
+  function isAborted(signal) {
+    const abort = abortOf(signal);
+    if (abort.aborted) return true;
+    if (abort.due !== 0) {
+      if (abort.timer !== 0 || abort.checked === running.turn) return false;
+      if (now() >= abort.due) expire(abort);
+      else abort.checked = running.turn;
+    } else if (abort.sources !== null) {
+      for (let i = 0; !abort.aborted && i < abort.sources.length; i++) isAborted(abort.sources[i]);
+    }
+    return abort.aborted;
+  }
+
+  // The time of a signal is over for which nobody waits, nor for those that depend on it: there is nobody to tell.
+  function expire(abort) {
+    abort.aborted = true;
+    abort.reason = timeoutError();
+    const { dependents } = abort;
+    abort.dependents = null;
+    if (dependents === null) return;
+    for (let i = 0; i < dependents.length; i++) {
+      const dependent = WeakRefPrototypeDeref(dependents[i]);
+      if (dependent === undefined || abortOf(dependent).aborted) continue;
+      abortOf(dependent).aborted = true;
+      abortOf(dependent).reason = abort.reason;
+      abortOf(dependent).sources = null;
+    }
+  }
+
+  // Sets or clears the timer of a signal of AbortSignal.timeout.
+  function updateTimer(signal) {
+    const abort = abortOf(signal);
+    if (abort.due === 0 || isAborted(signal)) return;
+    const waits = isAwaited(signal, abort) || (abort.listened !== null && SetPrototypeGetSize(abort.listened) > 0);
+    if (waits && abort.timer === 0) {
+      abort.timer = internals.setTimer("AbortSignal.timeout()", () => {
+        abort.timer = 0;
+        signalAbort(signal, timeoutError());
+      }, MathMax(abort.due - now(), 0));
+    } else if (!waits && abort.timer !== 0) {
+      internals.clearTimer(abort.timer);
+      abort.timer = 0;
+    }
+  }
+
+  const isAwaited = (signal, abort) => targetOf(signal).has("abort") ||
+    (abort.algorithms !== null && SetPrototypeGetSize(abort.algorithms) > 0);
 
   function createSignal() {
     return new AbortSignal(INTERNAL);
@@ -717,13 +776,16 @@
     abort.dependents = null;
     abort.listened = null;
     if (sources !== null) {
-      for (let i = 0; i < sources.length; i++) abortOf(sources[i]).listened?.delete(signal);
+      for (let i = 0; i < sources.length; i++) {
+        abortOf(sources[i]).listened?.delete(signal);
+        updateTimer(sources[i]);
+      }
     }
   }
 
   function addAlgorithm(signal, algorithm) {
     const abort = abortOf(signal);
-    if (abort.aborted) return;
+    if (isAborted(signal)) return;
     abort.algorithms ??= new SafeSet();
     abort.algorithms.add(algorithm);
     updateListened(signal);
@@ -738,13 +800,14 @@
   // Keeps a dependent signal alive by its sources exactly while somebody waits for its abort.
   function updateListened(signal) {
     const abort = abortOf(signal);
-    if (abort.sources === null) return;
-    const waits = (abort.algorithms !== null && SetPrototypeGetSize(abort.algorithms) > 0) ||
-      targetOf(signal).has("abort");
+    if (abort.due !== 0) updateTimer(signal);
+    if (isAborted(signal) || abort.sources === null) return;
+    const waits = isAwaited(signal, abort);
     for (let i = 0; i < abort.sources.length; i++) {
       const source = abortOf(abort.sources[i]);
       if (waits) (source.listened ??= new SafeSet()).add(signal);
       else source.listened?.delete(signal);
+      if (source.due !== 0) updateTimer(abort.sources[i]);
     }
   }
 
@@ -768,7 +831,7 @@
     const state = abortOf(result);
     for (let i = 0; i < signals.length; i++) {
       const source = abortOf(signals[i]);
-      if (source.aborted) {
+      if (isAborted(signals[i])) {
         state.aborted = true;
         state.reason = source.reason;
         return result;
@@ -816,7 +879,7 @@
     add: addAlgorithm,
     createDependentSignal,
     createSignal,
-    isAborted: (signal) => abortOf(signal).aborted,
+    isAborted,
     isAbortSignal,
     reason: (signal) => abortOf(signal).reason,
     remove: removeAlgorithm,

@@ -163,6 +163,47 @@ export default suite({
     await rejects("TimeoutError", async () => signal.throwIfAborted());
   },
 
+  async "AbortSignal.timeout without anybody who waits"() {
+    const signals = Array.from({ length: 20_000 }, () => AbortSignal.timeout(1)); // more than there may be timers
+    const far = AbortSignal.timeout(1e9);
+    const both = AbortSignal.any([new AbortController().signal, signals[0], far]);
+    const left = signals[1];
+    const nothing = () => {};
+    left.addEventListener("abort", nothing);
+    left.removeEventListener("abort", nothing);
+    const start = Date.now();
+    while (Date.now() < start + 5);
+    equal([signals[0].aborted, both.aborted, left.aborted], [false, false, false], "within the turn");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    let events = 0;
+    both.onabort = () => events++;
+    signals[2].addEventListener("abort", () => events++);
+    equal([both.aborted, both.reason.name, both.reason === signals[0].reason], [true, "TimeoutError", true]);
+    equal([signals[2].aborted, left.reason.name, far.aborted], [true, "TimeoutError", false]);
+    throws("TimeoutError", () => signals[3].throwIfAborted());
+    equal(AbortSignal.any([far, signals[4]]).aborted, true);
+    let count = 0;
+    const target = new EventTarget();
+    target.addEventListener("x", () => count++, { signal: signals[5] });
+    target.addEventListener("x", () => count++, { signal: far });
+    target.dispatchEvent(new Event("x"));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    equal([events, count], [0, 1]);
+  },
+
+  async "AbortSignal.timeout for those who wait"() {
+    const first = AbortSignal.timeout(20);
+    const dependent = AbortSignal.any([first, new AbortController().signal]);
+    const order = [];
+    first.onabort = () => order.push(`first ${dependent.aborted}`);
+    await new Promise((resolve) => dependent.addEventListener("abort", () => {
+      order.push("dependent");
+      resolve();
+    }));
+    equal(order, ["first true", "dependent"]);
+    equal([dependent.reason.name, dependent.reason === first.reason], ["TimeoutError", true]);
+  },
+
   "a signal removes listeners"() {
     const controller = new AbortController();
     const target = new EventTarget();
