@@ -623,6 +623,8 @@
     // somebody waits for the event; whoever merely looks is told by the clock, once a turn. So signals whose fetch is
     // over leave nothing behind, however far off their time is.
     due = 0;
+    delay = 0; // that was asked for, in milliseconds
+    made = 0; // the turn in which it was
     timer = 0; // its id, or 0
     checked = -1; // turn in which it was not due
   }
@@ -649,7 +651,8 @@
       requireStarted("AbortSignal.timeout()");
       const signal = new AbortSignal(INTERNAL);
       signal.#abort.due = now() + milliseconds;
-      signal.#abort.checked = running.turn;
+      signal.#abort.delay = milliseconds;
+      signal.#abort.made = signal.#abort.checked = running.turn;
       targetOf(signal).changed = (type) => {
         if (type === "abort") updateTimer(signal);
       };
@@ -719,10 +722,12 @@
     if (abort.due === 0 || isAborted(signal)) return;
     const waits = isAwaited(signal, abort) || (abort.listened !== null && SetPrototypeGetSize(abort.listened) > 0);
     if (waits && abort.timer === 0) {
+      // Signals that are made one after the other abort in this order.
+      const delay = abort.made === running.turn ? abort.delay : MathMax(abort.due - now(), 0);
       abort.timer = internals.setTimer("AbortSignal.timeout()", () => {
         abort.timer = 0;
         signalAbort(signal, timeoutError());
-      }, MathMax(abort.due - now(), 0));
+      }, delay);
     } else if (!waits && abort.timer !== 0) {
       internals.clearTimer(abort.timer);
       abort.timer = 0;
