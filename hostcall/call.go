@@ -26,7 +26,7 @@ const (
 type Value struct {
 	Kind   Kind
 	ID     uint32         // of an Object
-	Length uint64         // of Data in bytes; of an Object that is a result, what it weighs in bytes
+	Length uint64         // of Data in bytes; of an Object what it weighs in bytes, which Resize changes
 	Data   unsafe.Pointer // in memory of C, or pinned
 	Number float64
 }
@@ -145,6 +145,14 @@ func (c *Call) Object(i int) any {
 func ObjectOf[T any](c *Call, i int) (value T, ok bool) {
 	value, ok = c.Object(i).(T)
 	return value, ok
+}
+
+// Resize says that what argument i, a host object, stands for weighs size bytes now. It is for calls that JavaScript
+// waits for.
+func (c *Call) Resize(i int, size int) {
+	if value := c.argument(i, Object); value != nil {
+		value.Length = uint64(max(size, 0))
+	}
 }
 
 func (c *Call) add(value Value) {

@@ -144,6 +144,8 @@ var Ops = []string{
 // by which functions in snapshots know them. Each is registered by the package that has it, by
 // hostcall.Register.
 var HostCalls = []string{
+	"compress",
+	"compressor",
 	"cryptoCopy",
 	"cryptoDecrypt",
 	"cryptoDeriveBits",
@@ -162,6 +164,9 @@ var HostCalls = []string{
 	"cryptoUnwrap",
 	"cryptoVerify",
 	"cryptoWrap",
+	"decompress",
+	"decompressor",
+	"endCompression",
 	"encodingOf",   // (label): [name, number or -1], or undefined: encodings
 	"decodeLegacy", // (number, state, bytes, isFatal, isEnd): text, or [text, state] if not isEnd, or undefined if malformed
 }

@@ -223,7 +223,8 @@ struct nano_isolate {
   std::vector<std::pair<const nano::Script*, v8::Global<v8::UnboundScript>>> first_run;
   nano::Output start_out;  // what starting the app has written, for the next turn to bring out
   std::unique_ptr<nano::Host, void (*)(nano::Host*)> host{nullptr, nullptr};  // see hostcall.cc
-  void* heap = nullptr;  // V8's, once it has made memory for an ArrayBuffer
+  size_t shared_pages = 0;  // of WebAssembly's shared memories made so far, see stores.cc
+  void* heap = nullptr;     // V8's, once it has made memory for an ArrayBuffer
   // The realms by id, the main one first; null where an id is free.
   std::vector<std::unique_ptr<nano_realm>> realms;
   bool has_realms = false;                       // more than the main one: code of any may run

@@ -137,6 +137,15 @@ class Host {
     return *id < objects_.size() && objects_[*id] != nullptr && objects_[*id]->handle == object;
   }
 
+  // Weight is what an object weighs.
+  uint64_t Weight(uint32_t id) const { return static_cast<uint64_t>(objects_[id]->size); }
+  void SetWeight(uint32_t id, uint64_t size) {
+    int64_t change = static_cast<int64_t>(size) - objects_[id]->size;
+    if (change == 0) return;
+    objects_[id]->size += change;
+    self_->isolate->AdjustAmountOfExternalAllocatedMemory(change);
+  }
+
   std::string Place() const {
     for (const Object* object : objects_)
       if (object != nullptr && !object->handle.IsEmpty())
@@ -176,7 +185,7 @@ class Host {
   struct Object {
     Host* const host;
     const uint32_t id;
-    const int64_t size;
+    int64_t size;
     v8::Global<v8::Object> handle;  // weak
     std::string place;              // in a builder: where it was made
   };
@@ -252,6 +261,7 @@ class Arguments {
       to.kind = NANO_NULL;
     } else if (Host::Of(self_).Find(from, &to.id)) {
       to.kind = NANO_OBJECT;
+      to.length = Host::Of(self_).Weight(to.id);
     } else {
       ThrowType(isolate, "a value that native code cannot take");
       return false;
@@ -459,6 +469,9 @@ void CallHost(const v8::FunctionCallbackInfo<v8::Value>& info) {
     return;
   nano_call call;
   host.Call(info.Data().As<v8::Int32>()->Value(), arguments.values, arguments.count, &call);
+  for (uint32_t i = 0; i < arguments.count; i++)
+    if (arguments.values[i].kind == NANO_OBJECT)
+      host.SetWeight(arguments.values[i].id, arguments.values[i].length);
   if (call.failed != 0) {
     ThrowNamed(self, isolate->GetCurrentContext(), call.results);
   } else {

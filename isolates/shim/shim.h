@@ -117,7 +117,7 @@ typedef struct {
 typedef struct {
   uint32_t kind;    // an enum nano_value_kind
   uint32_t id;      // of an object
-  uint64_t length;  // of the data in bytes; of an object that is a result, what it weighs in bytes
+  uint64_t length;  // of the data in bytes; of an object what it weighs, which Go may change
   union {
     void* data;
     uint64_t offset;  // of the data, in a packed list (hostcall/work.go)

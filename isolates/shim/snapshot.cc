@@ -57,7 +57,7 @@ std::string Where(v8::Isolate* isolate) {
 }
 
 // Globals that V8 leaves out of isolates that build a snapshot.
-constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer"};
+constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer", "Float16Array"};
 
 // Why the app in the builder of this thread cannot be snapshotted, as far as traps have told.
 thread_local std::string trapped;

@@ -5,8 +5,9 @@
 // is not shared it counts itself, as external memory, so that CheckMemory sees it grow; here it is
 // only refused when it would be too much from the start. It counts nowhere what is shared, and what
 // a memory of WebAssembly grows by whose buffer is resizable: that is counted here, for as long as
-// the isolate lives, since nothing tells when it is freed. SharedArrayBuffers that can grow are
-// refused.
+// the isolate lives, since nothing tells when it is freed. Isolates have nobody to share with:
+// SharedArrayBuffers that can grow are refused, and shared memories of WebAssembly get few pages,
+// in all of the isolate's life, for programs that look whether they are there.
 #include <algorithm>
 
 #include <optional>
@@ -87,14 +88,17 @@ void* AllocateStore(void* heap, const void* allocate, size_t length) {
 }
 
 constexpr size_t kWasmPage = 64 << 10;
+constexpr size_t kSharedPages = 1024;  // that an isolate gets, counted by how far they may grow
 
 Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm,
                    Shared shared) asm("__wrap_" NANO_ALLOCATE_WASM);
 Store AllocateWasm(v8::Isolate* isolate, size_t pages, size_t pages_max, Wasm wasm, Shared shared) {
-  // One that can never hold anything is how programs reach the constructor SharedArrayBuffer.
-  if (shared == Shared::kShared && pages_max != 0) return {};
   if (!Fits(isolate, pages * kWasmPage)) return {};
-  return RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
+  if (shared == Shared::kShared) {
+    nano_isolate* self = nano_isolate::From(isolate);
+    if (self == nullptr || pages_max > kSharedPages - self->shared_pages) return {};
+    self->shared_pages += pages_max;
+  }
   Store store = RealAllocateWasm(isolate, pages, pages_max, wasm, shared);
   if (shared == Shared::kShared && store.pointer != nullptr) Keep(isolate, pages * kWasmPage);
   return store;

@@ -22,6 +22,7 @@
     "WritableStreamDefaultController", "WritableStreamDefaultWriter",
   ], "53_streams");
   lazy(["FixedLengthStream", "IdentityTransformStream"], "68_fixed_length");
+  lazy(["CompressionStream", "DecompressionStream"], "72_compression");
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");

@@ -37,7 +37,10 @@
 //                              the stream; takeNative(stream) locks and disturbs it, and gives its Source
 //   setFixedLength(stream, bytes)  internals.fixedLengthOf(stream) gives that, or -1
 //   createPump(target, reader) see Pump; internals.createPump is the same
-//   newReadable(object, source, strategy)  createTransform(transform, flush) -> { readable, writable }
+//   createTransform(transform, flush, cancel)
+//                              { readable, writable, enqueue(chunk), wanted(), isOpen() } of a TransformStream; what the
+//                              functions return is undefined or a promise of the engine's; wanted() is undefined if the
+//                              readable side wants a chunk, or a promise
 (function (ops, internals) {
   "use strict";
   const {
@@ -46,7 +49,7 @@
     DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset,
     MathMax, MathMin, ObjectCreate, ObjectDefineProperties, ObjectDefineProperty,
     PromiseReject, PromiseResolve, PromiseWithResolvers, RangeError, ReflectApply, SymbolAsyncIterator,
-    SymbolIterator, TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    SymbolIterator, TypedArrayConstructors, globalThis, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag,
     TypedArrayPrototypeSet, TypeError, Uint8Array,
   } = internals.primordials;
@@ -963,7 +966,7 @@
   function bytePullInto(controller, view, min, request) {
     const stream = controller.stream;
     const name = typedArrayName(view);
-    const constructor = name === undefined ? DataView : TypedArrayConstructors[name];
+    const constructor = name === undefined ? DataView : TypedArrayConstructors[name] ?? globalThis[name];
     const elementSize = name === undefined ? 1 : constructor.BYTES_PER_ELEMENT;
     const byteOffset = viewByteOffset(view);
     const byteLength = viewByteLength(view);
@@ -2762,6 +2765,29 @@
     };
   }
 
+  function createTransform(transform, flush, cancel) {
+    const state = new TransformState();
+    const follow = (result) => (result === undefined ? alwaysFulfilled() : result);
+    const run = (algorithm, argument) => {
+      try {
+        return follow(algorithm(argument));
+      } catch (error) {
+        return PromiseReject(error);
+      }
+    };
+    state.transformAlgorithm = (chunk) => run(transform, chunk);
+    state.flushAlgorithm = () => run(flush, undefined);
+    state.cancelAlgorithm = (reason) => run(cancel, reason);
+    initializeTransform(state, PromiseResolve(undefined), 1, one, 0, one);
+    return {
+      readable: state.readable.object,
+      writable: state.writable.object,
+      enqueue: (chunk) => state.enqueue(chunk),
+      wanted: () => (state.backpressure ? state.backpressureChange.promise : undefined),
+      isOpen: () => state.readable.state === READABLE && state.writable.state !== W_ERRORED,
+    };
+  }
+
   // A byte stream without chunks: what it has comes when it is pulled.
   function createIdle(pull) {
     const stream = new ReadableState();
@@ -3060,6 +3086,7 @@
     createPieces,
     createPull,
     createSink,
+    createTransform,
     markHandled,
     createNative,
     nativeSource,
