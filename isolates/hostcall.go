@@ -2,7 +2,7 @@ package isolates
 
 import (
 	_ "nano/compression" // its functions
-	_ "nano/encodings" // its functions
+	_ "nano/encodings"   // its functions
 	"nano/hostcall"
 	_ "nano/webcrypto" // its functions
 )

@@ -2485,6 +2485,12 @@
       if (this.onChange === null) this.onChange = steps;
       else this.onChangeToo = steps;
     }
+    // A promise for the next change.
+    changed() {
+      const deferred = PromiseWithResolvers();
+      this.#whenChanged(() => deferred.resolve(undefined));
+      return deferred.promise;
+    }
     // TransformStreamDefaultSourcePullAlgorithm; `onPulled` is called when its promise is fulfilled.
     pull(onPulled) {
       this.setBackpressure(false);
@@ -2767,23 +2773,22 @@
 
   function createTransform(transform, flush, cancel) {
     const state = new TransformState();
-    const follow = (result) => (result === undefined ? alwaysFulfilled() : result);
     const run = (algorithm, argument) => {
       try {
-        return follow(algorithm(argument));
+        return algorithm(argument);
       } catch (error) {
         return PromiseReject(error);
       }
     };
     state.transformAlgorithm = (chunk) => run(transform, chunk);
-    state.flushAlgorithm = () => run(flush, undefined);
-    state.cancelAlgorithm = (reason) => run(cancel, reason);
+    state.flushAlgorithm = () => run(flush, undefined) ?? alwaysFulfilled();
+    state.cancelAlgorithm = (reason) => run(cancel, reason) ?? alwaysFulfilled();
     initializeTransform(state, PromiseResolve(undefined), 1, one, 0, one);
     return {
       readable: state.readable.object,
       writable: state.writable.object,
       enqueue: (chunk) => state.enqueue(chunk),
-      wanted: () => (state.backpressure ? state.backpressureChange.promise : undefined),
+      wanted: () => (state.backpressure ? state.changed() : undefined),
       isOpen: () => state.readable.state === READABLE && state.writable.state !== W_ERRORED,
     };
   }
