@@ -78,7 +78,7 @@ func (k *Key) Verify(params SignParams, signature, data []byte, onLoop bool) (bo
 
 // Encrypt encrypts data (14.3.1), or wraps it with AES-KW.
 func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) error {
-	if err := k.checkUse(UsageEncrypt|UsageWrapKey); err != nil {
+	if err := k.checkUse(UsageEncrypt | UsageWrapKey); err != nil {
 		return err
 	}
 	if k.Algorithm == RSAOAEP && k.Kind != Public {
@@ -104,7 +104,7 @@ func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 
 // Decrypt decrypts data (14.3.2), or unwraps it with AES-KW.
 func (k *Key) Decrypt(params CipherParams, data []byte, onLoop bool, out Sink) error {
-	if err := k.checkUse(UsageDecrypt|UsageUnwrapKey); err != nil {
+	if err := k.checkUse(UsageDecrypt | UsageUnwrapKey); err != nil {
 		return err
 	}
 	if k.Algorithm == RSAOAEP && k.Kind != Private {
@@ -162,7 +162,7 @@ func (k *Key) DeriveKey(job Job, params DeriveParams, length int, as Params, ext
 }
 
 func (k *Key) deriveUsing(job Job, params DeriveParams, length int, onLoop bool) ([]byte, error) {
-	if err := k.checkUse(UsageDeriveBits|UsageDeriveKey); err != nil {
+	if err := k.checkUse(UsageDeriveBits | UsageDeriveKey); err != nil {
 		return nil, err
 	}
 	if length > secretBitsMax {
