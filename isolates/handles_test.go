@@ -66,7 +66,7 @@ func openOne(t *testing.T, isolate *Isolate, id uint32, text string) int32 {
 
 func TestResponsesOfFetch(t *testing.T) {
 	for _, c := range []struct{ name, code, want string }{
-		{"text", `return new Response([f.status, f.statusText, f.ok, f.redirected, f.url, f.type, await f.text()].join())`, `201,Made,true,true,http://else/where,basic,{"a":"ä"}`},
+		{"text", `return new Response([f.status, f.statusText, f.ok, f.redirected, f.url, f.type, await f.text()].join())`, `201,Made,true,true,http://else/where,cors,{"a":"ä"}`},
 		{"json", `return new Response((await f.json()).a)`, "ä"},
 		{"bytes", `const b = await f.bytes(); return new Response(b)`, `{"a":"ä"}`},
 		{"stream", `let n = 0; for await (const part of f.body) n += part.length; return new Response(n)`, "10"},

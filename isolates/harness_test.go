@@ -159,6 +159,7 @@ func drain(isolate *Isolate) []Record {
 		}
 		kept := *record
 		kept.Reason, kept.Head, kept.Body = []byte(string(kept.Reason)), []byte(string(kept.Head)), []byte(string(kept.Body))
+		kept.Target = []byte(string(kept.Target))
 		if !record.Block.IsZero() {
 			FreeBlock(record.Block)
 		}

@@ -84,6 +84,7 @@
   class Request {
     #words = null; // of an incoming request, or null
     #offset = 0;
+    #isCopy = false; // of the headers in #words: they may be changed
     #url = null; // null: still in the record, like #method and #headers
     #method = null;
     #headers = null;
@@ -109,7 +110,12 @@
       const href = source === null ? webidl.USVString(input, context) : "";
       let members = null;
       if (init !== undefined && init !== null) {
-        members = isPlainRequest(init) ? init.#asInit() : readInit(init, context);
+        if (isPlainRequest(init)) {
+          if (source === null && this.#pass(href, init, context)) return;
+          members = init.#asInit();
+        } else {
+          members = readInit(init, context);
+        }
       }
       if (source !== null) {
         this.#url = source.#readURL();
@@ -129,6 +135,30 @@
       if (this.#options.mode === "no-cors") this.#restrict(context);
     }
 
+    // What a gateway does: another URL for a request, which passes on what it has without a look at it.
+    #pass(href, init, context) {
+      const url = parseURL(href, context);
+      if (isBlobURL(url)) return false;
+      this.#url = url;
+      this.#method = init.#readMethod();
+      this.#options = init.#options;
+      this.#signalSource = init;
+      if (init.#body !== null) {
+        const body = init.#bodyObject();
+        if (isBodyUnusable(body)) throw unusableBody(context);
+        this.#body = body;
+      }
+      if (init.#headers === null) {
+        this.#words = init.#words;
+        this.#offset = init.#offset;
+        this.#isCopy = true;
+      } else {
+        this.#headers = copyHeaders(init.#headers, false);
+      }
+      if (this.#options.mode === "no-cors") this.#restrict(context);
+      return true;
+    }
+
     #applyInit(members, context) {
       if (members.method !== undefined) this.#method = normalizeMethod(members.method, context);
       if (members.signal !== undefined) this.#signalSource = members.signal;
@@ -138,7 +168,7 @@
 
     #restrict(context) {
       requireSimpleMethod(this.#method, context);
-      restrictHeaders(this.#headers);
+      restrictHeaders(this.#readHeaders());
     }
 
     // Takes the body of the init dictionary, or moves that of the request this one is made from.
@@ -336,7 +366,7 @@
     }
 
     #readHeaders() {
-      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, false);
+      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, this.#isCopy);
       return this.#headers;
     }
 
@@ -457,7 +487,8 @@
         call.integrity = options.integrity;
         call.blob = options.blob;
         call.signal = request.#givenSignal(call);
-        internals.setCallHeaders(call, request.#readHeaders());
+        if (request.#headers === null) internals.setCallLines(call, request.#words, request.#offset);
+        else internals.setCallHeaders(call, request.#headers);
         const body = request.#body;
         if (body === null) return;
         call.body = typeof body === "string" ? body : request.#bodyObject();

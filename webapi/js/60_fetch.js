@@ -8,7 +8,8 @@
 //   internals.fetchFrom(what, app, input, init, context)  -> promise. what: 1 fetch, 2 service (of `app`), 3 assets
 //   internals.missingInput(context)                       the rejected promise of a call without arguments
 //   internals.countSubrequest()                           throws when the request has made too many
-//   internals.setCallHeaders(call, headers)               of a Request that readRequest gives to a Call
+//   internals.setCallHeaders(call, headers)               of a Request that readRequest gives to a Call, and
+//   internals.setCallLines(call, words, offset)           those that lie in a record
 (function (ops, internals) {
   "use strict";
   const {
@@ -19,6 +20,7 @@
     addHeader, bodyFromInit, bodyType, currentExchange, getHeader, headersFromInit, io, linesFromInit, requestInit,
     requestLines, requireStarted, responseFromRecord, takeForSending, webidl,
   } = internals;
+  const { headLines, requestHeader } = ops;
   const {
     changedOptions, isBlobURL, normalizeMethod, optionsOfBlob, parseURL, readInit, requireSimpleMethod, DEFAULT_OPTIONS,
   } = requestInit;
@@ -316,7 +318,14 @@
 
   function setHeaders(call, headers) {
     call.head = requestLines(headers);
-    const upgrade = getHeader(headers, "upgrade");
+    setUpgrade(call, getHeader(headers, "upgrade"));
+  }
+  // The same for headers that lie in a record.
+  function setLines(call, words, offset) {
+    call.head = headLines(words, offset, true);
+    setUpgrade(call, requestHeader(words, offset, "upgrade"));
+  }
+  function setUpgrade(call, upgrade) {
     call.isUpgrade = upgrade !== null && StringPrototypeToLowerCase(upgrade) === "websocket";
   }
 
@@ -447,5 +456,6 @@
     },
   };
   internals.setCallHeaders = setHeaders;
+  internals.setCallLines = setLines;
   internals.define("fetch", fetch, true);
 })

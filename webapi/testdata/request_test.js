@@ -120,6 +120,28 @@ export default suite({
     }
   },
 
+  async "an incoming one with another URL"(request) {
+    const passed = new Request("http://origin/x?y#z", request);
+    equal([passed.url, passed.method, passed.redirect], ["http://origin/x?y#z", "POST", "manual"]);
+    equal(request.bodyUsed, false);
+    passed.headers.set("X-Other", "1");
+    passed.headers.delete("cookie");
+    equal([passed.headers.get("x-other"), passed.headers.has("cookie"), passed.headers.get("x-multi")], ["1", false, "a, b"]);
+    equal([request.headers.get("x-other"), request.headers.get("cookie")], [null, "c=1; d=2"]);
+    throws(TypeError, () => request.headers.set("a", "b"), "immutable");
+    const changed = new Request("http://origin/", passed);
+    equal([changed.headers.get("x-other"), changed.headers === passed.headers], ["1", false]);
+    const both = new Request(new Request("http://origin/other", request), { method: "PUT" });
+    equal([both.url, both.method, both.headers.get("cookie")], ["http://origin/other", "PUT", "c=1; d=2"]);
+    both.headers.set("cookie", "e=3");
+    equal(request.headers.get("cookie"), "c=1; d=2");
+    equal(await both.text(), REQUEST_BODY);
+    equal([request.bodyUsed, passed.bodyUsed], [true, true]);
+    throws(TypeError, () => new Request("http://origin/", request), "unusable");
+    throws(TypeError, () => new Request("http://u:p@origin/", request), "credentials");
+    equal(new Request("blob:null/x", new Request(URL_A)).url, "blob:null/x");
+  },
+
   "mode no-cors"() {
     const headers = { accept: "a/b", "accept-language": "de, en;q=0.5", "content-type": "text/plain;a=b", range: "x",
       authorization: "secret", "x-other": "y" };
