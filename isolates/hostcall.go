@@ -4,6 +4,7 @@ import (
 	_ "nano/compression" // its functions
 	_ "nano/encodings"   // its functions
 	"nano/hostcall"
+	_ "nano/htmlrewriter"
 	_ "nano/webcrypto" // its functions
 )
 

@@ -167,8 +167,13 @@ var HostCalls = []string{
 	"decompress",
 	"decompressor",
 	"endCompression",
-	"encodingOf",   // (label): [name, number or -1], or undefined: encodings
-	"decodeLegacy", // (number, state, bytes, isFatal, isEnd): text, or [text, state] if not isEnd, or undefined if malformed
+	"encodingOf",        // (label): [name, number or -1], or undefined: encodings
+	"decodeLegacy",      // (number, state, bytes, isFatal, isEnd): text, or [text, state] if not isEnd, or undefined if malformed
+	"htmlApply",         // (rewriter, edits, texts): bytes, or [bytes, holes]: htmlrewriter
+	"htmlCheckSelector", // (selector)
+	"htmlGet",           // (rewriter, index of an event, what, name): a part of a token
+	"htmlRewriter",      // (handlers as JSON, charset): rewriter
+	"htmlWrite",         // (rewriter, bytes, isEnd): events, or [null, bytes]
 }
 
 // OpsHash is the SHA-256 of Ops and HostCalls. A snapshot refers to both by index: one that was built with other

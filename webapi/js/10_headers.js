@@ -507,6 +507,11 @@
         headers.#append(name, value);
       };
 
+      internals.removeHeader = function removeHeader(headers, name) {
+        headers.#materialize();
+        headers.#delete(name);
+      };
+
       // The lines of a response head, "name: value\r\n" each, without framing headers.
       internals.headersToLines = function headersToLines(headers) {
         if (headers.#words !== null) return headLines(headers.#words, headers.#offset, false);

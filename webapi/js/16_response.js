@@ -13,7 +13,7 @@
   const {
     SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
     copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersOfRequest, headersToLines,
-    isAsyncBody, isBodyUnusable, isBodyUsed, linesFromInit, newBody, newRecordedBody, takeBody, takeForSending,
+    isAsyncBody, isBodyUnusable, isBodyUsed, linesFromInit, newBody, newRecordedBody, removeHeader, takeBody, takeForSending,
     takeHandle, sourceOfBody, unusableBody, webidl,
   } = internals;
 
@@ -416,6 +416,20 @@
       internals.bodyOfResponse = (response) => response.#body === null ? null : response.#bodyObject();
       internals.replaceBody = function replaceBody(response, bytes) {
         response.#body = newBody(bytes, null, "");
+      };
+
+      // A response with the status and headers of another, which may be changed, and as body null or a stream, whose
+      // length nobody knows.
+      internals.responseWith = function responseWith(response, stream) {
+        const other = new Response(EMPTY);
+        other.#status = response.#status;
+        other.#statusText = response.#statusText;
+        other.#headers = copyHeaders(response.#readHeaders(), false);
+        if (stream !== null) {
+          other.#body = newBody(null, stream, "");
+          removeHeader(other.#headers, "content-length");
+        }
+        return other;
       };
 
       // The WebSocket of a response of fetch().

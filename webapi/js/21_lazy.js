@@ -24,6 +24,7 @@
   lazy(["FixedLengthStream", "IdentityTransformStream"], "68_fixed_length");
   lazy(["CompressionStream", "DecompressionStream"], "72_compression");
   lazy(["TextEncoder", "TextDecoder"], "54_encoding");
+  lazy(["HTMLRewriter"], "74_html_rewriter");
   lazy(["TextEncoderStream", "TextDecoderStream"], "57_encoding_streams");
   lazy(["console"], "56_console");
   lazy(["atob", "btoa", "navigator"], "58_globals", true);
