@@ -19,6 +19,7 @@ const (
 	editRemoveAttribute            // name
 	editRename                     // name, of a start or end tag
 	editComment                    // its text
+	editDone                       // for Apply itself: nothing more
 )
 
 // An edit is four numbers: the index of the event, the operation, and the lengths of two strings in UTF-16 units.
@@ -128,9 +129,15 @@ func isASCII(text string) bool {
 	return true
 }
 
+// A change is what an edit does to a tag or comment itself.
+type change struct {
+	operation   int32
+	name, value string
+}
+
 func (a *applier) event(index int32, one *event) {
 	a.content(index)
-	var changes [][3]string // operation, name, value
+	changes := a.r.changes[:0]
 	isRemoved, isEmptied := false, false
 	for len(a.edits) >= editWords && a.edits[0] == index && a.edits[1] != editToken {
 		switch operation := a.edits[1]; operation {
@@ -139,7 +146,7 @@ func (a *applier) event(index int32, one *event) {
 		case editRemoveContent:
 			isEmptied = true
 		case editSetAttribute, editRemoveAttribute, editRename, editComment:
-			changes = append(changes, [3]string{string(rune(operation)), a.take(2), a.take(3)})
+			changes = append(changes, change{operation, a.take(2), a.take(3)})
 		default:
 			a.isBad = true
 			return
@@ -149,6 +156,8 @@ func (a *applier) event(index int32, one *event) {
 	if !isRemoved && len(a.r.removed) == 0 {
 		a.token(one, changes)
 	}
+	clear(changes) // which refer to memory of the call
+	a.r.changes = changes
 	if isEmptied {
 		a.r.removed[one.id] = true
 	}
@@ -158,7 +167,7 @@ func (a *applier) event(index int32, one *event) {
 	}
 }
 
-func (a *applier) token(one *event, changes [][3]string) {
+func (a *applier) token(one *event, changes []change) {
 	raw := a.r.tokenizer.buffer[one.start:one.end]
 	if len(changes) == 0 {
 		a.r.output = append(a.r.output, raw...)
@@ -166,66 +175,114 @@ func (a *applier) token(one *event, changes [][3]string) {
 	}
 	switch one.kind {
 	case tokenComment:
-		a.r.put("<!--" + changes[len(changes)-1][1] + "-->")
+		a.put("<!--", changes[len(changes)-1].name, "-->")
 	case tokenEndTag:
-		a.r.put("</" + changes[len(changes)-1][1] + ">")
+		a.put("</", changes[len(changes)-1].name, ">")
 	case tokenStartTag:
 		a.startTag(one, raw, changes)
 	}
 }
 
-func (a *applier) startTag(one *event, raw []byte, changes [][3]string) {
+func (a *applier) put(parts ...string) {
+	for _, part := range parts {
+		a.r.put(part)
+	}
+}
+
+// startTag writes a start tag anew. Attributes that are not changed stay as they are, and where they are; each
+// change is looked for among those before it, of which there are few.
+func (a *applier) startTag(one *event, raw []byte, changes []change) {
+	r := a.r
 	nameEnd := one.nameEnd - one.start
-	type piece struct {
-		name string
-		raw  []byte // or, if nil:
-		text string
-	}
-	var attributes []piece
-	for _, attr := range attributesOf(nil, raw, nameEnd) {
-		name := lowerCase(a.r.decode(raw[attr.nameStart:attr.nameEnd]))
-		attributes = append(attributes, piece{name: name, raw: raw[attr.nameStart:attr.end]})
-	}
 	name := ""
-	for _, change := range changes {
-		index := -1
-		for i := range attributes {
-			if attributes[i].name == change[1] {
-				index = i
-				break
-			}
+	for _, c := range changes {
+		if c.operation == editRename {
+			name = c.name
+		}
+	}
+	if name != "" {
+		a.put("<", name)
+	} else {
+		r.output = append(r.output, raw[:nameEnd]...)
+	}
+	list := attributesOf(r.attributes[:0], raw, nameEnd)
+	r.attributes = list
+	for i := range list {
+		attr := &list[i]
+		last := -1
+		if !isRepeated(list[:i], attr, raw) {
+			last = lastChange(changes, r, raw[attr.nameStart:attr.nameEnd])
 		}
 		switch {
-		case change[0] == string(rune(editRename)):
-			name = change[1]
-		case change[0] == string(rune(editRemoveAttribute)):
-			if index >= 0 {
-				attributes = append(attributes[:index], attributes[index+1:]...)
+		case last < 0:
+			r.output = append(append(r.output, ' '), raw[attr.nameStart:attr.end]...)
+		case changes[last].operation == editSetAttribute:
+			a.attribute(changes[last])
+		}
+		for j := range changes[:last+1] { // what comes before the last change of a name has no effect
+			if changes[j].name == changes[max(last, 0)].name {
+				changes[j].operation = editDone
 			}
-		case index >= 0:
-			attributes[index] = piece{name: change[1], text: change[2]}
-		default:
-			attributes = append(attributes, piece{name: change[1], text: change[2]})
 		}
 	}
-	a.r.put("<")
-	if name != "" {
-		a.r.put(name)
-	} else {
-		a.r.output = append(a.r.output, raw[1:nameEnd]...)
-	}
-	for _, attr := range attributes {
-		a.r.put(" ")
-		if attr.raw != nil {
-			a.r.output = append(a.r.output, attr.raw...)
+	for i, c := range changes {
+		if c.operation != editSetAttribute {
 			continue
 		}
-		a.r.put(attr.name + "=\"" + valueEscaper.Replace(attr.text) + "\"")
+		if last := lastOf(changes[i:], c.name); last >= 0 && changes[i+last].operation == editSetAttribute {
+			a.attribute(changes[i+last])
+		}
+		for j := range changes {
+			if changes[j].name == c.name {
+				changes[j].operation = editDone
+			}
+		}
 	}
 	if one.isSelfClosing {
-		a.r.put(" /")
+		a.put(" /")
 	}
-	a.r.put(">")
+	a.put(">")
+}
+
+func (a *applier) attribute(c change) {
+	value := c.value
+	if strings.IndexByte(value, '"') >= 0 {
+		value = valueEscaper.Replace(value)
+	}
+	a.put(" ", c.name, "=\"", value, "\"")
+}
+
+// isRepeated tells whether an attribute has the name of an earlier one, which is the one that counts.
+func isRepeated(earlier []attribute, attr *attribute, tag []byte) bool {
+	for i := range earlier {
+		if bytes.EqualFold(tag[earlier[i].nameStart:earlier[i].nameEnd], tag[attr.nameStart:attr.nameEnd]) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastChange is the last change of the attribute that has this name in the page, or -1.
+func lastChange(changes []change, r *Rewriter, name []byte) int {
+	for i := len(changes) - 1; i >= 0; i-- {
+		c := &changes[i]
+		if c.operation != editSetAttribute && c.operation != editRemoveAttribute {
+			continue
+		}
+		if equalFold(name, c.name) || r.charset != nil && lowerCase(r.decode(name)) == c.name {
+			return i
+		}
+	}
+	return -1
+}
+
+func lastOf(changes []change, name string) int {
+	for i := len(changes) - 1; i >= 0; i-- {
+		if op := changes[i].operation; changes[i].name == name && (op == editSetAttribute || op == editRemoveAttribute) {
+			return i
+		}
+	}
+	return -1
 }
 
 // commentText is what a comment says.

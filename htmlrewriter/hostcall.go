@@ -43,7 +43,7 @@ func newRewriter(c *hostcall.Call) error {
 const memoryExpected = 256 << 10
 
 func rewriterOf(c *hostcall.Call) (*Rewriter, error) {
-	if r, ok := hostcall.ObjectOf[*Rewriter](c, 0); ok {
+	if r, ok := hostcall.ObjectOf[*Rewriter](c, 0); ok && r.room != nil {
 		return r, nil
 	}
 	return nil, hostcall.Errorf("TypeError", "no HTMLRewriter")
@@ -76,13 +76,17 @@ func apply(c *hostcall.Call) error {
 	if err != nil {
 		return err
 	}
-	output, holes, err := r.Apply(int32sOf(c.Bytes(1)), string(c.Bytes(2)))
+	texts := c.Bytes(2)
+	output, holes, err := r.Apply(int32sOf(c.Bytes(1)), unsafe.String(unsafe.SliceData(texts), len(texts)))
 	if err != nil {
 		return err
 	}
 	c.ReturnBytes(output)
 	if len(holes) > 0 {
 		c.ReturnBytes(bytesOf(holes))
+	}
+	if r.tokenizer.isEnd {
+		r.release()
 	}
 	return nil
 }
@@ -190,8 +194,12 @@ func bytesOf(list []int32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(list))), 4*len(list))
 }
 
-// int32sOf copies, since bytes may begin anywhere.
+// int32sOf is a view, but of bytes that begin in the middle of a number.
 func int32sOf(data []byte) []int32 {
+	begin := unsafe.SliceData(data)
+	if uintptr(unsafe.Pointer(begin))%unsafe.Alignof(int32(0)) == 0 {
+		return unsafe.Slice((*int32)(unsafe.Pointer(begin)), len(data)/4)
+	}
 	list := make([]int32, len(data)/4)
 	copy(bytesOf(list), data)
 	return list

@@ -10,6 +10,7 @@ package htmlrewriter
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"nano/encodings"
 )
@@ -104,18 +105,44 @@ type Rewriter struct {
 	subject   subject
 	isMatched []bool
 
-	events  []event
-	list    []int32
 	removed map[int32]bool // elements whose content is left out
-	output  []byte
-	holes   []int32
+	*room
+}
+
+// A room is the memory that pages need while they pass, one after the other.
+type room struct {
+	input      []byte // of the tokenizer, when the page has passed
+	events     []event
+	list       []int32
+	output     []byte
+	holes      []int32
+	changes    []change
+	attributes []attribute
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// roomMax is how much memory a room may have and be kept.
+const roomMax = 1 << 20
+
+// release gives the room back, after the last Apply.
+func (r *Rewriter) release() {
+	r.input, r.tokenizer.buffer = r.tokenizer.buffer[:0], nil
+	r.tokenizer.start = 0
+	r.events, r.list = r.events[:0], r.list[:0]
+	if cap(r.input)+cap(r.output) <= roomMax {
+		rooms.Put(r.room)
+	}
+	r.room = nil
 }
 
 // New makes a Rewriter for a page in a character encoding, by its label.
 func New(handlers []Handler, charset string) (*Rewriter, error) {
 	r := &Rewriter{
 		handlers: handlers, byName: map[string]int32{}, isMatched: make([]bool, len(handlers)), removed: map[int32]bool{},
+		room: rooms.Get().(*room),
 	}
+	r.tokenizer.buffer = r.input[:0]
 	for i := range r.active {
 		r.active[i] = make([]int32, len(handlers))
 	}
