@@ -11,7 +11,10 @@ import (
 	"nano/encodings"
 )
 
-var errCharset = errors.New("the character encoding of the response is not supported")
+var (
+	errCharset  = errors.New("Unknown character encoding has been provided.")
+	errNotASCII = errors.New("Expected ASCII-compatible encoding.")
+)
 
 // setCharset readies for a character encoding in which ASCII is itself, since markup is looked for byte by byte.
 func (r *Rewriter) setCharset(label string) error {
@@ -20,12 +23,14 @@ func (r *Rewriter) setCharset(label string) error {
 	}
 	found := encodings.Lookup(label)
 	switch {
-	case found == nil || found.Name == "iso-2022-jp":
+	case found == nil:
 		return errCharset
+	case found.Name == "iso-2022-jp":
+		return errNotASCII
 	case found.Name == "utf-8":
 		return nil
 	case !found.Decodable():
-		return errCharset
+		return errNotASCII
 	}
 	source, err := htmlindex.Get(found.Name)
 	if err != nil {

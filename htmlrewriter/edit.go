@@ -3,6 +3,7 @@ package htmlrewriter
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,6 +47,7 @@ func (r *Rewriter) Apply(edits []int32, texts string) (output []byte, holes []in
 		}
 	}
 	a.raw(at, r.tokenizer.start)
+	a.isInside = false
 	if len(a.edits) > 0 { // behind the end of the document
 		a.content(int32(len(r.events)))
 		if a.isBad || len(a.edits) > 0 {
@@ -56,11 +58,12 @@ func (r *Rewriter) Apply(edits []int32, texts string) (output []byte, holes []in
 }
 
 type applier struct {
-	r       *Rewriter
-	edits   []int32
-	texts   string
-	isASCII bool
-	isBad   bool
+	r        *Rewriter
+	edits    []int32
+	texts    string
+	isASCII  bool
+	isBad    bool
+	isInside bool // the token is within content that is left out
 }
 
 func (a *applier) raw(from, to int) {
@@ -72,13 +75,19 @@ func (a *applier) raw(from, to int) {
 // content puts in the content of edits, up to one of another kind.
 func (a *applier) content(index int32) {
 	for len(a.edits) >= editWords && a.edits[0] == index {
-		switch a.edits[1] {
-		case editContent:
-			a.r.put(a.take(2))
-		case editText:
-			a.r.put(textEscaper.Replace(a.take(2)))
+		switch operation := a.edits[1]; operation {
+		case editContent, editText:
+			text := a.take(2)
+			if operation == editText {
+				text = textEscaper.Replace(text)
+			}
+			if !a.isInside {
+				a.r.put(text)
+			}
 		case editHole:
-			a.r.holes = append(a.r.holes, int32(len(a.r.output)), a.edits[2])
+			if !a.isInside {
+				a.r.holes = append(a.r.holes, int32(len(a.r.output)), a.edits[2])
+			}
 		default:
 			return
 		}
@@ -136,6 +145,7 @@ type change struct {
 }
 
 func (a *applier) event(index int32, one *event) {
+	a.isInside = len(a.r.removed) > 0
 	a.content(index)
 	changes := a.r.changes[:0]
 	isRemoved, isEmptied := false, false
@@ -153,7 +163,7 @@ func (a *applier) event(index int32, one *event) {
 		}
 		a.edits = a.edits[editWords:]
 	}
-	if !isRemoved && len(a.r.removed) == 0 {
+	if !isRemoved && !a.isInside {
 		a.token(one, changes)
 	}
 	clear(changes) // which refer to memory of the call
@@ -202,6 +212,10 @@ func (a *applier) startTag(one *event, raw []byte, changes []change) {
 	}
 	if name != "" {
 		a.put("<", name)
+		if !slices.ContainsFunc(changes, func(c change) bool { return c.operation != editRename }) {
+			r.output = append(r.output, raw[nameEnd:]...)
+			return
+		}
 	} else {
 		r.output = append(r.output, raw[:nameEnd]...)
 	}
@@ -217,7 +231,9 @@ func (a *applier) startTag(one *event, raw []byte, changes []change) {
 		case last < 0:
 			r.output = append(append(r.output, ' '), raw[attr.nameStart:attr.end]...)
 		case changes[last].operation == editSetAttribute:
-			a.attribute(changes[last])
+			// The name stays as it is in the page.
+			a.r.output = append(append(a.r.output, ' '), raw[attr.nameStart:attr.nameEnd]...)
+			a.value(changes[last].value)
 		}
 		for j := range changes[:last+1] { // what comes before the last change of a name has no effect
 			if changes[j].name == changes[max(last, 0)].name {
@@ -230,7 +246,8 @@ func (a *applier) startTag(one *event, raw []byte, changes []change) {
 			continue
 		}
 		if last := lastOf(changes[i:], c.name); last >= 0 && changes[i+last].operation == editSetAttribute {
-			a.attribute(changes[i+last])
+			a.put(" ", c.name)
+			a.value(changes[i+last].value)
 		}
 		for j := range changes {
 			if changes[j].name == c.name {
@@ -244,12 +261,11 @@ func (a *applier) startTag(one *event, raw []byte, changes []change) {
 	a.put(">")
 }
 
-func (a *applier) attribute(c change) {
-	value := c.value
+func (a *applier) value(value string) {
 	if strings.IndexByte(value, '"') >= 0 {
 		value = valueEscaper.Replace(value)
 	}
-	a.put(" ", c.name, "=\"", value, "\"")
+	a.put("=\"", value, "\"")
 }
 
 // isRepeated tells whether an attribute has the name of an earlier one, which is the one that counts.

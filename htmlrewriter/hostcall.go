@@ -20,7 +20,7 @@ func init() {
 // checkSelector (text) throws if a selector is not one that we have.
 func checkSelector(c *hostcall.Call) error {
 	if _, err := parseSelectors(c.Text(0)); err != nil {
-		return hostcall.Errorf("TypeError", "Parser error: %s in the selector %q", err, c.Text(0))
+		return hostcall.Errorf("TypeError", "Parser error: %s", err)
 	}
 	return nil
 }
@@ -33,7 +33,7 @@ func newRewriter(c *hostcall.Call) error {
 	}
 	r, err := New(handlers, c.Text(1))
 	if err != nil {
-		return hostcall.Errorf("TypeError", "HTMLRewriter: %s", err)
+		return hostcall.Errorf("TypeError", "Parser error: %s", err)
 	}
 	c.ReturnObject(r, memoryExpected)
 	return nil
@@ -57,7 +57,7 @@ func write(c *hostcall.Call) error {
 		return err
 	}
 	if err := r.Write(c.Bytes(1), c.Bool(2)); err != nil {
-		return hostcall.Errorf("TypeError", "HTMLRewriter: %s", err)
+		return hostcall.Errorf("TypeError", "Parser error: %s", err)
 	}
 	if len(r.Events()) > 0 || c.Bool(2) {
 		c.ReturnBytes(bytesOf(r.Events()))

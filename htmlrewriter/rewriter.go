@@ -42,7 +42,7 @@ const (
 // memoryMax is what an unfinished token and the open elements may take, in bytes.
 const memoryMax = 3 << 20
 
-var errMemory = errors.New("the parser's memory limit has been exceeded")
+var errMemory = errors.New("The memory limit has been exceeded.")
 
 type namespace uint8
 
@@ -91,6 +91,7 @@ type Rewriter struct {
 	encode    func(to []byte, text string) []byte
 
 	stack   []open
+	root    open     // only counts children
 	bits    []uint64 // for each open element: its own, and those of it and its ancestors
 	matched []int32  // handlers of the open elements
 	names   []string
@@ -346,7 +347,7 @@ func (r *Rewriter) startTag(next token) {
 	number := r.nameOf(tag[1 : next.nameEnd-next.start])
 	name := r.names[number]
 	space := namespaceHTML
-	var parent *open
+	parent := &r.root
 	if len(r.stack) > 0 {
 		parent = &r.stack[len(r.stack)-1]
 		space = parent.content
@@ -387,7 +388,7 @@ func (r *Rewriter) afterStack() {
 }
 
 func (r *Rewriter) count(parent *open, name int32) {
-	if parent == nil || !r.counts && !r.counted {
+	if !r.counts && !r.counted {
 		r.subject.nth, r.subject.nthType = 1, 1
 		return
 	}

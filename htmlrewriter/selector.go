@@ -67,7 +67,12 @@ type parser struct {
 	at   int
 }
 
-var errEmpty = errors.New("the selector is empty")
+// Texts that Workers has as well.
+var (
+	errEmpty       = errors.New("The selector is empty.")
+	errUnsupported = errors.New("Unsupported pseudo-class or pseudo-element in selector.")
+	errNamespace   = errors.New("Unsupported namespace in selector.")
+)
 
 func (p *parser) peek() byte {
 	if p.at < len(p.text) {
@@ -113,7 +118,7 @@ func (p *parser) selector() (selector, error) {
 			p.spaces()
 			isChild = true
 		case c == '+' || c == '~':
-			return nil, fmt.Errorf("the combinator %q is not supported", c)
+			return nil, fmt.Errorf("Unsupported combinator `%c` in selector.", c)
 		case hadSpace:
 			isChild = false
 		default:
@@ -131,7 +136,7 @@ func (p *parser) compound() (compound, error) {
 		}
 	}
 	if p.peek() == '|' && !strings.HasPrefix(p.text[p.at:], "||") {
-		return one, errors.New("namespaces in selectors are not supported")
+		return one, errNamespace
 	}
 	for {
 		var next condition
@@ -328,7 +333,7 @@ func (p *parser) pseudoClass() (condition, error) {
 		return condition{kind: nthOfType, b: 1}, nil
 	}
 	if name != "not" && name != "nth-child" && name != "nth-of-type" || !p.accept('(') {
-		return condition{}, fmt.Errorf("the pseudo-class %q is not supported", ":"+name)
+		return condition{}, errUnsupported
 	}
 	one := condition{kind: nthChild}
 	if name == "not" {

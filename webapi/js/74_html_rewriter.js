@@ -102,7 +102,7 @@
     attributes = null; // List of { name, value: string or null }
     name = null; // new one
     text = null; // of a comment
-    handlers = null; // of the end tag, a List
+    handler = null; // of the end tag
     end = null; // Changes of the end tag
 
     replace(value, isHTML) {
@@ -116,7 +116,7 @@
     flush(edits, index) {
       edits.addContent(index, this.before);
       if (this.removed) edits.add(index, EDIT_REMOVE, "", "");
-      if (this.contentRemoved) edits.add(index, EDIT_REMOVE_CONTENT, "", "");
+      if (this.contentRemoved && this.end !== null) edits.add(index, EDIT_REMOVE_CONTENT, "", "");
       if (this.attributes !== null) {
         for (let i = 0; i < this.attributes.length; i++) {
           const { name, value } = this.attributes[i];
@@ -138,6 +138,7 @@
     index; // of its event
     #changes = null;
     isValid = true;
+    isInside = false; // in content that is left out
     constructor(rewriter, index) {
       this.rewriter = rewriter;
       this.index = index;
@@ -280,7 +281,8 @@
     }
     get tagName() {
       const token = this.#valid();
-      return (token.isChanged ? token.changes.name : null) ?? token.get(GET_TAG_NAME);
+      const name = token.isChanged ? token.changes.name : null;
+      return name === null ? token.get(GET_TAG_NAME) : lowerASCII(name);
     }
     set tagName(value) {
       const name = tagNameFrom(value, "Failed to set 'tagName' on 'Element'");
@@ -301,7 +303,7 @@
     }
     get removed() {
       const token = this.#valid();
-      return token.isChanged && token.changes.removed;
+      return token.isInside || token.isChanged && token.changes.removed;
     }
     get namespaceURI() {
       this.#valid();
@@ -388,6 +390,7 @@
       changes.contentRemoved = true;
       changes.after.clear();
       this.#end().before.clear();
+      this.#end().contentRemoved = true;
     }
     onEndTag(handler) {
       if (typeof handler !== "function") {
@@ -395,9 +398,7 @@
       }
       this.#valid();
       if (!this.#hasContent) throw new TypeError("Parser error: No end tag.");
-      const end = this.#end();
-      end.handlers ??= new List();
-      end.handlers[end.handlers.length] = handler;
+      this.#end().handler = handler; // the last one counts, as in Workers
     }
   }
 
@@ -508,7 +509,7 @@
     set text(value) {
       const text = webidl.DOMString(value, "Failed to set 'text' on 'Comment'");
       if (StringPrototypeIncludes(text, "-->")) {
-        throw new TypeError("Parser error: Comment text shouldn't contain comment closing sequence (`-->`).");
+        throw new TypeError("Parser error: Comment text shouldn't contain a comment-closing sequence.");
       }
       check(this.#token).changes.text = text;
     }
@@ -592,6 +593,7 @@
     reader;
     output = createPull(() => this.pull(), (reason) => cancelReader(this.reader, reason));
     pending = new SafeMap(); // id of an open element -> Changes of its end tag
+    removing = 0; // open elements whose content is left out
 
     constructor(handlers, specification, charset, body) {
       this.handlers = handlers;
@@ -695,6 +697,7 @@
       if (kind === EVENT_END) return this.endTag(token);
       let object, count, slot;
       if (kind === EVENT_START) {
+        token.isInside = page.removing > 0;
         object = newElement(token, words[at + 2] === 1, words[at + 3]);
         count = at + 4;
         slot = ELEMENT;
@@ -733,7 +736,10 @@
       token.isValid = false;
       if (!token.isChanged) return;
       token.changes.flush(this.edits, token.index);
-      if (id !== 0 && token.changes.end !== null) this.page.pending.set(id, token.changes.end);
+      const { end } = token.changes;
+      if (id === 0 || end === null) return;
+      this.page.pending.set(id, end);
+      if (end.contentRemoved) this.page.removing++;
     }
 
     endTag(token) {
@@ -742,23 +748,29 @@
       this.at = last + 1;
       if (page.pending.size === 0) return undefined;
       let handlers = null;
-      const before = new Content(); // what elements without an end tag of their own have left
+      // What an element without an end tag of its own has left goes to the one that ends it, up to the next that has
+      // something: the same as in Workers, but for the removal or the name of the end tag, which is another element's.
       for (let i = at + 3; i <= last; i++) {
         const changes = page.pending.get(words[i]);
         if (changes === undefined) continue;
         page.pending.delete(words[i]);
-        before.appendAll(changes.before);
+        if (changes.contentRemoved) page.removing--;
         if (words[i] === own) {
+          const hasContent = changes.before.first !== null || changes.after.first !== null || changes.contentRemoved;
+          if (!hasContent && token.isChanged) {
+            changes.before = token.changes.before;
+            changes.after = token.changes.after;
+          }
           token.changes = changes;
-        } else {
-          before.appendAll(changes.after);
+        } else if (changes.before.first !== null || changes.after.first !== null) {
+          token.changes.before = changes.before;
+          token.changes.after = changes.after;
         }
-        if (changes.handlers !== null) {
+        if (changes.handler !== null) {
           handlers ??= new List();
-          for (let j = 0; j < changes.handlers.length; j++) handlers[handlers.length] = changes.handlers[j];
+          handlers[handlers.length] = changes.handler;
         }
       }
-      if (before.first !== null) token.changes.before = before;
       if (handlers === null) {
         this.close(token, 0);
         return undefined;
@@ -781,13 +793,13 @@
     // The end of the document.
     end() {
       const token = new Token(this.page.rewriter, this.index);
-      return this.callEnd(token, newDocumentEnd(token), 0);
+      return this.callEnd(token, newDocumentEnd(token), this.page.handlers.length - 1);
     }
     callEnd(token, object, next) {
       const { handlers } = this.page;
-      for (let i = next; i < handlers.length; i++) {
+      for (let i = next; i >= 0; i--) { // from the last to the first, as in Workers
         const done = handlers[i].call(END, object);
-        if (done !== undefined) return this.callEndOn(done, token, object, i + 1);
+        if (done !== undefined) return this.callEndOn(done, token, object, i - 1);
       }
       this.close(token, 0);
       return undefined;
@@ -918,7 +930,7 @@
       if (body === null) return responseWith(response, null);
       const handlers = new List();
       let specification = "";
-      const lists = [this.#document, this.#elements];
+      const lists = [this.#elements, this.#document]; // the order in which they are called
       for (let i = 0; i < lists.length; i++) {
         for (let j = 0; j < lists[i].length; j++) {
           const handler = lists[i][j];
