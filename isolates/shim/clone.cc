@@ -47,6 +47,7 @@ bool HasNames(v8::Local<v8::Context> context, v8::Local<v8::Array> array) {
 }
 
 CloneKind KindOf(v8::Local<v8::Context> context, v8::Local<v8::Value> value) {
+  if (!value->IsObject()) return kRefused;
   if (IsOrdinary(value)) return kOrdinary;
   if (value->IsArray()) return HasNames(context, value.As<v8::Array>()) ? kArrayWithNames : kArray;
   if (value->IsDate()) return kDate;
@@ -131,6 +132,7 @@ void cloneLeaf(Info info) {
 
 void cloneBytes(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
+  if (!info[0]->IsArrayBuffer()) return;
   auto source = info[0].As<v8::ArrayBuffer>();
   const size_t length = source->ByteLength();
   v8::Local<v8::ArrayBuffer> copy;
@@ -149,6 +151,7 @@ void cloneBytes(Info info) {
 // lowest bit says so. The buffer is declared transferred, of which it writes nothing.
 void tracksLength(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
+  if (!info[0]->IsArrayBufferView()) return;
   auto view = info[0].As<v8::ArrayBufferView>();
   Delegate delegate(isolate);
   v8::ValueSerializer serializer(isolate, &delegate);
