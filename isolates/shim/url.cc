@@ -119,6 +119,72 @@ bool NormalURL(std::string_view text, ada::url_components* components) {
   return at == text.size();
 }
 
+namespace {
+
+// AppendPath appends the segments of a path to one that ends with a slash, and resolves "." and
+// ".." among them. It gives the position after the path; npos: it would be changed, or may be a
+// scheme.
+size_t AppendPath(std::string_view input, size_t at, size_t path_start, std::string* out) {
+  for (bool first = true;; first = false) {
+    size_t end = SkipClass(input, at, kPathClass);
+    size_t slash = input.substr(0, end).find('/', at);
+    std::string_view segment = input.substr(at, std::min(slash, end) - at);
+    if (segment.starts_with('%') || segment.starts_with(".%")) return std::string_view::npos;
+    if (first && at == 0 && segment.find(':') != std::string_view::npos)
+      return std::string_view::npos;
+    const bool last = slash == std::string_view::npos;
+    if (segment == "..") {
+      if (out->size() > path_start + 1) {
+        out->pop_back();
+        out->resize(out->rfind('/') + 1);
+      }
+    } else if (segment != ".") {
+      out->append(segment);
+      if (!last) out->push_back('/');
+    }
+    if (last) return end;
+    at = slash + 1;
+  }
+}
+
+}  // namespace
+
+bool ResolveNormal(std::string_view input, std::string_view base, std::string* out,
+                   ada::url_components* components) {
+  ada::url_components& parts = *components;
+  if (!NormalURL(base, &parts)) return false;
+  const size_t base_path_end =
+      std::min({size_t{parts.search_start}, size_t{parts.hash_start}, base.size()});
+  size_t at = 0;
+  if (input.empty() || input[0] == '?' || input[0] == '#') {
+    bool keeps_query = input.empty() || input[0] == '#';
+    out->assign(base.substr(0, keeps_query ? parts.hash_start : base_path_end));
+    if (!keeps_query) parts.search_start = ada::url_components::omitted;
+  } else {
+    if (input[0] == '/') {
+      if (input.size() > 1 && (input[1] == '/' || input[1] == '\\')) return false;
+      out->assign(base.substr(0, parts.pathname_start + 1));
+      at = 1;
+    } else {
+      out->assign(base.substr(0, base.substr(0, base_path_end).rfind('/') + 1));
+    }
+    at = AppendPath(input, at, parts.pathname_start, out);
+    if (at == std::string_view::npos) return false;
+    parts.search_start = ada::url_components::omitted;
+  }
+  parts.hash_start = ada::url_components::omitted;
+  auto append = [&](char mark, Class wanted, uint32_t* start) {
+    if (at == input.size() || input[at] != mark) return;
+    size_t end = SkipClass(input, at + 1, wanted);
+    *start = static_cast<uint32_t>(out->size());
+    out->append(input.substr(at, end - at));
+    at = end;
+  };
+  append('?', kQueryClass, &parts.search_start);
+  append('#', kFragmentClass, &parts.hash_start);
+  return at == input.size();
+}
+
 // ---- Domains that Ada refuses ----
 
 namespace {
@@ -484,13 +550,29 @@ void Return(v8::Isolate* isolate, Info info, const Address& url) {
   info.GetReturnValue().Set(OneByte(isolate, url.Href()));
 }
 
-// IsNormal tells whether a string is a normal URL as it stands.
-bool IsNormal(v8::Isolate* isolate, v8::Local<v8::String> string, ada::url_components* components) {
-  if (!string->IsOneByte()) return false;
-  v8::String::ValueView view(isolate, string);
-  return view.is_one_byte() && NormalURL({reinterpret_cast<const char*>(view.data8()),
-                                          static_cast<size_t>(view.length())},
-                                         components);
+std::string_view OneByteText(const v8::String::ValueView& view) {
+  if (!view.is_one_byte()) return {};  // which is no URL
+  return {reinterpret_cast<const char*>(view.data8()), static_cast<size_t>(view.length())};
+}
+
+enum class Normal { kNot, kAsItIs, kResolved };
+
+// ParseNormal parses what is a normal URL as it stands, or becomes one with the front of a base
+// that is.
+Normal ParseNormal(v8::Isolate* isolate, Info info, std::string* out,
+                   ada::url_components* components) {
+  if (!info[1]->IsString()) {
+    v8::String::ValueView view(isolate, info[0].As<v8::String>());
+    return NormalURL(OneByteText(view), components) ? Normal::kAsItIs : Normal::kNot;
+  }
+  Flatten(isolate, info[1]);
+  v8::String::ValueView view(isolate, info[0].As<v8::String>());
+  if (!view.is_one_byte()) return Normal::kNot;
+  v8::String::ValueView base_view(isolate, info[1].As<v8::String>());
+  std::string_view input = OneByteText(view), base = OneByteText(base_view);
+  if (ResolveNormal(input, base, out, components)) return Normal::kResolved;
+  return NormalURL(base, components) && NormalURL(input, components) ? Normal::kAsItIs
+                                                                     : Normal::kNot;
 }
 
 }  // namespace
@@ -498,10 +580,12 @@ bool IsNormal(v8::Isolate* isolate, v8::Local<v8::String> string, ada::url_compo
 void urlParse(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   ada::url_components components;
-  if (info[1]->IsUndefined() && IsNormal(isolate, info[0].As<v8::String>(), &components)) {
+  std::string resolved;
+  if (Normal normal = ParseNormal(isolate, info, &resolved, &components); normal != Normal::kNot) {
     bool secure = components.protocol_end == 6;
     Publish(isolate, components, secure ? ada::scheme::HTTPS : ada::scheme::HTTP);
-    return info.GetReturnValue().Set(info[0]);
+    if (normal == Normal::kAsItIs) return info.GetReturnValue().Set(info[0]);
+    return info.GetReturnValue().Set(OneByte(isolate, resolved));
   }
   std::optional<Address> url = Parse(isolate, info);
   if (!url) return info.GetReturnValue().SetNull();
@@ -527,7 +611,8 @@ void urlSet(Info info) {
 void urlCanParse(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   ada::url_components components;
-  bool can = info[1]->IsUndefined() && IsNormal(isolate, info[0].As<v8::String>(), &components);
+  std::string resolved;
+  bool can = ParseNormal(isolate, info, &resolved, &components) != Normal::kNot;
   info.GetReturnValue().Set(can || Parse(isolate, info).has_value());
 }
 

@@ -71,6 +71,11 @@ class Address {
 // change, and where its components are. False says nothing.
 bool NormalURL(std::string_view text, ada::url_components* components);
 
+// ResolveNormal parses a relative reference, if its base is such a URL and the outcome, too. False
+// says nothing.
+bool ResolveNormal(std::string_view input, std::string_view base, std::string* out,
+                   ada::url_components* components);
+
 }  // namespace nano
 
 #endif  // NANO_URL_H_

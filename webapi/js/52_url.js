@@ -38,14 +38,29 @@
     return code >= 0x61 && code <= 0x66 ? code - 0x57 : -1;
   }
 
-  // Percent-decodes, with "+" for a space.
+  // Percent-decodes, with "+" for a space. What is not ASCII stays as it is, unless it was encoded.
   function decodeComponent(string) {
-    let plain = true;
-    for (let i = 0; i < string.length && plain; i++) {
+    let result = "";
+    let start = 0; // of what is not in result yet
+    for (let i = 0; i < string.length; i++) {
       const code = StringPrototypeCharCodeAt(string, i);
-      plain = code !== PERCENT_SIGN && code !== PLUS_SIGN;
+      if (code === PLUS_SIGN) {
+        result += StringPrototypeSlice(string, start, i) + " ";
+        start = i + 1;
+      } else if (code === PERCENT_SIGN && i + 2 < string.length) {
+        const high = hexDigit(StringPrototypeCharCodeAt(string, i + 1));
+        const low = hexDigit(StringPrototypeCharCodeAt(string, i + 2));
+        if (high < 0 || low < 0) continue;
+        if (high >= 8) return decodeBytes(string);
+        result += StringPrototypeSlice(string, start, i) + ASCII[high * 16 + low];
+        i += 2;
+        start = i + 1;
+      }
     }
-    if (plain) return string;
+    return start === 0 ? string : result + StringPrototypeSlice(string, start);
+  }
+
+  function decodeBytes(string) {
     const bytes = encodeUtf8(string);
     const byteLength = TypedArrayPrototypeGetLength(bytes);
     let written = 0;
@@ -117,9 +132,19 @@
   const HEX = "0123456789ABCDEF";
 
   function encodeComponent(string) {
-    let plain = true;
-    for (let i = 0; i < string.length && plain; i++) plain = isUnreserved(StringPrototypeCharCodeAt(string, i));
-    if (plain) return string;
+    let result = "";
+    let start = 0; // of what is not in result yet
+    for (let i = 0; i < string.length; i++) {
+      const code = StringPrototypeCharCodeAt(string, i);
+      if (isUnreserved(code)) continue;
+      if (code >= 0x80) return encodeBytes(string);
+      result += StringPrototypeSlice(string, start, i) + (code === 0x20 ? "+" : "%" + HEX[code >> 4] + HEX[code & 15]);
+      start = i + 1;
+    }
+    return start === 0 ? string : result + StringPrototypeSlice(string, start);
+  }
+
+  function encodeBytes(string) {
     const bytes = encodeUtf8(string);
     let result = "";
     const byteLength = TypedArrayPrototypeGetLength(bytes);
