@@ -20,11 +20,6 @@ func decodeAll(t testing.TB, label, input string) string {
 	return string(utf16.Decode(units))
 }
 
-func isValid(label, input string) bool {
-	_, _, ok := Lookup(label).Decode(nil, 0, []byte(input), true, true)
-	return ok
-}
-
 func TestLookup(t *testing.T) {
 	count := 0
 	for _, entry := range encodings {

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	errCharset  = errors.New("Unknown character encoding has been provided.")
-	errNotASCII = errors.New("Expected ASCII-compatible encoding.")
+	errCharset  = errors.New("unknown character encoding has been provided")
+	errNotASCII = errors.New("expected ASCII-compatible encoding")
 )
 
 // setCharset readies for a character encoding in which ASCII is itself, since markup is looked for byte by byte.

@@ -2,6 +2,7 @@ package htmlrewriter
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
@@ -17,10 +18,16 @@ func init() {
 	hostcall.Register("htmlGet", get)
 }
 
+// parserError is an error for JavaScript, in the words of Workers.
+func parserError(err error) error {
+	text := err.Error()
+	return hostcall.Errorf("TypeError", "Parser error: %s%s.", strings.ToUpper(text[:1]), text[1:])
+}
+
 // checkSelector (text) throws if a selector is not one that we have.
 func checkSelector(c *hostcall.Call) error {
 	if _, err := parseSelectors(c.Text(0)); err != nil {
-		return hostcall.Errorf("TypeError", "Parser error: %s", err)
+		return parserError(err)
 	}
 	return nil
 }
@@ -33,7 +40,7 @@ func newRewriter(c *hostcall.Call) error {
 	}
 	r, err := New(handlers, c.Text(1))
 	if err != nil {
-		return hostcall.Errorf("TypeError", "Parser error: %s", err)
+		return parserError(err)
 	}
 	c.ReturnObject(r, memoryExpected)
 	return nil
@@ -57,7 +64,7 @@ func write(c *hostcall.Call) error {
 		return err
 	}
 	if err := r.Write(c.Bytes(1), c.Bool(2)); err != nil {
-		return hostcall.Errorf("TypeError", "Parser error: %s", err)
+		return parserError(err)
 	}
 	if len(r.Events()) > 0 || c.Bool(2) {
 		c.ReturnBytes(bytesOf(r.Events()))

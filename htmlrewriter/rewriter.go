@@ -42,7 +42,7 @@ const (
 // memoryMax is what an unfinished token and the open elements may take, in bytes.
 const memoryMax = 3 << 20
 
-var errMemory = errors.New("The memory limit has been exceeded.")
+var errMemory = errors.New("the memory limit has been exceeded")
 
 type namespace uint8
 

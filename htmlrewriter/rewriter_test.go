@@ -138,7 +138,7 @@ func FuzzSplits(f *testing.F) {
 	})
 }
 
-// TestLongTokensTakeTimeInProportion: a token that comes byte by byte is not looked at from its beginning each time.
+// TestMemoryIsBounded: what must be kept has a limit, everything else passes.
 func TestMemoryIsBounded(t *testing.T) {
 	for name, piece := range map[string]string{
 		"attribute": strings.Repeat("a", 1000), "elements": strings.Repeat("<p>", 1000), "comment": "--",

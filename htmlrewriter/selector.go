@@ -69,9 +69,9 @@ type parser struct {
 
 // Texts that Workers has as well.
 var (
-	errEmpty       = errors.New("The selector is empty.")
-	errUnsupported = errors.New("Unsupported pseudo-class or pseudo-element in selector.")
-	errNamespace   = errors.New("Unsupported namespace in selector.")
+	errEmpty       = errors.New("the selector is empty")
+	errUnsupported = errors.New("unsupported pseudo-class or pseudo-element in selector")
+	errNamespace   = errors.New("unsupported namespace in selector")
 )
 
 func (p *parser) peek() byte {
@@ -118,7 +118,7 @@ func (p *parser) selector() (selector, error) {
 			p.spaces()
 			isChild = true
 		case c == '+' || c == '~':
-			return nil, fmt.Errorf("Unsupported combinator `%c` in selector.", c)
+			return nil, fmt.Errorf("unsupported combinator `%c` in selector", c)
 		case hadSpace:
 			isChild = false
 		default:
