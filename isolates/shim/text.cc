@@ -460,6 +460,26 @@ void copyBytes(Info info) {
   info.GetReturnValue().Set(copy);
 }
 
+// Find gives where pattern is in text, or null. memchr is fastest where the first byte is rare, as
+// in most files that of a line break before a boundary is; memmem where it is not. The latter alone
+// takes four times as long for some patterns as for others.
+static const char* Find(std::string_view text, std::string_view pattern) {
+  constexpr size_t kRare = 64, kFew = 64;
+  if (pattern.empty()) return text.data();
+  size_t misses = 0;
+  for (size_t at = 0; text.size() - at >= pattern.size(); at++, misses++) {
+    const char* from = text.data() + at;
+    size_t rest = text.size() - at;
+    if (misses > kFew + at / kRare)
+      return static_cast<const char*>(memmem(from, rest, pattern.data(), pattern.size()));
+    auto* found = static_cast<const char*>(memchr(from, pattern[0], rest - pattern.size() + 1));
+    if (found == nullptr) return nullptr;
+    if (memcmp(found, pattern.data(), pattern.size()) == 0) return found;
+    at = static_cast<size_t>(found - text.data());
+  }
+  return nullptr;
+}
+
 void indexOfBytes(Info info) {
   uint8_t scratch[kOnHeapBytes], pattern_scratch[kOnHeapBytes];
   std::string_view bytes, pattern;
@@ -469,9 +489,8 @@ void indexOfBytes(Info info) {
   double index = -1;
   if (from >= 0 && from <= static_cast<double>(bytes.size())) {
     bytes.remove_prefix(static_cast<size_t>(from));
-    const void* found = memmem(bytes.data(), bytes.size(), pattern.data(), pattern.size());
-    if (found != nullptr)
-      index = from + static_cast<double>(static_cast<const char*>(found) - bytes.data());
+    const char* found = Find(bytes, pattern);
+    if (found != nullptr) index = from + static_cast<double>(found - bytes.data());
   }
   info.GetReturnValue().Set(index);
 }

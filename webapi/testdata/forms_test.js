@@ -213,6 +213,20 @@ export default suite({
     }
   },
 
+  async "boundaries among line breaks"() {
+    const fillers = ["\r".repeat(5000), "\r\n".repeat(5000), "\r\n--".repeat(3000), "x".repeat(9000) + "\r\n--",
+      "\r\n--B"];
+    for (const filler of fillers) {
+      const file = filler + "-";
+      const text = "--BOUND\r\nContent-Disposition: form-data; name=f; filename=n\r\n\r\n" + file +
+        "\r\n--BOUND\r\nContent-Disposition: form-data; name=a\r\n\r\n" + filler + "\r\n--BOUND--";
+      const init = { headers: { "content-type": "multipart/form-data; boundary=BOUND" } };
+      const form = await new Response(text, init).formData();
+      equal([await form.get("f").text() === file, form.get("a") === filler], [true, true]);
+      await rejects(TypeError, () => new Response(text.slice(0, -9), init).formData(), "without end");
+    }
+  },
+
   async "types that take long to parse"() {
     let many = "a/b";
     for (let i = 0; i < 3000; i++) many += ";p" + i + "=v";
