@@ -23,11 +23,15 @@ func init() {
 	})
 	hostcall.Register("decompress", decompress)
 	hostcall.Register("endCompression", func(c *hostcall.Call) error {
-		if stream, ok := hostcall.ObjectOf[interface{ Close() error }](c, 0); ok {
+		switch stream := c.Object(0).(type) {
+		case *Compressor:
+			c.Resize(0, objectSize)
+			return stream.Close()
+		case *Decompressor:
 			c.Resize(0, objectSize)
 			return stream.Close()
 		}
-		return nil
+		return hostcall.Errorf("TypeError", "no stream")
 	})
 }
 

@@ -297,10 +297,14 @@ func TestFaultsOfBodiesReachTheApp(t *testing.T) {
 // A body that nobody touches does not go through JavaScript.
 func TestUntouchedBodiesArePassedThrough(t *testing.T) {
 	for name, code := range map[string]string{
-		"body":             `return new Response(r.body, { headers: { "x-a": "1" } })`,
-		"body of another":  `return new Response(new Request(r).body, { headers: { "x-a": "1" } })`,
-		"body of a body":   `return new Response(new Response(r.body).body, { headers: { "x-a": "1" } })`,
-		"async":            `await null; return new Response(r.body, { headers: { "x-a": "1" } })`,
+		"body":            `return new Response(r.body, { headers: { "x-a": "1" } })`,
+		"body of another": `return new Response(new Request(r).body, { headers: { "x-a": "1" } })`,
+		"body of a body":  `return new Response(new Response(r.body).body, { headers: { "x-a": "1" } })`,
+		"async":           `await null; return new Response(r.body, { headers: { "x-a": "1" } })`,
+		"identity":        `return new Response(r.body.pipeThrough(new IdentityTransformStream()), { headers: { "x-a": "1" } })`,
+		"two identities": `const pass = () => new IdentityTransformStream();
+			return new Response(r.body.pipeThrough(pass()).pipeThrough(pass()), { headers: { "x-a": "1" } })`,
+		"known length":     `return new Response(r.body.pipeThrough(new FixedLengthStream(10)), { headers: { "x-a": "1" } })`,
 		"locked, released": `r.body.getReader().releaseLock(); return new Response(r.body, { headers: { "x-a": "1" } })`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,10 +332,12 @@ func TestUntouchedBodiesArePassedThrough(t *testing.T) {
 
 func TestTouchedBodiesArePumped(t *testing.T) {
 	for name, code := range map[string]string{
-		"transform": `return new Response(r.body.pipeThrough(new TransformStream()))`,
-		"tee":       `const [a, b] = r.body.tee(); b.cancel(); return new Response(a)`,
-		"clone":     `const c = r.clone(); c.body.cancel(); return new Response(r.body)`,
-		"wrapped":   `const reader = r.body.getReader(); return new Response(new ReadableStream({ async pull(c) { const { done, value } = await reader.read(); done ? c.close() : c.enqueue(value) } }))`,
+		"transform":              `return new Response(r.body.pipeThrough(new TransformStream()))`,
+		"identity that is read":  `const s = new IdentityTransformStream(); s.readable.getReader().releaseLock(); const [a, b] = r.body.pipeThrough(s).tee(); b.cancel(); return new Response(a)`,
+		"identity with a signal": `return new Response(r.body.pipeThrough(new IdentityTransformStream(), { signal: new AbortController().signal }))`,
+		"tee":                    `const [a, b] = r.body.tee(); b.cancel(); return new Response(a)`,
+		"clone":                  `const c = r.clone(); c.body.cancel(); return new Response(r.body)`,
+		"wrapped":                `const reader = r.body.getReader(); return new Response(new ReadableStream({ async pull(c) { const { done, value } = await reader.read(); done ? c.close() : c.enqueue(value) } }))`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			isolate := startApp(t, unlimited, `export default { fetch(r) { `+code+` } }`)
@@ -553,7 +559,8 @@ func TestBodiesDoWithoutPatchedBuiltIns(t *testing.T) {
 		"clone":       `const c = r.clone(); await r.text(); await c.text()`,
 		"pass":        `answer = new Response(r.body)`,
 		"transform":   `answer = new Response(r.body.pipeThrough(new TransformStream()))`,
-		"fixed":       `answer = new Response(r.body.pipeThrough(new FixedLengthStream(20_009)))`,
+		"identity":    `answer = new Response(r.body.pipeThrough(new FixedLengthStream(20_009)))`,
+		"fixed":       `answer = new Response(r.body.pipeThrough(new FixedLengthStream(20_009), { preventAbort: true }))`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			lockThread(t)
@@ -571,7 +578,7 @@ func TestBodiesDoWithoutPatchedBuiltIns(t *testing.T) {
 			data := []byte(`{"a":"` + strings.Repeat("x", 20_000) + `"} `)
 			u := begin(t, isolate, 1, post, int64(len(data)), pieces(data, 5000)...).run()
 			switch name {
-			case "pass":
+			case "pass", "identity":
 				if u.answer.Source == 0 {
 					t.Errorf("%+v", u.answer)
 				}

@@ -7,6 +7,7 @@
 //
 // A host object is a JavaScript object with the id of a value of Go in its one internal field. The
 // isolate has a weak handle of it, by which it knows an object as its own, and hears of its end.
+#include <algorithm>
 #include <cstring>
 
 #include "engine.h"
@@ -101,7 +102,7 @@ class Host {
   v8::MaybeLocal<v8::Value> Make(v8::Local<v8::Context> context, uint32_t id, uint64_t size) {
     v8::Isolate* isolate = self_->isolate;
     if (id >= objects_.size()) objects_.resize(id + 1);
-    objects_[id] = new Object{this, id, static_cast<int64_t>(size), {}, {}};
+    objects_[id] = new Object{this, id, Weigh(size), {}, {}};
     if (template_.IsEmpty()) {
       v8::Local<v8::ObjectTemplate> made = v8::ObjectTemplate::New(isolate);
       made->SetInternalFieldCount(1);
@@ -119,7 +120,7 @@ class Host {
           PlaceOf(isolate, v8::StackTrace::CurrentStackTrace(isolate, kPlaceFrames));
     objects_[id]->handle.Reset(isolate, object);
     objects_[id]->handle.SetWeak(objects_[id], OnCollected, v8::WeakCallbackType::kParameter);
-    isolate->AdjustAmountOfExternalAllocatedMemory(static_cast<int64_t>(size));
+    isolate->AdjustAmountOfExternalAllocatedMemory(objects_[id]->size);
     return object;
   }
 
@@ -140,7 +141,7 @@ class Host {
   // Weight is what an object weighs.
   uint64_t Weight(uint32_t id) const { return static_cast<uint64_t>(objects_[id]->size); }
   void SetWeight(uint32_t id, uint64_t size) {
-    int64_t change = static_cast<int64_t>(size) - objects_[id]->size;
+    int64_t change = Weigh(size) - objects_[id]->size;
     if (change == 0) return;
     objects_[id]->size += change;
     self_->isolate->AdjustAmountOfExternalAllocatedMemory(change);
@@ -181,6 +182,11 @@ class Host {
 
  private:
   static constexpr int kPlaceFrames = 16;
+
+  // Weigh bounds what an object weighs: V8 takes no larger numbers.
+  static int64_t Weigh(uint64_t size) {
+    return static_cast<int64_t>(std::min(size, uint64_t{1} << 40));
+  }
 
   struct Object {
     Host* const host;

@@ -35,6 +35,7 @@
 //   createNative(source)       a byte stream that a Source (67_sources.js) feeds
 //   nativeSource(stream)       its Source, or null; untouchedSource(stream) the same, but null if anybody has touched
 //                              the stream; takeNative(stream) locks and disturbs it, and gives its Source
+//   setIdentity(readable, writable, length)  see there
 //   setFixedLength(stream, bytes)  internals.fixedLengthOf(stream) gives that, or -1
 //   createPump(target, reader) see Pump; internals.createPump is the same
 //   createTransform(transform, flush, cancel)
@@ -1727,6 +1728,8 @@
       const { preventAbort, preventCancel, preventClose, signal } = convertPipeOptions(options, context);
       if (this.#stream.reader !== null) throw new TypeError(context + ": The readable stream is locked");
       if (dest.writer !== null) throw new TypeError(context + ": The writable stream is locked");
+      if (dest.bypass !== null && !preventAbort && !preventCancel && !preventClose && signal === undefined &&
+          dest.bypass(this.#stream, readable)) return readable;
       markHandled(new Pipe(this.#stream, dest, preventClose, preventAbort, preventCancel, signal).run());
       return readable;
     }
@@ -1942,6 +1945,7 @@
     closeRequest = null; // deferred
     inFlightCloseRequest = null;
     pendingAbort = null; // { deferred, reason, wasAlreadyErroring }
+    bypass = null; // see setIdentity
     detached = false; // transferred
   }
 
@@ -2870,6 +2874,29 @@
     return moved;
   }
 
+  // What is written to `writable` comes out of `readable` as it is; both are new. When a native stream that nobody has
+  // touched is piped through them, the readable side goes on as that stream, and stays native. length: of the bytes that
+  // must be written, or -1.
+  function setIdentity(readable, writable, length) {
+    const dest = writableState(writable);
+    dest.bypass = (from, result) => {
+      const to = readableState(readable);
+      const source = from.controller.source ?? null;
+      if (result !== readable || source === null || source.ended || from.disturbed || from.state !== READABLE ||
+          to.disturbed || to.reader !== null || to.state !== READABLE || dest.state !== W_WRITABLE ||
+          dest.controller.queue.length !== 0 || dest.inFlightWriteRequest !== null || writableCloseQueuedOrInFlight(dest) ||
+          (length !== -1 && source.length !== length)) return false;
+      const piped = from.object;
+      setReadableState(readable, from);
+      from.object = readable;
+      if (length !== -1) from.fixedLength = length;
+      setReadableState(piped, createIdle(alwaysFulfilled));
+      spend(piped);
+      acquireWriter(dest);
+      return true;
+    };
+  }
+
   function createNative(source) {
     const stream = new ReadableState();
     stream.object = new ReadableStream(INTERNAL, stream);
@@ -3094,6 +3121,7 @@
     createTransform,
     markHandled,
     createNative,
+    setIdentity,
     nativeSource,
     untouchedSource,
     takeNative,

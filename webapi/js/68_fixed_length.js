@@ -15,7 +15,7 @@
   const CLASS_DATA_VIEW = 14;
   const CLASS_TYPED_ARRAY = 15;
   internals.load("53_streams");
-  const { WritableStream, createPull, setFixedLength } = internals.streams;
+  const { WritableStream, createPull, setFixedLength, setIdentity } = internals.streams;
 
   const UNBOUNDED = -1;
   const LENGTH_MAX = 2 ** 53 - 1;
@@ -65,6 +65,7 @@
         abort: (reason) => this.readable.error(reason),
       });
       if (expected !== UNBOUNDED) setFixedLength(this.readable.stream, expected);
+      setIdentity(this.readable.stream, this.writable, expected);
     }
 
     pull() {
