@@ -16,18 +16,16 @@ var updateCompatibility = flag.Bool("update", false, "write docs/compatibility.m
 
 // absent says why names of the lists are not there.
 var absent = map[string]string{
-	"CompressionStream":                "not in this version",
-	"DecompressionStream":              "not in this version",
-	"HTMLRewriter":                     "not in this version",
-	"WebAssembly.compileStreaming":     "not in this version",
-	"WebAssembly.instantiateStreaming": "not in this version",
-	"Body":                             "the Fetch standard has a mixin in its place, whose members Request and Response have",
-	"Buffer":                           "of Node.js: Uint8Array, TextEncoder and atob do without it",
-	"process":                          "of Node.js: variables are in `env`",
-	"global":                           "of Node.js: globalThis",
-	"TailEvent":                        "an app does not get the log of other apps: logs are the operator's",
-	"TraceEvent":                       "an app does not get the log of other apps: logs are the operator's",
-	"WebSocketRequestResponsePair":     "of Durable Objects, which there are none of",
+	"CompressionStream":            "not in this version",
+	"DecompressionStream":          "not in this version",
+	"HTMLRewriter":                 "not in this version",
+	"Body":                         "the Fetch standard has a mixin in its place, whose members Request and Response have",
+	"Buffer":                       "of Node.js: Uint8Array, TextEncoder and atob do without it",
+	"process":                      "of Node.js: variables are in `env`",
+	"global":                       "of Node.js: globalThis",
+	"TailEvent":                    "an app does not get the log of other apps: logs are the operator's",
+	"TraceEvent":                   "an app does not get the log of other apps: logs are the operator's",
+	"WebSocketRequestResponsePair": "of Durable Objects, which there are none of",
 }
 
 // shape is what testdata/introspect.js tells of a name.
