@@ -16,9 +16,6 @@ var updateCompatibility = flag.Bool("update", false, "write docs/compatibility.m
 
 // absent says why names of the lists are not there.
 var absent = map[string]string{
-	"CompressionStream":            "not in this version",
-	"DecompressionStream":          "not in this version",
-	"HTMLRewriter":                 "not in this version",
 	"Body":                         "the Fetch standard has a mixin in its place, whose members Request and Response have",
 	"Buffer":                       "of Node.js: Uint8Array, TextEncoder and atob do without it",
 	"process":                      "of Node.js: variables are in `env`",
