@@ -108,6 +108,11 @@ var testFunctions = map[string]hostcall.Func{
 		c.ReturnObject(newTestValue("second"), 10)
 		return nil
 	},
+	"test_bytes_and_object": func(c *hostcall.Call) error {
+		c.ReturnBuffer(int(c.Int(0)))
+		c.ReturnObject(newTestValue("behind"), 10)
+		return nil
+	},
 	"test_text_of": func(c *hostcall.Call) error {
 		value, ok := hostcall.ObjectOf[*testValue](c, 0)
 		if !ok {
@@ -300,14 +305,14 @@ func TestHostObjectsEnd(t *testing.T) {
 	}
 }
 
-// TestHostObjectsHaveWeight ends an app that keeps too many.
+// TestHostObjectsHaveWeight ends an app that keeps too many, in the middle of its turn.
 func TestHostObjectsHaveWeight(t *testing.T) {
 	before := testValues.Load()
 	lockThread(t)
 	app, err := resolve(t, AppOptions{Limits: Limits{Heap: 32 << 20}}, "app.js", hostApp(`
 		const { test_object } = internals.host;
 		globalThis.kept = [];
-		for (let i = 0; i < 100; i++) globalThis.kept.push(test_object("kept", 1 << 20));
+		for (let i = 0; i < 10_000; i++) globalThis.kept.push(test_object("kept", 1 << 20));
 		return new Response("survived");`))
 	if err != nil {
 		t.Fatal(err)
@@ -318,12 +323,33 @@ func TestHostObjectsHaveWeight(t *testing.T) {
 	}
 	request(t, isolate, 1, get)
 	if err := isolate.Turn(); err != ErrMemoryLimit {
-		t.Errorf("100 MB with a limit of 32: %v", err)
+		t.Errorf("10 GB with a limit of 32 MB: %v", err)
+	}
+	if made := testValues.Load() - before; made > 64 {
+		t.Errorf("%d MB were made with a limit of 32", made)
 	}
 	drain(isolate)
 	isolate.Dispose()
 	if left := testValues.Load() - before; left != 0 {
 		t.Errorf("%d values are left when the isolate has ended", left)
+	}
+}
+
+// TestHostResultsAfterFailure returns objects behind a buffer that is too large: nobody has them.
+func TestHostResultsAfterFailure(t *testing.T) {
+	before := testValues.Load()
+	lockThread(t)
+	isolate := startApp(t, Options{Wake: -1, HeapLimit: 32 << 20}, hostApp(`
+		const { test_bytes_and_object: f, test_nothing } = internals.host;
+		const lines = [thrown(() => f(48 << 20)), thrown(() => f(48 << 20)), f(1).length];
+		test_nothing(); // tells Go what was dropped
+		return new Response(lines.join("\n"));`))
+	const refused = "RangeError: Array buffer allocation failedtrue\n"
+	if body := fetch(t, isolate, get).Body; string(body) != refused+refused+"2" {
+		t.Errorf("got %s", body)
+	}
+	if left := testValues.Load() - before; left != 1 {
+		t.Errorf("%d values are left, of which JavaScript has got one", left)
 	}
 }
 
@@ -577,24 +603,64 @@ func TestHostWorkOutlivesIsolate(t *testing.T) {
 	}
 }
 
+// TestHostWorkKeepsArguments drops an argument and collects garbage before the loop sees the call.
+func TestHostWorkKeepsArguments(t *testing.T) {
+	lockThread(t)
+	isolate := startApp(t, Options{Wake: -1, HeapLimit: 64 << 20}, hostApp(`
+		const { test_object } = internals.host;
+		const outcome = internals.hostAsync("test_describe", test_object("thing", 5));
+		for (let i = 0; i < 5000; i++) test_object("another", 100_000);
+		return new Response(await outcome);`))
+	work, handle := openWork(t, isolate)
+	work.Run()
+	isolate.AddWork(handle, work)
+	if got := string(respondOf(t, turn(t, isolate)).Body); got != "object thing; " {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestHostWorkIsCancelled ends works that would run for a minute.
 func TestHostWorkIsCancelled(t *testing.T) {
-	isolate := startApp(t, unlimited, hostApp(`
-		await internals.hostAsync("test_spin", 60_000);`))
-	work, _ := openWork(t, isolate)
-	done := make(chan bool)
-	go func() {
-		work.Run()
-		close(done)
-	}()
-	work.Cancel()
-	<-done
-	work.Drop()
-	second, _ := openWork(t, isolate)
-	second.Limit(time.Millisecond)
 	runtime.LockOSThread()
-	second.Run()
-	runtime.UnlockOSThread()
-	second.Drop()
+	defer runtime.UnlockOSThread()
+	for name, end := range map[string]func(*hostcall.Work){
+		"cancel": func(work *hostcall.Work) {
+			started := make(chan bool)
+			go func() {
+				close(started)
+				work.Cancel()
+			}()
+			<-started
+		},
+		"limit": func(work *hostcall.Work) { work.Limit(time.Millisecond) },
+	} {
+		isolate := startApp(t, unlimited, hostApp(`
+			try {
+				return new Response(await internals.hostAsync("test_spin", 60_000));
+			} catch (error) {
+				return new Response(error.name);
+			}`))
+		work, handle := openWork(t, isolate)
+		end(work)
+		work.Run()
+		isolate.AddWork(handle, work)
+		if got := string(respondOf(t, turn(t, isolate)).Body); got != "AbortError" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// TestHostWorkIsRefused has the loop take no more works.
+func TestHostWorkIsRefused(t *testing.T) {
+	isolate := startApp(t, unlimited, hostApp(`
+		return new Response(await internals.hostAsync("test_nothing").catch((error) =>
+			error.name + ": " + error.message + (error instanceof DOMException)));`))
+	work, handle := openWork(t, isolate)
+	work.Drop()
+	isolate.AddEnd(handle, FaultLimit, []byte("too many"))
+	if got := string(respondOf(t, turn(t, isolate)).Body); got != "OperationError: too manytrue" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestHostWorkAtTopLevel(t *testing.T) {

@@ -55,13 +55,14 @@ const (
 type Fault uint8
 
 // Faults. JavaScript sees FaultNetwork, FaultEgress, FaultLimit and FaultRefused as a TypeError,
-// FaultAborted as an AbortError and FaultTimeout as a TimeoutError.
+// FaultAborted as an AbortError and FaultTimeout as a TimeoutError. Of a WhatHost, FaultLimit is an
+// OperationError.
 const (
 	FaultNone    Fault = iota // none: it was whole
 	FaultNetwork              // the other side broke off, or broke its protocol
 	FaultAborted              // by this side
 	FaultTimeout
-	FaultLimit   // of sub-requests, or of recursion
+	FaultLimit   // of sub-requests, of recursion, or of works that wait
 	FaultEgress  // the app may not reach that
 	FaultRefused // or not found
 )

@@ -36,7 +36,7 @@ func (l *Loop) openHostWork(h *handle, record *isolates.Record) ioObject {
 	w := &hostWork{loop: l, worker: h.worker, handle: h, work: work, bytes: len(packed.Body)}
 	if !l.options.works.add(w) {
 		work.Drop()
-		h.fail(newFault(isolates.FaultLimit, "too much of the app's work waits to be computed"))
+		h.fail(newFault(isolates.FaultLimit, worksText))
 		return nil
 	}
 	return w
@@ -91,6 +91,8 @@ const (
 	// worksMax bounds how many works of an app may wait, and worksBytes their arguments.
 	worksMax   = 1024
 	worksBytes = 64 << 20
+	// worksText tells of both.
+	worksText = "too many operations of the app wait to be computed: 1024 may, or as many as have 64 MiB of data"
 	// workerRest is for how long a worker waits for work before its thread ends.
 	workerRest = 10 * time.Second
 	// workNice is the nice value of the workers' threads.

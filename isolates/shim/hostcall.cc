@@ -101,7 +101,7 @@ class Host {
   // Make makes the object for a value of Go. Empty: the isolate is ending.
   v8::MaybeLocal<v8::Value> Make(v8::Local<v8::Context> context, uint32_t id, uint64_t size) {
     v8::Isolate* isolate = self_->isolate;
-    if (id >= objects_.size()) objects_.resize(id + 1);
+    MakeRoom(id);
     objects_[id] = new Object{this, id, Weigh(size), {}, {}};
     if (template_.IsEmpty()) {
       v8::Local<v8::ObjectTemplate> made = v8::ObjectTemplate::New(isolate);
@@ -120,12 +120,15 @@ class Host {
           PlaceOf(isolate, v8::StackTrace::CurrentStackTrace(isolate, kPlaceFrames));
     objects_[id]->handle.Reset(isolate, object);
     objects_[id]->handle.SetWeak(objects_[id], OnCollected, v8::WeakCallbackType::kParameter);
-    isolate->AdjustAmountOfExternalAllocatedMemory(objects_[id]->size);
+    Count(objects_[id]->size);
     return object;
   }
 
   // Drop notes an object of Go that has none in JavaScript.
-  void Drop(uint32_t id) { dropped_.push_back(id); }
+  void Drop(uint32_t id) {
+    MakeRoom(id);
+    dropped_.push_back(id);
+  }
 
   // Find gives the id of a host object of this isolate.
   bool Find(v8::Local<v8::Value> value, uint32_t* id) const {
@@ -144,7 +147,7 @@ class Host {
     int64_t change = Weigh(size) - objects_[id]->size;
     if (change == 0) return;
     objects_[id]->size += change;
-    self_->isolate->AdjustAmountOfExternalAllocatedMemory(change);
+    Count(change);
   }
 
   std::string Place() const {
@@ -196,6 +199,22 @@ class Host {
     std::string place;              // in a builder: where it was made
   };
 
+  void MakeRoom(uint32_t id) {
+    if (id >= objects_.size()) objects_.resize(id + 1);
+  }
+
+  // Count counts what objects weigh more now, or less. A turn may make them without end, so its end
+  // is not soon enough to look whether that is too much.
+  void Count(int64_t change) {
+    self_->isolate->AdjustAmountOfExternalAllocatedMemory(change);
+    if (change <= 0) return;
+    unseen_bytes_ += static_cast<size_t>(change);
+    if (unseen_bytes_ <= std::min(kUnseenMax, self_->heap_limit / 8)) return;
+    unseen_bytes_ = 0;
+    CheckMemory(self_);
+  }
+  static constexpr size_t kUnseenMax = 4 << 20;
+
   static void OnCollected(const v8::WeakCallbackInfo<Object>& info) {
     Object* object = info.GetParameter();
     object->handle.Reset();
@@ -213,6 +232,7 @@ class Host {
   std::vector<Object*> objects_;   // by id
   std::vector<uint32_t> dropped_;  // ids that Go has not heard of
   int64_t dropped_bytes_ = 0;
+  size_t unseen_bytes_ = 0;  // that objects weigh more since memory was looked at
   std::vector<std::pair<uint8_t*, size_t>> blocks_;  // of the call that runs
   v8::Global<v8::ObjectTemplate> template_;
 };

@@ -514,9 +514,20 @@ void decodeUtf16le(Info info) {
 
 // ---- Base64 ----
 
+namespace {
+
+// Flatten makes a string one piece. Later on, when there is memory for a result, that could end the
+// turn, and the memory would be lost.
+void Flatten(v8::Isolate* isolate, v8::Local<v8::String> text) {
+  v8::String::ValueView flat(isolate, text);
+}
+
+}  // namespace
+
 void base64Encode(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   auto text = info[0].As<v8::String>();
+  Flatten(isolate, text);
   size_t length = static_cast<size_t>(text->Length());
   bool is_latin1 = true;
   v8::Local<v8::Value> result;
@@ -544,6 +555,7 @@ void base64Encode(Info info) {
 void base64Decode(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   auto text = info[0].As<v8::String>();
+  Flatten(isolate, text);
   size_t length = static_cast<size_t>(text->Length());
   bool is_good = true;
   v8::Local<v8::Value> result;

@@ -155,6 +155,7 @@ void OnWasmStreaming(const v8::FunctionCallbackInfo<v8::Value>& info) {
   nano_realm* realm = self->current();
   v8::Local<v8::Context> context = isolate->GetCurrentContext();
   std::shared_ptr<v8::WasmStreaming> streaming = v8::WasmStreaming::Unpack(isolate, info.Data());
+  CheckMemory(self);  // a turn may begin them without end
   uint32_t id = ++self->streaming_last;
   self->streamings[id] = {streaming, 0};
   v8::TryCatch caught(isolate);
