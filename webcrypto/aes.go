@@ -14,6 +14,9 @@ type CipherParams struct {
 	Length     int    // AES-GCM: bits of the tag; AES-CTR: bits of the counter
 }
 
+// size is how many bytes there are to go through beside the data.
+func (p *CipherParams) size() int { return len(p.IV) + len(p.Additional) }
+
 func newAES(params Params, secret []byte) (*Key, error) {
 	block, err := aes.NewCipher(secret)
 	if err != nil {

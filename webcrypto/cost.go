@@ -10,6 +10,7 @@ package webcrypto
 const (
 	bytesOnLoopMax     = 1 << 20
 	slowBytesOnLoopMax = 256 << 10
+	wrapBytesOnLoopMax = 8 << 10 // AES-KW goes over the data six times, block by block
 )
 
 // bytesOnLoopMax is how much data a loop hashes at a time.
@@ -29,6 +30,8 @@ func (k *Key) bytesOnLoopMax(hash Hash) int {
 		return k.Hash.bytesOnLoopMax()
 	case algorithm == AESCTR || algorithm == AESGCM:
 		return bytesOnLoopMax
+	case algorithm == AESKW:
+		return wrapBytesOnLoopMax
 	}
 	return slowBytesOnLoopMax
 }
@@ -77,9 +80,9 @@ func (k *Key) derivationIsSlow(params DeriveParams, length int) bool {
 	switch k.Algorithm {
 	case PBKDF2:
 		blocks := length/256 + 1
-		return params.Iterations*blocks > iterationsOnLoopMax || len(params.Salt) > importBytesOnLoopMax
+		return (params.Iterations+len(params.Salt)/saltPerIteration)*blocks > iterationsOnLoopMax
 	case HKDF:
-		return len(params.Salt)+len(params.Info) > importBytesOnLoopMax || length > 8<<10
+		return len(params.Salt)+(length/256+1)*len(params.Info) > importBytesOnLoopMax || length > 8<<10
 	case ECDH:
 		return k.Curve != P256
 	}

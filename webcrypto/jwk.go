@@ -173,14 +173,13 @@ func (j *jsonWebKey) check(kty, use string, extractable bool, usages Usages) err
 		return dataError("the member use of the key is not %q", use)
 	}
 	if j.keyOps != nil {
-		operations := *j.keyOps
 		var given Usages
-		for i, operation := range operations {
-			for _, other := range operations[:i] {
-				if other == operation {
-					return dataError("the member key_ops of the key has %q twice", operation)
-				}
+		seen := make(map[string]bool, len(*j.keyOps))
+		for _, operation := range *j.keyOps {
+			if seen[operation] {
+				return dataError("the member key_ops of the key has %q twice", operation)
 			}
+			seen[operation] = true
 			given |= usageOf(operation)
 		}
 		if !given.contains(usages) {

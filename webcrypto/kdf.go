@@ -74,8 +74,11 @@ func (k *Key) deriveHKDF(params DeriveParams, length int) ([]byte, error) {
 	return derived, nil
 }
 
-// iterationsPerLook is after how many iterations PBKDF2 looks whether it is still wanted: a millisecond or so.
-const iterationsPerLook = 4096
+// lookAfter is after how many iterations PBKDF2 looks whether it is still wanted: a millisecond or so.
+const lookAfter = 4096
+
+// saltPerIteration is how many bytes of salt take as long as an iteration.
+const saltPerIteration = 256
 
 // derivePBKDF2 is RFC 8018 5.2. An app may ask for 2^32 iterations, and for many blocks: crypto/pbkdf2 could not be
 // stopped.
@@ -90,6 +93,7 @@ func (k *Key) derivePBKDF2(job Job, params DeriveParams, length int) ([]byte, er
 	derived := make([]byte, 0, length+mac.Size())
 	var counter [4]byte
 	var array [sha512.Size]byte
+	done := 0 // since the last look, in iterations
 	for block := uint32(1); len(derived) < length; block++ {
 		binary.BigEndian.PutUint32(counter[:], block)
 		mac.Reset()
@@ -99,9 +103,15 @@ func (k *Key) derivePBKDF2(job Job, params DeriveParams, length int) ([]byte, er
 		start := len(derived)
 		derived = append(derived, u...)
 		t := derived[start:]
-		for i := 1; i < params.Iterations; i++ {
-			if i%iterationsPerLook == 0 && job.Cancelled() {
-				return nil, errGivenUp
+		done += len(params.Salt) / saltPerIteration
+		for i := 1; ; i++ {
+			if done++; done >= lookAfter {
+				if done = 0; job.Cancelled() {
+					return nil, errGivenUp
+				}
+			}
+			if i >= params.Iterations {
+				break
 			}
 			mac.Reset()
 			mac.Write(u)

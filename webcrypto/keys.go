@@ -44,6 +44,9 @@ func importKey(format Format, params Params, data []byte, extractable bool, usag
 		}
 		return parsePKCS8(params, data)
 	case JWK:
+		if onLoop && len(data) > importBytesOnLoopMax {
+			return nil, ErrSlow // what comes before it in the other formats needs the parsed key
+		}
 		jwk, err := parseJWK(data)
 		if err != nil {
 			return nil, err

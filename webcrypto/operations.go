@@ -84,7 +84,7 @@ func (k *Key) Encrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 	if k.Algorithm == RSAOAEP && k.Kind != Public {
 		return invalidAccess("the key is not a public key")
 	}
-	if onLoop && (len(data) > k.bytesOnLoopMax(NoHash) || k.verifyingIsSlow()) {
+	if onLoop && (params.size()+len(data) > k.bytesOnLoopMax(NoHash) || k.verifyingIsSlow()) {
 		return ErrSlow
 	}
 	switch k.Algorithm {
@@ -110,7 +110,7 @@ func (k *Key) Decrypt(params CipherParams, data []byte, onLoop bool, out Sink) e
 	if k.Algorithm == RSAOAEP && k.Kind != Private {
 		return invalidAccess("the key is not a private key")
 	}
-	if onLoop && (len(data) > k.bytesOnLoopMax(NoHash) || k.signingIsSlow()) {
+	if onLoop && (params.size()+len(data) > k.bytesOnLoopMax(NoHash) || k.signingIsSlow()) {
 		return ErrSlow
 	}
 	var plain []byte

@@ -541,6 +541,10 @@ func TestCancelled(t *testing.T) {
 	wantError(t, err, "")
 	with := DeriveParams{Hash: SHA512, Iterations: 1<<32 - 1}
 	wantError(t, key.DeriveBits(always{}, with, 1<<20, false, &bytesSink{}), "OperationError")
+	with = DeriveParams{Hash: SHA512, Iterations: 1} // of many blocks
+	wantError(t, key.DeriveBits(always{}, with, secretBitsMax, false, &bytesSink{}), "OperationError")
+	with.Salt = make([]byte, 2*lookAfter*saltPerIteration)
+	wantError(t, key.DeriveBits(always{}, with, 512, false, &bytesSink{}), "OperationError")
 }
 
 // TestSlow: a loop is not held up.
@@ -555,11 +559,17 @@ func TestSlow(t *testing.T) {
 	der, err := Export(PKCS8, key)
 	wantError(t, err, "")
 	_, errImport := Import(PKCS8, key.Params, der, true, UsageSign, true)
+	cipher, _ := generated(t, Params{Algorithm: AESGCM, Length: 128})
+	wrapper, _ := generated(t, Params{Algorithm: AESKW, Length: 128})
+	_, errJSON := Import(JWK, Params{Algorithm: HMAC}, big, true, UsageSign, true)
 	for what, err := range map[string]error{
-		"digest": Digest(SHA256, big, true, &bytesSink{}),
-		"sign":   key.Sign(SignParams{}, nil, true, &bytesSink{}),
-		"derive": password.DeriveBits(never{}, DeriveParams{Iterations: 100000}, 256, true, &bytesSink{}),
-		"verify": errVerify, "generate": errGenerate, "import": errImport,
+		"digest":           Digest(SHA256, big, true, &bytesSink{}),
+		"sign":             key.Sign(SignParams{}, nil, true, &bytesSink{}),
+		"derive":           password.DeriveBits(never{}, DeriveParams{Iterations: 100000}, 256, true, &bytesSink{}),
+		"derive with salt": password.DeriveBits(never{}, DeriveParams{Iterations: 1, Salt: big[:100_000]}, 8<<10, true, &bytesSink{}),
+		"additional data":  cipher.Encrypt(CipherParams{IV: big[:12], Additional: big, Length: 128}, nil, true, &bytesSink{}),
+		"wrapping":         wrapper.Encrypt(CipherParams{}, big[:64<<10], true, &bytesSink{}),
+		"verify":           errVerify, "generate": errGenerate, "import": errImport, "import of JSON": errJSON,
 	} {
 		if err != ErrSlow {
 			t.Errorf("%s on a loop: %v", what, err)
