@@ -3,7 +3,6 @@ package htmlrewriter
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,15 +41,18 @@ func (r *Rewriter) Apply(edits []int32, texts string) (output []byte, holes []in
 			delete(r.removed, id)
 		}
 		a.event(int32(i), one)
-		if a.isBad {
-			return nil, nil, errEdits
+		if a.err != nil {
+			return nil, nil, a.err
 		}
 	}
 	a.raw(at, r.tokenizer.start)
 	a.isInside = false
 	if len(a.edits) > 0 { // behind the end of the document
 		a.content(int32(len(r.events)))
-		if a.isBad || len(a.edits) > 0 {
+		if a.err != nil {
+			return nil, nil, a.err
+		}
+		if len(a.edits) > 0 {
 			return nil, nil, errEdits
 		}
 	}
@@ -62,7 +64,7 @@ type applier struct {
 	edits    []int32
 	texts    string
 	isASCII  bool
-	isBad    bool
+	err      error
 	isInside bool // the token is within content that is left out
 }
 
@@ -104,7 +106,7 @@ var (
 func (a *applier) take(which int) string {
 	units := int(a.edits[which])
 	if units < 0 {
-		a.isBad = true
+		a.err = errEdits
 		return ""
 	}
 	end := 0
@@ -121,7 +123,7 @@ func (a *applier) take(which int) string {
 		}
 	}
 	if end > len(a.texts) {
-		a.isBad = true
+		a.err = errEdits
 		return ""
 	}
 	text := a.texts[:end]
@@ -137,6 +139,9 @@ func isASCII(text string) bool {
 	}
 	return true
 }
+
+// changesMax bounds how many attributes of a tag are changed, since each is looked for among all that the tag has.
+const changesMax = 256
 
 // A change is what an edit does to a tag or comment itself.
 type change struct {
@@ -156,9 +161,12 @@ func (a *applier) event(index int32, one *event) {
 		case editRemoveContent:
 			isEmptied = true
 		case editSetAttribute, editRemoveAttribute, editRename, editComment:
-			changes = append(changes, change{operation, a.take(2), a.take(3)})
+			changes = addChange(changes, change{operation, a.take(2), a.take(3)})
+			if len(changes) > changesMax {
+				a.err = errMemory
+			}
 		default:
-			a.isBad = true
+			a.err = errEdits
 			return
 		}
 		a.edits = a.edits[editWords:]
@@ -175,6 +183,23 @@ func (a *applier) event(index int32, one *event) {
 		a.edits = a.edits[editWords:] // editToken
 		a.content(index)
 	}
+}
+
+// addChange adds a change, or puts it in the place of the one that it overrides: of the same attribute, or a name or
+// text.
+func addChange(changes []change, next change) []change {
+	for i := range changes {
+		old := &changes[i]
+		if old.isOfAttribute() == next.isOfAttribute() && (old.name == next.name || !next.isOfAttribute()) {
+			*old = next
+			return changes
+		}
+	}
+	return append(changes, next)
+}
+
+func (c *change) isOfAttribute() bool {
+	return c.operation == editSetAttribute || c.operation == editRemoveAttribute
 }
 
 func (a *applier) token(one *event, changes []change) {
@@ -199,8 +224,8 @@ func (a *applier) put(parts ...string) {
 	}
 }
 
-// startTag writes a start tag anew. Attributes that are not changed stay as they are, and where they are; each
-// change is looked for among those before it, of which there are few.
+// startTag writes a start tag anew. Attributes that are not changed stay as they are, and where they are. Of several
+// with the same name only the first has an effect, and is changed.
 func (a *applier) startTag(one *event, raw []byte, changes []change) {
 	r := a.r
 	nameEnd := one.nameEnd - one.start
@@ -212,47 +237,32 @@ func (a *applier) startTag(one *event, raw []byte, changes []change) {
 	}
 	if name != "" {
 		a.put("<", name)
-		if !slices.ContainsFunc(changes, func(c change) bool { return c.operation != editRename }) {
+		if len(changes) == 1 {
 			r.output = append(r.output, raw[nameEnd:]...)
 			return
 		}
 	} else {
 		r.output = append(r.output, raw[:nameEnd]...)
 	}
-	list := attributesOf(r.attributes[:0], raw, nameEnd)
-	r.attributes = list
-	for i := range list {
-		attr := &list[i]
-		last := -1
-		if !isRepeated(list[:i], attr, raw) {
-			last = lastChange(changes, r, raw[attr.nameStart:attr.nameEnd])
-		}
-		switch {
-		case last < 0:
+	r.attributes = attributesOf(r.attributes[:0], raw, nameEnd)
+	for i := range r.attributes {
+		attr := &r.attributes[i]
+		found := r.changeOf(changes, raw[attr.nameStart:attr.nameEnd])
+		if found == nil {
 			r.output = append(append(r.output, ' '), raw[attr.nameStart:attr.end]...)
-		case changes[last].operation == editSetAttribute:
-			// The name stays as it is in the page.
-			a.r.output = append(append(a.r.output, ' '), raw[attr.nameStart:attr.nameEnd]...)
-			a.value(changes[last].value)
-		}
-		for j := range changes[:last+1] { // what comes before the last change of a name has no effect
-			if changes[j].name == changes[max(last, 0)].name {
-				changes[j].operation = editDone
-			}
-		}
-	}
-	for i, c := range changes {
-		if c.operation != editSetAttribute {
 			continue
 		}
-		if last := lastOf(changes[i:], c.name); last >= 0 && changes[i+last].operation == editSetAttribute {
-			a.put(" ", c.name)
-			a.value(changes[i+last].value)
+		if found.operation == editSetAttribute {
+			// The name stays as it is in the page.
+			r.output = append(append(r.output, ' '), raw[attr.nameStart:attr.nameEnd]...)
+			a.value(found.value)
 		}
-		for j := range changes {
-			if changes[j].name == c.name {
-				changes[j].operation = editDone
-			}
+		found.operation = editDone
+	}
+	for _, c := range changes {
+		if c.operation == editSetAttribute {
+			a.put(" ", c.name)
+			a.value(c.value)
 		}
 	}
 	if one.isSelfClosing {
@@ -268,37 +278,19 @@ func (a *applier) value(value string) {
 	a.put("=\"", value, "\"")
 }
 
-// isRepeated tells whether an attribute has the name of an earlier one, which is the one that counts.
-func isRepeated(earlier []attribute, attr *attribute, tag []byte) bool {
-	for i := range earlier {
-		if bytes.EqualFold(tag[earlier[i].nameStart:earlier[i].nameEnd], tag[attr.nameStart:attr.nameEnd]) {
-			return true
-		}
+// changeOf is the change of the attribute that has this name in the page, or nil.
+func (r *Rewriter) changeOf(changes []change, name []byte) *change {
+	decoded := ""
+	if r.charset != nil {
+		decoded = lowerCase(r.decode(name))
 	}
-	return false
-}
-
-// lastChange is the last change of the attribute that has this name in the page, or -1.
-func lastChange(changes []change, r *Rewriter, name []byte) int {
-	for i := len(changes) - 1; i >= 0; i-- {
+	for i := range changes {
 		c := &changes[i]
-		if c.operation != editSetAttribute && c.operation != editRemoveAttribute {
-			continue
-		}
-		if equalFold(name, c.name) || r.charset != nil && lowerCase(r.decode(name)) == c.name {
-			return i
+		if c.isOfAttribute() && (equalFold(name, c.name) || r.charset != nil && decoded == c.name) {
+			return c
 		}
 	}
-	return -1
-}
-
-func lastOf(changes []change, name string) int {
-	for i := len(changes) - 1; i >= 0; i-- {
-		if op := changes[i].operation; changes[i].name == name && (op == editSetAttribute || op == editRemoveAttribute) {
-			return i
-		}
-	}
-	return -1
+	return nil
 }
 
 // commentText is what a comment says.

@@ -39,8 +39,15 @@ const (
 	eventDoctype            // count, handlers
 )
 
-// memoryMax is what an unfinished token and the open elements may take, in bytes.
-const memoryMax = 3 << 20
+const (
+	// memoryMax is what an unfinished token and the open elements may take, in bytes.
+	memoryMax = 3 << 20
+	// handlersMax and selectorBytesMax, of all selectors together, bound what is done for a tag.
+	handlersMax      = 4096
+	selectorBytesMax = 64 << 10
+	// listMax is how many numbers the events of a piece may be.
+	listMax = 1 << 20
+)
 
 var errMemory = errors.New("the memory limit has been exceeded")
 
@@ -139,6 +146,13 @@ func (r *Rewriter) release() {
 
 // New makes a Rewriter for a page in a character encoding, by its label.
 func New(handlers []Handler, charset string) (*Rewriter, error) {
+	selectorBytes := 0
+	for i := range handlers {
+		selectorBytes += len(handlers[i].Selector)
+	}
+	if len(handlers) > handlersMax || selectorBytes > selectorBytesMax {
+		return nil, errMemory
+	}
 	r := &Rewriter{
 		handlers: handlers, byName: map[string]int32{}, isMatched: make([]bool, len(handlers)), removed: map[int32]bool{},
 		room: rooms.Get().(*room),
@@ -219,6 +233,9 @@ func (r *Rewriter) Write(piece []byte, isEnd bool) error {
 		next, ok := r.tokenizer.next()
 		if !ok {
 			break
+		}
+		if len(r.list) > listMax {
+			return errMemory
 		}
 		switch next.kind {
 		case tokenText:

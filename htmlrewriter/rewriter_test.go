@@ -269,3 +269,97 @@ func BenchmarkRewrite(b *testing.B) {
 		}
 	}
 }
+
+// TestHostileApps gives what would take a stack, memory or time without end.
+func TestHostileApps(t *testing.T) {
+	if err := selectorError(strings.Repeat(":not(", 1<<20)); err != errUnsupported {
+		t.Errorf("a million negations in each other: %v", err)
+	}
+	if err := selectorError(strings.Repeat(":not(a)", 1000) + ":not(:not(b))"); err != nil {
+		t.Errorf("a thousand negations after each other: %v", err)
+	}
+	for name, handlers := range map[string][]Handler{
+		"long selector": {{Selector: strings.Repeat("a,", selectorBytesMax/2) + "a", Wants: wantsElements}},
+		"many handlers": make([]Handler, handlersMax+1),
+	} {
+		if _, err := New(handlers, ""); err != errMemory {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r, err := New(slices.Repeat([]Handler{{IsOfPage: true, Wants: wantsText}}, handlersMax), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Write([]byte(strings.Repeat("a<b>", 1000)), true); err != errMemory {
+		t.Errorf("%d events for each of 2000 tokens: %v", handlersMax, err)
+	}
+}
+
+func selectorError(text string) error {
+	_, err := parseSelectors(text)
+	return err
+}
+
+// TestManySections has as many CDATA sections after each other as would be a deep stack.
+func TestManySections(t *testing.T) {
+	page := "<svg>" + strings.Repeat("<![CDATA[]]>", 1<<20) + "</svg>"
+	if _, output := seen(t, everything, "", page); output != page {
+		t.Error("the sections came out as something else")
+	}
+}
+
+// TestAttributeEdits changes attributes that a tag has several times, or many of.
+func TestAttributeEdits(t *testing.T) {
+	type edit struct {
+		operation   int32
+		name, value string
+	}
+	apply := func(page string, list ...edit) (string, error) {
+		r, err := New([]Handler{{Selector: "a", Wants: wantsElements}}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Write([]byte(page), true); err != nil {
+			t.Fatal(err)
+		}
+		var edits []int32
+		texts := ""
+		for _, e := range list {
+			edits = append(edits, 0, e.operation, int32(len(e.name)), int32(len(e.value)))
+			texts += e.name + e.value
+		}
+		output, _, err := r.Apply(edits, texts)
+		return string(output), err
+	}
+	const page = `<a x=1 Y=2 x=3>`
+	for _, c := range []struct {
+		want string
+		list []edit
+	}{
+		{`<a x="5" Y=2 x=3>`, []edit{{editSetAttribute, "x", "4"}, {editSetAttribute, "x", "5"}}},
+		{`<a Y=2 x=3>`, []edit{{editSetAttribute, "x", "4"}, {editRemoveAttribute, "x", ""}}},
+		{`<a x="6" Y=2 x=3>`, []edit{{editRemoveAttribute, "x", ""}, {editSetAttribute, "x", "6"}}},
+		{`<c x=1 Y="7" x=3 z="8">`, []edit{{editRename, "b", ""}, {editSetAttribute, "z", "8"}, {editSetAttribute, "y", "7"}, {editRename, "c", ""}}},
+		{`<c x=1 Y=2 x=3>`, []edit{{editRename, "b", ""}, {editRename, "c", ""}}},
+		{`<a x=1 Y=2 x=3>`, []edit{{editRemoveAttribute, "z", ""}}},
+	} {
+		if got, err := apply(page, c.list...); got != c.want || err != nil {
+			t.Errorf("%v: %s, %v; want %s", c.list, got, err, c.want)
+		}
+	}
+	var many strings.Builder
+	many.WriteString("<a")
+	for i := range 200_000 {
+		fmt.Fprintf(&many, " x%d", i)
+	}
+	if got, err := apply(many.String()+">", edit{editSetAttribute, "new", "1"}); got != many.String()+` new="1">` || err != nil {
+		t.Errorf("a tag with many attributes: %d bytes, %v", len(got), err)
+	}
+	var list []edit
+	for i := range changesMax + 1 {
+		list = append(list, edit{editSetAttribute, fmt.Sprint("x", i), ""})
+	}
+	if _, err := apply(page, list...); err != errMemory {
+		t.Errorf("%d changes: %v", len(list), err)
+	}
+}

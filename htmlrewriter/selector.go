@@ -63,9 +63,13 @@ func parseSelectors(text string) ([]selector, error) {
 }
 
 type parser struct {
-	text string
-	at   int
+	text  string
+	at    int
+	depth int // of negations
 }
+
+// depthMax bounds how deep negations are nested, since the parser goes down as deep.
+const depthMax = 16
 
 // Texts that Workers has as well.
 var (
@@ -338,6 +342,9 @@ func (p *parser) pseudoClass() (condition, error) {
 	one := condition{kind: nthChild}
 	if name == "not" {
 		one.kind = negation
+		if p.depth++; p.depth > depthMax {
+			return one, errUnsupported
+		}
 		for {
 			p.spaces()
 			inner, err := p.compound()
@@ -350,6 +357,7 @@ func (p *parser) pseudoClass() (condition, error) {
 				break
 			}
 		}
+		p.depth--
 	} else {
 		end := strings.IndexByte(p.text[p.at:], ')')
 		if end < 0 {

@@ -133,7 +133,10 @@ func (t *tokenizer) findMarkup() bool {
 			t.pos = len(t.buffer)
 			return false
 		case textCDATA:
-			return t.findCDATAEnd()
+			if !t.skipCDATA() {
+				return false
+			}
+			continue
 		case textScriptEscaped, textScriptDoubleEscaped:
 			if !t.scanEscaped() {
 				return false
@@ -160,12 +163,12 @@ func (t *tokenizer) findMarkup() bool {
 	}
 }
 
-// findCDATAEnd looks for "]]>", which is text for us like all of the section.
-func (t *tokenizer) findCDATAEnd() bool {
+// skipCDATA goes behind "]]>", which is text for us like all of the section. false: the buffer ends before.
+func (t *tokenizer) skipCDATA() bool {
 	if i := bytes.Index(t.buffer[t.pos:], []byte("]]>")); i >= 0 {
 		t.pos += i + 3
 		t.text = textData
-		return t.findMarkup()
+		return true
 	}
 	t.pos = max(t.pos, len(t.buffer)-2)
 	if t.isEnd {
