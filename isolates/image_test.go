@@ -264,6 +264,12 @@ func TestAppsThatCannotBeSnapshotted(t *testing.T) {
 		"subclass of Intl": {
 			"class F extends Intl.DateTimeFormat {}\nconst format = new F('en', {year: 'numeric', timeZone: 'UTC'});\nexport default { fetch() { return new Response(format.format(0)) } }",
 			"app.js:1:1: an Intl.DateTimeFormat", "1970"},
+		"frozen global": {
+			"Object.freeze(globalThis);\nexport default { fetch() { return new Response(typeof WebAssembly + Object.isFrozen(globalThis)) } }",
+			"the app has frozen the global object", "objecttrue"},
+		"closed global": {
+			"Object.preventExtensions(globalThis);\nexport default { fetch() { return new Response(typeof SharedArrayBuffer + new URL('http://a/b').href) } }",
+			"the app has frozen the global object", "functionhttp://a/b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app, built := imageApp(t, AppOptions{}, c.source)

@@ -57,7 +57,17 @@ std::string Where(v8::Isolate* isolate) {
 }
 
 // Globals that V8 leaves out of isolates that build a snapshot.
-constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer", "Float16Array"};
+constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer"};
+
+// IsExtensible reports whether an object may get properties. V8 gives the global object of a
+// context that it restores the missing globals, and aborts the process if it cannot.
+bool IsExtensible(v8::Isolate* isolate, v8::Local<v8::Object> object) {
+  v8::TryCatch caught(isolate);
+  v8::Local<v8::Context> context = isolate->GetCurrentContext();
+  v8::Local<v8::Symbol> key = v8::Symbol::New(isolate);
+  return object->CreateDataProperty(context, key, v8::Undefined(isolate)).FromMaybe(false) &&
+         object->Delete(context, key).FromMaybe(false);
+}
 
 // Why the app in the builder of this thread cannot be snapshotted, as far as traps have told.
 thread_local std::string trapped;
@@ -383,6 +393,10 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
   if (source.forget) CallHook(realm, context, "forget", v8::Undefined(isolate), nullptr);
   RemoveTraps(isolate, context);
+  if (!IsExtensible(isolate, context->Global())) {
+    build->reason = "the app has frozen the global object, or allows no more properties on it";
+    return;
+  }
   if (!CallHook(realm, context, "building", v8::False(isolate), nullptr)) {
     build->reason = "the app has made Error.stackTraceLimit a property that cannot be removed";
     return;

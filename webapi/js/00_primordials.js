@@ -92,8 +92,7 @@
   methods("TypedArray", TypedArray.prototype, "set");
   getters("TypedArray", TypedArray.prototype, "@@toStringTag buffer byteLength byteOffset length");
 
-  // Constructors by what TypedArrayPrototypeGetSymbolToStringTag says. V8 has no Float16Array while it builds a
-  // snapshot: who needs that one takes it of globalThis.
+  // Constructors by what TypedArrayPrototypeGetSymbolToStringTag says.
   primordials.TypedArrayConstructors = {
     __proto__: null, BigInt64Array, BigUint64Array, Float32Array, Float64Array, Int16Array, Int32Array,
     Int8Array, Uint16Array, Uint32Array, Uint8Array, Uint8ClampedArray,

@@ -16,7 +16,7 @@
     ArrayPrototype, DataView, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
     DataViewPrototypeGetByteOffset, List, MapPrototypeForEach, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
     ObjectGetPrototypeOf, ObjectHasOwn, ObjectKeys, ObjectPrototype, SafeMap, SafeSet, SetPrototypeForEach, TypeError,
-    TypedArrayConstructors, globalThis, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
+    TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
     TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
     uncurryThis,
   } = internals.primordials;
@@ -238,7 +238,7 @@
         length = isTyped ? TypedArrayPrototypeGetLength(value) : DataViewPrototypeGetByteLength(value);
       }
       const offset = isTyped ? TypedArrayPrototypeGetByteOffset(value) : DataViewPrototypeGetByteOffset(value);
-      const constructor = isTyped ? (TypedArrayConstructors[name] ?? globalThis[name]) : DataView;
+      const constructor = isTyped ? TypedArrayConstructors[name] : DataView;
       const bytes = this.clone(buffer);
       const copy = this.later !== null && Pending.is(bytes)
         ? new Pending(() => new constructor(bytes.real, offset, length)) : new constructor(bytes, offset, length);
