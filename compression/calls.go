@@ -70,14 +70,15 @@ func compress(c *hostcall.Call) error {
 }
 
 // decompress is the function (decompressor, bytes or null, isEnd) -> bytes or null: takes input, and gives a piece of
-// output, if there is one.
+// output, if there is one. Without bytes it is to be called again.
 func decompress(c *hostcall.Call) error {
 	decompressor, ok := hostcall.ObjectOf[*Decompressor](c, 0)
 	if !ok {
 		return hostcall.Errorf("TypeError", "no decompressor")
 	}
 	output, err := decompressor.Next(c.Bytes(1))
-	if err == nil && len(output) == 0 && c.Bool(2) {
+	isBusy := decompressor.IsBusy()
+	if err == nil && len(output) == 0 && !isBusy && c.Bool(2) {
 		err = decompressor.Finish()
 	}
 	if err != nil {
@@ -85,7 +86,11 @@ func decompress(c *hostcall.Call) error {
 		c.Resize(0, objectSize)
 		return hostcall.Errorf("TypeError", "The compressed data was not valid: %v.", err)
 	}
-	returnOutput(c, output)
+	if isBusy {
+		c.ReturnBytes(nil)
+	} else {
+		returnOutput(c, output)
+	}
 	c.Resize(0, objectSize+decompressor.Size())
 	return nil
 }

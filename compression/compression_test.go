@@ -42,7 +42,7 @@ func decompressAll(format Format, input []byte, size func() int) (output []byte,
 	for len(input) > 0 {
 		n := min(size(), len(input))
 		piece, err := d.Next(input[:n])
-		for ; len(piece) != 0 && err == nil; piece, err = d.Next(nil) {
+		for ; (len(piece) != 0 || d.IsBusy()) && err == nil; piece, err = d.Next(nil) {
 			if len(piece) > pieceBytes+matchMax {
 				return nil, fmt.Errorf("a piece of %d bytes", len(piece))
 			}
@@ -237,5 +237,28 @@ func BenchmarkCompress(b *testing.B) {
 				compressAll(b, format, data, func() int { return pieceBytes })
 			}
 		})
+	}
+}
+
+// TestEmptyBlocks has much input of which nothing comes: no call takes all of it.
+func TestEmptyBlocks(t *testing.T) {
+	const length = 1 << 20
+	// Four blocks of the fixed codes that end at once, 10 bits each; the last block has two bytes.
+	input := append(bytes.Repeat([]byte{0x02, 0x08, 0x20, 0x80, 0x00}, length/5), 0x03, 0x00)
+	d := NewDecompressor(DeflateRaw)
+	defer d.Close()
+	piece, err := d.Next(input)
+	calls := 1
+	for ; d.IsBusy(); calls++ {
+		if len(piece) != 0 || err != nil {
+			t.Fatalf("%d bytes, %v", len(piece), err)
+		}
+		piece, err = d.Next(nil)
+	}
+	if least := length / pieceBytes; len(piece) != 0 || err != nil || calls < least {
+		t.Errorf("%d calls, not %d, %d bytes, %v", calls, least, len(piece), err)
+	}
+	if err := d.Finish(); err != nil {
+		t.Error(err)
 	}
 }

@@ -30,6 +30,7 @@ type Decompressor struct {
 	decoder decoder // nil: closed
 	pending []byte  // input that was not used so far; its own
 	err     error   // that is to be told, or was
+	isBusy  bool
 }
 
 // A decoder decodes one format.
@@ -54,7 +55,8 @@ func NewDecompressor(format Format) *Decompressor {
 }
 
 // Next takes more input, of which it copies what it does not use at once, and gives the next piece of output, which
-// is valid until it is called again. Without output, it wants more input. After an error it gives nothing but that.
+// is valid until it is called again. Without output, it wants more input unless IsBusy. After an error it gives
+// nothing but that.
 func (d *Decompressor) Next(input []byte) (output []byte, err error) {
 	if d.err != nil {
 		return nil, d.err
@@ -64,13 +66,18 @@ func (d *Decompressor) Next(input []byte) (output []byte, err error) {
 		d.pending = append(d.pending, input...)
 		input = d.pending
 	}
-	for {
-		before := len(input)
-		output, input, err = d.decoder.decode(input)
-		if len(output) != 0 || err != nil || len(input) == 0 || len(input) == before {
+	used := 0
+	for budget := pieceBytes; budget > 0; budget -= used {
+		part := input[:min(len(input), budget)]
+		var rest []byte
+		output, rest, err = d.decoder.decode(part)
+		used = max(len(part)-len(rest), 0) // after an error the rest may be longer
+		input = input[used:]
+		if len(output) != 0 || err != nil || len(input) == 0 || used == 0 {
 			break
 		}
 	}
+	d.isBusy = len(output) == 0 && err == nil && len(input) != 0 && used != 0
 	switch {
 	case err != nil || len(input) == 0:
 		d.pending = nil
@@ -84,6 +91,10 @@ func (d *Decompressor) Next(input []byte) (output []byte, err error) {
 	}
 	return output, err
 }
+
+// IsBusy tells that Next has given no output because the input has so much without any, such as empty blocks: call it
+// again.
+func (d *Decompressor) IsBusy() bool { return d.isBusy }
 
 // Finish says that no more input comes, when all output was taken. An error: the data are not whole.
 func (d *Decompressor) Finish() error {

@@ -73,10 +73,11 @@ const (
 // An inflater decodes deflate. Input comes in pieces, and output goes out in pieces: it stops wherever one of
 // them ends, and goes on from there.
 type inflater struct {
-	state  inflateState
-	isLast bool // this block is
-	bits   uint64
-	count  uint // of bits
+	state   inflateState
+	isLast  bool // this block is
+	isFixed bool // the tables are those of fixed codes
+	bits    uint64
+	count   uint // of bits
 
 	stored    int // bytes of the block that are left
 	literals  int // code lengths in the header of the block
@@ -219,8 +220,10 @@ func (f *inflater) beginBlock() error {
 		f.drop(f.count & 7)
 		f.state = readStoredLength
 	case 1:
-		code := fixed()
-		f.literalTable, f.distanceTable = code.literals, code.distances
+		if !f.isFixed { // a block may be as short as 10 bits
+			code := fixed()
+			f.literalTable, f.distanceTable, f.isFixed = code.literals, code.distances, true
+		}
 		f.state = readSymbols
 	case 2:
 		f.state = readCounts
@@ -344,6 +347,7 @@ func (f *inflater) readLengths() error {
 }
 
 func (f *inflater) buildTables() error {
+	f.isFixed = false
 	literals, distances := f.codeLengths[:f.literals], f.codeLengths[f.literals:f.literals+f.distances]
 	if literals[endSymbol] == 0 {
 		return errNoEndCode

@@ -108,8 +108,9 @@ type workPool struct {
 	some    sync.Cond
 	queues  []workQueue // by app
 	turns   []int32     // apps with works that wait, the next one first
+	waiting int         // works of all apps
 	workers int
-	resting int // of them, those that wait for work
+	resting int // of them, those that wait for work, though one may have been woken for it
 	most    int
 }
 
@@ -139,11 +140,12 @@ func (p *workPool) add(w *hostWork) bool {
 	}
 	q.works = append(q.works, w)
 	q.bytes += w.bytes
-	if p.resting > 0 {
-		p.some.Signal()
-	} else if p.workers < p.most {
+	p.waiting++
+	if p.waiting > p.resting && p.workers < p.most {
 		p.workers++
 		go p.serve()
+	} else {
+		p.some.Signal()
 	}
 	return true
 }
@@ -160,6 +162,7 @@ func (p *workPool) next() *hostWork {
 	q.works[0] = nil
 	q.works = q.works[1:]
 	q.bytes -= w.bytes
+	p.waiting--
 	if len(q.works) != 0 {
 		p.turns = append(p.turns, app)
 	} else {

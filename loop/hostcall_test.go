@@ -287,3 +287,34 @@ func TestWorkersAreNice(t *testing.T) {
 	}
 	w.settle()
 }
+
+// TestWorkersAreWoken gives two works at once to a pool with one worker that rests: each has a worker.
+func TestWorkersAreWoken(t *testing.T) {
+	w := newWorld(t, fakering.Config{}, nil)
+	p := newWorkPool(1, 2)
+	objects := hostcall.NewObjects()
+	defer objects.Close()
+	add := func(count int) {
+		var meeting sync.WaitGroup
+		meeting.Add(count)
+		noteThread = func() {
+			meeting.Done()
+			meeting.Wait()
+		}
+		for range count {
+			work, err := objects.NewWork(firstFunction+workThread, noArguments(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !p.add(&hostWork{loop: w.loop, worker: w.loop.apps[0], work: work}) {
+				t.Fatal("the pool takes no work")
+			}
+		}
+		meeting.Wait()
+	}
+	add(1)
+	for range 100 {
+		add(2)
+	}
+	w.settle()
+}

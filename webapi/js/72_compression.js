@@ -71,8 +71,10 @@
     // Enqueues a piece and those that follow. A small chunk may become very much: then it waits for readers.
     function give(piece) {
       for (let ahead = 0; piece !== null; piece = decompress(state, null, false)) {
+        const length = TypedArrayPrototypeGetByteLength(piece);
+        if (length === 0) continue; // so far: Go gives the loop a chance to end the turn
         transform.enqueue(piece);
-        ahead += TypedArrayPrototypeGetByteLength(piece);
+        ahead += length;
         if (ahead < AHEAD_BYTES) continue;
         const wanted = transform.wanted();
         if (wanted !== undefined) {
