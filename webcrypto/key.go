@@ -85,6 +85,7 @@ func (k *Key) Close() error {
 		wipeRSA(k.rsaPrivate)
 	}
 	if k.ecdsaPrivate != nil {
+		//lint:ignore SA1019 the value is not used any more: it is wiped
 		wipeInt(k.ecdsaPrivate.D)
 	}
 	k.idleMAC.Store(nil)
