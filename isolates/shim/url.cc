@@ -55,7 +55,7 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 // IsNormalHost: an IPv4 address as the serializer writes it, or a domain that is none and has no
 // label in Punycode.
 bool IsNormalHost(std::string_view host) {
-  if (host.empty()) return false;
+  if (host.empty() || host.size() > kDomainMax) return false;
   size_t last = host.rfind('.');
   last = last == std::string_view::npos ? 0 : last + 1;
   if (last == host.size() || host.find("xn--") != std::string_view::npos) return false;
@@ -379,7 +379,15 @@ char ChooseMark(std::initializer_list<std::string_view> texts) {
 
 }  // namespace
 
+bool HasLongDomain(std::string_view input, const ada::url_aggregator* base) {
+  if (input.size() <= kDomainMax) return false;
+  std::string text = Trimmed(input);
+  std::optional<Span> span = FindHost(text, base);
+  return span && span->end - span->begin > kDomainMax;
+}
+
 std::optional<Address> Address::Parse(std::string_view input) {
+  if (HasLongDomain(input, nullptr)) return {};
   auto url = ada::parse<ada::url_aggregator>(input);
   if (url) return Address(std::move(*url), 0);
   char mark = ChooseMark({input});
@@ -388,8 +396,10 @@ std::optional<Address> Address::Parse(std::string_view input) {
 }
 
 std::optional<Address> Address::Parse(std::string_view input, std::string_view base) {
+  if (HasLongDomain(base, nullptr)) return {};
   auto parsed = ada::parse<ada::url_aggregator>(base);
   if (parsed) {
+    if (HasLongDomain(input, &parsed.value())) return {};
     auto url = ada::parse<ada::url_aggregator>(input, &parsed.value());
     if (url) return Address(std::move(*url), 0);
   }
@@ -411,6 +421,7 @@ std::optional<Address> Address::ParseDisguised(std::string_view input, const std
   }
   std::string text = Trimmed(input);
   const ada::url_aggregator* relative_to = from ? &from->url_ : nullptr;
+  if (HasLongDomain(text, relative_to)) return {};
   if (std::optional<Span> span = FindHost(text, relative_to)) {
     std::string_view host = std::string_view(text).substr(span->begin, span->end - span->begin);
     if (std::optional<std::string> disguised = Disguised(host, mark))
@@ -435,9 +446,12 @@ bool Address::Set(Part part, std::string_view value) {
     case Part::kPassword:
       return url_.set_password(value);
     case Part::kHost:
-      return url_.set_host(value) || SetDisguised(part, value);
     case Part::kHostname:
-      return url_.set_hostname(value) || SetDisguised(part, value);
+      if (url_.type != ada::scheme::NOT_SPECIAL &&
+          std::min(value.find_first_of("/\\?#"), value.size()) > kDomainMax)
+        return false;
+      return (part == Part::kHost ? url_.set_host(value) : url_.set_hostname(value)) ||
+             SetDisguised(part, value);
     case Part::kPort:
       return url_.set_port(value);
     case Part::kPathname:
@@ -545,9 +559,16 @@ std::optional<Address> Parse(v8::Isolate* isolate, Info info) {
   return Address::Parse(input.text(), base.text());
 }
 
+// ReturnText gives what was parsed. It is a failure if it has become longer than a string can be.
+void ReturnText(v8::Isolate* isolate, Info info, std::string_view href) {
+  if (href.size() > static_cast<size_t>(v8::String::kMaxLength))
+    return info.GetReturnValue().SetNull();
+  info.GetReturnValue().Set(OneByte(isolate, href));
+}
+
 void Return(v8::Isolate* isolate, Info info, const Address& url) {
   Publish(isolate, url.components(), url.type());
-  info.GetReturnValue().Set(OneByte(isolate, url.Href()));
+  ReturnText(isolate, info, url.Href());
 }
 
 std::string_view OneByteText(const v8::String::ValueView& view) {
@@ -585,7 +606,7 @@ void urlParse(Info info) {
     bool secure = components.protocol_end == 6;
     Publish(isolate, components, secure ? ada::scheme::HTTPS : ada::scheme::HTTP);
     if (normal == Normal::kAsItIs) return info.GetReturnValue().Set(info[0]);
-    return info.GetReturnValue().Set(OneByte(isolate, resolved));
+    return ReturnText(isolate, info, resolved);
   }
   std::optional<Address> url = Parse(isolate, info);
   if (!url) return info.GetReturnValue().SetNull();

@@ -67,6 +67,13 @@ class Address {
   char mark_;  // 0: the host is no disguise
 };
 
+// kDomainMax is how many bytes a domain may have. To and from Punycode takes time in proportion to
+// the square of a label's length, with nothing to interrupt it; the DNS has 253.
+constexpr size_t kDomainMax = 4096;
+
+// HasLongDomain tells whether a URL, or a reference relative to a base (or null), has a longer one.
+bool HasLongDomain(std::string_view input, const ada::url_aggregator* base);
+
 // NormalURL tells whether a text is an absolute http or https URL that its parsing would not
 // change, and where its components are. False says nothing.
 bool NormalURL(std::string_view text, ada::url_components* components);

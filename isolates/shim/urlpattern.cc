@@ -72,6 +72,24 @@ ada::url_pattern_init Init(Info info, int first) {
   return init;
 }
 
+// What is parsed in time that is not linear is bounded: the patterns, and domains (url.h).
+constexpr size_t kPatternMax = 16 << 10;
+
+bool IsLong(const std::optional<std::string>& text, size_t most) {
+  return text && text->size() > most;
+}
+
+bool HasLongBase(const std::optional<std::string>& base) {
+  return base && HasLongDomain(*base, nullptr);
+}
+
+bool HasLongPattern(const ada::url_pattern_init& init) {
+  for (const auto* pattern : {&init.protocol, &init.username, &init.password, &init.hostname,
+                              &init.port, &init.pathname, &init.search, &init.hash})
+    if (IsLong(*pattern, kPatternMax)) return true;
+  return false;
+}
+
 v8::Local<v8::Value> String(v8::Isolate* isolate, std::string_view text) {
   v8::Local<v8::String> string;
   if (Utf8(isolate, {text.data(), text.size()}).ToLocal(&string)) return string;
@@ -146,10 +164,12 @@ void patternParse(Info info) {
   ada::url_pattern_options options{.ignore_case = info[2]->IsTrue()};
   std::string_view base_view = base ? std::string_view(*base) : std::string_view();
   std::variant<std::string_view, ada::url_pattern_init> input;
+  if (IsLong(text, kPatternMax) || HasLongBase(base)) return info.GetReturnValue().SetNull();
   if (text) {
     input = std::string_view(*text);
   } else {
     ada::url_pattern_init init = Init(info, 3);
+    if (HasLongPattern(init)) return info.GetReturnValue().SetNull();
     init.base_url = base;
     input = std::move(init);
   }
@@ -177,6 +197,8 @@ void patternInput(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   ada::url_pattern_init init = Init(info, 1);
   init.base_url = Text(isolate, info[0]);
+  if (IsLong(init.hostname, kDomainMax) || HasLongBase(init.base_url))
+    return info.GetReturnValue().SetNull();
   auto url = ada::url_pattern_init::process(init, ada::url_pattern_init::process_type::url, "", "",
                                             "", "", "", "", "", "");
   if (!url) return info.GetReturnValue().SetNull();

@@ -249,6 +249,29 @@ export default suite({
     equal(URL.canParse("x", "no base"), false);
   },
 
+  "long domains"() {
+    const most = "a".repeat(4096), more = most + "a", path = "p".repeat(100_000);
+    for (const good of [`http://${most}/`, `http://${most.toUpperCase()}/${path}`, `http://${"u".repeat(5000)}@h/${path}`,
+      `web+x://${more}/`, `http://h/${path}?${path}#${path}`, `file:///${path}`]) {
+      equal(URL.canParse(good), true, good.slice(0, 20));
+      equal(new URL(good, "http://h/").href, new URL(good).href);
+    }
+    const punycode = "xn--" + "9z".repeat(2_000_000), names = "\u4e00\u4e01".repeat(1_000_000);
+    for (const host of [more, more.toUpperCase(), punycode, names, encodeURIComponent(names)]) {
+      const name = host.slice(0, 10);
+      for (const bad of [`http://${host}/`, `https:\\\\u:p@${host}:1`, `file://${host}`, ` \tht\ntp:${host}`]) {
+        equal(URL.canParse(bad), false, name);
+      }
+      equal(URL.canParse(`//${host}/`, "http://h/"), false, name);
+      equal(URL.canParse("x", `http://${host}/`), false, name);
+      const url = new URL("http://h/");
+      url.host = host;
+      url.hostname = host;
+      url.href += "x";
+      equal(url.href, "http://h/x", name);
+    }
+  },
+
   "patched built-ins do not matter"() {
     const { slice, indexOf } = String.prototype;
     const iterator = Array.prototype[Symbol.iterator];

@@ -7,6 +7,18 @@ const COMPONENTS = ["protocol", "username", "password", "hostname", "port", "pat
 const parts = (pattern) => COMPONENTS.map((name) => pattern[name]);
 
 export default suite({
+  "long patterns"() {
+    for (const bad of ["/" + "a".repeat(20_000), "/" + ":a".repeat(1_000_000)]) {
+      throws(TypeError, () => new URLPattern({ pathname: bad }));
+      throws(TypeError, () => new URLPattern("https://h" + bad));
+    }
+    throws(TypeError, () => new URLPattern("/x", "http://xn--" + "9z".repeat(1_000_000)));
+    const pattern = new URLPattern({ pathname: "/a*" });
+    equal(pattern.test({ pathname: "/" + "a".repeat(100_000) }), true);
+    equal(pattern.test({ pathname: "/a", hostname: "xn--" + "9z".repeat(1_000_000) }), false);
+    equal(pattern.test({ pathname: "/a", baseURL: "http://xn--" + "9z".repeat(1_000_000) }), false);
+  },
+
   "shape"() {
     equal(URLPattern.length, 0);
     equal(URLPattern.name, "URLPattern");
