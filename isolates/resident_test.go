@@ -39,3 +39,62 @@ func TestResidentFollowsBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestIsolateIsLight: what is resident of an isolate that has answered a request, beyond what all share.
+func TestIsolateIsLight(t *testing.T) {
+	const count, limit = 100, 1_000_000
+	lockThread(t)
+	app, err := resolve(t, AppOptions{}, "app.js", helloApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := newPlainRequest(t)
+	start := func() {
+		isolate, err := startOn(app, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(isolate.Dispose)
+		isolate.AddRequest(plain)
+		if err := isolate.Turn(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start() // brings in what all share
+	before := residentKB(t)
+	for range count {
+		start()
+	}
+	if each := (residentKB(t) - before) * 1024 / count; each > limit {
+		t.Errorf("%d bytes each, want at most %d", each, limit)
+	}
+}
+
+// TestExternalPointers: V8's tables of pointers grow beyond the part that is made at first, and whole collections
+// sweep, compact and shrink them.
+func TestExternalPointers(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		let kept = [], made = 0;
+		const make = (n) => { while (n-- > 0) kept.push(new Uint32Array(64).fill(made++)); };
+		const isSound = (a, i) => a.length === 64 && a[0] === a[63] && (i === 0 || a[0] > kept[i - 1][0]);
+		const check = () => kept.every(isSound);
+		export default {
+			fetch(request) {
+				const step = new URL(request.url).pathname;
+				if (step === "/make") make(3000);
+				if (step === "/thin") kept = kept.filter((_, i) => i % 3 === 0);
+				if (step === "/drop") kept = [];
+				return new Response(kept.length + " " + check());
+			},
+		}`)
+	for _, step := range []struct{ path, want string }{
+		{"make", "3000 true"}, {"make", "6000 true"}, {"thin", "2000 true"}, {"make", "5000 true"},
+		{"thin", "1667 true"}, {"drop", "0 true"}, {"make", "3000 true"},
+	} {
+		got := string(fetch(t, isolate, "GET /"+step.path+" HTTP/1.1\nHost: h\n\n").Body)
+		if got != step.want {
+			t.Fatalf("%s: %q, want %q", step.path, got, step.want)
+		}
+		isolate.isolate.Collect()
+	}
+}

@@ -437,6 +437,11 @@ void EndHost(nano_isolate* self);
 // none.
 std::string HostObjectPlace(nano_isolate* self);
 
+// ---- pages.cc ----
+
+// DropFreePointers gives memory of a new isolate's tables back that V8 has written and never reads.
+void DropFreePointers(v8::Isolate* isolate);
+
 // ---- stores.cc ----
 
 // CollectBuffers collects garbage if it is likely to hold many bytes in ArrayBuffers.

@@ -373,6 +373,7 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
   if (self->has_app_snapshot) parameters.external_references = image->references.data();
   if (heap_limit > 0) parameters.constraints.set_max_old_generation_size_in_bytes(heap_limit);
   v8::Isolate::Initialize(isolate, parameters);
+  DropFreePointers(isolate);
   InstallCallbacks(self);
   WatchLimits(self);
   if (RestoreRealm(self) == nullptr) {
