@@ -268,7 +268,7 @@ const (
 // the heap has grown by, those that were written to though they hold garbage by now. V8 calls whole
 // pages physical, the first ones too, most of which no isolate ever touches.
 const (
-	isolateCost     = 820 << 10
+	isolateCost     = 660 << 10
 	freshHeap       = 1284 << 10
 	touchedPerEight = 7
 )
