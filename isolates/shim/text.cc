@@ -238,10 +238,30 @@ bool MayBeLatin1(std::string_view text) {
   return true;
 }
 
+// DecodeLargeAscii makes a string outside of V8's heap of text that is ASCII. False: it is not, or
+// there is no such string for it, and nothing has been made. Each piece is looked at and copied
+// while the cache of the core has it.
+bool DecodeLargeAscii(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
+  constexpr size_t kPiece = 16 << 10;
+  if (text.size() > static_cast<size_t>(v8::String::kMaxLength)) return false;
+  if (!simdutf::validate_ascii(text.data(), kPiece)) return false;
+  auto store = NewStore(isolate, text.size());
+  if (store == nullptr) return false;
+  auto* out = static_cast<char*>(store->Data());
+  for (size_t at = 0; at < text.size(); at += kPiece) {
+    std::string_view piece = text.substr(at, kPiece);
+    if (!simdutf::validate_ascii(piece.data(), piece.size())) return false;
+    memcpy(out + at, piece.data(), piece.size());
+  }
+  auto* resource = new ExternalBytes(std::move(store), text.size());
+  return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
+}
+
 }  // namespace
 
 bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
                 v8::Local<v8::Value>* result) {
+  if (text.size() >= kExternalBytes && DecodeLargeAscii(isolate, text, result)) return true;
   if (simdutf::validate_ascii(text.data(), text.size())) return NewLatin1(isolate, text, result);
   if (text.size() < kExternalBytes && MayBeLatin1(text)) {
     simdutf::result done =

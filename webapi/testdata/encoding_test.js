@@ -34,6 +34,29 @@ export default suite({
     throws(TypeError, () => encoder.encodeInto("a"));
   },
 
+  "decode large texts"() {
+    // Long enough for a string outside of the heap, and around what is looked at in one piece.
+    const decoder = new TextDecoder(), strict = new TextDecoder("utf-8", { fatal: true });
+    const piece = 16 << 10, large = 128 << 10;
+    for (const size of [large - 1, large, large + 1, large + piece - 1, large + piece, large + piece + 1]) {
+      const text = "0123456789abcdef".repeat(size / 16 + 1).slice(0, size), input = new TextEncoder().encode(text);
+      equal([decoder.decode(input) === text, strict.decode(input) === text], [true, true], size);
+      for (const at of [0, piece - 1, piece, large - piece, size - 2]) {
+        const accented = text.slice(0, at) + "\u00e9" + text.slice(at + 2);
+        input.set([0xc3, 0xa9], at);
+        equal([decoder.decode(input) === accented, strict.decode(input) === accented], [true, true], size + " " + at);
+        input[at] = 0xff;
+        equal(decoder.decode(input) === text.slice(0, at) + "\ufffd\ufffd" + text.slice(at + 2), true, size + " " + at);
+        throws(TypeError, () => strict.decode(input));
+        input.set([text.charCodeAt(at), text.charCodeAt(at + 1)], at);
+      }
+      // The string does not change with the bytes.
+      const copy = decoder.decode(input);
+      input.fill(120);
+      equal(copy === text, true, size);
+    }
+  },
+
   "decode UTF-8"() {
     const decoder = new TextDecoder();
     equal([decoder.encoding, decoder.fatal, decoder.ignoreBOM], ["utf-8", false, false]);
