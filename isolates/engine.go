@@ -36,13 +36,13 @@ import (
 //   - experimental-wasm-type-reflection, -rab-integration: proposals that other engines have, such as type() of
 //     memories, tables and globals, WebAssembly.Function, memory.toResizableBuffer().
 //   - wasm-max-module-size: 64 MiB instead of 1 GiB, since a thread that all apps share looks at modules.
-//
-// Not js-float16array: V8 13.6 would add to Math and DataView whenever it restores a context, and abort the
-// process for an app that has frozen them.
+//   - js-float16array: Float16Array, which is part of ECMAScript 2025. V8 13.6 has it behind a flag still, and adds
+//     it to each context when that is restored: see kAdded in snapshot.cc.
 const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-loop-unrolling " +
 	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 " +
 	"--no-maglev-destroy-on-background --no-validate-asm " +
-	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864"
+	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864 " +
+	"--js-float16array"
 
 // testScripts are boot scripts that tests add, to get at what apps cannot.
 var testScripts []shim.Script

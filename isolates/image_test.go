@@ -267,6 +267,14 @@ func TestAppsThatCannotBeSnapshotted(t *testing.T) {
 		"frozen global": {
 			"Object.freeze(globalThis);\nexport default { fetch() { return new Response(typeof WebAssembly + Object.isFrozen(globalThis)) } }",
 			"the app has frozen the global object", "objecttrue"},
+		"frozen Math": {
+			"Object.freeze(Math);\nexport default { fetch() { return new Response(typeof Math.f16round) } }", "the app has frozen Math", "function"},
+		"frozen DataView": {
+			"Object.freeze(DataView.prototype);\nexport default { fetch() { return new Response(typeof Float16Array) } }", "the app has frozen DataView.prototype", "function"},
+		"another Float16Array": {
+			"globalThis.Float16Array ??= class Mine {};\nexport default { fetch() { return new Response(Float16Array.name) } }", "the app has defined Float16Array", "Float16Array"},
+		"another Math": {
+			"globalThis.Math = 1;\nexport default { fetch() { return new Response(String(Math)) } }", "the app has replaced Math", "1"},
 		"closed global": {
 			"Object.preventExtensions(globalThis);\nexport default { fetch() { return new Response(typeof SharedArrayBuffer + new URL('http://a/b').href) } }",
 			"the app has frozen the global object", "functionhttp://a/b"},

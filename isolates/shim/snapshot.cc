@@ -59,14 +59,50 @@ std::string Where(v8::Isolate* isolate) {
 // Globals that V8 leaves out of isolates that build a snapshot.
 constexpr const char* kMissingGlobals[] = {"WebAssembly", "SharedArrayBuffer"};
 
-// IsExtensible reports whether an object may get properties. V8 gives the global object of a
-// context that it restores the missing globals, and aborts the process if it cannot.
-bool IsExtensible(v8::Isolate* isolate, v8::Local<v8::Object> object) {
-  v8::TryCatch caught(isolate);
-  v8::Local<v8::Context> context = isolate->GetCurrentContext();
+// What V8 adds to a context when it restores it, beside the missing globals: what it has behind
+// flags. It aborts the process if it cannot.
+constexpr struct {
+  const char* global;  // or "" for the global object itself
+  bool of_prototype;
+  const char* name;
+} kAdded[] = {
+    {"", false, "Float16Array"},
+    {"Math", false, "f16round"},
+    {"DataView", true, "getFloat16"},
+    {"DataView", true, "setFloat16"},
+};
+
+bool IsExtensible(v8::Local<v8::Context> context, v8::Local<v8::Object> object) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
   v8::Local<v8::Symbol> key = v8::Symbol::New(isolate);
   return object->CreateDataProperty(context, key, v8::Undefined(isolate)).FromMaybe(false) &&
          object->Delete(context, key).FromMaybe(false);
+}
+
+// WhyNotRestored says what the app has done that keeps V8 from adding them; "": nothing.
+std::string WhyNotRestored(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  v8::TryCatch caught(isolate);
+  v8::Local<v8::Object> global = context->Global();
+  if (!IsExtensible(context, global))
+    return "the app has frozen the global object, or allows no more properties on it";
+  for (const auto& added : kAdded) {
+    v8::Local<v8::Value> holder = global;
+    std::string text = added.global;
+    if (!text.empty() && !global->Get(context, OneByte(isolate, added.global)).ToLocal(&holder))
+      return "the app has replaced " + text;
+    if (added.of_prototype) {
+      text += ".prototype";
+      if (!holder->IsObject() ||
+          !holder.As<v8::Object>()->Get(context, OneByte(isolate, "prototype")).ToLocal(&holder))
+        return "the app has replaced " + text;
+    }
+    if (!holder->IsObject()) return "the app has replaced " + text;
+    auto object = holder.As<v8::Object>();
+    if (object->HasOwnProperty(context, OneByte(isolate, added.name)).FromMaybe(true))
+      return "the app has defined " + (text.empty() ? "" : text + ".") + added.name;
+    if (!IsExtensible(context, object)) return "the app has frozen " + text;
+  }
+  return "";
 }
 
 // Why the app in the builder of this thread cannot be snapshotted, as far as traps have told.
@@ -393,10 +429,8 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
   if (source.forget) CallHook(realm, context, "forget", v8::Undefined(isolate), nullptr);
   RemoveTraps(isolate, context);
-  if (!IsExtensible(isolate, context->Global())) {
-    build->reason = "the app has frozen the global object, or allows no more properties on it";
-    return;
-  }
+  build->reason = WhyNotRestored(isolate, context);
+  if (!build->reason.empty()) return;
   if (!CallHook(realm, context, "building", v8::False(isolate), nullptr)) {
     build->reason = "the app has made Error.stackTraceLimit a property that cannot be removed";
     return;
