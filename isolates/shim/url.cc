@@ -559,16 +559,31 @@ std::optional<Address> Parse(v8::Isolate* isolate, Info info) {
   return Address::Parse(input.text(), base.text());
 }
 
-// ReturnText gives what was parsed. It is a failure if it has become longer than a string can be.
-void ReturnText(v8::Isolate* isolate, Info info, std::string_view href) {
-  if (href.size() > static_cast<size_t>(v8::String::kMaxLength))
-    return info.GetReturnValue().SetNull();
-  info.GetReturnValue().Set(OneByte(isolate, href));
+// kLarge is from how many bytes on ReturnText takes care of what a text holds.
+constexpr size_t kLarge = 64 << 10;
+
+// ReturnText gives what was parsed. It is a failure if it has become longer than a string can be,
+// or than the isolate may have memory. V8 may end the isolate for the new string, and no destructor
+// runs then: a large text lies in memory that goes with the isolate.
+void ReturnText(v8::Isolate* isolate, Info info, std::string href) {
+  const size_t size = href.size();
+  if (size > static_cast<size_t>(v8::String::kMaxLength)) return info.GetReturnValue().SetNull();
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (size < kLarge || self == nullptr) return info.GetReturnValue().Set(OneByte(isolate, href));
+  void* copy = self->scratch.Grow(nullptr, size, self->heap_limit);
+  if (copy == nullptr) return info.GetReturnValue().SetNull();
+  memcpy(copy, href.data(), size);
+  std::string().swap(href);
+  info.GetReturnValue().Set(OneByte(isolate, {static_cast<const char*>(copy), size}));
+  self->scratch.Free(copy);
 }
 
-void Return(v8::Isolate* isolate, Info info, const Address& url) {
-  Publish(isolate, url.components(), url.type());
-  ReturnText(isolate, info, url.Href());
+// Return leaves nothing of the URL behind, for the same reason.
+void Return(v8::Isolate* isolate, Info info, std::optional<Address>* url) {
+  Publish(isolate, (*url)->components(), (*url)->type());
+  std::string href = (*url)->Href();
+  url->reset();
+  ReturnText(isolate, info, std::move(href));
 }
 
 std::string_view OneByteText(const v8::String::ValueView& view) {
@@ -606,11 +621,11 @@ void urlParse(Info info) {
     bool secure = components.protocol_end == 6;
     Publish(isolate, components, secure ? ada::scheme::HTTPS : ada::scheme::HTTP);
     if (normal == Normal::kAsItIs) return info.GetReturnValue().Set(info[0]);
-    return ReturnText(isolate, info, resolved);
+    return ReturnText(isolate, info, std::move(resolved));
   }
   std::optional<Address> url = Parse(isolate, info);
   if (!url) return info.GetReturnValue().SetNull();
-  Return(isolate, info, *url);
+  Return(isolate, info, &url);
 }
 
 void urlSet(Info info) {
@@ -626,7 +641,7 @@ void urlSet(Info info) {
           url->Set(static_cast<Address::Part>(info[1].As<v8::Uint32>()->Value()), value.text());
   }
   if (!set) return info.GetReturnValue().SetNull();
-  Return(isolate, info, *url);
+  Return(isolate, info, &url);
 }
 
 void urlCanParse(Info info) {
