@@ -27,6 +27,9 @@ const editWords = 4
 
 var errEdits = errors.New("the edits are malformed")
 
+// outputMax bounds what comes out of one piece, in bytes: handlers may put in a large text at each of thousands of tags.
+const outputMax = 32 << 20
+
 // Apply gives the output of the piece written last, with edits in the order of the events, and where its holes are.
 // Both are valid until the next call. texts are the strings of the edits, one after the other.
 func (r *Rewriter) Apply(edits []int32, texts string) (output []byte, holes []int32, err error) {
@@ -41,6 +44,9 @@ func (r *Rewriter) Apply(edits []int32, texts string) (output []byte, holes []in
 			delete(r.removed, id)
 		}
 		a.event(int32(i), one)
+		if len(r.output) > outputMax {
+			a.err = errMemory
+		}
 		if a.err != nil {
 			return nil, nil, a.err
 		}

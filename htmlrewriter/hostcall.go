@@ -86,7 +86,7 @@ func apply(c *hostcall.Call) error {
 	texts := c.Bytes(2)
 	output, holes, err := r.Apply(int32sOf(c.Bytes(1)), unsafe.String(unsafe.SliceData(texts), len(texts)))
 	if err != nil {
-		return err
+		return parserError(err)
 	}
 	c.ReturnBytes(output)
 	if len(holes) > 0 {

@@ -362,4 +362,7 @@ func TestAttributeEdits(t *testing.T) {
 	if _, err := apply(page, list...); err != errMemory {
 		t.Errorf("%d changes: %v", len(list), err)
 	}
+	if _, err := apply(page, edit{editContent, strings.Repeat("y", outputMax), ""}); err != errMemory {
+		t.Errorf("a large text: %v", err)
+	}
 }

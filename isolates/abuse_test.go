@@ -57,6 +57,9 @@ var abuses = []abuse{
 	{"shared wasm memories", `const a = []; for (;;) a.push(new WebAssembly.Memory({initial: 160, maximum: 160, shared: true}))`, "memory|500"},
 	{"wasm tables", `const a = []; for (;;) a.push(new WebAssembly.Table({initial: 1e6, element: "anyfunc"}))`, "memory|cpu|500"},
 	{"blobs", `const a = []; for (;;) a.push(new Blob(["x".repeat(1e6), ...a.slice(-1)]))`, "memory|cpu|500"},
+	{"large URLs", `const u = "http://a/" + "\u00e9".repeat(4e6), a = []; for (;;) a.push(new URL(u))`, "memory|cpu|500"},
+	{"large insertions", `const page = new Response("<a>".repeat(100)), text = "y".repeat(1e6);
+		return new HTMLRewriter().on("a", { element(e) { e.before(text) } }).transform(page)`, "memory|cpu|500|200"},
 	{"text encoder", `const a = []; for (;;) a.push(new TextEncoder().encode("x".repeat(1e6)))`, "memory"},
 	{"large response", `return new Response("\u00e9".repeat(5e8))`, "memory|500"},
 	{"structured clone", `let o = {}; for (let i = 0; i < 1e5; i++) o = {o}; structuredClone(o)`, "500|cpu"},
@@ -253,6 +256,7 @@ func TestAbuseLeavesNothingBehind(t *testing.T) {
 	for _, name := range []string{
 		"split", "Array.from", "json wide", "lastIndexOf", "indexOf", "string indexOf", "built-in below a clone", "map",
 		"typed arrays", "wasm memories", "large sources", "fill in a microtask", "rejections", "console flood",
+		"large URLs", "large insertions",
 	} {
 		k := slices.IndexFunc(abuses, func(a abuse) bool { return a.name == name })
 		app, err := resolve(t, AppOptions{Limits: Limits{Heap: 32 << 20, CPU: 20 * time.Millisecond}}, "app.js",

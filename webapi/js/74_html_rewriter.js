@@ -33,6 +33,8 @@
   ];
   // Go handles so much at once.
   const PIECE_BYTES = 64 << 10;
+  // What handlers put in while one piece passes, in UTF-16 units: Go holds it several times outside of the heap.
+  const TEXTS_MAX = 16 << 20;
 
   // ---- Edits of a piece ----
 
@@ -47,6 +49,9 @@
         const grown = new Int32Array(2 * this.length);
         TypedArrayPrototypeSet(grown, this.words);
         this.words = grown;
+      }
+      if (this.texts.length + first.length + second.length > TEXTS_MAX) {
+        throw new TypeError("Parser error: The memory limit has been exceeded.");
       }
       const { words, length } = this;
       words[length] = index;
