@@ -11,7 +11,6 @@ import (
 type buffers struct {
 	free     [len(bufferSizes)][][]byte
 	retained int // bytes in free
-	largest  int // how many of the largest class are in use
 	// lowest is how many were free at the least since the last trim: so many were not needed.
 	lowest  [len(bufferSizes)]int
 	timeout timeoutNode // for the next trim
@@ -29,9 +28,6 @@ func (b *buffers) take(n int) []byte {
 	for class, size := range bufferSizes {
 		if n > size {
 			continue
-		}
-		if class == len(bufferSizes)-1 {
-			b.largest++
 		}
 		if last := len(b.free[class]) - 1; last >= 0 {
 			buffer := b.free[class][last]
@@ -51,9 +47,6 @@ func (b *buffers) take(n int) []byte {
 // caller must not use it any more.
 func (b *buffers) give(buffer []byte) {
 	size := cap(buffer)
-	if size == bufferSizes[len(bufferSizes)-1] {
-		b.largest--
-	}
 	if size < bufferSizes[0] || b.retained+size > buffersRetainedMax {
 		return
 	}

@@ -37,7 +37,6 @@ type endpoint struct {
 	cancelling bool       // and its cancellation is under way
 	inputEnded bool       // the other end has shut its side
 	isBulk     bool       // much is to come
-	isLarge    bool       // and goes on to another socket
 	isStarved  bool       // on endpoints.starved
 	hasOutput  bool       // on endpoints.outgoing
 	isSending  bool       // a send is in flight
@@ -240,11 +239,6 @@ const (
 	bulkSize = 128 << 10
 	// bulksMax is how many endpoints and connections of a loop may have a buffer of that size wait for what comes.
 	bulksMax = 16
-	// bulkLarge is how much is received at a time of what goes on to another socket: by so much it costs a sixth
-	// less. It is as long as no more than bulksLargeMax buffers of that size are in use, be it that somebody slow
-	// has yet to take what is in them.
-	bulkLarge     = 512 << 10
-	bulksLargeMax = 16
 )
 
 // expectBulk says whether much is to come. Then what is received lies in a buffer of the pool, which the handler
@@ -265,12 +259,8 @@ func (l *Loop) receiveFrom(e *endpoint) {
 	e.inFlight++
 	if e.isBulk && l.endpoints.bulks < bulksMax {
 		l.endpoints.bulks++
-		size := bulkSize
-		if e.isLarge && l.buffers.largest < bulksLargeMax {
-			size = bulkLarge
-		}
-		e.bulk = l.buffers.take(size)
-		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:size])
+		e.bulk = l.buffers.take(bulkSize)
+		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:bulkSize])
 		return
 	}
 	l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))

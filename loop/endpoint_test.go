@@ -166,43 +166,6 @@ func TestEndpointPauses(t *testing.T) {
 	p.close()
 }
 
-// TestEndpointLargeBulk: what goes on to a socket comes in larger pieces still, unless very much is kept by others.
-func TestEndpointLargeBulk(t *testing.T) {
-	w := newWorld(t, fakering.Config{Buffers: 4, BufferSize: 16}, nil)
-	var peer *fakering.Peer
-	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
-	text := bytes.Repeat([]byte("0123456789abcdef"), bulkLarge/16)
-	p := w.plugIn(somewhere, false)
-	p.endpoint.isLarge = true
-	p.endpoint.expectBulk(true)
-	p.endpoint.resume()
-	w.settle()
-	peer.Write(text)
-	w.settle()
-	if !bytes.Equal(p.got, text) || len(p.packets) != 1 {
-		t.Errorf("got %d bytes in %d pieces", len(p.got), len(p.packets))
-	}
-	var others [][]byte
-	for range bulksLargeMax {
-		others = append(others, w.loop.buffers.take(bulkLarge))
-	}
-	peer.Write(text) // the first receive is armed already, with a large buffer
-	w.settle()
-	peer.Write(text)
-	w.settle()
-	if n := len(p.packets); !bytes.Equal(p.got, bytes.Repeat(text, 3)) || n != 1+1+bulkLarge/bulkSize {
-		t.Errorf("got %d bytes in %d pieces", len(p.got), n)
-	}
-	for _, buffer := range others {
-		w.loop.buffers.give(buffer)
-	}
-	p.close()
-	w.settle()
-	if n := w.loop.buffers.largest; n != 0 {
-		t.Errorf("%d large buffers count as in use", n)
-	}
-}
-
 // TestEndpointBulk: where much is expected it comes in large buffers, which the handler may keep, but only so many
 // endpoints have one.
 func TestEndpointBulk(t *testing.T) {

@@ -240,9 +240,6 @@ func (c *originConnection) expectBulk(isBulk bool) {
 func (c *originConnection) letInput() {
 	if c.isStopped {
 		c.isStopped = false
-		if e, ok := c.transport.(*endpoint); ok {
-			e.isLarge = c.fetch != nil && c.fetch.isGiven
-		}
 		c.transport.resume()
 	}
 }
