@@ -16,7 +16,7 @@
     ArrayPrototype, DataView, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
     DataViewPrototypeGetByteOffset, List, MapPrototypeForEach, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
     ObjectGetPrototypeOf, ObjectHasOwn, ObjectKeys, ObjectPrototype, SafeMap, SafeSet, SetPrototypeForEach, TypeError,
-    TypedArrayConstructors, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
+    TypedArrayConstructors, globalThis, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset,
     TypedArrayPrototypeGetLength, TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSet, Uint8Array,
     uncurryThis,
   } = internals.primordials;
@@ -238,7 +238,8 @@
         length = isTyped ? TypedArrayPrototypeGetLength(value) : DataViewPrototypeGetByteLength(value);
       }
       const offset = isTyped ? TypedArrayPrototypeGetByteOffset(value) : DataViewPrototypeGetByteOffset(value);
-      const constructor = isTyped ? TypedArrayConstructors[name] : DataView;
+      // V8 adds Float16Array when it restores a context: there is none to be captured before.
+      const constructor = isTyped ? (TypedArrayConstructors[name] ?? globalThis[name]) : DataView;
       const bytes = this.clone(buffer);
       const copy = this.later !== null && Pending.is(bytes)
         ? new Pending(() => new constructor(bytes.real, offset, length)) : new constructor(bytes, offset, length);
