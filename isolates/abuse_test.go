@@ -276,13 +276,20 @@ func TestAbuseLeavesNothingBehind(t *testing.T) {
 		}
 		rounds := 4 * abuseRounds()
 		suffering(rounds)
-		before, mappings := residentKB(t), countMappings(t)
-		suffering(rounds)
-		after, mappingsAfter := residentKB(t), countMappings(t)
-		t.Logf("%s: %d KB, then %d KB; %d mappings, then %d", name, before, after, mappings, mappingsAfter)
-		const slackKB, slackMappings = 32 << 10, 40
-		if after > before+slackKB || mappingsAfter > mappings+slackMappings {
-			t.Errorf("%s: grew from %d to %d KB, from %d to %d mappings", name, before, after, mappings, mappingsAfter)
+		// The allocator of C may keep what it had once, at the second time only, too. What leaks goes on growing.
+		const slackKB, slackMappings, tries = 32 << 10, 40, 3
+		for try := 1; ; try++ {
+			before, mappings := residentKB(t), countMappings(t)
+			suffering(rounds)
+			after, mappingsAfter := residentKB(t), countMappings(t)
+			t.Logf("%s: %d KB, then %d KB; %d mappings, then %d", name, before, after, mappings, mappingsAfter)
+			if after <= before+slackKB && mappingsAfter <= mappings+slackMappings {
+				break
+			}
+			if try == tries {
+				t.Errorf("%s: grew from %d to %d KB, from %d to %d mappings", name, before, after, mappings, mappingsAfter)
+				break
+			}
 		}
 	}
 }
