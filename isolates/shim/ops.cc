@@ -19,11 +19,11 @@ const size_t kOpCount = sizeof kOps / sizeof kOps[0];
 
 namespace ops {
 
-namespace {
-
 void ThrowRange(v8::Isolate* isolate, const char* text) {
   isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, text)));
 }
+
+namespace {
 
 bool FillRandom(void* to, size_t length) {
   auto* at = static_cast<uint8_t*>(to);

@@ -86,6 +86,9 @@ using Info = const v8::FunctionCallbackInfo<v8::Value>&;
 NANO_OPS(NANO_DECLARE)
 #undef NANO_DECLARE
 
+// ThrowRange throws a RangeError.
+void ThrowRange(v8::Isolate* isolate, const char* text);
+
 // What V8 calls for the value of a global that lazyGlobal has announced.
 void ReadLazyGlobal(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>& info);
 

@@ -81,9 +81,7 @@ class Work {
   void* memory_;
 };
 
-void ThrowRange(v8::Isolate* isolate, const char* text) {
-  isolate->ThrowException(v8::Exception::RangeError(OneByte(isolate, text)));
-}
+using ops::ThrowRange;
 
 bool Give(v8::Isolate* isolate, v8::MaybeLocal<v8::String> text, v8::Local<v8::Value>* result) {
   v8::Local<v8::String> string;
@@ -305,6 +303,10 @@ bool DecodeUtf16(v8::Isolate* isolate, const uint16_t* units, size_t length,
         return length;
       },
       result);
+}
+
+void Flatten(v8::Isolate* isolate, v8::Local<v8::String> text) {
+  v8::String::ValueView flat(isolate, text);
 }
 
 namespace ops {
@@ -533,16 +535,6 @@ void decodeUtf16le(Info info) {
 }
 
 // ---- Base64 ----
-
-namespace {
-
-// Flatten makes a string one piece. Later on, when there is memory for a result, that could end the
-// turn, and the memory would be lost.
-void Flatten(v8::Isolate* isolate, v8::Local<v8::String> text) {
-  v8::String::ValueView flat(isolate, text);
-}
-
-}  // namespace
 
 void base64Encode(Info info) {
   v8::Isolate* isolate = info.GetIsolate();

@@ -18,6 +18,10 @@ bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
 bool DecodeUtf16(v8::Isolate* isolate, const uint16_t* units, size_t length,
                  v8::Local<v8::Value>* result);
 
+// Flatten makes a string one piece. Where it happens later on, when there is memory for a result,
+// that could end the turn, and the memory would be lost.
+void Flatten(v8::Isolate* isolate, v8::Local<v8::String> text);
+
 }  // namespace nano
 
 #endif  // NANO_TEXT_H_

@@ -5,21 +5,15 @@
 #include <cstring>
 
 #include "ops.h"
+#include "records.h"
+#include "text.h"
 
 namespace nano {
 
 namespace {
 
 bool IsAscii(std::string_view text) {
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    uint64_t word;
-    memcpy(&word, text.data() + i, 8);
-    if ((word & 0x8080808080808080u) != 0) return false;
-  }
-  for (; i < text.size(); i++)
-    if ((text[i] & 0x80) != 0) return false;
-  return true;
+  return ops::IsAscii(reinterpret_cast<const uint8_t*>(text.data()), text.size());
 }
 
 // ---- The fast path: URLs that are normal already ----
@@ -546,13 +540,8 @@ void Publish(v8::Isolate* isolate, const ada::url_components& parts, uint32_t ty
   to[8] = type;
 }
 
-// Flatten makes a string lie in one piece, for which V8 may allocate.
-void Flatten(v8::Isolate* isolate, v8::Local<v8::Value> string) {
-  v8::String::ValueView view(isolate, string.As<v8::String>());
-}
-
 std::optional<Address> Parse(v8::Isolate* isolate, Info info) {
-  if (info[1]->IsString()) Flatten(isolate, info[1]);
+  if (info[1]->IsString()) Flatten(isolate, info[1].As<v8::String>());
   StringText input(isolate, info[0].As<v8::String>());
   if (!info[1]->IsString()) return Address::Parse(input.text());
   StringText base(isolate, info[1].As<v8::String>());
@@ -601,7 +590,7 @@ Normal ParseNormal(v8::Isolate* isolate, Info info, std::string* out,
     v8::String::ValueView view(isolate, info[0].As<v8::String>());
     return NormalURL(OneByteText(view), components) ? Normal::kAsItIs : Normal::kNot;
   }
-  Flatten(isolate, info[1]);
+  Flatten(isolate, info[1].As<v8::String>());
   v8::String::ValueView view(isolate, info[0].As<v8::String>());
   if (!view.is_one_byte()) return Normal::kNot;
   v8::String::ValueView base_view(isolate, info[1].As<v8::String>());
@@ -632,7 +621,7 @@ void urlSet(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   std::optional<Address> url;
   bool set = false;
-  Flatten(isolate, info[2]);
+  Flatten(isolate, info[2].As<v8::String>());
   {
     StringText href(isolate, info[0].As<v8::String>());
     StringText value(isolate, info[2].As<v8::String>());
