@@ -24,8 +24,11 @@ import (
 type Config struct {
 	File     string // the file it was read from, as the user named it; "" if made in memory
 	Server   Server
+	Admin    Admin
 	Isolates Isolates
 	Apps     []App // in the order of the file
+	// Warnings are what the file may say, and whoever wrote it should know of.
+	Warnings Problems
 }
 
 // Server is the [server] table: what the node listens on, and what it accepts from clients.
@@ -51,6 +54,20 @@ const (
 	LogText = "text" // for people
 	LogJSON = "json" // one JSON object a line, for machines
 )
+
+// Admin is the [admin] table: the address of health, metrics and control.
+type Admin struct {
+	// Listen is "host:port" or "unix:/absolute/path", as in Server.Listen; "": the table is absent, and
+	// there is no such address.
+	Listen string
+	// TokenFile is the absolute path of the file that Token was read from; "": none.
+	TokenFile string
+	// Token is what clients prove themselves by; "": whoever reaches Listen may do everything, which only
+	// holds for this machine's own users.
+	Token Secret
+	// MetricsApps is how many apps have metrics of their own; those of the others are added up.
+	MetricsApps int
+}
 
 // MaxHeaderLimit is the longest request head that can be configured, in bytes: offsets into a head
 // have 16 bits.
@@ -143,6 +160,7 @@ func Default(dir string) *Config {
 			StaticCache:   64 << 20,
 			Log:           LogText,
 		},
+		Admin: Admin{MetricsApps: 1000},
 		Isolates: Isolates{
 			Memory: 1 << 30,
 			Idle:   60 * time.Second,
@@ -191,7 +209,7 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a document that is in memory already. Relative paths in it, those of secrets
 // included, are taken from the folder of file.
 func Parse(file string, text []byte) (*Config, error) {
-	return parse(file, text, surroundings{os.LookupEnv, readSecretFile, readRootsFile})
+	return parse(file, text, surroundings{os.LookupEnv, readSecretFile, readRootsFile, isReadableByAll})
 }
 
 // Single is the configuration of a node that serves one app from one file, as `nano run` does. The
@@ -245,6 +263,8 @@ type surroundings struct {
 	lookupEnv func(name string) (value string, ok bool)
 	readFile  func(path string) ([]byte, error)
 	readRoots func(path string) ([]byte, error)
+	// isOpen reports whether every user of the machine may read a file.
+	isOpen func(path string) bool
 }
 
 // secretBytesMax bounds the file of a secret: a wrong path (a device, a core dump) must not be

@@ -25,6 +25,8 @@ var testSurroundings = surroundings{
 			return []byte("s3cret \"quoted\"\r\n"), nil
 		case "/secrets/lines":
 			return []byte("a\nb\n\n"), nil
+		case "/secrets/token", "/secrets/open":
+			return []byte("6b1f-token\n"), nil
 		case "/secrets/empty":
 			return []byte("\n"), nil
 		case "/secrets/binary":
@@ -32,6 +34,7 @@ var testSurroundings = surroundings{
 		}
 		return nil, os.ErrNotExist
 	},
+	isOpen: func(path string) bool { return path == "/secrets/lines" || path == "/secrets/open" },
 	readRoots: func(path string) ([]byte, error) {
 		switch path {
 		case "/etc/nano/roots.pem":
@@ -327,8 +330,19 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.services]\n\"\" = \"a\"", `5:1: [app.services]: a name is empty`},
 	{minimalApp + "[app.vars]\nA = 1\n[app.services]\nA = \"a\"", `7:1: [app.services] A: is also a variable in line 5`},
 	{minimalApp + "[app.secrets]\nA = { env = \"TOKEN\" }\n[app.services]\nA = \"a\"", `7:1: [app.services] A: is also a secret in line 5`},
-	// Documented, and not there yet.
-	{"[admin]\nlisten = \"127.0.0.1:9090\"\ntoken_file = \"\"", `1:2: [admin]: not available in this version`},
+	// The address of control.
+	{"[admin]\nlisten = \"systemd\"", `2:10: [admin] listen: the sockets of systemd are for [server]; write host:port`},
+	{"[admin]\nlisten = \"9090\"", `2:10: [admin] listen: "9090" is not an address`},
+	{"[admin]\nlisten = \"127.0.0.1:8080\"", `2:10: [admin] listen: "127.0.0.1:8080" is in [server] listen as well`},
+	{"[admin]\nlisten = \":9090\"", `2:10: [admin] listen: ":9090" can be reached from elsewhere, and there is no token; add token_file`},
+	{"[admin]\nlisten = \"10.0.0.1:9090\"\ntoken_file = \"\"", `2:10: [admin] listen: "10.0.0.1:9090" can be reached`},
+	{"[admin]\nlisten = \":9090\"\ntoken_file = \"/no\"", `3:14: [admin] token_file: /no: file does not exist; put the token there`},
+	{"[admin]\ntoken_file = \"/secrets/empty\"", `2:14: [admin] token_file: /secrets/empty: is empty; make one`},
+	{"[admin]\ntoken_file = \"/secrets/key\"", `2:14: [admin] token_file: /secrets/key: holds blanks`},
+	{"[admin]\ntoken_file = \"/secrets/binary\"", `characters outside ASCII`},
+	{"[admin]\nmetrics_apps = 100001", `2:16: [admin] metrics_apps: is 100001, out of its range`},
+	{"[admin]\ntoken = \"x\"", `2:1: [admin] token: unknown key; `},
+	{"[admin]\ntoken_file = \"/secrets/token\"\n" + minimalApp + "static = \"/secrets\"", `6:10: [[app]] static: holds the secret token`},
 	{minimalApp + "[[app.cron]]\nschedule = \"* * * *\"", `5:12: [[app.cron]] schedule: has 4 fields`},
 	{minimalApp + "[[app.cron]]\nschedule = \"* * * * *\"\n[[app.cron]]\nschedule = \"* * * * 0\"", `7:12: [[app.cron]] schedule: weekday "0": is not from 1 to 7: Sunday is 1, or SUN`},
 	{minimalApp + "[[app.cron]]\nschedule = \"* * * * *\"\n[[app.cron]]\nschedule = \"* * * * *\"", `7:12: [[app.cron]] schedule: "* * * * *" is listed twice`},
@@ -383,7 +397,6 @@ func TestProblems(t *testing.T) {
 func TestEveryUnavailableFeature(t *testing.T) {
 	for _, f := range unavailable {
 		document := map[string]string{
-			"admin":    "[admin]\nlisten = \"127.0.0.1:9090\"",
 			"app.main": "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
 		}[f.key]
 		if document == "" {
@@ -539,6 +552,46 @@ func TestEgress(t *testing.T) {
 				t.Errorf("%q: %s is allowed: %v", text, address, isAllowed)
 			}
 		}
+	}
+}
+
+// TestAdmin: absent it is off, and what it is without its keys; the token is nobody else's to see.
+func TestAdmin(t *testing.T) {
+	for text, want := range map[string]Admin{
+		"":        {"", "", "", 1000},
+		"[admin]": {"127.0.0.1:9090", "", "", 1000},
+		"[admin]\nlisten = \"[::1]:0\"\nmetrics_apps = 0\ntoken_file = \"\"":                       {"[::1]:0", "", "", 0},
+		"[admin]\nlisten = \"LOCALHOST:1\"":                                                        {"localhost:1", "", "", 1000},
+		"[admin]\nlisten = \"unix:/run/x.sock\"":                                                   {"unix:/run/x.sock", "", "", 1000},
+		"[admin]\nlisten = \":9090\"\ntoken_file = \"../../secrets/token\"\nmetrics_apps = 100000": {":9090", "/secrets/token", "6b1f-token", 100000},
+	} {
+		c := parseTest(t, text)
+		if c.Admin != want || len(c.Warnings) != 0 {
+			t.Errorf("%q: got %+v, warnings %v", text, c.Admin, c.Warnings)
+		}
+	}
+	c := parseTest(t, "[admin]\ntoken_file = \"/secrets/open\"")
+	if c.Warnings == nil || c.Warnings.Error() != "/etc/nano/nano.toml:2:14: [admin] token_file: /secrets/open: every user of this machine may read it; chmod o-r it" {
+		t.Errorf("warnings %v", c.Warnings)
+	}
+	if text := fmt.Sprintf("%+v", c.Admin); strings.Contains(text, "6b1f") {
+		t.Error(text)
+	}
+}
+
+// TestReadableByAll looks at real files.
+func TestReadableByAll(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o604: true} {
+		if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chmod(file, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if isReadableByAll(file) != want {
+			t.Errorf("mode %o", mode)
+		}
+	}
+	if isReadableByAll(file + "-absent") {
+		t.Error("a file that is not there")
 	}
 }
 

@@ -11,7 +11,6 @@ type feature struct {
 // unavailable is the one list of what is documented but missing. Delete a line when its feature
 // arrives, and read the key in read.go.
 var unavailable = []feature{
-	{"admin", "", "answer for health, readiness and metrics on an address of its own"},
 	{"app.main", ".ts", "strip types while loading; compile to .js for now"},
 	{"app.main", ".tsx", "strip types and JSX while loading; compile to .js for now"},
 	{"app.main", ".jsx", "translate JSX while loading; compile to .js for now"},

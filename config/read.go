@@ -39,6 +39,8 @@ func parse(file string, text []byte, around surroundings) (*Config, error) {
 		r.problems.sort()
 		return nil, r.problems
 	}
+	r.warnings.sort()
+	c.Warnings = r.warnings
 	return c, nil
 }
 
@@ -106,7 +108,9 @@ func (r *documentReader) read(c *Config, document *table) {
 	if t, ok := document.table("server"); ok {
 		r.readServer(&c.Server, t)
 	}
-	r.rejectAdmin(document)
+	if t, ok := document.table("admin"); ok {
+		r.readAdmin(c, t)
+	}
 	if t, ok := document.table("isolates"); ok {
 		t.size("memory", memoryBytesMin, memoryBytesMax, &c.Isolates.Memory)
 		t.duration("idle", idleMin, &c.Isolates.Idle)
@@ -118,17 +122,6 @@ func (r *documentReader) read(c *Config, document *table) {
 	}
 	r.readApps(c, document)
 	document.finish()
-}
-
-// rejectAdmin reports the [admin] table once, rather than each of its keys.
-func (r *documentReader) rejectAdmin(document *table) {
-	document.taken = append(document.taken, "admin")
-	if _, ok := document.values["admin"]; !ok {
-		return
-	}
-	if what, found := missing("admin", ""); found {
-		r.report(document.node.field("admin").key, "[admin]", what, "")
-	}
 }
 
 func (r *documentReader) readServer(s *Server, t *table) {

@@ -13,10 +13,16 @@ import (
 type reader struct {
 	file     string
 	problems Problems
+	warnings Problems
 }
 
 func (r *reader) report(at Position, key, what, cure string) {
 	r.problems = append(r.problems, Problem{r.file, at, key, what, cure})
+}
+
+// warn notes what is allowed and yet worth knowing.
+func (r *reader) warn(at Position, key, what, cure string) {
+	r.warnings = append(r.warnings, Problem{r.file, at, key, what, cure})
 }
 
 // table is one table of the document. Its methods take keys out of it, each by the type that it

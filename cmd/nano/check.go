@@ -47,6 +47,9 @@ Leaves nothing behind.
 		note(checkFolders(node))
 		notes, err = checkApps(node)
 		note(err)
+		for _, warning := range node.Warnings {
+			notes = append(notes, warning.Error())
+		}
 	}
 	for _, text := range notes {
 		fmt.Fprintf(s.out, "note: %s\n", text)

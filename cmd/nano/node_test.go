@@ -83,7 +83,8 @@ func TestCheckTellsAllOfAConfiguration(t *testing.T) {
 	file := filepath.Join(folder, "nano.toml")
 	exit, _, stderr := runNano(t, "check", "-c", file)
 	want := fmt.Sprintf("nano: %s:2:1: [server] lisen: unknown key; did you mean listen?\n"+
-		"nano: %s:3:2: [admin]: not available in this version: it will answer for health, readiness and metrics on an address of its own\n", file, file)
+		"nano: %s:4:10: [admin] listen: \":9\" can be reached from elsewhere, and there is no token; "+
+		"add token_file = \"…\", or listen on 127.0.0.1 or a unix socket\n", file, file)
 	if exit != 1 || stderr != want {
 		t.Errorf("exit code %d\ngot  %swant %s", exit, stderr, want)
 	}

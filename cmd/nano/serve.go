@@ -27,6 +27,9 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 	}
 	logger, logWriter := newLogger(configured.Server.Log, s.err)
 	defer logWriter.close(logCloseLimit)
+	for _, warning := range configured.Warnings {
+		logger.Warn(warning.Error())
+	}
 	running, err := startNode(configured, logger, logWriter)
 	if err != nil {
 		return err
