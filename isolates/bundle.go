@@ -1,6 +1,7 @@
 package isolates
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -13,9 +14,100 @@ import (
 	"nano/isolates/shim"
 )
 
+// ModuleKind says what a Module is.
+type ModuleKind uint8
+
+// Kinds of modules.
+const (
+	ModuleJS   ModuleKind = ModuleKind(shim.JS)   // an ES module
+	ModuleWasm ModuleKind = ModuleKind(shim.Wasm) // WebAssembly, whose default export is a WebAssembly.Module
+)
+
+// Module is a part of an app for NewBundle.
+type Module struct {
+	Name   string // its path, as stack traces show it
+	Kind   ModuleKind
+	Source []byte // UTF-8, or WebAssembly's binary format
+	// Map is the source map of Source, version 3 as JSON; nil: Source is what was written by hand. It is
+	// kept as it is.
+	Map     []byte
+	Imports []Import // of a ModuleJS
+}
+
+// Import is an import of a Module. Target is the index of the module that Name means in the list given
+// to NewBundle, or -1 for a module of the runtime (see IsRuntimeModule).
+type Import struct {
+	Name   string
+	Target int
+}
+
 // Bundle is what an app consists of: its modules, parsed once and linked by index, the main one
 // first. It is not changed once made, and may be shared.
 type Bundle struct{ modules []shim.Module }
+
+// NewBundle makes a bundle of modules, the main one first, and of those of the runtime that they import.
+// Text that is not UTF-8 is replaced as V8 would replace it. An error wraps ErrBundle: the modules could
+// not have come from a bundle.
+func NewBundle(modules []Module) (*Bundle, error) {
+	if len(modules) == 0 || len(modules) > bundleModulesMax-len(moduleSources) {
+		return nil, fmt.Errorf("%w: %d modules", ErrBundle, len(modules))
+	}
+	list := moduleList{index: map[string]int{}}
+	for i := range modules {
+		m := &modules[i]
+		if len(m.Source) > bundleBytesMax || len(m.Map) > bundleBytesMax || len(m.Name) > bundleNameMax || !utf8.ValidString(m.Name) {
+			return nil, fmt.Errorf("%w: %.80q has %d bytes, and %d of source map", ErrBundle, m.Name, len(m.Source), len(m.Map))
+		}
+		module := shim.Module{Name: m.Name, Kind: shim.ModuleKind(m.Kind), Source: string(m.Source), Map: m.Map}
+		switch {
+		case m.Kind == ModuleJS:
+			module.Source = strings.ToValidUTF8(module.Source, "\ufffd")
+			module.Encoding = encodingOf(module.Source)
+		case m.Kind != ModuleWasm || len(m.Imports) > 0 || len(m.Map) > 0:
+			return nil, fmt.Errorf("%w: %q is of no known kind", ErrBundle, m.Name)
+		}
+		list.modules = append(list.modules, module)
+	}
+	for i := range modules {
+		if err := list.link(i, modules[i].Imports, len(modules)); err != nil {
+			return nil, err
+		}
+	}
+	return &Bundle{list.modules}, nil
+}
+
+// moduleList is the modules of a bundle that is being made.
+type moduleList struct {
+	modules []shim.Module
+	index   map[string]int // of modules of the runtime, by name; whatever else the caller puts there
+}
+
+// addOwn returns the index of a module of the runtime.
+func (l *moduleList) addOwn(name string) int {
+	index, ok := l.index[name]
+	if !ok {
+		index = len(l.modules)
+		l.index[name] = index
+		l.modules = append(l.modules, shim.Module{Name: name, Source: moduleSources[name], Encoding: shim.ASCII})
+	}
+	return index
+}
+
+// link gives module i of `count` its imports.
+func (l *moduleList) link(i int, imports []Import, count int) error {
+	for _, imported := range imports {
+		target := imported.Target
+		name, isOwn := moduleNames[imported.Name]
+		switch {
+		case target == -1 && isOwn:
+			target = l.addOwn(name)
+		case target < 0 || target >= count || len(imported.Name) > bundleNameMax || !utf8.ValidString(imported.Name):
+			return fmt.Errorf("%w: %q imports %.80q from nowhere", ErrBundle, l.modules[i].Name, imported.Name)
+		}
+		l.modules[i].Imports = append(l.modules[i].Imports, shim.Import{Name: imported.Name, Target: target})
+	}
+	return nil
+}
 
 // Files are the paths of the app's modules, the main one first, as they appear in stack traces.
 func (b *Bundle) Files() []string {
@@ -28,7 +120,7 @@ func (b *Bundle) Files() []string {
 	return names
 }
 
-// Size is the length of all sources in bytes.
+// Size is the length of all sources in bytes, without source maps.
 func (b *Bundle) Size() int {
 	size := 0
 	for _, module := range b.modules {
@@ -42,7 +134,8 @@ func (b *Bundle) Hash() [sha256.Size]byte { return sha256.Sum256(b.Encode()) }
 
 // Limits of an encoded bundle, far beyond what V8 would take.
 const (
-	bundleMagic      = "NANOBND1"
+	bundleMagic      = "NANOBND2"
+	bundleMagicOld   = "NANOBND1" // without kinds and source maps
 	bundleModulesMax = 1 << 16
 	bundleNameMax    = 1 << 12
 	bundleBytesMax   = 1 << 29 // V8's longest string, about
@@ -51,21 +144,28 @@ const (
 // Encode writes the bundle. Integers are little-endian, 32 bits wide:
 //
 //	magic (8) · number of modules ·
-//	for each module: name · encoding of the text (shim.Encoding) · length of the source · number of imports ·
+//	for each module: name · kind (ModuleKind) · encoding of the text (shim.Encoding) ·
+//	  lengths of the source and of its map · number of imports ·
 //	  for each import: specifier · index of the module ·
-//	the sources
+//	the sources · the source maps
 //
 // with the length of a text before it. All that is needed to link lies before the sources, so that
 // whoever restores the app from a snapshot does not touch the pages of these.
 func (b *Bundle) Encode() []byte {
-	out := append(make([]byte, 0, 1024+b.Size()), bundleMagic...)
+	maps := 0
+	for _, module := range b.modules {
+		maps += len(module.Map)
+	}
+	out := append(make([]byte, 0, 1024+b.Size()+maps), bundleMagic...)
 	number := func(n int) { out = binary.LittleEndian.AppendUint32(out, uint32(n)) }
 	text := func(s string) { number(len(s)); out = append(out, s...) }
 	number(len(b.modules))
 	for _, module := range b.modules {
 		text(module.Name)
+		number(int(module.Kind))
 		number(int(module.Encoding))
 		number(len(module.Source))
+		number(len(module.Map))
 		number(len(module.Imports))
 		for _, imported := range module.Imports {
 			text(imported.Name)
@@ -75,13 +175,17 @@ func (b *Bundle) Encode() []byte {
 	for _, module := range b.modules {
 		out = append(out, module.Source...)
 	}
+	for _, module := range b.modules {
+		out = append(out, module.Map...)
+	}
 	return out
 }
 
 // ErrBundle is wrapped by the errors of DecodeBundle.
 var ErrBundle = errors.New("malformed bundle")
 
-// DecodeBundle reads what Encode wrote. It accepts nothing else, and copies what it keeps.
+// DecodeBundle reads what Encode wrote, that of earlier versions too. It accepts nothing else, and copies
+// what it keeps.
 func DecodeBundle(data []byte) (*Bundle, error) {
 	modules, err := decodeModules(data)
 	if err != nil {
@@ -89,21 +193,34 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 	}
 	for i := range modules {
 		module := &modules[i]
-		if !utf8.ValidString(module.Source) {
-			return nil, fmt.Errorf("%w: %q is not UTF-8", ErrBundle, module.Name)
+		if err := checkModule(module); err != nil {
+			return nil, err
 		}
-		if module.Encoding != encodingOf(module.Source) {
-			return nil, fmt.Errorf("%w: the encoding of %q", ErrBundle, module.Name)
-		}
-		module.Source = strings.Clone(module.Source)
+		module.Source, module.Map = strings.Clone(module.Source), bytes.Clone(module.Map)
 	}
 	return &Bundle{modules}, nil
+}
+
+// checkModule refuses a module that NewBundle would not have made.
+func checkModule(module *shim.Module) error {
+	switch {
+	case module.Kind == shim.Wasm:
+		if module.Encoding != shim.ASCII || len(module.Imports) > 0 || len(module.Map) > 0 {
+			return fmt.Errorf("%w: %q is WebAssembly with what only JavaScript has", ErrBundle, module.Name)
+		}
+	case !utf8.ValidString(module.Source):
+		return fmt.Errorf("%w: %q is not UTF-8", ErrBundle, module.Name)
+	case module.Encoding != encodingOf(module.Source):
+		return fmt.Errorf("%w: the encoding of %q", ErrBundle, module.Name)
+	}
+	return nil
 }
 
 // decodeModules reads a bundle whose sources have been looked at before. They become views of data.
 func decodeModules(data []byte) ([]shim.Module, error) {
 	reader := bundleReader{rest: data}
-	if string(reader.take(len(bundleMagic))) != bundleMagic {
+	magic := string(reader.take(len(bundleMagic)))
+	if magic != bundleMagic && magic != bundleMagicOld {
 		return nil, fmt.Errorf("%w: no header", ErrBundle)
 	}
 	count := reader.number(bundleModulesMax)
@@ -111,11 +228,19 @@ func decodeModules(data []byte) ([]shim.Module, error) {
 		return nil, fmt.Errorf("%w: no modules", ErrBundle)
 	}
 	var modules []shim.Module
-	var lengths []int
+	var lengths, mapLengths []int
 	for range count {
 		module := shim.Module{Name: reader.text()}
+		mapLength := 0
+		if magic == bundleMagic {
+			module.Kind = shim.ModuleKind(reader.number(int(shim.Wasm)))
+		}
 		module.Encoding = shim.Encoding(reader.number(int(shim.UTF16)))
 		lengths = append(lengths, reader.number(bundleBytesMax))
+		if magic == bundleMagic {
+			mapLength = reader.number(bundleBytesMax)
+		}
+		mapLengths = append(mapLengths, mapLength)
 		for range reader.number(bundleModulesMax) {
 			module.Imports = append(module.Imports, shim.Import{Name: reader.text(), Target: reader.number(count - 1)})
 			if reader.failed {
@@ -129,6 +254,11 @@ func decodeModules(data []byte) ([]shim.Module, error) {
 	}
 	for i := range modules {
 		modules[i].Source = shim.StringView(reader.take(lengths[i]))
+	}
+	for i, length := range mapLengths {
+		if length > 0 {
+			modules[i].Map = reader.take(length)
+		}
 	}
 	if reader.failed || len(reader.rest) > 0 {
 		return nil, fmt.Errorf("%w: %d bytes more than it says", ErrBundle, len(reader.rest))

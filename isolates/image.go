@@ -22,7 +22,7 @@ const (
 
 // imageVersion changes with the meaning of the sections, and with what decides how a snapshot
 // refers to the sources that lie beside it.
-const imageVersion = "4"
+const imageVersion = "5"
 
 // manifest is what an image tells of itself.
 type manifest struct {

@@ -15,3 +15,9 @@ export function connect(address, options = undefined) {
 }
 `,
 }
+
+// IsRuntimeModule reports that an app may import the runtime's module of this name, such as "nano:sockets".
+func IsRuntimeModule(name string) bool {
+	_, ok := moduleNames[name]
+	return ok
+}

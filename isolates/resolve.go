@@ -35,7 +35,7 @@ func (r *Resolver) Close() {
 // Resolve reads an app's main module and all that it imports. Paths are shown relative to base.
 // The error joins all problems found, each a line "file:line:column: what".
 func (r *Resolver) Resolve(main, base string) (*Bundle, error) {
-	graph := graph{resolver: r, base: base, index: map[string]int{}}
+	graph := graph{resolver: r, base: base, moduleList: moduleList{index: map[string]int{}}}
 	if _, err := graph.add(filepath.Clean(main)); err != nil {
 		return nil, fmt.Errorf("%s: %s", graph.shown(main), reason(err))
 	}
@@ -48,11 +48,10 @@ func (r *Resolver) Resolve(main, base string) (*Bundle, error) {
 // graph collects modules depth first; the index of a module is fixed before its imports are read, so
 // that cycles end.
 type graph struct {
-	resolver *Resolver
-	base     string
-	modules  []shim.Module
-	index    map[string]int // by cleaned path, or name of a module of the runtime
-	problems []error
+	moduleList // by cleaned path, or name of a module of the runtime
+	resolver   *Resolver
+	base       string
+	problems   []error
 }
 
 func (g *graph) shown(path string) string {
@@ -95,17 +94,6 @@ func (g *graph) add(path string) (int, error) {
 	}
 	g.modules[index].Imports = imports
 	return index, nil
-}
-
-// addOwn returns the index of a module of the runtime.
-func (g *graph) addOwn(name string) int {
-	index, ok := g.index[name]
-	if !ok {
-		index = len(g.modules)
-		g.index[name] = index
-		g.modules = append(g.modules, shim.Module{Name: name, Source: moduleSources[name], Encoding: shim.ASCII})
-	}
-	return index
 }
 
 func (g *graph) follow(from, specifier string) (int, error) {

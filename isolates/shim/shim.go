@@ -67,11 +67,22 @@ const (
 // ExternalSourceMin is the length in bytes from which on V8 reads sources where they lie.
 const ExternalSourceMin = C.NANO_EXTERNAL_SOURCE_MIN
 
-// Module is an ES module with its imports resolved. Cache is V8's code cache of it, or nil. Text is
+// ModuleKind is what a module is.
+type ModuleKind uint8
+
+// Kinds of modules.
+const (
+	JS ModuleKind = iota
+	Wasm
+)
+
+// Module is an ES module with its imports resolved, or WebAssembly. Map is its source map. Cache is V8's code cache of it, or nil. Text is
 // its source in Encoding: nil for ASCII, and for one that is short.
 type Module struct {
 	Name, Source string
+	Kind         ModuleKind
 	Imports      []Import
+	Map          []byte
 	Cache        []byte
 	Encoding     Encoding
 	Text         []byte
