@@ -42,6 +42,55 @@ type AppCounts struct {
 	PressureEvictions uint64                  // the same, while the budget was lowered
 	Retirements       uint64                  // the app lives on another loop now
 	Deaths            uint64                  // isolates that were ended at a limit, or failed
+
+	Subrequests    uint64 // fetch(), service calls, assets, sockets that the app has opened
+	EgressRefusals uint64 // of them, those that its egress rules forbade
+
+	// Latency is from the arrival of requests until the heads of their answers, of those that got one: what
+	// [limits] wall bounds. How fast a client takes the body is not in it.
+	Latency Latency
+}
+
+// Latency is a distribution of times.
+type Latency struct {
+	// Buckets are those of at most LatencyBounds[i] that are in no bucket before; the last has what is longer
+	// than all bounds.
+	Buckets [len(LatencyBounds) + 1]uint64
+	Total   time.Duration
+}
+
+// LatencyBounds are the upper bounds of the buckets of a Latency.
+var LatencyBounds = [...]time.Duration{
+	250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// note counts a time. Most are short: the first comparison finds their bucket.
+func (d *Latency) note(took time.Duration) {
+	i := 0
+	for i < len(LatencyBounds) && took > LatencyBounds[i] {
+		i++
+	}
+	d.Buckets[i]++
+	d.Total += took
+}
+
+// Count is how many times were counted.
+func (d *Latency) Count() (sum uint64) {
+	for _, count := range d.Buckets {
+		sum += count
+	}
+	return sum
+}
+
+func (d *Latency) add(other *Latency) {
+	for i := range d.Buckets {
+		d.Buckets[i] += other.Buckets[i]
+	}
+	d.Total += other.Total
 }
 
 // StartCounts are starts of one kind.
@@ -68,6 +117,13 @@ func (s *StartCounts) add(other StartCounts) {
 	s.Count += other.Count
 	s.Total += other.Total
 	s.Max = max(s.Max, other.Max)
+}
+
+// countAnswer counts an answer whose head is decided, and how long its request has waited for it. The clock was
+// last read after the turn that the answer comes from.
+func (l *Loop) countAnswer(w *appWorker, e *exchange, status int) {
+	w.counts.answered(status)
+	w.counts.Latency.note(time.Duration(l.lastLook - e.started))
 }
 
 // answered counts an answer by its status; 0: nobody was there to get one.
@@ -113,6 +169,9 @@ func (s *AppStats) Add(other *AppStats) {
 	a.PressureEvictions += b.PressureEvictions
 	a.Retirements += b.Retirements
 	a.Deaths += b.Deaths
+	a.Subrequests += b.Subrequests
+	a.EgressRefusals += b.EgressRefusals
+	a.Latency.add(&b.Latency)
 	s.CPU += other.CPU
 	s.InHand += other.InHand
 	s.Warm += other.Warm

@@ -58,6 +58,11 @@ func TestAccounts(t *testing.T) {
 
 	var got AppStats
 	b.loop.apps[0].account(&got)
+	// Answered at once, but for those that met the wall limit; one had no answer.
+	if d := got.Latency; d.Buckets[0] != 9 || d.Buckets[len(LatencyBounds)] != 3 || d.Count() != 12 || d.Total.Round(time.Second) != 30*time.Second {
+		t.Errorf("latency %+v", d)
+	}
+	got.Latency = Latency{}
 	want := AppStats{CPU: 4 * time.Second, AppCounts: AppCounts{
 		Requests: 13, Answers: [6]uint64{1, 0, 4, 0, 0, 8},
 		Uncaught: 1, CPULimit: 1, WallLimit: 3, BodyLimit: 1, ConcurrencyLimit: 2, StartFailures: 1,

@@ -277,6 +277,7 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		l.inputEnd(c)
 	case n == -int32(unix.ENOBUFS):
 		// Buffers come back at the end of this phase: armed again there.
+		l.stats.Starved++
 		if !c.isStarved && !c.receiving {
 			c.isStarved = true
 			l.starved = append(l.starved, c)

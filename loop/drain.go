@@ -127,6 +127,10 @@ func (l *Loop) closeMailbox() (hasMore bool) {
 			l.refuseWire(&m.wire)
 		case messageWork:
 			l.workDone(m.work)
+		case messageReport:
+			l.reports = append(l.reports, m.report)
+		case messageStatus:
+			m.status <- l.stats
 		}
 	}
 	return hasMore
@@ -143,6 +147,8 @@ func (l *Loop) end() error {
 			l.reports = append(l.reports, m.report)
 		case messageWork:
 			l.workDone(m.work)
+		case messageStatus:
+			m.status <- l.stats
 		}
 	}
 	l.endReports()

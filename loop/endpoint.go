@@ -546,6 +546,7 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 		}
 	case n == -int32(unix.ENOBUFS):
 		// Buffers come back at the end of this phase: armed again there.
+		l.stats.Starved++
 		if isOpen && !e.isStarved && !e.receiving {
 			e.isStarved = true
 			l.endpoints.starved = append(l.endpoints.starved, e)

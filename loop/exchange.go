@@ -233,19 +233,19 @@ func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
 func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
 	switch {
 	case e.passes >= passesMax:
-		w.counts.answered(508)
+		l.countAnswer(w, e, 508)
 		l.answerError(e, 508, "", "nano: "+w.name+": the request has gone in a circle")
 	case w.inHand >= (exchangesMax-l.exchanges.inUse)/appShare:
 		w.counts.Overload++
-		w.counts.answered(503)
+		l.countAnswer(w, e, 503)
 		l.answerError(e, 503, "", "nano: "+w.name+": too many requests in hand")
 	case w.isolate == nil && w.retryAt != 0 && l.readClock() < w.retryAt:
 		w.counts.StartFailures++
-		w.counts.answered(500)
+		l.countAnswer(w, e, 500)
 		l.answerError(e, 500, "", w.failure)
 	case !w.concurrency.take():
 		w.counts.ConcurrencyLimit++
-		w.counts.answered(503)
+		l.countAnswer(w, e, 503)
 		l.answerError(e, 503, "concurrency-limit", "nano: "+w.name+": too many concurrent requests")
 	default:
 		w.passes = e.passes

@@ -182,6 +182,9 @@ func (h *handle) end(f *fault) {
 		h.stage().AddEnd(h.key.number, isolates.FaultNone, nil)
 		return
 	}
+	if f.kind == isolates.FaultEgress {
+		h.worker.counts.EgressRefusals++
+	}
 	h.stage().AddEnd(h.key.number, f.kind, []byte(f.text))
 }
 
@@ -214,6 +217,10 @@ func (l *Loop) openObject(w *appWorker, record *isolates.Record) {
 	h := l.openHandle(w, record.Handle, e)
 	h.isLate = record.Pending && e == nil
 	l.bound(h)
+	switch record.What {
+	case isolates.WhatFetch, isolates.WhatService, isolates.WhatAssets, isolates.WhatTCP, isolates.WhatWebSocket:
+		w.counts.Subrequests++
+	}
 	switch record.What {
 	case isolates.WhatFetch:
 		h.object = l.openFetch(h, record)

@@ -89,6 +89,9 @@ func (l *Loop) noteTurn(w *appWorker, answers int) {
 		l.noteActive(w)
 	}
 	load.cpu += took
+	if took >= longTurn {
+		l.readClock() // for the length of the tick
+	}
 	if took >= longTurn && took >= longTurn*int64(answers) {
 		load.long += took
 		l.longWork(w, took)

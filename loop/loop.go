@@ -53,6 +53,9 @@ type Loop struct {
 	epoch     time.Time
 	now       int64
 	wallClock int64
+	// lastLook is when the clock was last read in this tick, on the loop's clock: what takes long, such as the turn
+	// of an isolate, reads it at its end.
+	lastLook int64
 
 	flowed          int // bytes of bodies in this tick
 	ticksSinceYield int
@@ -129,6 +132,7 @@ type message struct {
 	file       lookedAt       // of messageFile
 	firing     *firing        // of messageFiring
 	work       *hostWork      // of messageWork
+	status     chan<- Stats   // of messageStatus, with room for it
 }
 
 type messageKind uint8
@@ -146,6 +150,7 @@ const (
 	messageFile                   // somebody has looked for a static file
 	messageFiring                 // a cron trigger is due
 	messageWork                   // what Go has computed for an app
+	messageStatus                 // tell that mail is read
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -334,8 +339,10 @@ func (l *Loop) tick() error {
 // only while the loop says that it sleeps.
 func (l *Loop) wait() error {
 	if l.isBusy() || l.isResting && l.hasIdleWork() {
+		begun := l.now
 		err := l.ring.Enter(false, 0)
 		l.readTime()
+		l.stats.noteTick(l.now - begun)
 		return err
 	}
 	timeout := time.Duration(-1)
@@ -350,6 +357,7 @@ func (l *Loop) wait() error {
 	if l.hasIdleWork() && (timeout < 0 || timeout > idlePause) {
 		timeout = idlePause
 	}
+	l.stats.noteTick(l.lastLook - l.now)
 	l.waker.Sleep()
 	if !l.mailbox.Empty() {
 		timeout = 0
@@ -389,6 +397,7 @@ func (l *Loop) reap() {
 		n := l.ring.Reap(l.completions[have:cap(l.completions)])
 		l.completions = l.completions[:have+n]
 		if n < cap(l.completions)-have {
+			l.stats.noteBatch(len(l.completions))
 			return
 		}
 	}
@@ -471,6 +480,8 @@ func (l *Loop) readMail() {
 			l.takeFiring(m.firing)
 		case messageWork:
 			l.workDone(m.work)
+		case messageStatus:
+			m.status <- l.stats
 		}
 	}
 }
@@ -495,8 +506,12 @@ func (l *Loop) expireLoopDeadlines() {
 func (l *Loop) readTime() {
 	t := l.options.Clock()
 	l.now = int64(t.Sub(l.epoch))
+	l.lastLook = l.now
 	l.wallClock = t.UnixNano()
 }
 
 // readClock reads the clock now, for what must not be taken as earlier than it is.
-func (l *Loop) readClock() int64 { return int64(l.options.Clock().Sub(l.epoch)) }
+func (l *Loop) readClock() int64 {
+	l.lastLook = int64(l.options.Clock().Sub(l.epoch))
+	return l.lastLook
+}

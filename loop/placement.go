@@ -206,14 +206,17 @@ func (l *Loop) publishLoad(busy int64) {
 const loadStale = 3 * loadWindow
 
 // busy is how busy the loop on a seat is, in ‰.
-func (l *Loop) busy(seat int) int64 {
-	s := &l.placement.seats[seat]
+func (l *Loop) busy(seat int) int64 { return l.placement.busy(seat, l.since()) }
+
+// busy is how busy the loop on a seat is, in ‰, at a time in ns from epoch.
+func (p *placement) busy(seat int, now int64) int64 {
+	s := &p.seats[seat]
 	other := s.loop.Load()
 	if other == nil {
 		return 0
 	}
 	load := s.load.Load()
-	if age := l.since() - int64(load>>loadShift)*int64(time.Millisecond); age < loadStale {
+	if age := now - int64(load>>loadShift)*int64(time.Millisecond); age < loadStale {
 		return int64(load & (1<<loadShift - 1))
 	}
 	// It has not ended a tick for long: it has nothing to do, or is in a turn without end.

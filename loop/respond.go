@@ -67,7 +67,7 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	}
 	c := e.connection
 	status := int(record.Status)
-	e.worker.counts.answered(status)
+	l.countAnswer(e.worker, e, status)
 	// RFC 9110 §6.4.1: no content for these, whatever the app says.
 	bodiless := e.headOnly || status == 204 || status == 304 || status == 205
 	length := bodyLength(record, from, status)
@@ -439,7 +439,7 @@ func (l *Loop) countError(e *exchange, status int) {
 		l.stats.Errors++
 	}
 	if e.worker != nil {
-		e.worker.counts.answered(status)
+		l.countAnswer(e.worker, e, status)
 	}
 }
 

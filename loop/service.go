@@ -253,7 +253,7 @@ func (l *Loop) answerCaller(e *exchange, record *isolates.Record) {
 		return
 	}
 	status := int(record.Status)
-	e.worker.counts.answered(status)
+	l.countAnswer(e.worker, e, status)
 	e.wall.stop()
 	e.answered, e.status = true, status
 	bodiless := e.headOnly || hasNullBody(record.Status)

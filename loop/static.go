@@ -453,7 +453,7 @@ func (l *Loop) redirectToFolder(c *connection, w *appWorker, head *http1.Head, i
 // beginFile formats the head of an answer with a file.
 func (l *Loop) beginFile(e *exchange, w *appWorker, status int, lines []byte, length int64) {
 	e.answered, e.status = true, status
-	w.counts.answered(status)
+	l.countAnswer(w, e, status)
 	l.decideClose(e, false)
 	head := &l.responseHead
 	*head = http1.ResponseHead{Status: status, Head: lines, Date: l.date(), ContentLength: length,

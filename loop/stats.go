@@ -1,6 +1,9 @@
 package loop
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // Stats are a loop's counters, since its start where not said otherwise.
 type Stats struct {
@@ -20,49 +23,104 @@ type Stats struct {
 	LogDropped   uint64 // access log lines lost because the writer was too slow
 	Moved        uint64 // connections taken over from other loops
 	Slowed       uint64 // apps put into the slow lane
+
+	Completions uint64 // of the ring
+	Starved     uint64 // receives that found no provided buffer, and waited until one came back
+	Stalls      uint64 // ticks of stallMin or more, in which everything else on the loop waited
+	StallTime   uint64 // ns that these took together
+	LongestTick uint64 // ns; of several loops the longest
+
+	// Batches are the ticks that found completions, by how many: the first those of one, the next those of
+	// 2 or 3, of 4 to 7 and so on, the last all larger ones. Ticks that found none are in none.
+	Batches [BatchClasses]uint64
 }
+
+// BatchClasses is the number of classes of Stats.Batches: the last begins with 1 << (BatchClasses-1).
+const BatchClasses = 10
+
+// stallMin is from how many ns on a tick is a stall. Requests of other apps on the loop notice it.
+const stallMin = 10_000_000
+
+const statsFields = 21 + BatchClasses
 
 // published is a copy of the counters for other goroutines, alone on its cache lines: readers do not
 // slow the loop down.
 type published struct {
 	_      [64]byte
-	fields [16]atomic.Uint64
+	fields [statsFields]atomic.Uint64
 	_      [64]byte
-	last   Stats
+	last   [statsFields]uint64
 }
 
 // publish stores what has changed since the last call.
 func (p *published) publish(stats *Stats) {
-	now, last := stats.array(), p.last.array()
+	now := stats.array()
 	for i := range now {
-		if now[i] != last[i] {
+		if now[i] != p.last[i] {
 			p.fields[i].Store(now[i])
+			p.last[i] = now[i]
 		}
 	}
-	p.last = *stats
 }
 
-func (s *Stats) array() [16]uint64 {
-	return [...]uint64{s.Connections, s.Accepted, s.Closed, s.Refused, s.Requests, s.Rejected, s.Errors,
-		s.BytesIn, s.BytesOut, s.Ticks, s.Turns, s.Replaced, s.StrayRecords, s.LogDropped, s.Moved, s.Slowed}
+// fields are the counters in the order of array; the batches follow.
+func (s *Stats) fields() [statsFields - BatchClasses]*uint64 {
+	return [...]*uint64{&s.Connections, &s.Accepted, &s.Closed, &s.Refused, &s.Requests, &s.Rejected, &s.Errors,
+		&s.BytesIn, &s.BytesOut, &s.Ticks, &s.Turns, &s.Replaced, &s.StrayRecords, &s.LogDropped, &s.Moved, &s.Slowed,
+		&s.Completions, &s.Starved, &s.Stalls, &s.StallTime, &s.LongestTick}
+}
+
+func (s *Stats) array() (all [statsFields]uint64) {
+	fields := s.fields()
+	for i, field := range fields {
+		all[i] = *field
+	}
+	copy(all[len(fields):], s.Batches[:])
+	return all
 }
 
 // Stats returns the counters as of the end of the last tick. Any goroutine may call it.
-func (l *Loop) Stats() Stats {
-	f := &l.published.fields
-	return Stats{
-		Connections: f[0].Load(), Accepted: f[1].Load(), Closed: f[2].Load(), Refused: f[3].Load(),
-		Requests: f[4].Load(), Rejected: f[5].Load(), Errors: f[6].Load(),
-		BytesIn: f[7].Load(), BytesOut: f[8].Load(), Ticks: f[9].Load(), Turns: f[10].Load(),
-		Replaced: f[11].Load(), StrayRecords: f[12].Load(), LogDropped: f[13].Load(), Moved: f[14].Load(), Slowed: f[15].Load(),
+func (l *Loop) Stats() (stats Stats) {
+	published := &l.published.fields
+	fields := stats.fields()
+	for i, field := range fields {
+		*field = published[i].Load()
 	}
+	for i := range stats.Batches {
+		stats.Batches[i] = published[len(fields)+i].Load()
+	}
+	return stats
 }
 
 // Add adds up the counters of several loops.
 func (s Stats) Add(other Stats) Stats {
-	a, b := s.array(), other.array()
-	for i := range a {
-		a[i] += b[i]
+	longest := max(s.LongestTick, other.LongestTick)
+	into, from := s.fields(), other.fields()
+	for i := range into {
+		*into[i] += *from[i]
 	}
-	return Stats{a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]}
+	for i := range s.Batches {
+		s.Batches[i] += other.Batches[i]
+	}
+	s.LongestTick = longest
+	return s
+}
+
+// noteBatch counts the completions that a tick has found.
+func (s *Stats) noteBatch(completions int) {
+	if completions != 0 {
+		s.Completions += uint64(completions)
+		s.Batches[min(bits.Len(uint(completions)), BatchClasses)-1]++
+	}
+}
+
+// noteTick accounts for how many ns a tick took.
+func (s *Stats) noteTick(took int64) {
+	if uint64(max(took, 0)) > s.LongestTick {
+		s.LongestTick = uint64(took)
+	}
+	if took >= stallMin {
+		s.Stalls++
+		s.StallTime += uint64(took)
+	}
 }

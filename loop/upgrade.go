@@ -118,7 +118,7 @@ func (s *webSocket) neverJoined(why *fault) {
 func (l *Loop) completeHandshake(e *exchange, s *webSocket, record *isolates.Record) {
 	c, u := e.connection, e.upgrade
 	e.wall.stop()
-	e.worker.counts.answered(101)
+	l.countAnswer(e.worker, e, 101)
 	e.worker.concurrency.give() // connections may be many
 	e.answered, e.complete, e.status, e.hasSwitched = true, true, 101, true
 	s.deflate, s.extensions = u.deflate, u.extension

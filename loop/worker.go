@@ -165,11 +165,15 @@ func (l *Loop) takeTurns() {
 		answers := 0
 		for record, ok := w.isolate.Next(); ok; record, ok = w.isolate.Next() {
 			if record.Kind == isolates.KindRespond {
+				if answers == 0 {
+					l.readClock() // once for all answers of the turn: their latency, and the length of the tick
+				}
 				answers++
 			}
 			l.act(w, record)
 		}
 		if err != nil {
+			l.readClock()
 			l.replace(w, err)
 			l.diedLong(w, err)
 			continue
