@@ -26,7 +26,7 @@ V8GO := rogchap.com/v8go
 ADA  := github.com/ada-url/goada
 
 .DEFAULT_GOAL := build
-.PHONY: run test build bench wpt compat fuzz lint generate clean help tools links FORCE
+.PHONY: run test build bench wpt docs compat fuzz lint generate clean help tools links FORCE
 
 ## build: the one binary, bin/nano (GOARCH=arm64 or amd64 for another processor)
 build: bin/nano
@@ -56,6 +56,10 @@ wpt: build
 	@command -v node >/dev/null || { echo "make: node 20 or newer is missing: apt-get install nodejs" >&2; exit 1; }
 	@test -n "$(WPT)" || { echo "make: WPT= is missing: the folder of a checkout, see wpt/README.md" >&2; exit 1; }
 	NANO=$(CURDIR)/bin/nano node wpt/wpt.mjs --wpt "$(WPT)" $(if $(OVERLAY),--overlay "$(OVERLAY)") $(WPTFLAGS)
+
+## docs: what is generated of docs/: the keys in CONFIG.md
+docs:
+	go test -count=1 -run '^TestReference$$' ./config -update
 
 ## compat: docs/compatibility.md from what the binary has
 compat: | tools links

@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	adminListenDefault = "127.0.0.1:9090"
-	metricsAppsMax     = 100_000 // time series are what a Prometheus server pays for
-	tokenBytesMax      = 4 << 10
+	metricsAppsMax = 100_000 // time series are what a Prometheus server pays for
+	tokenBytesMax  = 4 << 10
 )
 
 // readAdmin reads the [admin] table, which is there. [server] has been read before.
 func (r *documentReader) readAdmin(c *Config, t *table) {
 	admin := &c.Admin
-	admin.Listen = adminListenDefault
+	admin.Listen = literal(t.key("listen").standard).(string)
 	listenAt := t.node.key
 	if entry, at, ok := t.text("listen"); ok {
 		listen, what, cure := checkAdminListen(entry)
@@ -45,7 +44,7 @@ func (r *documentReader) readAdmin(c *Config, t *table) {
 		r.report(listenAt, t.label("listen"), fmt.Sprintf("%q can be reached from elsewhere, and there is no token", admin.Listen),
 			`add token_file = "…", or listen on 127.0.0.1 or a unix socket`)
 	}
-	t.integer("metrics_apps", metricsAppsMax, &admin.MetricsApps)
+	t.read(c, nil)
 	t.finish()
 }
 

@@ -5,6 +5,10 @@
 // The way of a document: the toml package parses it (the only place that imports it), scan finds
 // where each key and value stands (position.go), and a reader walks both trees together and fills
 // a Config (read.go). Nothing here looks at the apps' own source files.
+//
+// What keys there are, with type, default, range and meaning, stands in one table (table.go), from which
+// docs/CONFIG.md is generated. A new key is a field of a struct here and a row there; then `make docs`, and
+// nano.toml has to show it.
 package config
 
 import (
@@ -145,43 +149,25 @@ type Limits struct {
 	WebSocketMessage   int64         // of a message that comes, in bytes
 }
 
-// Default is the configuration of an empty nano.toml in the folder dir, which should be absolute.
-// Every default of this package stands here or in defaultApp.
+// Default is the configuration of an empty nano.toml in the folder dir, which should be absolute. The defaults are
+// those of the table of keys.
 func Default(dir string) *Config {
-	return &Config{
-		Server: Server{
-			Listen:        []string{"127.0.0.1:8080"},
-			StateDir:      filepath.Join(dir, ".nano"),
-			HeaderTimeout: 10 * time.Second,
-			IdleTimeout:   60 * time.Second,
-			DrainTimeout:  10 * time.Second,
-			MaxHeader:     32 << 10,
-			MaxBody:       100 << 20,
-			StaticCache:   64 << 20,
-			Log:           LogText,
-		},
-		Admin: Admin{MetricsApps: 1000},
-		Isolates: Isolates{
-			Memory: 1 << 30,
-			Idle:   60 * time.Second,
-			Clock:  clockDefault,
-			Heap:   128 << 20,
-			CPU:    50 * time.Millisecond,
-			Wall:   30 * time.Second,
-		},
+	c := &Config{Server: Server{
+		Listen:   []string{literal(strings.Trim(keyAt("server.listen").standard, "[]")).(string)},
+		StateDir: filepath.Join(dir, literal(keyAt("server.state_dir").standard).(string)),
+	}}
+	for _, path := range []string{"server", "admin", "isolates"} {
+		sectionOf(path).setDefaults(c, nil)
 	}
+	return c
 }
 
 // defaultApp is an [[app]] without a key, in a node that is configured as c says.
 func defaultApp(c *Config) App {
-	return App{
-		Path:    "/",
-		Vars:    map[string]any{},
-		Secrets: map[string]Secret{},
-		Limits: Limits{Heap: c.Isolates.Heap, CPU: c.Isolates.CPU, Wall: c.Isolates.Wall, MaxBody: c.Server.MaxBody,
-			Subrequests: subrequestsDefault, WebSocketMessage: webSocketMessageDefault},
-		clock: c.Isolates.Clock,
-	}
+	app := App{Vars: map[string]any{}, Secrets: map[string]Secret{}, clock: c.Isolates.Clock}
+	sectionOf("app").setDefaults(c, &app)
+	sectionOf("app.limits").setDefaults(c, &app)
+	return app
 }
 
 const (
@@ -190,8 +176,6 @@ const (
 	// clockDefault is the runtime's own default, too. Finer clocks have served to read what other programs leave in a
 	// processor's caches.
 	clockDefault = 100 * time.Microsecond
-	// webSocketMessageDefault is the limit of Workers.
-	webSocketMessageDefault = 1 << 20
 	// webSocketMessageMax bounds what one connection can make a loop hold.
 	webSocketMessageMax = 128 << 20
 )

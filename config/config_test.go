@@ -217,6 +217,7 @@ var problemTests = []struct{ text, want string }{
 	{"[server]\nlisen = []\n", `2:1: [server] lisen: unknown key; did you mean listen?`},
 	{"[server]\n\"odd key\" = 1\n", `2:1: [server] "odd key": unknown key; known here: listen, loops,`},
 	{"server.acess_log = true", `1:8: [server] acess_log: unknown key; did you mean access_log?`},
+	{"[server]\ncpu = \"50ms\"", `2:1: [server] cpu: unknown key; it belongs to [isolates] or [app.limits]`},
 	{"sever = {}", `1:1: sever: unknown key; did you mean server?`},
 	{minimalApp + "mian = 1", `4:1: [[app]] mian: unknown key; did you mean main?`},
 	{minimalApp + "limits = {\n wall = \"1s\",\n wal = 1 }", `6:2: [app.limits] wal: unknown key; did you mean wall?`},
@@ -236,7 +237,7 @@ var problemTests = []struct{ text, want string }{
 	{"[server]\naccess_log = 1", `2:14: [server] access_log: must be true or false, not a whole number; write access_log = false`},
 	{"[server]\nlog = true", `2:7: [server] log: must be a string, not true or false`},
 	{"[server]\nmax_header = 1024", `2:14: [server] max_header: must be a string with a size, not a whole number; write max_header = "32KiB"`},
-	{"[server]\nidle_timeout = 10", `2:16: [server] idle_timeout: must be a string with a duration, not a whole number; write idle_timeout = "10s"`},
+	{"[server]\nidle_timeout = 10", `2:16: [server] idle_timeout: must be a string with a duration, not a whole number; write idle_timeout = "60s"`},
 	// Values.
 	{"[server]\nloops = -1", `2:9: [server] loops: is -1, out of its range; write a number from 0 to 56`},
 	{"[server]\nloops = 57", `2:9: [server] loops: is 57, out of its range; write a number from 0 to 56`},

@@ -34,7 +34,7 @@ func parse(file string, text []byte, around surroundings) (*Config, error) {
 	}
 	c := Default(r.dir)
 	c.File = file
-	r.read(c, &table{reader: &r.reader, node: root, values: values})
+	r.read(c, &table{reader: &r.reader, section: sectionOf(""), node: root, values: values})
 	if len(r.problems) > 0 {
 		r.problems.sort()
 		return nil, r.problems
@@ -106,26 +106,23 @@ type service struct {
 
 func (r *documentReader) read(c *Config, document *table) {
 	if t, ok := document.table("server"); ok {
-		r.readServer(&c.Server, t)
+		r.readServer(c, t)
 	}
 	if t, ok := document.table("admin"); ok {
 		r.readAdmin(c, t)
 	}
 	if t, ok := document.table("isolates"); ok {
-		t.size("memory", memoryBytesMin, memoryBytesMax, &c.Isolates.Memory)
-		t.duration("idle", idleMin, &c.Isolates.Idle)
-		t.duration("clock", clockMin, &c.Isolates.Clock)
-		t.size("heap", heapBytesMin, heapBytesMax, &c.Isolates.Heap)
-		t.duration("cpu", cpuMin, &c.Isolates.CPU)
-		t.duration("wall", time.Millisecond, &c.Isolates.Wall)
+		t.read(c, nil)
 		t.finish()
 	}
 	r.readApps(c, document)
 	document.finish()
 }
 
-func (r *documentReader) readServer(s *Server, t *table) {
-	if entries, nodes, ok := t.texts("listen", `"127.0.0.1:8080"`); ok {
+func (r *documentReader) readServer(c *Config, t *table) {
+	t.read(c, nil)
+	s := &c.Server
+	if entries, nodes, ok := t.texts("listen"); ok {
 		s.Listen = nil
 		for i, entry := range entries {
 			listen, what, cure := checkListen(entry)
@@ -142,27 +139,12 @@ func (r *documentReader) readServer(s *Server, t *table) {
 				`name an address, for example "127.0.0.1:8080", or leave the key out`)
 		}
 	}
-	t.integer("loops", loopsMax, &s.Loops)
 	if path, at, ok := t.text("state_dir"); ok {
 		if path == "" {
 			r.report(at.value, t.label("state_dir"), "is empty", "name a folder, or leave the key out")
 		}
 		s.StateDir = r.resolve(path)
 	}
-	t.duration("header_timeout", time.Millisecond, &s.HeaderTimeout)
-	t.duration("idle_timeout", time.Millisecond, &s.IdleTimeout)
-	t.duration("drain_timeout", 0, &s.DrainTimeout)
-	t.size("max_header", headerBytesMin, MaxHeaderLimit, &s.MaxHeader)
-	t.size("max_body", 1, bodyBytesMax, &s.MaxBody)
-	t.integer("max_connections", math.MaxInt32, &s.MaxConnections)
-	t.size("static_cache", 1, memoryBytesMax, &s.StaticCache)
-	if log, at, ok := t.text("log"); ok {
-		if log != LogText && log != LogJSON {
-			r.report(at.value, t.label("log"), fmt.Sprintf("is %q", log), `write "text" or "json"`)
-		}
-		s.Log = log
-	}
-	t.boolean("access_log", &s.AccessLog)
 	t.finish()
 }
 
@@ -194,7 +176,7 @@ func (r *documentReader) readApps(c *Config, document *table) {
 		if values == nil {
 			continue
 		}
-		t := &table{reader: &r.reader, header: "[[app]]", path: "app", node: at.item(i), values: values}
+		t := &table{reader: &r.reader, section: sectionOf("app"), node: at.item(i), values: values}
 		c.Apps = append(c.Apps, r.readApp(c, t, routes))
 	}
 	r.checkServices(c)
@@ -204,27 +186,13 @@ func (r *documentReader) readApps(c *Config, document *table) {
 func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 	app := defaultApp(c)
 	app.At = t.node.key
+	t.read(c, &app)
 	nameAt := r.readName(&app, t)
 	r.readMain(&app, t)
 	hosts := r.readHosts(&app, t)
-	pathAt := t.node
-	if path, at, ok := t.text("path"); ok {
-		if what, cure := checkPath(path); what != "" {
-			r.report(at.value, t.label("path"), what, cure)
-		}
-		app.Path, pathAt = path, at
-	}
-	if isolation, at, ok := t.text("isolation"); ok {
-		if isolation != "app" && isolation != "request" {
-			r.report(at.value, t.label("isolation"), fmt.Sprintf("is %q", isolation), `write "app" or "request"`)
-		}
+	_, pathAt, _ := t.take("path")
+	if isolation, _, ok := t.text("isolation"); ok {
 		app.IsolatePerRequest = isolation == "request"
-	}
-	if warmup, at, ok := t.text("warmup"); ok {
-		if what, cure := checkWarmup(warmup); what != "" {
-			r.report(at.value, t.label("warmup"), what, cure)
-		}
-		app.Warmup = warmup
 	}
 	if path, at, ok := t.text("static"); ok && path != "" {
 		app.Static, app.StaticAt = r.resolve(path), at.value
@@ -249,13 +217,7 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 		r.checkAssetsName(&app, t)
 	}
 	if limits, ok := t.table("limits"); ok {
-		limits.size("heap", heapBytesMin, heapBytesMax, &app.Limits.Heap)
-		limits.duration("cpu", cpuMin, &app.Limits.CPU)
-		limits.duration("wall", time.Millisecond, &app.Limits.Wall)
-		limits.size("max_body", 1, bodyBytesMax, &app.Limits.MaxBody)
-		limits.integer("concurrent_requests", math.MaxInt32, &app.Limits.ConcurrentRequests)
-		limits.integer("subrequests", math.MaxInt32, &app.Limits.Subrequests)
-		limits.size("websocket_message", 1, webSocketMessageMax, &app.Limits.WebSocketMessage)
+		limits.read(c, &app)
 		limits.finish()
 	}
 	t.finish()
@@ -265,11 +227,9 @@ func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
 
 // readCron reads every [[app.cron]].
 func (r *documentReader) readCron(app *App, t *table) {
-	for _, trigger := range r.tables(t, "cron", "[[app.cron]]", `schedule = "*/5 * * * *"`) {
+	for _, trigger := range r.tables(t, "cron") {
 		text, at, ok := trigger.text("schedule")
-		if _, present := trigger.values["schedule"]; !present {
-			r.report(trigger.node.key, "[[app.cron]]", "has no schedule", `add schedule = "*/5 * * * *"`)
-		}
+		trigger.required("schedule", `"*/5 * * * *"`)
 		trigger.finish()
 		if !ok {
 			continue
@@ -287,14 +247,16 @@ func (r *documentReader) readCron(app *App, t *table) {
 }
 
 // tables takes an array of tables below t.
-func (r *documentReader) tables(t *table, key, header, example string) (tables []*table) {
-	v, at, ok := t.take(key)
+func (r *documentReader) tables(t *table, name string) (tables []*table) {
+	v, at, ok := t.take(name)
 	if !ok {
 		return nil
 	}
+	below := sectionOf(t.path + "." + name)
 	add := func(i int, values map[string]any) {
-		tables = append(tables, &table{reader: t.reader, header: header, path: t.path + "." + key, node: at.item(i), values: values})
+		tables = append(tables, &table{reader: t.reader, section: below, node: at.item(i), values: values})
 	}
+	cure := fmt.Sprintf("write %s and below it %s = %s", below.header, below.keys[0].name, below.keys[0].show())
 	switch v := v.(type) {
 	case []map[string]any: // [[app.cron]]
 		for i, values := range v {
@@ -305,11 +267,11 @@ func (r *documentReader) tables(t *table, key, header, example string) (tables [
 			if values, isTable := item.(map[string]any); isTable {
 				add(i, values)
 			} else {
-				r.report(at.item(i).value, header, "must be a table, not "+typeName(item), "write "+header+" and "+example)
+				r.report(at.item(i).value, below.header, "must be a table, not "+typeName(item), cure)
 			}
 		}
 	default:
-		r.report(at.key, header, "must be an array of tables, not "+typeName(v), "write "+header+" and below it "+example)
+		r.report(at.key, below.header, "must be an array of tables, not "+typeName(v), cure)
 	}
 	return tables
 }
@@ -317,7 +279,7 @@ func (r *documentReader) tables(t *table, key, header, example string) (tables [
 // readEgress reads the rules of what an app may connect to.
 func (r *documentReader) readEgress(app *App, t *table) {
 	read := func(key string) (rules []string) {
-		texts, nodes, ok := t.texts(key, `"*", "10.0.0.0/8", "*.example.com:443"`)
+		texts, nodes, ok := t.texts(key)
 		if !ok {
 			return nil
 		}
@@ -339,9 +301,7 @@ func (r *documentReader) readEgress(app *App, t *table) {
 func (r *documentReader) readName(app *App, t *table) *node {
 	name, at, ok := t.text("name")
 	if !ok {
-		if _, present := t.values["name"]; !present {
-			r.report(t.node.key, "[[app]]", "has no name", `add name = "…", which logs and messages use`)
-		}
+		t.required("name", `"…", which logs and messages use`)
 		return at
 	}
 	if what, cure := checkName(name); what != "" {
@@ -355,9 +315,7 @@ func (r *documentReader) readMain(app *App, t *table) {
 	main, at, ok := t.text("main")
 	app.MainAt = at.value
 	if !ok {
-		if _, present := t.values["main"]; !present {
-			r.report(t.node.key, "[[app]]", "has no main", `add main = "….js", the module that answers requests`)
-		}
+		t.required("main", `"….js", the module that answers requests`)
 		return
 	}
 	if what, cure := checkMain(main); what != "" {
@@ -367,7 +325,7 @@ func (r *documentReader) readMain(app *App, t *table) {
 }
 
 func (r *documentReader) readHosts(app *App, t *table) []*node {
-	hosts, nodes, ok := t.texts("hosts", `"example.com"`)
+	hosts, nodes, ok := t.texts("hosts")
 	if !ok {
 		return nil
 	}
@@ -534,10 +492,13 @@ func (r *documentReader) readSecrets(app *App, t, parent *table) {
 		}
 		values, ok := t.values[key].(map[string]any)
 		if !ok {
-			t.wrongType(at.value, key, t.values[key], "a table", `{ file = "…" } or { env = "…" }`)
+			r.report(at.value, t.label(key), "must be a table, not "+typeName(t.values[key]),
+				"write "+quoteKey(key)+` = { file = "…" } or { env = "…" }`)
 			continue
 		}
-		source := &table{reader: t.reader, header: t.label(key), path: "app.secrets.*", node: at, values: values}
+		each := *sectionOf("app.secrets.*")
+		each.header = t.label(key)
+		source := &table{reader: t.reader, section: &each, node: at, values: values}
 		secret, what, cure := r.readSecret(source)
 		if what != "" {
 			r.report(at.value, t.label(key), what, cure)

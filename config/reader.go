@@ -29,27 +29,38 @@ func (r *reader) warn(at Position, key, what, cure string) {
 // must have; finish then reports those that nobody took.
 type table struct {
 	*reader
-	header string // as users write it: "[server]", "[[app]]"
-	path   string // as features.go writes it: "server", "app.limits"
-	node   *node
-	values map[string]any
-	taken  []string // known keys, whether present or not
+	*section // what may be in it
+	node     *node
+	values   map[string]any
 }
 
-// take gives the value of key and marks it as known. A key whose feature is missing is reported
-// and given as absent.
+// read takes every key that goes straight into a field. The App is nil in tables of the node.
+func (t *table) read(c *Config, app *App) {
+	for i := range t.keys {
+		k := &t.keys[i]
+		if k.into == nil {
+			continue
+		}
+		value, at, ok := t.take(k.name)
+		if !ok {
+			continue
+		}
+		if what, cure := k.set(value, k.into(c, app)); what != "" {
+			t.report(at.value, t.label(k.name), what, cure)
+		}
+	}
+}
+
+// take gives the value of a key. Where it is absent, the place is that of the table.
 func (t *table) take(key string) (value any, at *node, ok bool) {
-	t.taken = append(t.taken, key)
+	if !t.isFree && t.key(key) == nil {
+		panic("config: " + t.header + " " + key + " is not in the table of keys")
+	}
 	value, ok = t.values[key]
 	if !ok {
 		return nil, t.node, false
 	}
-	at = t.node.field(key)
-	if what, found := missing(t.path+"."+key, ""); found {
-		t.report(at.key, t.label(key), what, "")
-		return nil, at, false
-	}
-	return value, at, true
+	return value, t.node.field(key), true
 }
 
 // label names a key for a message.
@@ -57,39 +68,50 @@ func (t *table) label(key string) string {
 	return strings.TrimSpace(t.header + " " + quoteKey(key))
 }
 
-// wrongType reports that key should have been a want, for example value.
-func (t *table) wrongType(at Position, key string, value any, want, example string) {
-	t.report(at, t.label(key), fmt.Sprintf("must be %s, not %s", want, typeName(value)),
-		fmt.Sprintf("write %s = %s", quoteKey(key), example))
+// wrongType reports that a value is not what the key wants.
+func (t *table) wrongType(at Position, name string, value any) {
+	k := t.key(name)
+	if k == nil {
+		k = &key{name: quoteKey(name), kind: kindText} // a name of the user's choice
+	}
+	what, cure := k.wrongType(value)
+	t.report(at, t.label(name), what, cure)
 }
 
-func (t *table) text(key string) (value string, at *node, ok bool) {
-	v, at, ok := t.take(key)
+// text takes a string.
+func (t *table) text(name string) (value string, at *node, ok bool) {
+	v, at, ok := t.take(name)
 	if !ok {
 		return "", at, false
 	}
 	value, ok = v.(string)
 	if !ok {
-		t.wrongType(at.value, key, v, "a string", `"…"`)
+		t.wrongType(at.value, name, v)
+		return "", at, false
 	}
-	return value, at, ok
+	if k := t.key(name); k != nil {
+		if what, cure := k.checkText(value); what != "" {
+			t.report(at.value, t.label(name), what, cure)
+		}
+	}
+	return value, at, true
 }
 
 // texts takes an array of strings; the nodes are those of its items.
-func (t *table) texts(key, example string) (values []string, nodes []*node, ok bool) {
-	v, at, ok := t.take(key)
+func (t *table) texts(name string) (values []string, nodes []*node, ok bool) {
+	v, at, ok := t.take(name)
 	if !ok {
 		return nil, nil, false
 	}
 	items, ok := v.([]any)
 	if !ok {
-		t.wrongType(at.value, key, v, "an array of strings", "["+example+"]")
+		t.wrongType(at.value, name, v)
 		return nil, nil, false
 	}
 	for i, item := range items {
 		value, isText := item.(string)
 		if !isText {
-			t.wrongType(at.item(i).value, key, item, "an array of strings", "["+example+"]")
+			t.wrongType(at.item(i).value, name, item)
 			continue
 		}
 		values, nodes = append(values, value), append(nodes, at.item(i))
@@ -97,127 +119,54 @@ func (t *table) texts(key, example string) (values []string, nodes []*node, ok b
 	return values, nodes, true
 }
 
-func (t *table) boolean(key string, into *bool) {
-	v, at, ok := t.take(key)
-	if !ok {
-		return
-	}
-	value, ok := v.(bool)
-	if !ok {
-		t.wrongType(at.value, key, v, "true or false", fmt.Sprint(*into))
-		return
-	}
-	*into = value
-}
-
-// integer takes a whole number from 0 to limit.
-func (t *table) integer(key string, limit int64, into *int) {
-	v, at, ok := t.take(key)
-	if !ok {
-		return
-	}
-	value, ok := v.(int64)
-	if !ok {
-		t.wrongType(at.value, key, v, "a whole number", fmt.Sprint(*into))
-		return
-	}
-	if value < 0 || value > limit {
-		t.report(at.value, t.label(key), fmt.Sprintf("is %d, out of its range", value),
-			fmt.Sprintf("write a number from 0 to %d", limit))
-		return
-	}
-	*into = int(value)
-}
-
-// duration takes a duration in Go's notation, of at least least.
-func (t *table) duration(key string, least time.Duration, into *time.Duration) {
-	v, at, ok := t.take(key)
-	if !ok {
-		return
-	}
-	text, ok := v.(string)
-	if !ok {
-		t.wrongType(at.value, key, v, "a string with a duration", fmt.Sprintf("%q", "10s"))
-		return
-	}
-	value, err := time.ParseDuration(text)
-	if err != nil {
-		t.report(at.value, t.label(key), fmt.Sprintf("%q is not a duration", text),
-			`write one such as "500ms", "10s" or "1m30s"`)
-		return
-	}
-	if value < least {
-		t.report(at.value, t.label(key), fmt.Sprintf("%q is too short", text),
-			fmt.Sprintf("the least is %q", least))
-		return
-	}
-	*into = value
-}
-
-// size takes a number of bytes from least to most.
-func (t *table) size(key string, least, most int64, into *int64) {
-	v, at, ok := t.take(key)
-	if !ok {
-		return
-	}
-	text, ok := v.(string)
-	if !ok {
-		t.wrongType(at.value, key, v, "a string with a size", fmt.Sprintf("%q", formatSize(*into)))
-		return
-	}
-	value, what, cure := parseSize(text)
-	switch {
-	case what != "":
-		t.report(at.value, t.label(key), what, cure)
-	case value < least:
-		t.report(at.value, t.label(key), fmt.Sprintf("%q is too small", text),
-			fmt.Sprintf("the least is %q", formatSize(least)))
-	case value > most:
-		t.report(at.value, t.label(key), fmt.Sprintf("%q is too large", text),
-			fmt.Sprintf("the most is %q", formatSize(most)))
-	default:
-		*into = value
-	}
-}
-
-// table takes a sub-table. Its header is [path] in any notation, because that is how the
-// documentation calls it.
-func (t *table) table(key string) (*table, bool) {
-	v, at, ok := t.take(key)
+// table takes a sub-table.
+func (t *table) table(name string) (*table, bool) {
+	v, at, ok := t.take(name)
 	if !ok {
 		return nil, false
 	}
-	path := key
-	if t.path != "" {
-		path = t.path + "." + key
-	}
+	below := sectionOf(strings.TrimPrefix(t.path+"."+name, "."))
 	values, ok := v.(map[string]any)
 	if !ok {
-		cure := "write a [" + path + "] table once"
-		t.report(at.value, "["+path+"]", "must be a table, not "+typeName(v), cure)
+		t.report(at.value, below.header, "must be a table, not "+typeName(v), "write a "+below.header+" table once")
 		return nil, false
 	}
-	return &table{reader: t.reader, header: "[" + path + "]", path: path, node: at, values: values}, true
+	return &table{reader: t.reader, section: below, node: at, values: values}, true
 }
 
-// finish reports the keys that nobody took.
-func (t *table) finish() {
-	var known []string
-	for _, key := range t.taken {
-		if _, isMissing := missing(strings.TrimPrefix(t.path+"."+key, "."), ""); !isMissing {
-			known = append(known, key)
-		}
+// required reports that the table has no such key.
+func (t *table) required(name, cure string) {
+	if _, present := t.values[name]; !present {
+		t.report(t.node.key, t.header, "has no "+name, "add "+name+" = "+cure)
 	}
-	for key := range t.values {
-		if slices.Contains(t.taken, key) {
+}
+
+// finish reports the keys that are not in the table of keys.
+func (t *table) finish() {
+	names := t.names()
+	for name := range t.values {
+		if slices.Contains(names, name) {
 			continue
 		}
-		cure := "known here: " + strings.Join(known, ", ")
-		if near := nearest(key, t.taken); near != "" {
+		cure := "known here: " + strings.Join(names, ", ")
+		if near := nearest(name, names); near != "" {
 			cure = fmt.Sprintf("did you mean %s?", near)
+		} else if other := elsewhere(name); other != "" {
+			cure = "it belongs to " + other
 		}
-		t.report(t.node.field(key).key, t.label(key), "unknown key", cure)
+		t.report(t.node.field(name).key, t.label(name), "unknown key", cure)
 	}
+}
+
+// elsewhere names the tables that have a key; "": none has.
+func elsewhere(name string) string {
+	var headers []string
+	for i := range sections {
+		if s := &sections[i]; s.path != "" && s.key(name) != nil {
+			headers = append(headers, s.header)
+		}
+	}
+	return strings.Join(headers, " or ")
 }
 
 // nearest is the name that key was probably meant to be, or "".
