@@ -28,7 +28,8 @@ var (
 // A Decompressor takes compressed data in pieces of any size, and gives what they are the compression of.
 type Decompressor struct {
 	decoder decoder // nil: closed
-	pending []byte  // input that was not used so far; its own
+	pending []byte  // input that was not used so far; in held
+	held    *[]byte // borrowed, or nil
 	err     error   // that is to be told, or was
 	isBusy  bool
 }
@@ -62,8 +63,11 @@ func (d *Decompressor) Next(input []byte) (output []byte, err error) {
 		return nil, d.err
 	}
 	isOwn := len(d.pending) > 0
+	if isOwn && len(input) > 0 {
+		*d.held = append(d.pending, input...)
+		d.pending = *d.held
+	}
 	if isOwn {
-		d.pending = append(d.pending, input...)
 		input = d.pending
 	}
 	used := 0
@@ -80,16 +84,32 @@ func (d *Decompressor) Next(input []byte) (output []byte, err error) {
 	d.isBusy = len(output) == 0 && err == nil && len(input) != 0 && used != 0
 	switch {
 	case err != nil || len(input) == 0:
-		d.pending = nil
+		d.giveBack()
 	case isOwn:
 		d.pending = input
 	default:
-		d.pending = bytes.Clone(input)
+		d.held = inputs.Get().(*[]byte)
+		*d.held = append((*d.held)[:0], input...)
+		d.pending = *d.held
 	}
 	if d.err = err; len(output) != 0 {
 		err = nil
 	}
 	return output, err
+}
+
+// inputs are what holds input that waits.
+var inputs = sync.Pool{New: func() any { return new([]byte) }}
+
+// inputMax is how large memory for input may be and be kept.
+const inputMax = 1 << 20
+
+// giveBack gives the memory of input back that was used.
+func (d *Decompressor) giveBack() {
+	if d.held != nil && cap(*d.held) <= inputMax {
+		inputs.Put(d.held)
+	}
+	d.held, d.pending = nil, nil
 }
 
 // IsBusy tells that Next has given no output because the input has so much without any, such as empty blocks: call it
@@ -109,14 +129,19 @@ func (d *Decompressor) Size() int {
 	if d.decoder == nil {
 		return 0
 	}
-	return cap(d.pending) + d.decoder.size()
+	size := d.decoder.size()
+	if d.held != nil {
+		size += cap(*d.held)
+	}
+	return size
 }
 
 // Close gives back what was borrowed. The output given last is not valid any more.
 func (d *Decompressor) Close() error {
 	if d.decoder != nil {
 		d.decoder.free()
-		d.decoder, d.pending = nil, nil
+		d.decoder = nil
+		d.giveBack()
 	}
 	if d.err == nil {
 		d.err = errClosed

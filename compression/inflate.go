@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/bits"
 	"sync"
+	"unsafe"
 )
 
 // What is wrong with a deflate stream (RFC 1951).
@@ -22,6 +23,8 @@ var (
 const (
 	windowBytes = 32 << 10
 	matchMax    = 258
+	copyBytes   = 32 // of a match, at once
+	copyAway    = 16 // how far back it begins at least
 
 	literalCodes  = 288 // of which two have no meaning
 	distanceCodes = 32  // of which two have no meaning
@@ -37,10 +40,11 @@ const (
 	distanceTable = 1<<distanceBits + distanceCodes/2<<(codeBitsMax-distanceBits)
 )
 
-// An entry of a decoding table: how many bits to take, what for, how many bits more, and a number.
+// An entry of a decoding table: how many bits to take in all, what for, how many of them are the code, and a number.
+// The others are extra bits, which come behind the code.
 //
-//	0-7 bits of the code · 8-11 kind · 12-15 extra bits, or bits of a further table · 16-31 the literal, the base of
-//	a length or distance, or where the further table begins
+//	0-7 bits · 8-11 kind · 12-15 bits of the code, or of what a further table is looked up with · 16-31 the literal, the
+//	base of a length or distance, or where the further table begins
 type entry uint32
 
 const (
@@ -52,9 +56,15 @@ const (
 	kindMask entry = 15 << 8
 )
 
-func (e entry) bits() uint   { return uint(e & 255) }
-func (e entry) extra() uint  { return uint(e >> 12 & 15) }
-func (e entry) number() uint { return uint(e >> 16) }
+func (e entry) bits() uint    { return uint(e & 255) }
+func (e entry) code() uint    { return uint(e >> 12 & 15) }
+func (e entry) further() uint { return uint(e >> 12 & 15) }
+func (e entry) number() uint  { return uint(e >> 16) }
+
+// value is the number and the extra bits, of bits that begin with the code.
+func (e entry) value(bits uint64) int {
+	return int(e.number() + uint(bits&(1<<(e&63)-1)>>e.code()))
+}
 
 // The states of an inflater are what it reads next.
 type inflateState uint8
@@ -69,6 +79,10 @@ const (
 	readSymbols
 	readNothing // the stream is at its end
 )
+
+// A window has the bytes that matches may refer to, and after them those of a piece. Matches may go beyond the piece, and
+// copies of them beyond their ends.
+type window [windowBytes + pieceBytes + matchMax + copyBytes]byte
 
 // An inflater decodes deflate. Input comes in pieces, and output goes out in pieces: it stops wherever one of
 // them ends, and goes on from there.
@@ -85,8 +99,8 @@ type inflater struct {
 	lengths   int // of the code lengths' code
 	read      int // of them, so far
 
-	// The window, and after it what was decoded and not taken: [taken:written]. Matches may go beyond the piece.
-	buffer  [windowBytes + pieceBytes + matchMax + 8]byte
+	// What was decoded and not taken is [taken:written].
+	buffer  window
 	taken   int
 	written int
 	limit   int // of written, but for the rest of a match
@@ -362,7 +376,7 @@ func (f *inflater) buildTables() error {
 
 // symbols decodes the content of a block.
 func (f *inflater) symbols(input []byte) (rest []byte, err error) {
-	if len(input) >= 8 {
+	if len(input) >= 16 {
 		input, err = f.fast(input)
 		if err != nil || f.state != readSymbols || f.isFull() {
 			return input, err
@@ -383,7 +397,7 @@ func (f *inflater) symbols(input []byte) (rest []byte, err error) {
 func lookup(table []entry, first uint, bits uint64) entry {
 	e := table[bits&(1<<first-1)]
 	if e&kindMask == kindTable {
-		e = table[e.number()+uint(bits>>first)&(1<<e.extra()-1)]
+		e = table[e.number()+uint(bits>>first)&(1<<e.further()-1)]
 	}
 	return e
 }
@@ -392,11 +406,9 @@ func lookup(table []entry, first uint, bits uint64) entry {
 func (f *inflater) symbol() (isWhole bool, err error) {
 	bits, count := f.bits, f.count
 	e := lookup(f.literalTable[:], literalBits, bits)
-	if e.bits() > count {
+	if e.code() > count {
 		return false, nil
 	}
-	bits >>= e.bits()
-	count -= e.bits()
 	switch e & kindMask {
 	case kindLiteral:
 		f.buffer[f.written] = byte(e.number())
@@ -406,24 +418,27 @@ func (f *inflater) symbol() (isWhole bool, err error) {
 	case kindInvalid:
 		return false, errSymbol
 	default:
-		length := int(e.number() + uint(bits)&(1<<e.extra()-1))
-		d := lookup(f.distanceTable[:], distanceBits, bits>>e.extra())
-		if e.extra()+d.bits()+d.extra() > count {
+		length := e.value(bits)
+		if e.bits() > count {
 			return false, nil
 		}
-		bits >>= e.extra() + d.bits()
-		count -= e.extra() + d.bits() + d.extra()
-		distance := int(d.number() + uint(bits)&(1<<d.extra()-1))
-		bits >>= d.extra()
+		bits >>= e.bits()
+		count -= e.bits()
+		d := lookup(f.distanceTable[:], distanceBits, bits)
+		if d.bits() > count {
+			return false, nil
+		}
 		if d&kindMask == kindInvalid {
 			return false, errSymbol
 		}
+		distance := d.value(bits)
 		if distance > f.written {
 			return false, errDistance
 		}
 		f.copyMatch(distance, length)
+		e = d
 	}
-	f.bits, f.count = bits, count
+	f.bits, f.count = bits>>e.bits(), count-e.bits()
 	return true, nil
 }
 
@@ -438,76 +453,92 @@ func (f *inflater) copyMatch(distance, length int) {
 	}
 }
 
-// fast is symbols while there are 8 bytes of input, which are more bits than a match can have.
-func (f *inflater) fast(input []byte) ([]byte, error) {
+// fast is symbols while there are 16 bytes of input, which are more bits than two literals and a match can have.
+func (f *inflater) fast(input []byte) (rest []byte, err error) {
 	const literalMask, distanceMask = 1<<literalBits - 1, 1<<distanceBits - 1
 	bits, count, written := f.bits, f.count, f.written
-	buffer, limit := &f.buffer, f.limit
-	literals, distances := &f.literalTable, &f.distanceTable
-	position := 0
-	var err error
+	position, last := 0, len(input)-16
 decode:
-	for written < limit && len(input)-position >= 8 {
+	for written < f.limit && position <= last {
 		bits |= binary.LittleEndian.Uint64(input[position:]) << (count & 63)
-		position += int((63 - count) >> 3 & 7)
-		count |= 56
-		e := literals[bits&literalMask]
-		if e&kindMask == kindLiteral { // often another follows
-			buffer[written] = byte(e >> 16)
+		position, count = position+int((63-count)>>3&7), count|56
+		e := f.literalTable[bits&literalMask]
+		if e&kindMask == kindLiteral { // often others follow
+			f.buffer[written] = byte(e >> 16)
 			written++
 			bits >>= e & 63
 			count -= uint(e & 63)
-			if e = literals[bits&literalMask]; e&kindMask != kindLiteral {
-				continue
+			if e = f.literalTable[bits&literalMask]; e&kindMask == kindLiteral {
+				f.buffer[written] = byte(e >> 16)
+				written++
+				bits >>= e & 63
+				count -= uint(e & 63)
+				if e = f.literalTable[bits&literalMask]; e&kindMask == kindLiteral {
+					continue
+				}
 			}
-			buffer[written] = byte(e >> 16)
-			written++
-			bits >>= e & 63
-			count -= uint(e & 63)
-			continue
+			bits |= binary.LittleEndian.Uint64(input[position:]) << (count & 63)
+			position, count = position+int((63-count)>>3&7), count|56
 		}
 		if e&kindMask == kindTable {
-			e = literals[(e.number()+uint(bits>>literalBits)&(1<<e.extra()-1))%literalTable]
+			e = f.literalTable[(e.number()+uint(bits>>literalBits)&(1<<e.further()-1))%literalTable]
 		}
+		saved := bits
 		bits >>= e & 63
 		count -= uint(e & 63)
 		switch e & kindMask {
+		case kindCopy:
 		case kindLiteral:
-			buffer[written] = byte(e >> 16)
+			f.buffer[written] = byte(e >> 16)
 			written++
 			continue
 		case kindEnd:
 			f.endBlock()
 			break decode
-		case kindInvalid:
+		default:
 			err = errSymbol
 			break decode
 		}
-		length := int(e.number() + uint(bits)&(1<<e.extra()-1))
-		bits >>= e.extra()
-		d := distances[bits&distanceMask]
+		d := f.distanceTable[bits&distanceMask]
 		if d&kindMask == kindTable {
-			d = distances[(d.number()+uint(bits>>distanceBits)&(1<<d.extra()-1))%distanceTable]
+			d = f.distanceTable[(d.number()+uint(bits>>distanceBits)&(1<<d.further()-1))%distanceTable]
 		}
+		end := written + e.value(saved)
+		distance := d.value(bits)
 		bits >>= d & 63
-		distance := int(d.number() + uint(bits)&(1<<d.extra()-1))
-		bits >>= d.extra()
-		count -= e.extra() + uint(d&63) + d.extra()
+		count -= uint(d & 63)
 		if d&kindMask == kindInvalid || distance > written {
 			err = errDistance
 			break decode
 		}
-		if distance >= length {
-			copy(buffer[written:written+length], buffer[written-distance:])
+		if distance >= copyAway {
+			f.buffer.copyAhead(written-distance, written, end)
 		} else {
 			f.written = written
-			f.copyMatch(distance, length)
+			f.copyMatch(distance, end-written)
 		}
-		written += length
+		written = end
 	}
 	// The bits above the count are those of input that counts as not taken.
 	f.bits, f.count, f.written = bits&(1<<count-1), count, written
 	return input[position:], err
+}
+
+// copyAhead copies what begins at from, copyAway or more before to, until end, which is at most matchMax behind to, and
+// up to copyBytes more: to take the last bytes by themselves costs more than those. There are no checks: to must lie in
+// the piece.
+func (w *window) copyAhead(from, to, end int) {
+	p := unsafe.Pointer(w)
+	for {
+		a, b := unsafe.Add(p, from), unsafe.Add(p, to)
+		*(*[16]byte)(b) = *(*[16]byte)(a)
+		*(*[16]byte)(unsafe.Add(b, 16)) = *(*[16]byte)(unsafe.Add(a, 16))
+		from += copyBytes
+		to += copyBytes
+		if to >= end {
+			return
+		}
+	}
 }
 
 // build makes a decoding table of code lengths (RFC 1951 3.2.2). first is how many bits are looked up at once. False:
@@ -531,7 +562,7 @@ func build(table []entry, first uint, lengths []uint8, entryOf func(symbol int) 
 			return false
 		}
 		for i := range table[:1<<first] {
-			table[i] = kindInvalid | 1
+			table[i] = kindInvalid | 1<<12 | 1
 		}
 	}
 	// Codes of one length follow each other in the order of their symbols, those of the next length after them.
@@ -567,14 +598,14 @@ func fillTable(table []entry, first uint, lengths []uint8, codes *[literalCodes]
 		if free+1<<more > len(table) {
 			return false
 		}
-		table[head] = kindTable | entry(first) | entry(more)<<12 | entry(free)<<16
+		table[head] = kindTable | entry(more)<<12 | entry(free)<<16
 		free += 1 << more
 	}
 	for symbol, length := range lengths {
 		if length == 0 {
 			continue
 		}
-		e, code := entryOf(symbol)|entry(length), int(codes[symbol])
+		e, code := entryOf(symbol)+entry(length)<<12+entry(length), int(codes[symbol])
 		if uint(length) <= first {
 			for i := code; i < 1<<first; i += 1 << length {
 				table[i] = e
@@ -582,7 +613,7 @@ func fillTable(table []entry, first uint, lengths []uint8, codes *[literalCodes]
 			continue
 		}
 		further := table[code&(1<<first-1)]
-		part := table[further.number():][:1<<further.extra()]
+		part := table[further.number():][:1<<further.further()]
 		for i := code >> first; i < len(part); i += 1 << (uint(length) - first) {
 			part[i] = e
 		}
@@ -612,7 +643,7 @@ func literalEntry(symbol int) entry {
 		return kindEnd
 	case symbol-endSymbol-1 < len(lengthBase):
 		i := symbol - endSymbol - 1
-		return kindCopy | entry(lengthExtra[i])<<12 | entry(lengthBase[i])<<16
+		return kindCopy | entry(lengthExtra[i]) | entry(lengthBase[i])<<16
 	}
 	return kindInvalid
 }
@@ -622,7 +653,7 @@ func distanceEntry(symbol int) entry {
 		return kindInvalid
 	}
 	extra := max(symbol/2-1, 0)
-	return kindCopy | entry(extra)<<12 | entry(distanceBase[symbol])<<16
+	return kindCopy | entry(extra) | entry(distanceBase[symbol])<<16
 }
 
 // A fixedCode is the code of blocks that bring none (RFC 1951 3.2.6).
