@@ -131,6 +131,8 @@ func (l *Loop) closeMailbox() (hasMore bool) {
 			l.reports = append(l.reports, m.report)
 		case messageStatus:
 			m.status <- l.stats
+		case messageVisit:
+			m.visit.done <- ErrEnded
 		}
 	}
 	return hasMore
@@ -149,9 +151,12 @@ func (l *Loop) end() error {
 			l.workDone(m.work)
 		case messageStatus:
 			m.status <- l.stats
+		case messageVisit:
+			l.visits = append(l.visits, m.visit)
 		}
 	}
 	l.endReports()
+	l.endVisits()
 	l.operations++
 	l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
 	for l.wakeArmed || l.operations != 0 {

@@ -90,6 +90,7 @@ type Loop struct {
 	tlsState
 	portion *portion  // of the budget of memory
 	reports []*report // to be filled
+	visits  []*visit  // to be done, see profile.go
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	tunnels       int // halves of service calls between loops
@@ -133,6 +134,7 @@ type message struct {
 	firing     *firing        // of messageFiring
 	work       *hostWork      // of messageWork
 	status     chan<- Stats   // of messageStatus, with room for it
+	visit      *visit         // of messageVisit
 }
 
 type messageKind uint8
@@ -151,6 +153,7 @@ const (
 	messageFiring                 // a cron trigger is due
 	messageWork                   // what Go has computed for an app
 	messageStatus                 // tell that mail is read
+	messageVisit                  // something is to be done with an app's isolate
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -372,7 +375,7 @@ func (l *Loop) wait() error {
 func (l *Loop) isBusy() bool {
 	work := len(l.runnable) + len(l.unfinished) + len(l.waking)
 	output := len(l.outgoing) + len(l.endpoints.outgoing)
-	return work+output+len(l.ready)+len(l.dialsFailed)+len(l.reports) != 0 || l.wantsRoom
+	return work+output+len(l.ready)+len(l.dialsFailed)+len(l.reports)+len(l.visits) != 0 || l.wantsRoom
 }
 
 // nearDeadline is how near a deadline must be for the clock to be read once more before sleeping.
@@ -482,6 +485,8 @@ func (l *Loop) readMail() {
 			l.workDone(m.work)
 		case messageStatus:
 			m.status <- l.stats
+		case messageVisit:
+			l.takeVisit(m.visit)
 		}
 	}
 }

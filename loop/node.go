@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,8 @@ type Node struct {
 	cleanup   func()
 	endWatch  func() // of memory pressure; nil: not begun
 	running   sync.WaitGroup
+
+	profiling atomic.Bool // a heap snapshot or a CPU profile is being taken
 
 	mutex    sync.Mutex
 	loops    []*Loop // by seat: once Start has returned all but slow ones are there

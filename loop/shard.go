@@ -108,6 +108,9 @@ func (l *Loop) tendShard() error {
 	if len(l.reports) != 0 {
 		l.fillReports()
 	}
+	if len(l.visits) != 0 {
+		l.receiveVisit()
+	}
 	if len(l.waking) != 0 {
 		return l.startNext()
 	}
@@ -157,12 +160,12 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 
 // Idle apps
 
-// isIdle reports that an app has nothing in hand: neither requests nor open handles.
-func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 }
+// isIdle reports that an app has nothing in hand, neither requests nor open handles, and is not held.
+func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 && w.held == 0 }
 
 // noteIdle is called when an app has nothing in hand any more.
 func (l *Loop) noteIdle(w *appWorker) {
-	if w.isolate == nil {
+	if w.isolate == nil || w.held != 0 {
 		return
 	}
 	l.timeouts.sleep.start(&w.sleep, l.now)

@@ -111,6 +111,7 @@ type appWorker struct {
 	handles     *handle
 	handlesOpen int   // they keep the isolate awake, as exchanges do
 	inHand      int   // of exchanges
+	held        int   // it is kept awake, see profile.go
 	timers      int   // of the isolate
 	passes      uint8 // of the last request
 

@@ -78,6 +78,7 @@ struct Arena {
 };
 
 class Host;
+struct Profile;  // see profile.cc
 class Script;
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
@@ -233,7 +234,8 @@ struct nano_isolate {
   std::shared_ptr<nano::Compilations> compilations = std::make_shared<nano::Compilations>();
   std::unordered_map<uint32_t, nano::Streaming> streamings;  // by what JavaScript knows them by
   uint32_t streaming_last = 0;
-  size_t kept_memory = 0;  // bytes that are counted until the isolate ends, see stores.cc
+  size_t kept_memory = 0;            // bytes that are counted until the isolate ends, see stores.cc
+  nano::Profile* profile = nullptr;  // the CPU profile that goes on
   nano::Bill billed = std::make_shared<std::atomic<int64_t>>(0);
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
@@ -441,6 +443,11 @@ std::string HostObjectPlace(nano_isolate* self);
 
 // DropFreePointers gives memory of a new isolate's tables back that V8 has written and never reads.
 void DropFreePointers(v8::Isolate* isolate);
+
+// ---- profile.cc ----
+
+// EndProfile drops the CPU profile that goes on, before the isolate ends.
+void EndProfile(nano_isolate* self);
 
 // ---- stores.cc ----
 

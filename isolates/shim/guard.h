@@ -224,6 +224,10 @@ class WatchScope {
   Watch* const watch_;
 };
 
+// HoldForceInSampler keeps what is forced out of V8's sampler: once a profile has been started, the
+// signal waits until the handler of SIGPROF has returned, which holds the locks of the profile.
+void HoldForceInSampler();
+
 int64_t MonotonicNanoseconds();
 
 // Clock is the processor's own, whose reading costs a turn less than a fifth of a system clock's.

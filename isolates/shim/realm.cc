@@ -386,6 +386,7 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
 
 int nano_isolate_dispose(nano_isolate* self) {
   EndHost(self);
+  EndProfile(self);
   if (self->unsound) {
     Leak(self);
     return 1;

@@ -470,6 +470,29 @@ func (i Isolate) Ranges() Ranges {
 // Collect runs a full garbage collection and gives memory back.
 func (i Isolate) Collect() { C.nano_isolate_collect(i.pointer) }
 
+// HeapSnapshot begins to write a heap snapshot into a file descriptor, in a child of the process, and
+// gives its id; see nano_heap_snapshot in shim.h.
+func (i Isolate) HeapSnapshot(fd uintptr) (child int, err error) {
+	var problem *C.char
+	id := C.nano_heap_snapshot(i.pointer, C.int(fd), &problem)
+	if id < 0 {
+		return 0, takeError(problem)
+	}
+	return int(id), nil
+}
+
+// StartProfile begins a CPU profile.
+func (i Isolate) StartProfile(interval time.Duration, samplesMax int) error {
+	var problem *C.char
+	if C.nano_profile_start(i.pointer, C.int(interval.Microseconds()), C.uint32_t(samplesMax), &problem) != 0 {
+		return takeError(problem)
+	}
+	return nil
+}
+
+// StopProfile ends it, and gives it as JSON; nil if none goes on.
+func (i Isolate) StopProfile() []byte { return takeBytes(C.nano_profile_stop(i.pointer)) }
+
 // Terminate ends what runs in the isolate; from any thread, while the isolate lives.
 func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C.int(death)) }
 

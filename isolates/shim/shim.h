@@ -257,6 +257,16 @@ size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
 // of the process share, in bytes: whole pages, resident or not.
 void nano_isolate_ranges(nano_isolate*, nano_ranges* out);
 void nano_isolate_collect(nano_isolate*);
+// nano_heap_snapshot begins to write a heap snapshot, as JSON that DevTools reads, into a file
+// descriptor, in a child of the process, which ends by itself. Its id, which somebody must wait
+// for: it ends with 0 if all was written. -1 and *error if it cannot be forked.
+int64_t nano_heap_snapshot(nano_isolate*, int fd, char** error);
+// nano_profile_start begins a CPU profile with a sample every interval_us microseconds in which the
+// isolate runs, at most samples_max. One per isolate. -1 and *error if V8 cannot.
+int nano_profile_start(nano_isolate*, int interval_us, uint32_t samples_max, char** error);
+// nano_profile_stop ends it: JSON that DevTools reads, given back with nano_free; empty if none
+// runs.
+nano_bytes nano_profile_stop(nano_isolate*);
 // nano_trim gives memory back to the system that malloc keeps though it is free.
 void nano_trim(void);
 // nano_isolate_terminate may be called from any thread while the isolate lives.

@@ -296,6 +296,13 @@ void ChargeWork(nano_isolate* self, int64_t nanoseconds) {
     Kill(self, NANO_DEAD_CPU);
 }
 
+void HoldForceInSampler() {
+  struct sigaction sampler;
+  if (sigaction(SIGPROF, nullptr, &sampler) != 0) return;
+  sigaddset(&sampler.sa_mask, ForceSignal());
+  sigaction(SIGPROF, &sampler, nullptr);
+}
+
 int64_t MonotonicNanoseconds() { return Nanoseconds(CLOCK_MONOTONIC); }
 
 bool Clock::steady = false;
