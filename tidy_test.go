@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"http1":        {},
 	"isolates":     {"compression", "encodings", "hostcall", "htmlrewriter", "http1", "isolates/shim", "snapshot", "webapi", "webcrypto"},
 	"loop":         {"cron", "dns", "egress", "h2", "hostcall", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
+	"metrics":      {"isolates", "loop"},
 	"snapshot":     {},
 	"static":       {},
 	"tlsclient":    {},
@@ -54,6 +55,10 @@ var confined = map[string]string{
 	"github.com/ada-url/goada":           "isolates",
 	"github.com/pawelgaczynski/giouring": "uring",
 	"github.com/BurntSushi/toml":         "config",
+
+	"github.com/prometheus/client_golang/prometheus":            "metrics",
+	"github.com/prometheus/client_golang/prometheus/collectors": "metrics",
+	"github.com/prometheus/client_golang/prometheus/promhttp":   "metrics",
 }
 
 // longFunctions are the functions that may have more than functionLinesMax lines. None is wished:

@@ -179,6 +179,38 @@ func (s *AppStats) Add(other *AppStats) {
 	s.Heap.Add(&other.Heap)
 }
 
+// Sub takes earlier counters of the same app away. StartCounts.Max stays: it cannot be taken apart.
+func (c *AppCounts) Sub(before *AppCounts) {
+	c.Requests -= before.Requests
+	for i := range c.Answers {
+		c.Answers[i] -= before.Answers[i]
+	}
+	c.Uncaught -= before.Uncaught
+	c.CPULimit -= before.CPULimit
+	c.MemoryLimit -= before.MemoryLimit
+	c.WallLimit -= before.WallLimit
+	c.BodyLimit -= before.BodyLimit
+	c.ConcurrencyLimit -= before.ConcurrencyLimit
+	c.Overload -= before.Overload
+	c.StartFailures -= before.StartFailures
+	c.Failures -= before.Failures
+	for i := range c.Starts {
+		c.Starts[i].Count -= before.Starts[i].Count
+		c.Starts[i].Total -= before.Starts[i].Total
+	}
+	c.Sleeps -= before.Sleeps
+	c.Evictions -= before.Evictions
+	c.PressureEvictions -= before.PressureEvictions
+	c.Retirements -= before.Retirements
+	c.Deaths -= before.Deaths
+	c.Subrequests -= before.Subrequests
+	c.EgressRefusals -= before.EgressRefusals
+	for i := range c.Latency.Buckets {
+		c.Latency.Buckets[i] -= before.Latency.Buckets[i]
+	}
+	c.Latency.Total -= before.Latency.Total
+}
+
 // Errors is how many requests came to nothing, whatever the cause.
 func (c *AppCounts) Errors() uint64 {
 	return c.Uncaught + c.CPULimit + c.MemoryLimit + c.WallLimit + c.BodyLimit + c.ConcurrencyLimit +

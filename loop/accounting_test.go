@@ -93,6 +93,21 @@ func TestAddCoversAll(t *testing.T) {
 	}
 }
 
+// TestSubCoversAll: a field that Sub forgets would be counted again and again.
+func TestSubCoversAll(t *testing.T) {
+	var one, sum AppStats
+	n := 0
+	fill(reflect.ValueOf(&one).Elem(), &n)
+	sum.Add(&one)
+	sum.AppCounts.Sub(&one.AppCounts)
+	for i := range sum.Starts {
+		sum.Starts[i].Max = 0
+	}
+	if sum.AppCounts != (AppCounts{}) {
+		t.Errorf("one without itself is\n%+v", sum.AppCounts)
+	}
+}
+
 // fill sets all numbers in a value to different ones.
 func fill(v reflect.Value, n *int) {
 	switch v.Kind() {
