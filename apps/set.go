@@ -3,6 +3,7 @@ package apps
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -17,19 +18,25 @@ import (
 type App struct {
 	isolates.AppOptions
 	Main string // path of the main module, or of a file of `nano build`
+	// Source is what the app is started from, whatever is in Main by now; zero: Main is read.
+	Source SourceID
 }
 
 // Options of a Set.
 type Options struct {
 	Runtime *isolates.Runtime
 	Store   snapshot.Store // of images
+	Sources *Sources       // keeps what apps were read from; nil: nothing is kept
 	Builder *Builder       // used by the Set alone from now on
-	Apps    []App
-	Base    string // folder; paths in messages are relative to it
+	Apps    []App          // with the ids 0 to len(Apps)-1; others come by Put
+	Base    string         // folder; paths in messages are relative to it
 	Logger  *slog.Logger
 	// Explain puts where an app is configured before an error of it that names no place in its
 	// source; nil: nothing is put.
-	Explain func(app int, err error) error
+	Explain func(app *App, err error) error
+	// Pinned tells which kept sources are needed, with their images, though no app here is started
+	// from them; nil: none. Any goroutine may call it.
+	Pinned func(SourceID) bool
 	// Eager is how many apps Start looks at before it returns; 0: eagerDefault. The others follow
 	// in the background, so that a node with thousands of them listens at once.
 	Eager int
@@ -37,15 +44,17 @@ type Options struct {
 
 const eagerDefault = 256
 
-// Set is the apps of a node. What an app consists of is read once, at the start or before its first
-// request, and its image built if the store has none, by the Builder, away from the loops. Until
-// there is an image, the app is started from source. When there is one, nothing of the app is kept
-// in memory until it is started.
+// Set is the apps of a node, which come and go while it runs. What an app consists of is read once, at
+// the start or before its first request, kept in Sources, and its image built if the store has none, by
+// the Builder, away from the loops. Until there is an image, the app is started from source. When there
+// is one, nothing of the app is kept in memory until it is started. What is in the app's own files after
+// they were read does not matter any more.
 //
-// Start may be called from all loops at the same time.
+// All methods may be called from any goroutine at any time; Start, from all loops.
 type Set struct {
 	options Options
-	entries []entry
+	entries atomic.Pointer[[]*entry] // by id; nil where there is none. Replaced, never changed
+	change  sync.Mutex               // for whoever replaces entries
 	queue   queue
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
@@ -58,34 +67,39 @@ type Set struct {
 // entry is one app of a Set.
 type entry struct {
 	App
+	isGone atomic.Bool // it was removed
 
 	// started is what isolates are started from; nil: none was yet. Written under mutex.
 	started atomic.Pointer[isolates.App]
 
 	mutex    sync.Mutex
 	isRead   bool
-	err      error  // the app cannot be started
-	image    string // path of its image; "": there is none yet
-	hash     string // of the App in the image's key
-	reported bool   // why it has no snapshot
+	err      error    // the app cannot be started
+	image    string   // path of its image; "": there is none yet
+	hash     string   // of the App in the image's key
+	source   SourceID // what was kept when it was read; zero: nothing
+	reported bool     // why it has no snapshot
 }
 
 // Start makes a Set of apps. errs has an error for each app that is known not to start; what is
 // found later, and at the first request, is logged.
 func Start(options Options) (s *Set, errs []error) {
-	s = &Set{options: options, entries: make([]entry, len(options.Apps)), stop: make(chan struct{}), ended: make(chan struct{})}
+	s = &Set{options: options, stop: make(chan struct{}), ended: make(chan struct{})}
 	s.queue.init()
-	for i := range s.entries {
-		s.entries[i].App = options.Apps[i]
+	all, entries := make([]entry, len(options.Apps)), make([]*entry, len(options.Apps))
+	for i := range all {
+		all[i].App, entries[i] = options.Apps[i], &all[i]
+		s.holdConfigured(entries[i])
 	}
-	eager := min(cmp.Or(options.Eager, eagerDefault), len(s.entries))
-	errs = make([]error, len(s.entries))
+	s.entries.Store(&entries)
+	eager := min(cmp.Or(options.Eager, eagerDefault), len(entries))
+	errs = make([]error, len(entries))
 	var reader reader
-	for i := range eager {
-		_, errs[i] = s.read(i, &reader)
+	for i, e := range entries[:eager] {
+		_, errs[i] = s.read(e, &reader)
 	}
 	reader.close()
-	go s.work(eager)
+	go s.work(entries[eager:])
 	return s, errs
 }
 
@@ -117,51 +131,105 @@ func (r *reader) close() {
 	}
 }
 
-// source reads what app i consists of, on the calling thread.
-func (s *Set) source(i int, reader *reader) (Source, error) {
+// errChanged: an app that cannot be started from what was read first must not be started from
+// something else.
+var errChanged = errors.New("what it was started from is not in state_dir any more, and its files have changed since; reload the node")
+
+// source reads what an app consists of, on the calling thread: what was kept when it was read for the
+// first time, or else its files.
+func (s *Set) source(e *entry, reader *reader) (Source, error) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return s.sourceLocked(e, reader)
+}
+
+func (s *Set) sourceLocked(e *entry, reader *reader) (Source, error) {
+	id := e.source
+	if id.IsZero() {
+		id = e.Source
+	}
+	if !id.IsZero() && s.options.Sources != nil {
+		bundle, warmup, err := s.options.Sources.load(id)
+		if err == nil {
+			warmup = cmp.Or(e.Warmup, warmup)
+			return Source{Bundle: bundle, Warmup: warmup, Key: s.options.Runtime.ImageKey(bundle, warmup)}, nil
+		}
+		if !e.Source.IsZero() {
+			return Source{}, fmt.Errorf("its source in state_dir cannot be used: %w; deploy it again", err)
+		}
+	}
+	source, err := s.readFiles(reader, &e.App, s.options.Base)
+	if err != nil {
+		return Source{}, s.explain(&e.App, err)
+	}
+	if e.hash != "" && e.hash != source.Key.App {
+		return Source{}, errChanged
+	}
+	return source, nil
+}
+
+// readFiles reads an app's files.
+func (s *Set) readFiles(reader *reader, app *App, base string) (Source, error) {
 	resolver, err := reader.get(s.options.Runtime)
 	if err != nil {
 		return Source{}, err
 	}
-	e := &s.entries[i]
-	source, err := ReadSource(s.options.Runtime, resolver, e.Main, s.options.Base, e.Warmup)
-	if err != nil {
-		return Source{}, s.explain(i, err)
-	}
-	return source, nil
+	return ReadSource(s.options.Runtime, resolver, app.Main, base, app.Warmup)
 }
 
-func (s *Set) explain(i int, err error) error {
+func (s *Set) explain(app *App, err error) error {
 	if s.options.Explain == nil {
 		return err
 	}
-	return s.options.Explain(i, err)
+	return s.options.Explain(app, err)
 }
 
 // read looks at an app for the first time: what is wrong with it, and whether it has an image. If it
 // has none, one is asked for, and source is what to start from meanwhile.
-func (s *Set) read(i int, reader *reader) (source Source, err error) {
-	e := &s.entries[i]
+func (s *Set) read(e *entry, reader *reader) (source Source, err error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	return s.readLocked(i, reader)
+	return s.readLocked(e, reader)
 }
 
-func (s *Set) readLocked(i int, reader *reader) (source Source, err error) {
-	e := &s.entries[i]
+func (s *Set) readLocked(e *entry, reader *reader) (source Source, err error) {
 	if e.isRead {
 		return Source{}, e.err
 	}
 	e.isRead = true
-	source, e.err = s.source(i, reader)
+	source, e.err = s.sourceLocked(e, reader)
 	if e.err != nil {
 		return Source{}, e.err
 	}
+	if s.options.Sources != nil && e.Source.IsZero() {
+		s.keep(e, source)
+	}
 	e.image, e.hash = s.findImage(e, source), source.Key.App
 	if e.image == "" {
-		s.queue.want(i, false)
+		s.queue.want(e, false)
 	}
 	return source, nil
+}
+
+// keep keeps what an app was read from. The names of many apps need not be on the disk before they
+// serve: what a crash of the machine loses is read from the files again.
+func (s *Set) keep(e *entry, source Source) {
+	data, id := encodeSource(source.Bundle, source.ownWarmup(&e.App))
+	if err := s.options.Sources.save(data, id, false); err != nil {
+		s.options.Logger.Warn("its source cannot be kept in state_dir, so its files must not be changed while the node runs: "+err.Error(),
+			"app", e.Name)
+		return
+	}
+	s.options.Sources.touch(id)
+	e.source = id
+}
+
+// ownWarmup is the warm-up path that goes with the source, rather than with the configuration.
+func (s *Source) ownWarmup(app *App) string {
+	if app.Warmup != "" {
+		return ""
+	}
+	return s.Warmup
 }
 
 // findImage gives the path of an image that is there already. That of a .nano file is copied to the
@@ -194,12 +262,15 @@ func copyImage(store snapshot.Store, path string, key snapshot.Key) error {
 
 // Start starts an app in an isolate of a loop, on the loop's thread. It reads the app's source there
 // if it must: before the background has come to it, or when its image is gone.
-func (s *Set) Start(pool *isolates.Pool, i int) (*isolates.Isolate, error) {
-	e := &s.entries[i]
+func (s *Set) Start(pool *isolates.Pool, id int) (*isolates.Isolate, error) {
+	e := s.entry(id)
+	if e == nil {
+		return nil, errUnknown
+	}
 	app := e.started.Load()
 	if app == nil {
 		var err error
-		if app, err = s.firstStart(i); err != nil {
+		if app, err = s.firstStart(e); err != nil {
 			return nil, err
 		}
 	}
@@ -207,7 +278,7 @@ func (s *Set) Start(pool *isolates.Pool, i int) (*isolates.Isolate, error) {
 	if err == nil || !isAboutImage(err) {
 		return isolate, err
 	}
-	if app, err = s.startFromSource(i, app, err); err != nil {
+	if app, err = s.startFromSource(e, app, err); err != nil {
 		return nil, err
 	}
 	return pool.Start(app)
@@ -228,8 +299,7 @@ func isAboutImage(err error) bool {
 }
 
 // firstStart makes what isolates of an app are started from.
-func (s *Set) firstStart(i int) (*isolates.App, error) {
-	e := &s.entries[i]
+func (s *Set) firstStart(e *entry) (*isolates.App, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if app := e.started.Load(); app != nil {
@@ -237,7 +307,7 @@ func (s *Set) firstStart(i int) (*isolates.App, error) {
 	}
 	var reader reader
 	defer reader.close()
-	source, err := s.readLocked(i, &reader)
+	source, err := s.readLocked(e, &reader)
 	if err != nil {
 		return nil, err
 	}
@@ -251,23 +321,22 @@ func (s *Set) firstStart(i int) (*isolates.App, error) {
 		}
 		s.giveUpImage(e, err)
 	}
-	return s.fromSourceLocked(i, source, &reader)
+	return s.fromSourceLocked(e, source, &reader)
 }
 
 // fromSourceLocked makes an app that starts from source, reading it unless it was just read, and
 // asks for its image soon.
-func (s *Set) fromSourceLocked(i int, source Source, reader *reader) (*isolates.App, error) {
+func (s *Set) fromSourceLocked(e *entry, source Source, reader *reader) (*isolates.App, error) {
 	if source.Bundle == nil {
 		var err error
-		if source, err = s.source(i, reader); err != nil {
+		if source, err = s.sourceLocked(e, reader); err != nil {
 			return nil, err
 		}
 	}
-	e := &s.entries[i]
 	app := s.options.Runtime.NewApp(e.AppOptions, source.Bundle)
 	e.hash = source.Key.App
 	e.started.Store(app)
-	s.queue.want(i, true)
+	s.queue.want(e, true)
 	return app, nil
 }
 
@@ -310,8 +379,7 @@ func (s *Set) giveUpImage(e *entry, why error) {
 
 // startFromSource replaces an app whose image went bad while the node ran: somebody deleted it, or
 // the disk did.
-func (s *Set) startFromSource(i int, bad *isolates.App, why error) (*isolates.App, error) {
-	e := &s.entries[i]
+func (s *Set) startFromSource(e *entry, bad *isolates.App, why error) (*isolates.App, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if app := e.started.Load(); app != bad {
@@ -320,5 +388,5 @@ func (s *Set) startFromSource(i int, bad *isolates.App, why error) (*isolates.Ap
 	s.giveUpImage(e, why)
 	var reader reader
 	defer reader.close()
-	return s.fromSourceLocked(i, Source{}, &reader)
+	return s.fromSourceLocked(e, Source{}, &reader)
 }

@@ -29,20 +29,24 @@ const (
 // queue holds the apps that want an image: first those whose requests have come, then the others.
 type queue struct {
 	mutex  sync.Mutex
-	urgent []int
-	others []int
-	wants  map[int]bool  // app → whether it is urgent
-	filled chan struct{} // holds one token when something was added
+	jobs   []*job // that somebody waits for; they come before all apps
+	urgent []*entry
+	others []*entry
+	wants  map[*entry]bool // app → whether it is urgent
+	filled chan struct{}   // holds one token when something was added
 }
 
 func (q *queue) init() {
-	q.wants = map[int]bool{}
+	q.wants = map[*entry]bool{}
 	q.filled = make(chan struct{}, 1)
 }
 
-func (q *queue) want(app int, isUrgent bool) {
+func (q *queue) want(app *entry, isUrgent bool) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
+	if app.isGone.Load() {
+		return
+	}
 	wasUrgent, isKnown := q.wants[app]
 	if isKnown && (wasUrgent || !isUrgent) {
 		return
@@ -53,20 +57,31 @@ func (q *queue) want(app int, isUrgent bool) {
 	} else {
 		q.others = append(q.others, app)
 	}
+	q.tell()
+}
+
+func (q *queue) tell() {
 	select {
 	case q.filled <- struct{}{}:
 	default:
 	}
 }
 
+// drop forgets an app that was removed.
+func (q *queue) drop(app *entry) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	delete(q.wants, app)
+}
+
 // take gives the next app.
-func (q *queue) take() (app int, ok bool) {
+func (q *queue) take() (app *entry, ok bool) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
 	for {
 		if app, ok = pop(&q.urgent); !ok {
 			if app, ok = pop(&q.others); !ok {
-				return 0, false
+				return nil, false
 			}
 		}
 		// An app that became urgent is in both lists.
@@ -84,11 +99,13 @@ func (q *queue) hasUrgent() bool {
 	return len(q.urgent) > 0
 }
 
-func pop(list *[]int) (first int, ok bool) {
+func pop[T any](list *[]*T) (first *T, ok bool) {
 	if len(*list) == 0 {
-		return 0, false
+		return nil, false
 	}
-	first, *list = (*list)[0], (*list)[1:]
+	first = (*list)[0]
+	(*list)[0] = nil
+	*list = (*list)[1:]
 	if len(*list) == 0 {
 		*list = nil
 	}
@@ -96,9 +113,9 @@ func pop(list *[]int) (first int, ok bool) {
 }
 
 // work is the background of a Set, on a thread of its own, which ends with it, and with the thread the
-// builder: first the apps from number unread are read, then images are built as
-// they are wanted.
-func (s *Set) work(unread int) {
+// builder: first the apps that are unread are read, then images are built as they are wanted. Jobs come
+// between any two steps of that.
+func (s *Set) work(unread []*entry) {
 	defer close(s.ended)
 	// Never unlocked. It has the priority of a loop, unlike the builder: Go's garbage collector stops
 	// all threads at times, and would wait for one that others keep from running.
@@ -106,21 +123,26 @@ func (s *Set) work(unread int) {
 	var reader reader
 	defer reader.close()
 	defer s.options.Builder.Rest()
-	for i := unread; i < len(s.entries); i++ {
+	for _, e := range unread {
+		s.runJobs(&reader)
 		if s.isStopped() {
 			return
 		}
 		if s.queue.hasUrgent() && s.trouble == "" {
 			s.note(s.buildNext(&reader))
 		}
-		if _, err := s.read(i, &reader); err != nil {
-			s.options.Logger.Error(err.Error(), "app", s.entries[i].Name)
+		if e.isGone.Load() {
+			continue
+		}
+		if _, err := s.read(e, &reader); err != nil {
+			s.options.Logger.Error(err.Error(), "app", e.Name)
 		}
 	}
 	s.sweep()
 	for s.waitForWork(&reader) {
+		s.runJobs(&reader)
 		if s.note(s.buildNext(&reader)); s.trouble != "" {
-			s.sleep(retryDelay)
+			s.pause(&reader, retryDelay)
 		}
 	}
 }
@@ -146,10 +168,19 @@ func (s *Set) isStopped() bool {
 	}
 }
 
-func (s *Set) sleep(duration time.Duration) {
-	select {
-	case <-s.stop:
-	case <-time.After(duration):
+// pause does nothing but jobs for a while.
+func (s *Set) pause(reader *reader, duration time.Duration) {
+	over := time.After(duration)
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-over:
+			s.queue.tell() // a token may have been taken here
+			return
+		case <-s.queue.filled:
+			s.runJobs(reader)
+		}
 	}
 }
 
@@ -184,7 +215,7 @@ func (s *Set) waitForWork(reader *reader) bool {
 func (q *queue) isEmpty() bool {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	return len(q.wants) == 0
+	return len(q.wants) == 0 && len(q.jobs) == 0
 }
 
 // buildNext builds the image of the next app that wants one. An error is about the machine: the app
@@ -192,50 +223,53 @@ func (q *queue) isEmpty() bool {
 func (s *Set) buildNext(reader *reader) error {
 	s.isBuilding.Store(true)
 	defer s.isBuilding.Store(false)
-	i, ok := s.queue.take()
-	if !ok {
+	e, ok := s.queue.take()
+	if !ok || e.isGone.Load() {
 		return nil
 	}
-	e := &s.entries[i]
-	source, err := s.source(i, reader) // read again, so that nothing waits in memory
+	source, err := s.source(e, reader) // read again, so that nothing waits in memory
 	if err != nil {
 		s.options.Logger.Error("cannot be read any more: "+err.Error(), "app", e.Name)
 		return nil
 	}
-	if s.hasChanged(e, source) {
-		s.options.Logger.Warn("its files have changed since the node read them, restart it to serve them", "app", e.Name)
+	err = s.ensureImage(e, source)
+	var problem *ProblemError
+	switch {
+	case errors.As(err, &problem):
+		s.options.Logger.Error(problem.What, "app", e.Name)
 		return nil
-	}
-	if err := s.ensureImage(e, source); err != nil {
-		if !errors.Is(err, errNoImage) {
-			s.queue.want(i, e.started.Load() != nil)
-			return err
-		}
+	case errors.Is(err, errNoImage):
 		return nil
+	case err != nil:
+		s.queue.want(e, e.started.Load() != nil)
+		return err
 	}
+	s.useImageOf(e, source)
+	return nil
+}
+
+// useImageOf has an app started from its image in the store from now on.
+func (s *Set) useImageOf(e *entry, source Source) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.image, e.hash = s.options.Store.Path(source.Key), source.Key.App
 	app := e.started.Load()
 	if app == nil {
-		return nil // it is opened when it is needed
+		return // it is opened when it is needed
 	}
 	image, err := s.openImage(e)
 	if err != nil {
 		s.giveUpImage(e, err)
-		return nil
+		return
 	}
 	app.SetImage(image)
-	return nil
 }
 
-// hasChanged tells whether isolates of an app were started from another source than the one that was
-// read now: they and those that an image of it would start must not serve side by side.
-func (s *Set) hasChanged(e *entry, source Source) bool {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	return e.started.Load() != nil && e.hash != source.Key.App
-}
+// A ProblemError says that an app cannot be started at all, with the place in its source.
+type ProblemError struct{ What string }
+
+// Error is the problem.
+func (e *ProblemError) Error() string { return e.What }
 
 // errNoImage: there is nothing for the store, which was logged.
 var errNoImage = errors.New("no image")
@@ -257,8 +291,7 @@ func (s *Set) ensureImage(e *entry, source Source) error {
 	case err != nil:
 		return err
 	case reply.Problem != "":
-		s.options.Logger.Error(reply.Problem, "app", e.Name)
-		return errNoImage
+		return &ProblemError{reply.Problem}
 	}
 	image, err := snapshot.Decode(reply.Image)
 	if err != nil {
@@ -326,13 +359,18 @@ func (s *Set) sweep() {
 	runtimeKey := s.options.Runtime.Key()
 	_ = s.options.Store.Touch(runtimeKey) // absent if state_dir cannot be written to
 	used := map[string]bool{s.options.Store.Path(runtimeKey): true}
-	for i := range s.entries {
-		e := &s.entries[i]
-		e.mutex.Lock()
-		used[e.image] = true
-		e.mutex.Unlock()
+	for _, e := range *s.entries.Load() {
+		if e != nil {
+			e.mutex.Lock()
+			used[e.image] = true
+			e.mutex.Unlock()
+		}
 	}
 	removed, err := s.options.Store.Sweep(func(path string) bool { return used[path] }, sweepAge)
+	if s.options.Sources != nil {
+		_, sourcesErr := s.options.Sources.sweep(s.isPinned, sweepAge)
+		err = errors.Join(err, sourcesErr)
+	}
 	if err != nil {
 		s.options.Logger.Warn("state_dir: " + err.Error())
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -119,47 +118,6 @@ func (s Store) Sweep(keep func(path string) bool, age time.Duration) (removed in
 	return removed, failed
 }
 
-// write replaces the file at path: a new file beside it is written, forced to the disk and renamed,
-// and then the folder forced to the disk, so that the name outlives a crash too.
 func write(path string, data []byte, permissions fs.FileMode) error {
-	folder := filepath.Dir(path)
-	file, err := createTemporary(folder, permissions)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return syncFolder(folder)
-}
-
-// createTemporary is os.CreateTemp with permissions, which that would narrow to the owner.
-func createTemporary(folder string, permissions fs.FileMode) (*os.File, error) {
-	for {
-		name := fmt.Sprintf("%s%d-%d", temporaryPrefix, os.Getpid(), time.Now().UnixNano())
-		file, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, permissions)
-		if !errors.Is(err, fs.ErrExist) {
-			return file, err
-		}
-	}
-}
-
-func syncFolder(folder string) error {
-	directory, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	err = directory.Sync()
-	if errors.Is(err, syscall.EINVAL) {
-		err = nil // the file system knows no such thing
-	}
-	return errors.Join(err, directory.Close())
+	return ReplaceFile(Disk{}, path, data, permissions, true)
 }
