@@ -19,9 +19,10 @@ import (
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
 	"apps":         {"config", "isolates", "snapshot"},
-	"cmd/nano":     {"apps", "config", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
+	"cmd/nano":     {"apps", "config", "control", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
+	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
 	"cron":         {},
 	"dns":          {},
 	"egress":       {},

@@ -147,6 +147,9 @@ func (s *Set) Problem(id int) error {
 	return e.err
 }
 
+// ErrState is wrapped by errors about state_dir, such as a full disk, rather than about an app.
+var ErrState = errors.New("state_dir")
+
 // Keep reads an app's files and keeps what they are now, with the image if Main is a file of
 // `nano build`. Paths in messages and stack traces are relative to base; "": to Options.Base. The
 // source is there until Release.
@@ -158,7 +161,7 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 		}
 		data, found := encodeSource(source.Bundle, source.ownWarmup(&app))
 		if err := s.options.Sources.save(data, found, false); err != nil {
-			return fmt.Errorf("state_dir: %w", err)
+			return fmt.Errorf("%w: %w", ErrState, err)
 		}
 		s.findImage(&entry{App: app}, source)
 		id = found

@@ -82,6 +82,8 @@ type bench struct {
 	t       *testing.T
 	folder  string // of sources
 	store   snapshot.Store
+	sources *Sources
+	pinned  func(SourceID) bool
 	log     *watched
 	pool    *isolates.Pool
 	builder *Builder
@@ -130,9 +132,11 @@ func (b *bench) start(eager int, mains ...string) (errs []error) {
 	b.t.Helper()
 	b.end()
 	options := Options{
-		Runtime: loadRuntime(b.t), Store: b.store, Builder: b.builder, Base: b.folder, Eager: eager,
-		Logger:  slog.New(slog.NewTextHandler(b.log, nil)),
-		Explain: func(app int, err error) error { return fmt.Errorf("app %d: %w", app, err) },
+		Runtime: loadRuntime(b.t), Store: b.store, Sources: b.sources, Pinned: b.pinned, Builder: b.builder, Base: b.folder, Eager: eager,
+		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
+		Explain: func(app *App, err error) error {
+			return fmt.Errorf("%s: %w", strings.Replace(app.Name, "-", " ", 1), err)
+		},
 	}
 	for i, main := range mains {
 		options.Apps = append(options.Apps, App{
@@ -221,7 +225,7 @@ func TestSetServesFromSourceUntilThereIsAnImage(t *testing.T) {
 	b.waitForImages(2)
 	b.expect(0, "well 1", fromImage)
 	b.expect(1, "well 1", fromImage)
-	if b.set.entries[0].started.Load() == nil {
+	if b.set.entry(0).started.Load() == nil {
 		t.Error("nothing is kept of an app that was started")
 	}
 	// A second process finds all there, and builds nothing.
@@ -599,21 +603,30 @@ func TestReadSourceRefuses(t *testing.T) {
 func TestQueue(t *testing.T) {
 	var q queue
 	q.init()
+	apps := make([]*entry, 6)
+	for i := range apps {
+		apps[i] = &entry{App: App{AppOptions: isolates.AppOptions{Name: fmt.Sprint(i)}}}
+	}
 	for _, want := range []struct {
 		app      int
 		isUrgent bool
-	}{{1, false}, {2, false}, {3, false}, {3, true}, {2, false}, {4, true}, {3, true}} {
-		q.want(want.app, want.isUrgent)
+	}{{1, false}, {2, false}, {3, false}, {5, true}, {3, true}, {2, false}, {4, true}, {3, true}} {
+		q.want(apps[want.app], want.isUrgent)
 	}
-	var order []int
+	q.drop(apps[5])
+	var order []string
 	for app, ok := q.take(); ok; app, ok = q.take() {
-		order = append(order, app)
+		order = append(order, app.Name)
 	}
 	if fmt.Sprint(order) != "[3 4 1 2]" || !q.isEmpty() || q.hasUrgent() {
 		t.Errorf("%v", order)
 	}
-	q.want(1, false)
-	if app, ok := q.take(); !ok || app != 1 {
+	q.want(apps[1], false)
+	if app, ok := q.take(); !ok || app != apps[1] {
 		t.Error("an app cannot be wanted twice")
+	}
+	apps[1].isGone.Store(true)
+	if q.want(apps[1], true); !q.isEmpty() {
+		t.Error("an app is wanted that was removed")
 	}
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Apps     []App // in the order of the file
 	// Warnings are what the file may say, and whoever wrote it should know of.
 	Warnings Problems
+
+	dir string // absolute; relative paths are taken from it
 }
 
 // Server is the [server] table: what the node listens on, and what it accepts from clients.
@@ -51,6 +53,8 @@ type Server struct {
 	Log            string        // LogText or LogJSON
 	AccessLog      bool          // a log line for every request
 	StaticCache    int64         // bytes of static files that are kept in memory
+	Versions       int           // of each app, that are kept; at least 1
+	MaxBundle      int64         // bytes of an upload
 }
 
 // The forms of Server.Log.
@@ -112,7 +116,9 @@ type App struct {
 	IsolatePerRequest bool
 	// Warmup is the path and query of a request that warms the app up while its snapshot is built;
 	// "": none. It begins with "/".
-	Warmup  string
+	Warmup string
+	// Health is the path and query of a request that a new version must answer well; "": none.
+	Health  string
 	Vars    map[string]any
 	Secrets map[string]Secret
 	// Services are the members of env that call other apps of the node: names of apps by names of env.
@@ -152,7 +158,7 @@ type Limits struct {
 // Default is the configuration of an empty nano.toml in the folder dir, which should be absolute. The defaults are
 // those of the table of keys.
 func Default(dir string) *Config {
-	c := &Config{Server: Server{
+	c := &Config{dir: dir, Server: Server{
 		Listen:   []string{literal(strings.Trim(keyAt("server.listen").standard, "[]")).(string)},
 		StateDir: filepath.Join(dir, literal(keyAt("server.state_dir").standard).(string)),
 	}}
@@ -176,6 +182,10 @@ const (
 	// clockDefault is the runtime's own default, too. Finer clocks have served to read what other programs leave in a
 	// processor's caches.
 	clockDefault = 100 * time.Microsecond
+	// What max_bundle and versions can be: an app that V8 takes, and a list that people can read.
+	bundleBytesMin = 1 << 10
+	bundleBytesMax = 1 << 30
+	versionsMax    = 100
 	// webSocketMessageMax bounds what one connection can make a loop hold.
 	webSocketMessageMax = 128 << 20
 )
@@ -193,8 +203,10 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a document that is in memory already. Relative paths in it, those of secrets
 // included, are taken from the folder of file.
 func Parse(file string, text []byte) (*Config, error) {
-	return parse(file, text, surroundings{os.LookupEnv, readSecretFile, readRootsFile, isReadableByAll})
+	return parse(file, text, realSurroundings)
 }
+
+var realSurroundings = surroundings{os.LookupEnv, readSecretFile, readRootsFile, isReadableByAll}
 
 // Single is the configuration of a node that serves one app from one file, as `nano run` does. The
 // state folder is the user's cache, because the file may lie where nothing should be written.

@@ -80,6 +80,8 @@ max_body = "1GiB"
 max_connections = 20_000
 log = "json"
 access_log = true
+versions = 7
+max_bundle = "1MiB"
 
 [isolates]
 memory = "512MiB"
@@ -94,6 +96,7 @@ hosts = ["Example.COM", "*.example.com", "[2001:DB8:0::1]", "192.0.2.7", "under_
 path = "/api/"
 isolation = "request"
 warmup = "/books?page=1"
+health = "/well?deep=1"
 [app.vars]
 TEXT = "<a> & \"b\""
 NUMBER = 7
@@ -136,7 +139,7 @@ func TestEveryKey(t *testing.T) {
 		StateDir:      "/etc/nano/state",
 		HeaderTimeout: time.Second, IdleTimeout: 90 * time.Second, DrainTimeout: 0,
 		MaxHeader: 63 << 10, MaxBody: 1 << 30, MaxConnections: 20000,
-		Log: LogJSON, AccessLog: true, StaticCache: 64 << 20,
+		Log: LogJSON, AccessLog: true, StaticCache: 64 << 20, Versions: 7, MaxBundle: 1 << 20,
 	}
 	if !reflect.DeepEqual(c.Server, wantServer) {
 		t.Errorf("server\ngot  %+v\nwant %+v", c.Server, wantServer)
@@ -155,7 +158,7 @@ func TestEveryKey(t *testing.T) {
 	if a.Name != "a-1" || a.Main != "/etc/nano/apps/a.js" || a.Path != "/api/" || !reflect.DeepEqual(a.Hosts, wantHosts) {
 		t.Errorf("first app: %+v", a)
 	}
-	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || b.IsolatePerRequest || b.Warmup != "" {
+	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || a.Health != "/well?deep=1" || b.IsolatePerRequest || b.Warmup != "" {
 		t.Errorf("isolation and warm-up: %+v, %+v", a, b)
 	}
 	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000, 1 << 20}) {
@@ -167,7 +170,7 @@ func TestEveryKey(t *testing.T) {
 	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000, 1 << 20}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
-	if a.At.Line != 21 || a.MainAt != (Position{23, 8}) {
+	if a.At.Line != 23 || a.MainAt != (Position{25, 8}) {
 		t.Errorf("the first app stands at %v, its main at %v", a.At, a.MainAt)
 	}
 	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,` +

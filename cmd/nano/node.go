@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -91,7 +92,10 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 		Builder: newBuilder(store),
 		Base:    workingFolder(),
 		Logger:  logger,
-		Explain: func(app int, err error) error { return explain(c, app, err) },
+		Sources: &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")},
+		Explain: func(app *apps.App, err error) error {
+			return explain(c, slices.IndexFunc(c.Apps, func(each config.App) bool { return each.Name == app.Name }), err)
+		},
 	}
 	for i := range c.Apps {
 		app := &c.Apps[i]
