@@ -101,10 +101,10 @@ type Rewriter struct {
 	root    open     // only counts children
 	bits    []uint64 // for each open element: its own, and those of it and its ancestors
 	matched []int32  // handlers of the open elements
-	names   []string
+	names   []tagName
 	byName  map[string]int32
-	isOpen  []int // by name, how many elements of it are open
-	bytes   int   // of the names
+	short   [64]shortName // numbers of names found last
+	bytes   int           // of the names
 
 	active    [2][]int32 // how many elements are open for each handler that wants their text, and comments
 	wanted    [2]int     // how many handlers want those now
@@ -177,7 +177,7 @@ func New(handlers []Handler, charset string) (*Rewriter, error) {
 	if err := r.setCharset(charset); err != nil {
 		return nil, err
 	}
-	r.tokenizer.holdsComments = r.wanted[1] > 0
+	r.afterStack()
 	return r, nil
 }
 
@@ -230,8 +230,8 @@ func (r *Rewriter) Write(piece []byte, isEnd bool) error {
 	r.events, r.list = r.events[:0], r.list[:0]
 	r.tokenizer.feed(piece, isEnd)
 	for {
-		next, ok := r.tokenizer.next()
-		if !ok {
+		next := r.tokenizer.next()
+		if next == nil {
 			break
 		}
 		if len(r.list) > listMax {
@@ -274,7 +274,7 @@ func (r *Rewriter) check() error {
 func (r *Rewriter) Events() []int32 { return r.list }
 
 // text is a part of a text node. false: the rest of the piece is kept, since it ends within a character.
-func (r *Rewriter) text(next token, isEnd bool) bool {
+func (r *Rewriter) text(next *token, isEnd bool) bool {
 	isLast := next.end == len(r.tokenizer.buffer) && !isEnd
 	if isLast {
 		if held := r.incomplete(r.tokenizer.buffer[next.start:next.end]); held > 0 {
@@ -286,7 +286,7 @@ func (r *Rewriter) text(next token, isEnd bool) bool {
 		r.inText = true
 		r.list = append(r.list, eventText, 0)
 		r.addActive(0)
-		r.events = append(r.events, event{token: next})
+		r.events = append(r.events, event{token: *next})
 	}
 	return r.tokenizer.start == len(r.tokenizer.buffer) || !isLast
 }
@@ -317,7 +317,7 @@ func (r *Rewriter) addActive(kind int) {
 }
 
 // simple is a comment or a doctype.
-func (r *Rewriter) simple(next token, kind int32) {
+func (r *Rewriter) simple(next *token, kind int32) {
 	if kind == eventComment {
 		if r.wanted[1] == 0 {
 			return
@@ -338,11 +338,43 @@ func (r *Rewriter) simple(next token, kind int32) {
 			return
 		}
 	}
-	r.events = append(r.events, event{token: next})
+	r.events = append(r.events, event{token: *next})
+}
+
+// A tagName is a name of tags of the page, in lower case, and what follows from it.
+type tagName struct {
+	text      string
+	isOpen    int // how many elements of it are open
+	isVoid    bool
+	breaksOut bool
+	isForeign bool     // <svg> or <math>
+	content   textKind // what is in it, if it is HTML
+}
+
+// A shortName is a name of at most 8 bytes as they are, and its number and one more; 0: none.
+type shortName struct {
+	bytes  uint64
+	length int
+	number int32
 }
 
 // nameOf is the number of a tag's name.
 func (r *Rewriter) nameOf(text []byte) int32 {
+	if len(text) > 8 {
+		return r.lookUp(text)
+	}
+	packed := uint64(0)
+	for i, c := range text {
+		packed |= uint64(c) << (8 * i & 63)
+	}
+	short := &r.short[packed*0x9e3779b97f4a7c15>>58]
+	if short.bytes != packed || short.length != len(text) || short.number == 0 {
+		short.bytes, short.length, short.number = packed, len(text), r.lookUp(text)+1
+	}
+	return short.number - 1
+}
+
+func (r *Rewriter) lookUp(text []byte) int32 {
 	var room [64]byte
 	name := room[:0]
 	for _, c := range text {
@@ -351,30 +383,35 @@ func (r *Rewriter) nameOf(text []byte) int32 {
 	number, isKnown := r.byName[string(name)]
 	if !isKnown {
 		number = int32(len(r.names))
-		r.names = append(r.names, string(name))
-		r.byName[r.names[number]] = number
-		r.isOpen = append(r.isOpen, 0)
+		known := string(name)
+		r.names = append(r.names, tagName{
+			text: known, isVoid: voids[known], breaksOut: breaksOut[known], content: textKindOf(known),
+			isForeign: known == "svg" || known == "math",
+		})
+		r.byName[known] = number
 		r.bytes += len(name) + openBytes
 	}
 	return number
 }
 
-func (r *Rewriter) startTag(next token) {
+func (r *Rewriter) startTag(next *token) {
 	tag := r.tokenizer.buffer[next.start:next.end]
 	number := r.nameOf(tag[1 : next.nameEnd-next.start])
-	name := r.names[number]
+	name := &r.names[number]
 	space := namespaceHTML
 	parent := &r.root
 	if len(r.stack) > 0 {
 		parent = &r.stack[len(r.stack)-1]
 		space = parent.content
 	}
-	space = namespaceOf(name, space)
-	hasContent := !voids[name]
+	if space != namespaceHTML || name.isForeign {
+		space = namespaceOf(name, space)
+	}
+	hasContent := !name.isVoid
 	if space != namespaceHTML {
 		hasContent = !next.isSelfClosing
 	}
-	r.subject.name, r.subject.tag, r.subject.nameEnd, r.subject.hasParsed = name, tag, next.nameEnd-next.start, false
+	r.subject.name, r.subject.tag, r.subject.nameEnd, r.subject.hasParsed = name.text, tag, next.nameEnd-next.start, false
 	r.count(parent, number)
 	from := len(r.matched)
 	bits := r.match()
@@ -387,14 +424,16 @@ func (r *Rewriter) startTag(next token) {
 	for _, handler := range r.matched[from:] {
 		r.activate(handler, 1)
 	}
-	r.isOpen[number]++
-	r.stack = append(r.stack, open{name: number, content: contentOf(name, space), id: id, matched: from})
+	name.isOpen++
+	content := space
+	if space != namespaceHTML {
+		content = contentOf(name.text, space)
+	}
+	r.stack = append(r.stack, open{name: number, content: content, id: id, matched: from})
 	r.afterStack()
-	if space == namespaceHTML {
-		if kind := textKindOf(name); kind != textData {
-			r.tokenizer.text = kind
-			r.tokenizer.rawTag = append(r.tokenizer.rawTag[:0], name...)
-		}
+	if space == namespaceHTML && name.content != textData {
+		r.tokenizer.text = name.content
+		r.tokenizer.rawTag = append(r.tokenizer.rawTag[:0], name.text...)
 	}
 }
 
@@ -402,6 +441,7 @@ func (r *Rewriter) startTag(next token) {
 func (r *Rewriter) afterStack() {
 	r.tokenizer.inForeign = len(r.stack) > 0 && r.stack[len(r.stack)-1].content != namespaceHTML
 	r.tokenizer.holdsComments = r.wanted[1] > 0
+	r.tokenizer.skipsText = r.wanted[0] == 0
 }
 
 func (r *Rewriter) count(parent *open, name int32) {
@@ -470,7 +510,7 @@ func (r *Rewriter) match() int {
 }
 
 // startEvent adds the event of a start tag, if a handler wants it, and returns the element's id then.
-func (r *Rewriter) startEvent(next token, space namespace, hasContent bool, from int) int32 {
+func (r *Rewriter) startEvent(next *token, space namespace, hasContent bool, from int) int32 {
 	wanted := slices.ContainsFunc(r.matched[from:], func(h int32) bool { return r.handlers[h].Wants&wantsElements != 0 })
 	if !wanted {
 		return 0
@@ -488,27 +528,27 @@ func (r *Rewriter) startEvent(next token, space namespace, hasContent bool, from
 			r.list[at]++
 		}
 	}
-	r.events = append(r.events, event{token: next, id: r.lastID})
+	r.events = append(r.events, event{token: *next, id: r.lastID})
 	return r.lastID
 }
 
-func (r *Rewriter) endTag(next token) {
+func (r *Rewriter) endTag(next *token) {
 	r.tokenizer.text = textData
 	number := r.nameOf(r.tokenizer.buffer[next.start+2 : next.nameEnd])
-	if r.isOpen[number] == 0 {
+	if r.names[number].isOpen == 0 {
 		return
 	}
 	at := len(r.list)
 	r.list = append(r.list, eventEnd, 0, 0)
 	for {
-		top := r.stack[len(r.stack)-1]
+		top := &r.stack[len(r.stack)-1]
 		r.stack = r.stack[:len(r.stack)-1]
 		r.bits = r.bits[:len(r.stack)*2*r.words]
 		for _, handler := range r.matched[top.matched:] {
 			r.activate(handler, -1)
 		}
 		r.matched = r.matched[:top.matched]
-		r.isOpen[top.name]--
+		r.names[top.name].isOpen--
 		if top.id > 0 {
 			r.list = append(r.list, top.id)
 			r.list[at+2]++
@@ -523,16 +563,16 @@ func (r *Rewriter) endTag(next token) {
 		r.list = r.list[:at]
 		return
 	}
-	r.events = append(r.events, event{token: next, ids: r.list[at+3:]})
+	r.events = append(r.events, event{token: *next, ids: r.list[at+3:]})
 }
 
-func namespaceOf(name string, around namespace) namespace {
+func namespaceOf(name *tagName, around namespace) namespace {
 	switch {
-	case name == "svg":
+	case name.text == "svg":
 		return namespaceSVG
-	case name == "math":
+	case name.text == "math":
 		return namespaceMathML
-	case around != namespaceHTML && breaksOut[name]:
+	case around != namespaceHTML && name.breaksOut:
 		return namespaceHTML
 	}
 	return around

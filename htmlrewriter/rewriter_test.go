@@ -366,3 +366,29 @@ func TestAttributeEdits(t *testing.T) {
 		t.Errorf("a large text: %v", err)
 	}
 }
+
+// TestNames looks names up again and again, in both cases, so many that the numbers found last do not hold them all.
+func TestNames(t *testing.T) {
+	r, err := New(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := map[string]int32{}
+	for range 2 {
+		for i := range 300 {
+			for _, name := range []string{"x", "x\x00", fmt.Sprint("h", i), fmt.Sprintf("name%04d", i), fmt.Sprint("longer-name", i)} {
+				number := r.nameOf([]byte(strings.ToUpper(name)))
+				if known, isKnown := numbers[name]; isKnown && known != number {
+					t.Fatalf("%q is %d and %d", name, known, number)
+				}
+				numbers[name] = number
+				if again := r.nameOf([]byte(name)); again != number {
+					t.Fatalf("%q is %d in upper case and %d in lower case", name, number, again)
+				}
+			}
+		}
+	}
+	if len(r.names) != len(numbers) {
+		t.Errorf("%d numbers for %d names", len(r.names), len(numbers))
+	}
+}

@@ -66,12 +66,15 @@ type tokenizer struct {
 	pos    int    // what is before it needs no second look
 	scan   scan
 	token  token // of the scan, as far as it is known
+	given  token // by next
 	text   textKind
 	rawTag []byte // the lower-case name of the tag that ends text of the kind textRaw
 	isEnd  bool   // nothing follows the buffer
 
 	// inForeign tells whether the next token is content of an SVG or MathML element, where there are CDATA sections.
 	inForeign bool
+	// skipsText: nobody wants the text before the next token, which need not be given out by itself.
+	skipsText bool
 	// holdsComments: comments are wanted as a whole. Otherwise a long one comes in several tokens.
 	holdsComments bool
 }
@@ -87,18 +90,21 @@ func (t *tokenizer) feed(input []byte, isEnd bool) {
 	t.isEnd = isEnd
 }
 
-// next gives the next token; false: more input is needed, or there is none.
-func (t *tokenizer) next() (token, bool) {
+// next gives the next token, which is valid until the next call; nil: more input is needed, or there is none.
+func (t *tokenizer) next() *token {
 	if t.scan == scanText {
 		if t.start < len(t.buffer) && t.findMarkup() {
-			if t.scan != scanText && t.start < t.token.start {
-				return t.give(tokenText, t.token.start), true
+			if t.start < t.token.start {
+				if !t.skipsText {
+					return t.give(tokenText, t.token.start)
+				}
+				t.start = t.token.start
 			}
 		} else if t.start < t.pos {
-			return t.give(tokenText, t.pos), true
+			return t.give(tokenText, t.pos)
 		}
 		if t.scan == scanText {
-			return token{}, false
+			return nil
 		}
 	}
 	switch t.scan {
@@ -108,18 +114,23 @@ func (t *tokenizer) next() (token, bool) {
 	if !t.scanTag() {
 		if t.isEnd && t.start < len(t.buffer) { // a tag that never ends is no token of the standard's
 			t.scan, t.pos = scanText, len(t.buffer)
-			return t.give(tokenNothing, len(t.buffer)), true
+			return t.give(tokenNothing, len(t.buffer))
 		}
-		return token{}, false
+		return nil
 	}
 	t.scan = scanText
-	return t.give(t.token.kind, t.pos), true
+	return t.give(t.token.kind, t.pos)
 }
 
 // give ends a token.
-func (t *tokenizer) give(kind tokenKind, end int) token {
-	given := t.token
-	given.kind, given.start, given.end = kind, t.start, end
+func (t *tokenizer) give(kind tokenKind, end int) *token {
+	// One by one: what was just written in small parts is slow to read in large ones.
+	given := &t.given
+	given.kind = kind
+	given.isSelfClosing = t.token.isSelfClosing
+	given.start = t.start
+	given.end = end
+	given.nameEnd = t.token.nameEnd
 	t.start = end
 	return given
 }
@@ -142,6 +153,9 @@ func (t *tokenizer) findMarkup() bool {
 				return false
 			}
 		default:
+			if t.pos < len(t.buffer) && t.buffer[t.pos] == '<' {
+				break // often one tag follows the other
+			}
 			i := bytes.IndexByte(t.buffer[t.pos:], '<')
 			if i < 0 {
 				t.pos = len(t.buffer)
@@ -340,14 +354,15 @@ func (t *tokenizer) scanEscaped() bool {
 
 // begin begins a token at t.pos, of which the first bytes need no second look.
 func (t *tokenizer) begin(kind tokenKind, state scan, known int) bool {
-	t.token = token{kind: kind, start: t.pos}
+	t.token.kind, t.token.isSelfClosing = kind, false
+	t.token.start, t.token.nameEnd = t.pos, 0
 	t.scan = state
 	t.pos += known
 	return true
 }
 
 // nextDeclaration goes through comments and doctypes.
-func (t *tokenizer) nextDeclaration() (token, bool) {
+func (t *tokenizer) nextDeclaration() *token {
 	end := -1
 	switch t.scan {
 	case scanComment:
@@ -364,12 +379,12 @@ func (t *tokenizer) nextDeclaration() (token, bool) {
 	}
 	if end >= 0 {
 		t.scan, t.pos = scanText, end
-		return t.give(t.token.kind, end), true
+		return t.give(t.token.kind, end)
 	}
 	if !t.holdsComments && t.start < t.pos && t.token.kind == tokenComment {
-		return t.give(tokenNothing, t.pos), true
+		return t.give(tokenNothing, t.pos)
 	}
-	return token{}, false
+	return nil
 }
 
 // commentEnd is where the comment ends, or -1.
@@ -410,76 +425,89 @@ func (t *tokenizer) commentEnd() int {
 
 // scanTag goes through a tag; true: t.pos is behind its ">".
 func (t *tokenizer) scanTag() bool {
-	for t.pos < len(t.buffer) {
-		c := t.buffer[t.pos]
-		switch t.scan {
+	buffer, pos, state := t.buffer, t.pos, t.scan
+	for pos < len(buffer) {
+		c := buffer[pos]
+		switch state {
 		case scanValueDoubleQuoted, scanValueSingleQuoted:
 			quote := byte('"')
-			if t.scan == scanValueSingleQuoted {
+			if state == scanValueSingleQuoted {
 				quote = '\''
 			}
-			i := bytes.IndexByte(t.buffer[t.pos:], quote)
+			i := bytes.IndexByte(buffer[pos:], quote)
 			if i < 0 {
-				t.pos = len(t.buffer)
+				t.pos, t.scan = len(buffer), state
 				return false
 			}
-			t.pos += i
-			t.scan = scanAfterValue
+			pos += i
+			state = scanAfterValue
 		case scanTagName:
-			for t.pos < len(t.buffer) && !isSpace(t.buffer[t.pos]) && t.buffer[t.pos] != '/' && t.buffer[t.pos] != '>' {
-				t.pos++
+			if class := classes[c]; class == classSpace || class == classSlash || class == classEnd {
+				t.token.nameEnd = pos
+				state = scanBeforeAttribute
+				continue
 			}
-			if t.pos == len(t.buffer) {
-				return false
-			}
-			t.token.nameEnd = t.pos
-			t.scan = scanBeforeAttribute
-			continue
 		default:
 			if c == '>' {
-				t.token.isSelfClosing = t.scan == scanSelfClosing
-				t.pos++
+				t.token.isSelfClosing = state == scanSelfClosing
+				t.pos, t.scan = pos+1, state
 				return true
 			}
-			t.scan = nextScan(t.scan, c)
+			state = nextScan(state, c)
 		}
-		t.pos++
+		pos++
 	}
+	t.pos, t.scan = pos, state
 	return false
 }
 
-// nextScan is the state after a byte of a tag, which is not ">" and not in a quoted value (HTML 13.2.5.32 to 40).
-func nextScan(state scan, c byte) scan {
-	switch state {
-	case scanBeforeValue:
-		switch {
-		case isSpace(c):
-			return scanBeforeValue
-		case c == '"':
-			return scanValueDoubleQuoted
-		case c == '\'':
-			return scanValueSingleQuoted
-		}
-		return scanValueUnquoted
-	case scanValueUnquoted:
-		if isSpace(c) {
-			return scanBeforeAttribute
-		}
-		return scanValueUnquoted
-	}
-	switch {
-	case c == '/':
-		return scanSelfClosing
-	case isSpace(c):
-		if state == scanAttributeName || state == scanAfterAttributeName {
-			return scanAfterAttributeName
-		}
-		return scanBeforeAttribute
-	case c == '=' && (state == scanAttributeName || state == scanAfterAttributeName):
-		return scanBeforeValue
-	}
-	return scanAttributeName
+// A class is what a byte is for the states of a tag.
+type class uint8
+
+const (
+	classOther class = iota
+	classSpace
+	classSlash
+	classEquals
+	classDoubleQuote
+	classSingleQuote
+	classEnd
+	classCount
+)
+
+var classes = [256]class{
+	' ': classSpace, '\n': classSpace, '\t': classSpace, '\r': classSpace, '\f': classSpace, '/': classSlash,
+	'=': classEquals, '"': classDoubleQuote, '\'': classSingleQuote, '>': classEnd,
 }
+
+// scans are the states after a byte of a class (HTML 13.2.5.32 to 40). Those of quoted values, and where a tag ends, are
+// not of them.
+var scans = func() (table [16][classCount]scan) {
+	for state := range table {
+		isName := scan(state) == scanAttributeName || scan(state) == scanAfterAttributeName
+		table[state] = [...]scan{
+			classOther: scanAttributeName, classSpace: scanBeforeAttribute, classSlash: scanSelfClosing,
+			classEquals: scanAttributeName, classDoubleQuote: scanAttributeName, classSingleQuote: scanAttributeName,
+			classEnd: scanAttributeName,
+		}
+		if isName {
+			table[state][classSpace] = scanAfterAttributeName
+			table[state][classEquals] = scanBeforeValue
+		}
+	}
+	for class := range classCount {
+		table[scanBeforeValue][class] = scanValueUnquoted
+		table[scanValueUnquoted][class] = scanValueUnquoted
+	}
+	table[scanBeforeValue][classSpace] = scanBeforeValue
+	table[scanBeforeValue][classDoubleQuote] = scanValueDoubleQuoted
+	table[scanBeforeValue][classSingleQuote] = scanValueSingleQuoted
+	table[scanValueUnquoted][classSpace] = scanBeforeAttribute
+	return table
+}()
+
+// nextScan is the state after a byte of a tag, which is not ">" and not in a quoted value.
+func nextScan(state scan, c byte) scan { return scans[state&15][classes[c]] }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' }
 

@@ -58,7 +58,8 @@
       words[length + 1] = operation;
       words[length + 2] = first.length;
       words[length + 3] = second.length;
-      this.texts += first + second;
+      if (first !== "") this.texts += first;
+      if (second !== "") this.texts += second;
       this.length = length + EDIT_WORDS;
     }
 
@@ -104,7 +105,8 @@
     after = new Content();
     removed = false;
     contentRemoved = false;
-    attributes = null; // List of { name, value: string or null }
+    attributes = null; // { name, value: string or null, next }, a linked list
+    lastAttribute = null;
     name = null; // new one
     text = null; // of a comment
     handler = null; // of the end tag
@@ -122,11 +124,9 @@
       edits.addContent(index, this.before);
       if (this.removed) edits.add(index, EDIT_REMOVE, "", "");
       if (this.contentRemoved && this.end !== null) edits.add(index, EDIT_REMOVE_CONTENT, "", "");
-      if (this.attributes !== null) {
-        for (let i = 0; i < this.attributes.length; i++) {
-          const { name, value } = this.attributes[i];
-          edits.add(index, value === null ? EDIT_REMOVE_ATTRIBUTE : EDIT_SET_ATTRIBUTE, name, value ?? "");
-        }
+      for (let item = this.attributes; item !== null; item = item.next) {
+        if (item.value === null) edits.add(index, EDIT_REMOVE_ATTRIBUTE, item.name, "");
+        else edits.add(index, EDIT_SET_ATTRIBUTE, item.name, item.value);
       }
       if (this.name !== null) edits.add(index, EDIT_RENAME, this.name, "");
       if (this.text !== null) edits.add(index, EDIT_COMMENT, this.text, "");
@@ -141,7 +141,7 @@
   class Token {
     rewriter;
     index; // of its event
-    #changes = null;
+    made = null;
     isValid = true;
     isInside = false; // in content that is left out
     constructor(rewriter, index) {
@@ -149,13 +149,13 @@
       this.index = index;
     }
     get changes() {
-      return this.#changes ??= new Changes();
+      return this.made ??= new Changes();
     }
     set changes(changes) {
-      this.#changes = changes;
+      this.made = changes;
     }
     get isChanged() {
-      return this.#changes !== null;
+      return this.made !== null;
     }
     get(what, name) {
       return htmlGet(this.rewriter, this.index, what, name);
@@ -202,7 +202,9 @@
   // Tells whether a name has none of these characters, nor white space.
   function lacks(name, characters) {
     for (let i = 0; i < name.length; i++) {
-      if (StringPrototypeIncludes(" \t\n\r\f" + characters, name[i])) return false;
+      const code = StringPrototypeCharCodeAt(name, i);
+      if (code <= 0x20 ? code === 0x20 || code >= 0x09 && code <= 0x0d && code !== 0x0b : code < 0x40 &&
+        StringPrototypeIncludes(characters, name[i])) return false;
     }
     return true;
   }
@@ -218,10 +220,18 @@
     return name;
   }
 
+  // Handlers set the same attribute again and again.
+  const NAME_KEPT = 64;
+  let lastName = "", lastKey = "";
   function attributeNameFrom(value, context) {
+    if (value === lastName && value !== "") return lastKey;
     const name = lowerASCII(webidl.DOMString(value, context));
     if (name === "") throw new TypeError("Parser error: Attribute name can't be empty.");
     if (!lacks(name, "/>=")) throw new TypeError("Parser error: a character is forbidden in an attribute name.");
+    if (typeof value === "string" && value.length <= NAME_KEPT) {
+      lastName = value;
+      lastKey = name;
+    }
     return name;
   }
 
@@ -335,8 +345,10 @@
     }
     #change(name, value) {
       const { changes } = this.#valid();
-      const list = changes.attributes ??= new List();
-      list[list.length] = { name, value };
+      const item = { name, value, next: null };
+      if (changes.attributes === null) changes.attributes = item;
+      else changes.lastAttribute.next = item;
+      changes.lastAttribute = item;
     }
     before(content, options = undefined) {
       return insertBefore(this.#token, this, content, options, "Element");
@@ -408,18 +420,18 @@
   }
 
   function attributeOf(token, name) {
-    const list = token.isChanged ? token.changes.attributes : null;
-    if (list !== null) {
-      for (let i = list.length - 1; i >= 0; i--) if (list[i].name === name) return list[i].value;
+    let found = null; // the last
+    for (let item = token.isChanged ? token.changes.attributes : null; item !== null; item = item.next) {
+      if (item.name === name) found = item;
     }
-    return token.get(GET_ATTRIBUTE, name);
+    return found !== null ? found.value : token.get(GET_ATTRIBUTE, name);
   }
 
   function mergeAttributes(list, changed) {
     const merged = new List();
     for (let i = 0; i < list.length; i++) merged[merged.length] = list[i];
-    for (let i = 0; i < changed.length; i++) {
-      const { name, value } = changed[i];
+    for (let item = changed; item !== null; item = item.next) {
+      const { name, value } = item;
       let at = 0;
       while (at < merged.length && merged[at].name !== name) at++;
       if (value !== null) {
@@ -698,8 +710,8 @@
     // Handles the event at this.at and moves on. undefined: it is done; or a promise.
     event(kind) {
       const { words, at, page } = this;
+      if (kind === EVENT_END) return this.endTag();
       const token = new Token(page.rewriter, this.index);
-      if (kind === EVENT_END) return this.endTag(token);
       let object, count, slot;
       if (kind === EVENT_START) {
         token.isInside = page.removing > 0;
@@ -747,11 +759,12 @@
       if (end.contentRemoved) this.page.removing++;
     }
 
-    endTag(token) {
+    endTag() {
       const { words, at, page } = this;
       const own = words[at + 1], last = at + 2 + words[at + 2];
       this.at = last + 1;
       if (page.pending.size === 0) return undefined;
+      const token = new Token(page.rewriter, this.index);
       let handlers = null;
       // What an element without an end tag of its own has left goes to the one that ends it, up to the next that has
       // something: the same as in Workers, but for the removal or the name of the end tag, which is another element's.
