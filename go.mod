@@ -9,6 +9,7 @@ require (
 	github.com/ada-url/goada v1.1.0
 	github.com/andybalholm/brotli v1.2.0
 	github.com/cloudflare/circl v1.6.1
+	github.com/coreos/go-systemd/v22 v22.6.0
 	github.com/gorilla/websocket v1.5.3
 	github.com/klauspost/compress v1.20.1
 	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9

@@ -19,7 +19,7 @@ import (
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
 	"apps":         {"config", "isolates", "snapshot"},
-	"cmd/nano":     {"apps", "config", "control", "isolates", "loop", "snapshot", "static", "tlsclient", "uring"},
+	"cmd/nano":     {"apps", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"htmlrewriter": {"encodings", "hostcall"},
 	"http1":        {},
 	"isolates":     {"compression", "encodings", "hostcall", "htmlrewriter", "http1", "isolates/shim", "snapshot", "webapi", "webcrypto"},
+	"logs":         {},
 	"loop":         {"cron", "dns", "egress", "h2", "hostcall", "http1", "isolates", "static", "tlsclient", "uring", "ws"},
 	"metrics":      {"isolates", "loop"},
 	"snapshot":     {},
@@ -60,6 +61,7 @@ var confined = map[string]string{
 	"github.com/prometheus/client_golang/prometheus":            "metrics",
 	"github.com/prometheus/client_golang/prometheus/collectors": "metrics",
 	"github.com/prometheus/client_golang/prometheus/promhttp":   "metrics",
+	"github.com/coreos/go-systemd/v22/journal":                  "logs",
 }
 
 // longFunctions are the functions that may have more than functionLinesMax lines. None is wished:
@@ -291,7 +293,7 @@ func TestTexts(t *testing.T) {
 
 var (
 	markdownLink = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
-	codePath     = regexp.MustCompile("`((?:apps|cmd|config|cron|dns|docs|egress|examples|h2|http1|isolates|loop|snapshot|static|tlsclient|uring|webapi|ws|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
+	codePath     = regexp.MustCompile("`((?:apps|cmd|config|cron|dns|docs|egress|examples|h2|http1|isolates|logs|loop|snapshot|static|tlsclient|uring|webapi|ws|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
 )
 
 // TestLinksResolve follows the links of the documentation, and the paths that it names in

@@ -50,7 +50,7 @@ type Server struct {
 	MaxHeader      int64         // bytes of a request head, at most MaxHeaderLimit
 	MaxBody        int64         // bytes of a request body
 	MaxConnections int           // 0: as the limit of open files allows
-	Log            string        // LogText or LogJSON
+	Log            string        // LogText, LogJSON or LogJournal
 	AccessLog      bool          // a log line for every request
 	StaticCache    int64         // bytes of static files that are kept in memory
 	Versions       int           // of each app, that are kept; at least 1
@@ -59,8 +59,9 @@ type Server struct {
 
 // The forms of Server.Log.
 const (
-	LogText = "text" // for people
-	LogJSON = "json" // one JSON object a line, for machines
+	LogText    = "text"    // for people
+	LogJSON    = "json"    // one JSON object a line, for machines
+	LogJournal = "journal" // by the protocol of the systemd journal
 )
 
 // Admin is the [admin] table: the address of health, metrics and control.
@@ -153,6 +154,7 @@ type Limits struct {
 	ConcurrentRequests int           // in hand at once; 0: no limit of its own
 	Subrequests        int           // how often one request may call fetch(); 0: not at all
 	WebSocketMessage   int64         // of a message that comes, in bytes
+	LogRate            int           // lines a second that the app may log
 }
 
 // Default is the configuration of an empty nano.toml in the folder dir, which should be absolute. The defaults are
@@ -188,6 +190,7 @@ const (
 	versionsMax    = 100
 	// webSocketMessageMax bounds what one connection can make a loop hold.
 	webSocketMessageMax = 128 << 20
+	logRateMax          = 1_000_000
 )
 
 // Load reads the configuration file. The error is a Problems when the file could be read but not

@@ -161,13 +161,13 @@ func TestEveryKey(t *testing.T) {
 	if !a.IsolatePerRequest || a.Warmup != "/books?page=1" || a.Health != "/well?deep=1" || b.IsolatePerRequest || b.Warmup != "" {
 		t.Errorf("isolation and warm-up: %+v, %+v", a, b)
 	}
-	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000, 1 << 20}) {
+	if (a.Limits != Limits{64 << 20, 20 * time.Millisecond, 250 * time.Millisecond, 2 << 20, 10, 1000, 1 << 20, 1000}) {
 		t.Errorf("limits of the first app: %+v", a.Limits)
 	}
 	if b.Main != "/srv/b.mjs" || b.Path != "/" || len(b.Hosts) != 0 {
 		t.Errorf("second app: %+v", b)
 	}
-	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000, 1 << 20}) {
+	if (b.Limits != Limits{128 << 20, 50 * time.Millisecond, 20 * time.Second, 1 << 30, 0, 1000, 1 << 20, 1000}) {
 		t.Errorf("the second app must have the node's limits, has %+v", b.Limits)
 	}
 	if a.At.Line != 23 || a.MainAt != (Position{25, 8}) {
@@ -252,7 +252,7 @@ var problemTests = []struct{ text, want string }{
 	{"[server]\nlisten = [\"unix:nano.sock\"]", `has no absolute path`},
 	{"[server]\nlisten = [\"unix:/" + strings.Repeat("x", 107) + "\"]", `at most 107 bytes, this has 108`},
 	{"[server]\nlisten = [\"a:1\", \"A:01\"]", `2:18: [server] listen: "a:1" is listed twice`},
-	{"[server]\nlog = \"xml\"", `2:7: [server] log: is "xml"; write "text" or "json"`},
+	{"[server]\nlog = \"xml\"", `2:7: [server] log: is "xml"; write "text" or "json" or "journal"`},
 	{"[server]\nstate_dir = \"\"", `state_dir: is empty`},
 	{"[server]\nmax_body = \"10 MB\"", `2:12: [server] max_body: "10 MB" is not a size; write a whole number and a unit`},
 	{"[server]\nmax_body = \"-1KiB\"", `is not a size`},

@@ -68,9 +68,9 @@ var serverSection = section{
 		{name: "max_bundle", standard: `"32MiB"`, least: bundleBytesMin, most: bundleBytesMax,
 			into:    func(c *Config, _ *App) any { return &c.Server.MaxBundle },
 			meaning: "longest upload of an app, packed and unpacked"},
-		{name: "log", standard: `"text"`, choices: []string{LogText, LogJSON},
+		{name: "log", standard: `"text"`, choices: []string{LogText, LogJSON, LogJournal},
 			into:    func(c *Config, _ *App) any { return &c.Server.Log },
-			meaning: "form of the log on standard error: `\"text\"` for people, `\"json\"` for machines"},
+			meaning: "form of the log on standard error: `\"text\"` for people, `\"json\"` for machines, `\"journal\"` for the systemd journal with fields, which `\"text\"` is too where the journal reads standard error; see [OPERATING.md](OPERATING.md#logs)"},
 		{name: "access_log", standard: "false",
 			into:    func(c *Config, _ *App) any { return &c.Server.AccessLog },
 			meaning: "a line for every request, in the same form"},
@@ -210,6 +210,9 @@ var limitsSection = section{
 		{name: "websocket_message", standard: `"1MiB"`, least: 1, most: webSocketMessageMax,
 			into:    func(_ *Config, app *App) any { return &app.Limits.WebSocketMessage },
 			meaning: "a message that comes over a WebSocket, with its compression removed; a larger one ends the connection with code 1009"},
+		{name: "log_rate", standard: "1000", least: 1, most: logRateMax,
+			into:    func(_ *Config, app *App) any { return &app.Limits.LogRate },
+			meaning: "lines a second that the app may log, of 512 bytes on average; two seconds' worth of them at once. More are dropped, and the log says how many"},
 	},
 }
 

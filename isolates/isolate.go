@@ -408,6 +408,7 @@ func (i *Isolate) read() (realm uint32) {
 		record.Delay = time.Duration(header.Number * float64(time.Millisecond))
 	case KindLog:
 		record.Level = Level(header.Flags)
+		record.Target, record.Reason = record.Reason, nil
 		record.Pending = header.Status != 0
 	case KindOpen, KindRead, KindCancel, KindWrite, KindFinish:
 		i.readHandle(header)

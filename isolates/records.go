@@ -88,7 +88,8 @@ const (
 	// KindTimerClear takes a KindTimerSet back.
 	KindTimerClear
 	// KindLog is a line of the app's log: Level and Body (UTF-8). ID is the request that was
-	// running when it was written, if Pending is set.
+	// running when it was written, if Pending is set. Target is where in the app's source,
+	// "file:line:column", or empty.
 	KindLog
 	// KindOpen asks for the I/O object What under a new Handle: Target, Head, Body, Flags (Open...),
 	// Source (the handle whose bytes are its body), Number (the length of a body that is not Body).
@@ -183,7 +184,7 @@ type Record struct {
 	Source    int32  // KindRespond, KindOpen: the handle whose bytes are the body, or 0
 	Exchange  uint32 // KindOpen
 	Number    int64  // KindOpen, KindRespond: a length, if a flag says so; KindRead: bytes
-	Target    []byte // KindOpen, KindFinish: see there
+	Target    []byte // KindOpen, KindFinish, KindLog: see there
 	// Block is set when Body is large: it lies in memory of its own, with HeadRoom writable bytes
 	// before it, so that a response head can be put there and both be sent as one. The loop owns
 	// the block and gives it back with FreeBlock, once sent.

@@ -14,12 +14,12 @@ import (
 //
 // A line of text:
 //
-//	2026-11-21T09:12:08.123Z 192.0.2.1:1234 example.com "GET /path HTTP/1.1" 200 11 0.000123 hello
+//	2026-11-21T09:12:08.123Z 192.0.2.1:1234 example.com "GET /path HTTP/1.1" 200 11 0.000123 hello 7f3a09c2e5d1b846
 //
 // with time of arrival, client, host, request line, status, bytes of the body, seconds until the
-// answer was complete, and app ("-" if there is none). A client that left before its answer has
-// status 499. The JSON form has the same under the names time, client, host, method, target,
-// protocol, status, bytes, seconds, app.
+// answer was complete, app ("-" if there is none), and the id that lines of the app about the request
+// have. A client that left before its answer has status 499. The JSON form has the same under the names
+// time, client, host, method, target, protocol, status, bytes, seconds, app, request.
 type accessLog struct {
 	json    bool
 	buffer  []byte
@@ -153,7 +153,9 @@ func (l *Loop) logAnswer(e *exchange) {
 		line = strconv.AppendInt(line, e.length, 10)
 		line = append(line, `,"seconds":`...)
 		line = appendSeconds(line, took)
-		log.buffer = append(line, "}\n"...)
+		line = append(line, `,"request":"`...)
+		line = appendRequestID(line, e.request)
+		log.buffer = append(line, "\"}\n"...)
 		return
 	}
 	known, app := e.line, []byte("-")
@@ -178,6 +180,8 @@ func (l *Loop) logAnswer(e *exchange) {
 	line = appendSeconds(line, took)
 	line = append(line, ' ')
 	line = append(line, app...)
+	line = append(line, ' ')
+	line = appendRequestID(line, e.request)
 	log.buffer = append(line, '\n')
 }
 

@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,9 @@ func logged(t *testing.T, asJSON bool) []string {
 	return strings.SplitAfter(strings.TrimSuffix(log.String(), "\n"), "\n")
 }
 
+// requestID is how logs show the id of a request.
+var requestID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
 func TestAccessLogText(t *testing.T) {
 	want := []string{
 		`192.0.2.1:1234 a "GET /x?a=\x22b\x22\x5c HTTP/1.1" 200 16 0.0000`,
@@ -47,12 +51,20 @@ func TestAccessLogText(t *testing.T) {
 		`- - "-" 400 `,
 		`192.0.2.1:1234 a "GET /never HTTP/1.1" 499 0 0.0050`,
 	}
-	ends := []string{" demo\n", " demo\n", " -\n", " -\n", " demo"}
+	ends := []string{" demo", " demo", " -", " -", " demo"}
 	lines := logged(t, false)
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines: %q", len(lines), lines)
 	}
+	ids := map[string]bool{}
 	for i, line := range lines {
+		line = strings.TrimSuffix(line, "\n")
+		id := line[strings.LastIndexByte(line, ' ')+1:]
+		if !requestID.MatchString(id) || ids[id] {
+			t.Errorf("the request's id is %q", id)
+		}
+		ids[id] = true
+		line = strings.TrimSuffix(line, " "+id)
 		stamp, rest, _ := strings.Cut(line, " ")
 		if _, err := time.Parse("2006-01-02T15:04:05.000Z", stamp); err != nil {
 			t.Error(err)
@@ -77,6 +89,10 @@ func TestAccessLogJSON(t *testing.T) {
 		got = append(got, fields)
 	}
 	first := got[0]
+	if id, _ := first["request"].(string); !requestID.MatchString(id) {
+		t.Errorf("the request's id is %v", first["request"])
+	}
+	delete(first, "request")
 	delete(first, "seconds")
 	delete(first, "time")
 	for name, want := range map[string]any{"client": "192.0.2.1:1234", "host": "a", "method": "GET",

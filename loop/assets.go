@@ -86,7 +86,7 @@ func (s *assetsCall) answerWith(found *fileFound) {
 	case found == nil:
 		s.respond(404, nil, nil, 0)
 	case found.err != nil:
-		s.loop.options.Logger.App(w.name, isolates.LevelError, []byte("static file: "+found.err.Error()))
+		s.loop.logFor(w, s.handle.exchange, isolates.LevelError, []byte("static file: "+found.err.Error()))
 		h := s.handle
 		s.handle = nil
 		h.fail(newFault(isolates.FaultRefused, fileProblem(found.err)))

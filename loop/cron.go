@@ -155,5 +155,5 @@ func (f *firing) finished(*fault) {}
 
 // refused implements caller: a limit was reached, or the app did not start.
 func (f *firing) refused(_ int, _ []byte, text string) {
-	f.loop.options.Logger.App(f.loop.apps[f.app].name, isolates.LevelError, append(append([]byte("scheduled "), f.text...), ": "+text...))
+	f.loop.logAbout(f.loop.apps[f.app], isolates.LevelError, append(append([]byte("scheduled "), f.text...), ": "+text...))
 }

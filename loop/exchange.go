@@ -57,6 +57,8 @@ type exchange struct {
 	// parked is formatted output that has to wait for the answers to earlier requests.
 	parked []byte
 
+	request uint64 // id for the logs; that of a service call is its caller's
+
 	// For the access log.
 	status  int
 	started int64
@@ -153,6 +155,7 @@ func (l *Loop) open(c *connection, head *http1.Head) *exchange {
 	c.last = e
 	c.outstanding++
 	e.started = l.now
+	e.request = l.newRequestID()
 	if head != nil {
 		e.headOnly = head.Method == http1.MethodHead
 		e.minor = head.Minor

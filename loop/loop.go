@@ -117,6 +117,8 @@ type Loop struct {
 	place
 
 	log       *accessLog // nil: off
+	entry     LogEntry   // reused for each line
+	requests  uint64     // that were given an id
 	stats     Stats
 	published published
 }
@@ -187,7 +189,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 	}
 	for i, app := range options.Apps {
 		l.apps = append(l.apps, &appWorker{
-			app: i, name: app.Name, maxBody: app.MaxBody,
+			app: i, name: app.Name, version: app.Version, logRate: app.LogRate, maxBody: app.MaxBody,
 			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
 			concurrency: &options.concurrency[i], files: newAppFiles(app.Static, app.Path),
 		})

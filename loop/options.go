@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // App is what a loop needs to know of an app.
 type App struct {
 	Name    string
+	Version string        // for logs
 	Hosts   []string      // exact or "*.example.com"; none: any host that no other app names
 	Path    string        // prefix, "" is "/"
 	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody
@@ -31,6 +33,8 @@ type App struct {
 	// TLS makes the app's TLS connections; nil: one that trusts the system's certificate authorities.
 	TLS   *tlsclient.Client
 	Proxy *Proxy // that its sub-requests go through; nil: none
+	// LogRate is how many lines the app may log a second, for LogEntry; 0: as the Logger has it.
+	LogRate int
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
@@ -86,6 +90,8 @@ type Options struct {
 	usage     func() int64 // see threadUsage; nil: the thread's
 	prepared  bool
 
+	requestSeed uint64 // of the requests' ids, see newRequestID
+
 	appsByName map[string]int32 // index in Apps
 
 	epoch       time.Time // of the loops' clocks
@@ -98,11 +104,11 @@ type Options struct {
 	works       *workPool
 }
 
-// A Logger takes log lines. It is called on loop threads and must not block; texts are valid during
-// the call only.
+// A Logger takes log lines. It is called on loop threads and must not block; an entry and its texts
+// are valid during the call only.
 type Logger interface {
 	// App takes a line that an app logged, or one about an app.
-	App(app string, level isolates.Level, text []byte)
+	App(entry *LogEntry)
 	// Server takes an event of the server.
 	Server(level isolates.Level, text string)
 }
@@ -116,8 +122,8 @@ type Blocks interface {
 
 type noLogger struct{}
 
-func (noLogger) App(string, isolates.Level, []byte) {}
-func (noLogger) Server(isolates.Level, string)      {}
+func (noLogger) App(*LogEntry)                 {}
+func (noLogger) Server(isolates.Level, string) {}
 
 type isolateBlocks struct{}
 
@@ -131,6 +137,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	filled := *o
 	filled.prepared = true
+	if filled.requestSeed == 0 {
+		filled.requestSeed = rand.Uint64()
+	}
 	if filled.NewShard == nil && len(filled.Apps) != 0 {
 		return nil, errors.New("loop: no NewShard")
 	}

@@ -18,8 +18,9 @@ const serviceDepthMax = 16
 
 // A chain is the apps that wait for an answer, the one that was asked by a client first.
 type chain struct {
-	apps  [serviceDepthMax]int32
-	depth int
+	apps    [serviceDepthMax]int32
+	depth   int
+	request uint64 // id of what that client asked, for the log; 0: of no client
 }
 
 // A caller is where a request comes from that did not come over a connection.
@@ -146,6 +147,7 @@ func (s *serviceCall) inherit(e *exchange) {
 			s.callers.depth++
 		}
 	}
+	s.callers.request = e.request
 }
 
 // chainText names the apps that wait for each other, and the one that is called in the end.
@@ -202,7 +204,11 @@ func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
 	e.caller = from
 	l.called++
 	e.started = l.now
-	e.depth, e.passes = uint8(from.chain().depth), l.head.Hops
+	chain := from.chain()
+	e.depth, e.passes = uint8(chain.depth), l.head.Hops
+	if e.request = chain.request; e.request == 0 {
+		e.request = l.newRequestID()
+	}
 	e.headOnly, e.minor, e.keepAlive = l.head.Method == http1.MethodHead, 1, true
 	w.load.count++
 	if !l.takesOn(w, e) {

@@ -142,7 +142,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
 		w.failure = "nano: " + w.name + ": failed to start"
-		l.options.Logger.App(w.name, isolates.LevelError, []byte(err.Error()))
+		l.logAbout(w, isolates.LevelError, []byte(err.Error()))
 		return false
 	}
 	w.isolate, w.retryAt = isolate, 0

@@ -168,7 +168,7 @@ func (l *Loop) slowDown(w *appWorker) {
 }
 
 func (l *Loop) logSlow(w *appWorker) {
-	l.options.Logger.App(w.name, isolates.LevelWarn, fmt.Appendf(nil,
+	l.logAbout(w, isolates.LevelWarn, fmt.Appendf(nil,
 		"in the slow lane for %v: what it computes held up other apps", time.Duration(w.load.lane.length)))
 }
 

@@ -393,7 +393,7 @@ func (l *Loop) serveFile(c *connection, w *appWorker, head *http1.Head, input []
 		l.redirectToFolder(c, w, head, input, target)
 	case found.err != nil:
 		if e := l.openForFile(c, w, head, input); e != nil {
-			l.options.Logger.App(w.name, isolates.LevelError, []byte("static file: "+found.err.Error()))
+			l.logFor(w, e, isolates.LevelError, []byte("static file: "+found.err.Error()))
 			l.answerError(e, 503, "", "nano: "+w.name+": "+fileProblem(found.err))
 		}
 	default:

@@ -100,6 +100,8 @@ type Failure interface {
 type appWorker struct {
 	app     int
 	name    string
+	version string
+	logRate int
 	maxBody int64
 	wall    *timeoutList
 	files   *appFiles // that are served before the app is asked; nil: none
@@ -211,8 +213,7 @@ func (l *Loop) act(w *appWorker, record *isolates.Record) {
 		if record.Level == isolates.LevelUncaught {
 			w.counts.Uncaught++
 		}
-		l.options.Logger.App(w.name, record.Level, record.Body)
-		l.freeBlock(record.Block) // of a long text
+		l.logRecord(w, record)
 		return
 	}
 	e := l.exchanges.lookup(record.ID, w)
@@ -271,7 +272,7 @@ func (l *Loop) replace(w *appWorker, cause error) {
 	if errors.As(cause, &failure) {
 		status, nanoError = failure.Status(), failure.NanoError()
 	}
-	l.options.Logger.App(w.name, isolates.LevelError, fmt.Appendf(nil, "isolate replaced: %v", cause))
+	l.logAbout(w, isolates.LevelError, fmt.Appendf(nil, "isolate replaced: %v", cause))
 	l.stats.Replaced++
 	text := "nano: " + w.name + ": isolate failed"
 	if nanoError != "" {

@@ -56,14 +56,18 @@ func (s *fakeSockets) resetOnClose(fd int)     { s.reset = append(s.reset, fd) }
 
 // A recorder is a Logger that keeps what it is told.
 type recorder struct {
-	mutex sync.Mutex
-	lines []string
+	mutex   sync.Mutex
+	lines   []string
+	entries []LogEntry // those of apps
 }
 
-func (r *recorder) App(app string, level isolates.Level, text []byte) {
+func (r *recorder) App(entry *LogEntry) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.lines = append(r.lines, fmt.Sprintf("%s %d %s", app, level, text))
+	r.lines = append(r.lines, fmt.Sprintf("%s %d %s", entry.App, entry.Level, entry.Text))
+	kept := *entry
+	kept.Text, kept.Source = bytes.Clone(entry.Text), bytes.Clone(entry.Source)
+	r.entries = append(r.entries, kept)
 }
 
 func (r *recorder) Server(level isolates.Level, text string) {

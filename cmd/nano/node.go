@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"nano/apps"
 	"nano/config"
 	"nano/isolates"
+	"nano/logs"
 	"nano/loop"
 	"nano/snapshot"
 	"nano/static"
@@ -30,6 +30,7 @@ type node struct {
 	configured *config.Config
 	apps       *apps.Set
 	loops      *loop.Node
+	log        *logs.Log
 }
 
 // startNode starts everything that serve needs, in this order:
@@ -45,8 +46,8 @@ type node struct {
 //  5. The listeners are opened and the loops started, each with its own ring on its own thread.
 //     Isolates are made by the loops, at the first request for their app.
 //
-// accessLog is where the access log is written, if it is on.
-func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*node, error) {
+// log is what logger logs to, and the apps and the access log do.
+func startNode(c *config.Config, logger *slog.Logger, log *logs.Log) (*node, error) {
 	files, err := raiseFileLimit()
 	if err != nil {
 		return nil, err
@@ -76,12 +77,12 @@ func startNode(c *config.Config, logger *slog.Logger, accessLog io.Writer) (*nod
 		set.Close()
 		return nil, err
 	}
-	loops, err := startLoops(c, image, set, logger, accessLog)
+	loops, err := startLoops(c, image, set, logger, log)
 	if err != nil {
 		set.Close()
 		return nil, err
 	}
-	return &node{configured: c, apps: set, loops: loops}, nil
+	return &node{configured: c, apps: set, loops: loops, log: log}, nil
 }
 
 // setOptions says in the terms of package apps what the configuration says.
@@ -117,12 +118,12 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 // readyIsolates is how many isolates of the runtime snapshot each loop keeps ready for apps that wake.
 const readyIsolates = 2
 
-func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger *slog.Logger, accessLog io.Writer) (*loop.Node, error) {
+func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger *slog.Logger, log *logs.Log) (*loop.Node, error) {
 	folders, err := openFolders(c)
 	if err != nil {
 		return nil, err
 	}
-	options := loopOptions(c, folders, logger, accessLog)
+	options := loopOptions(c, folders, logger, log)
 	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
 		pool := image.NewPool(isolates.PoolOptions{Wake: waker, Heap: uint64(c.Isolates.Heap), Ready: readyIsolates})
 		return &shard{pool: pool, apps: set}, nil
@@ -215,7 +216,7 @@ func countLoops(configured int) int {
 }
 
 // loopOptions says in the loops' terms what the configuration says. In theirs 0 means the default.
-func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger, accessLog io.Writer) loop.Options {
+func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger, log *logs.Log) loop.Options {
 	options := loop.Options{
 		MaxHeader:      int(c.Server.MaxHeader),
 		MaxBody:        c.Server.MaxBody,
@@ -224,7 +225,7 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 		IdleTimeout:    c.Server.IdleTimeout,
 		Wall:           c.Isolates.Wall,
 		DrainTimeout:   max(c.Server.DrainTimeout, 1),
-		Logger:         nodeLogger{logger},
+		Logger:         nodeLogger{log, logger},
 		AccessLogJSON:  c.Server.Log == config.LogJSON,
 		Memory:         c.Isolates.Memory,
 		Crowded:        isolates.Crowded,
@@ -232,7 +233,7 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 		StaticCache:    c.Server.StaticCache,
 	}
 	if c.Server.AccessLog {
-		options.AccessLog = accessLog
+		options.AccessLog = log.Access()
 	}
 	authorities := map[string]*x509.CertPool{"": nil}
 	for i := range c.Apps {
@@ -246,6 +247,7 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 
 			ConcurrentRequests: app.Limits.ConcurrentRequests,
 			WebSocketMessage:   app.Limits.WebSocketMessage,
+			LogRate:            app.Limits.LogRate,
 			Static:             folders[i],
 			Cron:               triggersOf(app),
 			Egress:             app.Egress,

@@ -256,15 +256,16 @@ func TestUnixSocketAndLogs(t *testing.T) {
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%+v, %v", response, err)
 	}
-	var appLine struct{ Level, Msg, App string }
-	if err := json.Unmarshal([]byte(p.waitForLog(`"app":"log"}`)), &appLine); err != nil || appLine.Level != "WARN" || !strings.HasPrefix(appLine.Msg, "a ") {
+	var appLine struct{ Level, Msg, App, Request string }
+	if err := json.Unmarshal([]byte(p.waitForLog(`"app":"log","request"`)), &appLine); err != nil || appLine.Level != "WARN" || !strings.HasPrefix(appLine.Msg, "a ") {
 		t.Errorf("%+v, %v", appLine, err)
 	}
 	var access struct {
-		Method, Target, Host string
-		Status               int
+		Method, Target, Host, Request string
+		Status                        int
 	}
-	if err := json.Unmarshal([]byte(p.waitForLog(`"target":"/x"`)), &access); err != nil || access.Status != 200 || access.Host != "a.test" || access.Method != "GET" {
+	if err := json.Unmarshal([]byte(p.waitForLog(`"target":"/x"`)), &access); err != nil || access.Status != 200 || access.Host != "a.test" || access.Method != "GET" ||
+		access.Request != appLine.Request || len(access.Request) != 16 {
 		t.Errorf("%+v, %v", access, err)
 	}
 	p.signal(syscall.SIGTERM)

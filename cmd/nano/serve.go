@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"nano/config"
-	"nano/isolates"
-	"nano/loop"
 )
 
 // serve runs a node until it has drained.
@@ -25,12 +22,16 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 	if err != nil {
 		return err
 	}
-	logger, logWriter := newLogger(configured.Server.Log, s.err)
-	defer logWriter.close(logCloseLimit)
+	log, err := openLog(configured.Server.Log, s.err)
+	if err != nil {
+		return err
+	}
+	defer log.Close(logCloseLimit)
+	logger := slog.New(log.Handler())
 	for _, warning := range configured.Warnings {
 		logger.Warn(warning.Error())
 	}
-	running, err := startNode(configured, logger, logWriter)
+	running, err := startNode(configured, logger, log)
 	if err != nil {
 		return err
 	}
@@ -119,27 +120,4 @@ func describeApp(app *config.App) string {
 		where += app.Path
 	}
 	return app.Name + " (" + where + ")"
-}
-
-// nodeLogger writes what loops log into a slog.Logger, which must not block.
-type nodeLogger struct{ logger *slog.Logger }
-
-var slogLevels = [...]slog.Level{
-	isolates.LevelDebug:    slog.LevelDebug,
-	isolates.LevelInfo:     slog.LevelInfo,
-	isolates.LevelWarn:     slog.LevelWarn,
-	isolates.LevelError:    slog.LevelError,
-	isolates.LevelUncaught: slog.LevelError,
-}
-
-var _ loop.Logger = nodeLogger{}
-
-// App logs a line of an app, or about one.
-func (l nodeLogger) App(app string, level isolates.Level, text []byte) {
-	l.logger.LogAttrs(context.Background(), slogLevels[level], string(text), slog.String("app", app))
-}
-
-// Server logs an event of the node.
-func (l nodeLogger) Server(level isolates.Level, text string) {
-	l.logger.Log(context.Background(), slogLevels[level], text)
 }

@@ -36,7 +36,7 @@ func TestSupervise(t *testing.T) {
 		log     string
 	}{
 		{"ends by itself", nil, 0, true, failure, 0, "ended"},
-		{"a signal drains", []os.Signal{syscall.SIGTERM}, time.Second, true, nil, 1, "draining signal=\"terminated\""},
+		{"a signal drains", []os.Signal{syscall.SIGTERM}, time.Second, true, nil, 1, "draining signal=terminated"},
 		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, time.Second, false, errSignal, 1, "draining"},
 		{"child and group are signalled", []os.Signal{syscall.SIGTERM, syscall.SIGTERM}, 0, true, nil, 1, "draining"},
 		{"a report is no end", []os.Signal{syscall.SIGUSR1, syscall.SIGTERM}, time.Second, true, nil, 1, "reported"},
@@ -46,7 +46,7 @@ func TestSupervise(t *testing.T) {
 			var log bytes.Buffer
 			node := &fakeNode{}
 			signals, ended, result := make(chan os.Signal), make(chan error), make(chan error)
-			go func() { result <- supervise(node, signals, ended, slog.New(newTextHandler(&log))) }()
+			go func() { result <- supervise(node, signals, ended, slog.New(slog.NewTextHandler(&log, nil))) }()
 			for _, signal := range test.signals {
 				time.Sleep(test.apart)
 				signals <- signal
