@@ -3,6 +3,8 @@ module nano
 go 1.26.0
 
 require (
+	github.com/evanw/esbuild v0.28.2
+	github.com/tailscale/hujson v0.0.0-20250605163823-992244df8c5a
 	filippo.io/bigmod v0.1.0
 	filippo.io/nistec v0.0.4
 	github.com/BurntSushi/toml v1.6.0

@@ -18,8 +18,9 @@ import (
 // layers are the packages of the runtime, and what each may import of ours. Whatever is not listed
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
-	"apps":         {"config", "isolates", "snapshot"},
-	"cmd/nano":     {"apps", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "tlsclient", "uring"},
+	"apps":         {"bundle", "config", "isolates", "snapshot"},
+	"bundle":       {"isolates"},
+	"cmd/nano":     {"apps", "bundle", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
@@ -62,6 +63,7 @@ var confined = map[string]string{
 	"github.com/prometheus/client_golang/prometheus/collectors": "metrics",
 	"github.com/prometheus/client_golang/prometheus/promhttp":   "metrics",
 	"github.com/coreos/go-systemd/v22/journal":                  "logs",
+	"github.com/evanw/esbuild/pkg/api":                          "bundle",
 }
 
 // longFunctions are the functions that may have more than functionLinesMax lines. None is wished:

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"nano/bundle"
 	"nano/snapshot"
 )
 
@@ -84,7 +85,7 @@ func (b *Builder) Build(request Request) (Reply, error) {
 }
 
 // errTimeout is what a request ends with that took too long.
-var errTimeout error = &DeathError{"building its snapshot takes too long"}
+var errTimeout error = &DeathError{"building it takes too long"}
 
 // ask sends one request to a child and waits for the reply.
 func (b *Builder) ask(request *Request) (Reply, error) {
@@ -128,7 +129,7 @@ func (b *Builder) ask(request *Request) (Reply, error) {
 	return Reply{}, &DeathError{how}
 }
 
-// check tells whether a reply is one to the request: with an image that is whole, or a problem.
+// check tells whether a reply is one to the request: with an image or a bundle that is whole, or a problem.
 func (r *Reply) check(request *Request) error {
 	if r.ID != request.ID || (len(r.Image) == 0) != (r.Problem != "") {
 		return errFrame
@@ -136,7 +137,13 @@ func (r *Reply) check(request *Request) error {
 	if r.Problem != "" {
 		return nil
 	}
-	if _, err := snapshot.Decode(r.Image); err != nil {
+	var err error
+	if request.Entry != nil {
+		_, err = bundle.DecodeResult(r.Image)
+	} else {
+		_, err = snapshot.Decode(r.Image)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errFrame, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"nano/bundle"
 	"nano/isolates"
 )
 
@@ -20,6 +21,8 @@ type Request struct {
 	// one. "": try.
 	Death  string `json:"death,omitempty"`
 	Bundle []byte `json:"-"` // isolates.Bundle, encoded
+	// Entry asks for a bundle instead of an image; nil: it does not.
+	Entry *bundle.Options `json:"entry,omitempty"`
 }
 
 // Reply is a builder's answer.
@@ -34,8 +37,10 @@ type Reply struct {
 	WarmUpNote string `json:"warm_up_note,omitempty"`
 	// Log is what the app logged at its top level.
 	Log []isolates.LogLine `json:"log,omitempty"`
-	// Image is a snapshot file; empty if there is a Problem.
+	// Image is a snapshot file, or an encoded bundle.Result; empty if there is a Problem.
 	Image []byte `json:"-"`
+	// Diagnostics are why an app cannot be bundled, if it is for its files.
+	Diagnostics *bundle.Diagnostics `json:"diagnostics,omitempty"`
 	// HasDied says that builders died of the app, so that the Reason may be one of the moment. Set
 	// by Builder.BuildImage.
 	HasDied bool `json:"-"`

@@ -8,6 +8,9 @@ import (
 // BuildFor answers the requests to a builder process.
 func BuildFor(runtime *isolates.Runtime) func(*Request) Reply {
 	return func(r *Request) Reply {
+		if r.Entry != nil {
+			return ServeBundle(r)
+		}
 		bundle, err := isolates.DecodeBundle(r.Bundle)
 		if err != nil {
 			return Reply{Problem: err.Error()}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"nano/bundle"
 	"nano/isolates"
 	"nano/snapshot"
 )
@@ -17,7 +18,9 @@ import (
 // App is a configured app.
 type App struct {
 	isolates.AppOptions
-	Main string // path of the main module, or of a file of `nano build`
+	Main string // absolute path of the main module, or of a file of `nano build`
+	// Bundling is how the modules are bundled, if they are.
+	Bundling bundle.Settings
 	// Source is what the app is started from, whatever is in Main by now; zero: Main is read.
 	Source SourceID
 }
@@ -28,6 +31,7 @@ type Options struct {
 	Store   snapshot.Store // of images
 	Sources *Sources       // keeps what apps were read from; nil: nothing is kept
 	Builder *Builder       // used by the Set alone from now on
+	Bundler *Bundler       // closed with the Set; nil: one that keeps nothing
 	Apps    []App          // with the ids 0 to len(Apps)-1; others come by Put
 	Base    string         // folder; paths in messages are relative to it
 	Logger  *slog.Logger
@@ -107,6 +111,7 @@ func Start(options Options) (s *Set, errs []error) {
 func (s *Set) Close() {
 	close(s.stop)
 	s.options.Builder.Interrupt()
+	s.options.Bundler.Close()
 	<-s.ended
 }
 
@@ -174,7 +179,7 @@ func (s *Set) readFiles(reader *reader, app *App, base string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return ReadSource(s.options.Runtime, resolver, app.Main, base, app.Warmup)
+	return ReadSource(s.options.Runtime, resolver, s.options.Bundler, app, base)
 }
 
 func (s *Set) explain(app *App, err error) error {

@@ -494,7 +494,7 @@ func (b *bench) build(main, output, warmup string) (image []byte, source Source)
 		b.t.Fatal(err)
 	}
 	defer resolver.Close()
-	source, err = ReadSource(loaded, resolver, filepath.Join(b.folder, main), b.folder, warmup)
+	source, err = ReadSource(loaded, resolver, nil, &App{AppOptions: isolates.AppOptions{Warmup: warmup}, Main: filepath.Join(b.folder, main)}, b.folder)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -588,13 +588,13 @@ func TestReadSourceRefuses(t *testing.T) {
 		"none.js": "no such file", "folder.js": "is not a file", "none.nano": "no such file",
 		"text.nano": "not a snapshot file", "empty.nano": "bundle", "bundle.nano": "bundle",
 	} {
-		_, err := ReadSource(loaded, nil, filepath.Join(b.folder, name), b.folder, "")
+		_, err := ReadSource(loaded, nil, nil, &App{Main: filepath.Join(b.folder, name)}, b.folder)
 		var main *MainError
 		if !errors.As(err, &main) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "main: "+b.folder) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := ReadSource(loaded, nil, filepath.Join(b.folder, "none.js"), b.folder, "")
+	_, err := ReadSource(loaded, nil, nil, &App{Main: filepath.Join(b.folder, "none.js")}, b.folder)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}

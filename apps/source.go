@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nano/bundle"
 	"nano/isolates"
 	"nano/snapshot"
 )
@@ -23,6 +24,8 @@ type Source struct {
 	Key    snapshot.Key // of the image
 	// IsImage says that the file itself is the image, as this runtime would build it.
 	IsImage bool
+	// Inputs are the absolute paths of the files and folders that the app is made of: see bundle.Result.
+	Inputs []string
 }
 
 // sectionBuilt is the section that WriteBuilt adds to an image.
@@ -34,24 +37,39 @@ type built struct {
 }
 
 // ReadSource finds an app's modules: those of a main module and all that it imports, or those in a
-// file of `nano build`, of whatever version. Paths in messages are relative to base. warmup is the
-// path that is configured; "": the one that the file was built with.
-func ReadSource(runtime *isolates.Runtime, resolver *isolates.Resolver, main, base, warmup string) (Source, error) {
-	if info, err := os.Stat(main); err != nil || !info.Mode().IsRegular() {
-		return Source{}, &MainError{main, err}
+// file of `nano build`, of whatever version. Those that V8 cannot read as they are, bundler bundles. Paths in
+// messages are relative to base. warmup is the path that is configured; "": the one that the file was built
+// with.
+func ReadSource(runtime *isolates.Runtime, resolver *isolates.Resolver, bundler *Bundler, app *App, base string) (Source, error) {
+	if info, err := os.Stat(app.Main); err != nil || !info.Mode().IsRegular() {
+		return Source{}, &MainError{app.Main, err}
 	}
-	if strings.ToLower(filepath.Ext(main)) != BuiltExtension {
-		bundle, err := resolver.Resolve(main, base)
+	extension := strings.ToLower(filepath.Ext(app.Main))
+	if extension != BuiltExtension {
+		options := bundle.Options{Main: app.Main, Base: base, Settings: app.Bundling}
+		modules, inputs, err := readModules(resolver, bundler, options, extension)
 		if err != nil {
 			return Source{}, err
 		}
-		return Source{Bundle: bundle, Warmup: warmup, Key: runtime.ImageKey(bundle, warmup)}, nil
+		return Source{Bundle: modules, Warmup: app.Warmup, Key: runtime.ImageKey(modules, app.Warmup), Inputs: inputs}, nil
 	}
-	source, err := readBuilt(runtime, main, warmup)
+	source, err := readBuilt(runtime, app.Main, app.Warmup)
 	if err != nil {
-		return Source{}, &MainError{main, fmt.Errorf("%w; build it again from its sources with `nano build`", err)}
+		return Source{}, &MainError{app.Main, fmt.Errorf("%w; build it again from its sources with `nano build`", err)}
 	}
+	source.Inputs = []string{app.Main}
 	return source, nil
+}
+
+// inputsOf are the files of modules that V8 reads as they are.
+func inputsOf(modules *isolates.Bundle, base string) []string {
+	files := modules.Files()
+	for i, file := range files {
+		if !filepath.IsAbs(file) {
+			files[i] = filepath.Join(base, file)
+		}
+	}
+	return files
 }
 
 func readBuilt(runtime *isolates.Runtime, path, warmup string) (source Source, err error) {

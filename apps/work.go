@@ -139,6 +139,7 @@ func (s *Set) work(unread []*entry) {
 		}
 	}
 	s.sweep()
+	s.options.Bundler.Sweep()
 	for s.waitForWork(&reader) {
 		s.runJobs(&reader)
 		if s.note(s.buildNext(&reader)); s.trouble != "" {

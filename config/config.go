@@ -1,6 +1,5 @@
 // Package config reads nano.toml: strictly, with the line and column of every problem, and all
-// problems at once. A key that is documented but whose feature does not exist yet is refused and
-// never ignored (features.go). docs/CONFIG.md lists every key for users.
+// problems at once. docs/CONFIG.md lists every key for users.
 //
 // The way of a document: the toml package parses it (the only place that imports it), scan finds
 // where each key and value stands (position.go), and a reader walks both trees together and fills
@@ -133,10 +132,26 @@ type App struct {
 	// Cron are the triggers that call scheduled(), in the order of the file.
 	Cron []CronTrigger
 
+	// Bundling is what a project's own configuration says of how it is bundled.
+	Bundling Bundling
+
 	clock time.Duration // Isolates.Clock
 
 	// Where the app and its main stand in Config.File, for messages about them.
 	At, MainAt, StaticAt Position
+}
+
+// Bundling is how TypeScript and packages become one module.
+type Bundling struct {
+	Define map[string]string // expressions by the names that they replace
+	Alias  map[string]string // packages by the names that are imported
+	Rules  []BundlingRule    // in the order in which they are asked
+}
+
+// BundlingRule says what the files are whose paths match one of the globs.
+type BundlingRule struct {
+	Type  string // "Text", "Data" or "CompiledWasm"
+	Globs []string
 }
 
 // CronTrigger is one [[app.cron]].

@@ -269,8 +269,8 @@ var problemTests = []struct{ text, want string }{
 	{"[[app]]\nname = \"A\"\nmain = \"a.js\"", `2:8: [[app]] name: "A" is not a name; write 1 to 63`},
 	{"[[app]]\nname = \"\"\nmain = \"a.js\"", `2:8: [[app]] name: "" is not a name`},
 	{"[[app]]\nname = \"" + strings.Repeat("a", 64) + "\"\nmain = \"a.js\"", `is not a name`},
-	{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a JavaScript file; name a .js or .mjs file, or a .nano file`},
-	{"[[app]]\nname = \"a\"\nmain = \"\"", `3:8: [[app]] main: "" is not a JavaScript file`},
+	{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a file of JavaScript or TypeScript; name a .js, .mjs, .ts,`},
+	{"[[app]]\nname = \"a\"\nmain = \"\"", `3:8: [[app]] main: "" is not a file of JavaScript or TypeScript`},
 	{minimalApp + `path = "api"`, `4:8: [[app]] path: "api" does not begin with "/"; write "/api"`},
 	{minimalApp + `path = "/a?b"`, `holds '?'`},
 	{minimalApp + `path = "/a b"`, `holds ' '`},
@@ -379,7 +379,7 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.limits]\nheap = \"1MiB\"", `5:8: [app.limits] heap: `},
 	{minimalApp + "[app.limits]\nsubrequests = -1", `5:15: [app.limits] subrequests: is -1, out of its range; write a number from 0 to 2147483647`},
 	{minimalApp + "[app.limits]\nsubrequests = \"5\"", `5:15: [app.limits] subrequests: must be a whole number`},
-	{"[[app]]\nname = \"a\"\nmain = \"a.ts\"", `3:8: [[app]] main: .ts is not available in this version: it will strip types`},
+	{"[[app]]\nname = \"a\"\nmain = \"a.py\"", `3:8: [[app]] main: "a.py" is not a file of JavaScript or TypeScript`},
 }
 
 func TestProblems(t *testing.T) {
@@ -392,28 +392,6 @@ func TestProblems(t *testing.T) {
 		}
 		if len(problems) != 1 || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "nano.toml:") {
 			t.Errorf("%q:\ngot  %v\nwant one problem with nano.toml:%s", test.text, err, test.want)
-		}
-	}
-}
-
-// TestEveryUnavailableFeature makes sure that no entry of the table is misspelled: each is refused
-// where it is used.
-func TestEveryUnavailableFeature(t *testing.T) {
-	for _, f := range unavailable {
-		document := map[string]string{
-			"app.main": "[[app]]\nname = \"a\"\nmain = \"a" + f.value + "\"",
-		}[f.key]
-		if document == "" {
-			table, key := f.key[:strings.LastIndexByte(f.key, '.')], f.key[strings.LastIndexByte(f.key, '.')+1:]
-			prefix := ""
-			if strings.HasPrefix(table, "app.") {
-				prefix = "[[app]]\nname = \"a\"\nmain = \"a.js\"\n"
-			}
-			document = prefix + "[" + table + "]\n" + key + " = \"1\""
-		}
-		_, err := parse("nano.toml", []byte(document), testSurroundings)
-		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.Contains(err.Error(), "not available in this version: it will "+f.plan) {
-			t.Errorf("%s %s: %v", f.key, f.value, err)
 		}
 	}
 }
@@ -482,8 +460,8 @@ func TestSingle(t *testing.T) {
 		t.Errorf("limits %+v, env %s", app.Limits, app.EnvJSON())
 	}
 	for _, test := range []struct{ main, listen, want string }{
-		{"a.ts", "127.0.0.1:0", ".ts is not available in this version"},
-		{"a.txt", "127.0.0.1:0", `"a.txt" is not a JavaScript file; name a .js or .mjs file, or a .nano file`},
+		{"a.py", "127.0.0.1:0", "is not a file of JavaScript or TypeScript"},
+		{"a.txt", "127.0.0.1:0", `"a.txt" is not a file of JavaScript or TypeScript; name a .js, .mjs, .ts,`},
 		{"a.js", "8080", `--listen: "8080" is not an address; write host:port`},
 	} {
 		if _, err := Single(test.main, test.listen); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -183,16 +183,3 @@ func TestReference(t *testing.T) {
 		t.Errorf("a document without places: %v", err)
 	}
 }
-
-// TestUnavailableIsDocumented holds docs/CONFIG.md against the list of what is unavailable.
-func TestUnavailableIsDocumented(t *testing.T) {
-	documentation, err := os.ReadFile("../docs/CONFIG.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range unavailable {
-		if !strings.Contains(string(documentation), f.value) {
-			t.Errorf("docs/CONFIG.md does not tell of %s %s", f.key, f.value)
-		}
-	}
-}

@@ -74,15 +74,12 @@ func checkName(name string) (what, cure string) {
 const BuiltExtension = ".nano"
 
 func checkMain(main string) (what, cure string) {
-	switch extension := strings.ToLower(filepath.Ext(main)); extension {
-	case ".js", ".mjs", BuiltExtension:
+	switch strings.ToLower(filepath.Ext(main)) {
+	case ".js", ".mjs", ".ts", ".mts", ".tsx", ".jsx", BuiltExtension:
 		return "", ""
-	default:
-		if what, found := missing("app.main", extension); found && extension != "" {
-			return extension + " is " + what, ""
-		}
-		return fmt.Sprintf("%q is not a JavaScript file", main), "name a .js or .mjs file, or a .nano file of `nano build`"
 	}
+	return fmt.Sprintf("%q is not a file of JavaScript or TypeScript", main),
+		"name a .js, .mjs, .ts, .mts, .tsx or .jsx file, or a .nano file of `nano build`"
 }
 
 // CheckWarmup tells what is wrong with the path of a warm-up request, by the rules of app.warmup.

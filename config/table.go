@@ -123,7 +123,7 @@ var appSection = section{
 		{name: "name", kind: kindText, isRequired: true, example: `"hello"`,
 			meaning: "1 to 63 of `a-z`, `0-9` and `-`; unique. Logs and messages use it"},
 		{name: "main", kind: kindText, isRequired: true, example: `"hello.js"`,
-			meaning: "the main module, `.js` or `.mjs`, or a `.nano` file that `nano build` wrote. **Not yet**: `.ts`, `.tsx`, `.jsx`"},
+			meaning: "the main module, `.js`, `.mjs`, `.ts`, `.mts`, `.tsx` or `.jsx`, which may import packages from `node_modules`; or a `.nano` file that `nano build` wrote"},
 		{name: "hosts", kind: kindTexts, standard: `[]`, example: `["example.com"]`,
 			meaning: "names this app answers to: exact ones, or `*.example.com` for every name below it; without port, IPv6 addresses in brackets. None: every host that no other app names"},
 		{name: "path", standard: `"/"`, check: checkPath, example: `"/api"`,

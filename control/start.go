@@ -147,8 +147,9 @@ func appOf(c *config.App, source apps.SourceID) apps.App {
 			PerRequest:   c.IsolatePerRequest,
 			Warmup:       c.Warmup,
 		},
-		Main:   c.Main,
-		Source: source,
+		Main:     c.Main,
+		Bundling: apps.BundlingOf(c),
+		Source:   source,
 	}
 }
 

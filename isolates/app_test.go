@@ -38,7 +38,7 @@ func TestResolveNamesEveryProblemWithItsPlace(t *testing.T) {
 	}
 	for _, want := range []string{
 		`main.js:1:8: cannot import "./missing.js": no such file or directory`,
-		`main.js:2:15: cannot import "lodash": only relative imports`,
+		`main.js:2:15: cannot import "lodash": it is no path of a module`,
 		`broken.js:3:1: SyntaxError: `,
 		`main.js:4:8: cannot import "./c": no such file; did you mean "./c.js"?`,
 	} {

@@ -33,17 +33,33 @@ func (r *Resolver) Close() {
 }
 
 // Resolve reads an app's main module and all that it imports. Paths are shown relative to base.
-// The error joins all problems found, each a line "file:line:column: what".
+// The error is a *ResolveError, of all problems found, if the main module could be read.
 func (r *Resolver) Resolve(main, base string) (*Bundle, error) {
 	graph := graph{resolver: r, base: base, moduleList: moduleList{index: map[string]int{}}}
 	if _, err := graph.add(filepath.Clean(main)); err != nil {
 		return nil, fmt.Errorf("%s: %s", graph.shown(main), reason(err))
 	}
-	if err := errors.Join(graph.problems...); err != nil {
-		return nil, err
+	if len(graph.problems) > 0 {
+		return nil, &ResolveError{errors.Join(graph.problems...), graph.needsBundle, graph.mayBeJSX}
 	}
 	return &Bundle{graph.modules}, nil
 }
+
+// A ResolveError says why modules cannot be read as they are, by problems that are each a line
+// "file:line:column: what".
+type ResolveError struct {
+	Problems error
+	// NeedsBundle: modules import packages, or files that are no JavaScript.
+	NeedsBundle bool
+	// MayBeJSX: there is something in them that is no JavaScript.
+	MayBeJSX bool
+}
+
+// Error has a line for each problem.
+func (e *ResolveError) Error() string { return e.Problems.Error() }
+
+// Unwrap gives the problems.
+func (e *ResolveError) Unwrap() error { return e.Problems }
 
 // graph collects modules depth first; the index of a module is fixed before its imports are read, so
 // that cycles end.
@@ -52,6 +68,8 @@ type graph struct {
 	resolver   *Resolver
 	base       string
 	problems   []error
+
+	needsBundle, mayBeJSX bool // see ResolveError
 }
 
 func (g *graph) shown(path string) string {
@@ -77,7 +95,7 @@ func (g *graph) add(path string) (int, error) {
 	g.modules = append(g.modules, shim.Module{Name: g.shown(path), Source: text, Encoding: encodingOf(text)})
 	lines, err := g.resolver.isolate.Imports(g.shown(path), text)
 	if err != nil {
-		g.problems = append(g.problems, err)
+		g.problems, g.mayBeJSX = append(g.problems, err), true
 		return index, nil
 	}
 	var imports []shim.Import
@@ -100,11 +118,14 @@ func (g *graph) follow(from, specifier string) (int, error) {
 	if name, ok := moduleNames[specifier]; ok {
 		return g.addOwn(name), nil
 	}
-	if scheme, _, ok := strings.Cut(specifier, ":"); ok && (scheme == "nano" || scheme == "cloudflare") {
-		return 0, errors.New("there is no such module in this version")
-	}
 	if !strings.HasPrefix(specifier, "./") && !strings.HasPrefix(specifier, "../") {
-		return 0, errors.New(`only relative imports such as "./module.js" work in this version; bundle packages into one file`)
+		g.needsBundle = true
+		return 0, errors.New("it is no path of a module")
+	}
+	switch strings.ToLower(filepath.Ext(specifier)) {
+	case ".ts", ".tsx", ".mts", ".cts", ".jsx", ".cjs", ".json", ".wasm", ".wasm?module", ".txt", ".html", ".sql", ".bin", ".css":
+		g.needsBundle = true
+		return 0, errors.New("it is no plain ES module")
 	}
 	path := filepath.Join(filepath.Dir(from), filepath.FromSlash(specifier))
 	index, err := g.add(path)

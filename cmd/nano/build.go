@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,7 @@ FILE is an ES module that exports { fetch(request, env, ctx) } as its default, o
 	}
 	defer w.close()
 	app := &single.Apps[0]
-	source, reply, err := w.build(app.Name, app.Main, *warmup)
+	source, reply, err := w.build(app, *warmup)
 	if err != nil {
 		return explain(single, 0, err)
 	}
@@ -86,20 +87,40 @@ func newBuilder(store snapshot.Store) *apps.Builder {
 	}}
 }
 
+// newBundler makes what bundles the apps of a node, in processes of its own if isApart.
+func newBundler(c *config.Config, logger *slog.Logger, isApart bool) *apps.Bundler {
+	bundler := &apps.Bundler{Cache: bundleCache(c), Logger: logger}
+	if isApart {
+		bundler.Builder = newBuilder(snapshot.Store{Folder: onlyBundles})
+	}
+	return bundler
+}
+
+// onlyBundles stands for the folder of a builder process that only bundles, and does without V8.
+const onlyBundles = "-"
+
 // runBuilder is the life of a builder process: it builds the images of apps as it is told on its
-// standard input. Its argument is the folder of the store that has the runtime snapshot.
+// standard input, or bundles them. Its argument is the folder of the store that has the runtime snapshot,
+// or onlyBundles.
 func runBuilder(s *streams, args []string) int {
 	err := usageError{"a node starts this command by itself"}
 	if len(args) != 1 {
 		printError(s.err, err)
 		return exitUsage
 	}
+	if args[0] == onlyBundles {
+		return serveBuilder(s, apps.ServeBundle)
+	}
 	runtime, _, loadErr := isolates.LoadRuntime(snapshot.Store{Folder: args[0]})
 	if loadErr != nil {
 		printError(s.err, loadErr)
 		return apps.ExitUnusable
 	}
-	if err := apps.ServeBuilder(apps.BuildFor(runtime)); err != nil {
+	return serveBuilder(s, apps.BuildFor(runtime))
+}
+
+func serveBuilder(s *streams, handle func(*apps.Request) apps.Reply) int {
+	if err := apps.ServeBuilder(handle); err != nil {
 		printError(s.err, fmt.Errorf("%s: %s", builderCommand, strings.TrimSpace(err.Error())))
 		return apps.ExitUnusable
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nano/apps"
+	"nano/bundle"
 	"nano/config"
 	"nano/isolates"
 	"nano/snapshot"
@@ -112,10 +113,11 @@ func checkApps(node *config.Config) (notes []string, err error) {
 	}
 	defer w.close()
 	w.built = imageStore(node)
+	w.bundler = &apps.Bundler{Cache: bundleCache(node), ReadOnly: true}
 	var problems []error
 	for i := range node.Apps {
 		app := &node.Apps[i]
-		_, reply, err := w.build(app.Name, app.Main, app.Warmup)
+		_, reply, err := w.build(app, app.Warmup)
 		if err != nil {
 			problems = append(problems, explain(node, i, err))
 			continue
@@ -138,6 +140,11 @@ func imageStore(node *config.Config) snapshot.Store {
 	return snapshot.Store{Folder: filepath.Join(node.Server.StateDir, "snapshots")}
 }
 
+// bundleCache is where a node keeps bundles.
+func bundleCache(node *config.Config) bundle.Cache {
+	return bundle.Cache{Folder: filepath.Join(node.Server.StateDir, "bundles")}
+}
+
 // workshop builds apps for commands that serve nothing. What it needs of a store is gone when it is
 // closed.
 type workshop struct {
@@ -145,6 +152,7 @@ type workshop struct {
 	runtime  *isolates.Runtime
 	resolver *isolates.Resolver
 	builder  *apps.Builder
+	bundler  *apps.Bundler // nil: one that keeps nothing
 	base     string
 	built    snapshot.Store // of images that need not be built; the zero Store: none
 }
@@ -177,8 +185,10 @@ func (w *workshop) close() {
 type appProblem struct{ error }
 
 // build builds one app, in a builder process. The reply has no image if it was built before.
-func (w *workshop) build(name, main, warmup string) (source apps.Source, reply apps.Reply, err error) {
-	source, err = apps.ReadSource(w.runtime, w.resolver, main, w.base, warmup)
+func (w *workshop) build(configured *config.App, warmup string) (source apps.Source, reply apps.Reply, err error) {
+	app := apps.App{Main: configured.Main, Bundling: apps.BundlingOf(configured)}
+	app.Name, app.Warmup = configured.Name, warmup
+	source, err = apps.ReadSource(w.runtime, w.resolver, w.bundler, &app, w.base)
 	if err != nil {
 		return source, reply, err
 	}
@@ -188,7 +198,7 @@ func (w *workshop) build(name, main, warmup string) (source apps.Source, reply a
 			return source, apps.Reply{Reason: image.Reason(), WarmUpNote: image.WarmUpNote(), Log: image.Log()}, nil
 		}
 	}
-	reply, err = w.builder.BuildImage(apps.Request{Name: name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})
+	reply, err = w.builder.BuildImage(apps.Request{Name: app.Name, Warmup: source.Warmup, Bundle: source.Bundle.Encode()})
 	if err == nil && reply.Problem != "" {
 		err = appProblem{errors.New(reply.Problem)}
 	}

@@ -27,7 +27,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "build x.js -o x.js", exit: 2, err: "nano: build: -o x.js: the file must end in .nano", errLines: 1},
 		{args: "build x.js -o x.nano -warmup x", exit: 2, err: `nano: build: -warmup: "x" does not begin with "/"`, errLines: 1},
 		{args: "build none.js -o x.nano", exit: 1, err: "nano: none.js: no such file or directory", errLines: 1},
-		{args: "build main.go -o x.nano", exit: 1, err: `nano: "main.go" is not a JavaScript file`, errLines: 1},
+		{args: "build main.go -o x.nano", exit: 1, err: `nano: "main.go" is not a file of JavaScript or TypeScript`, errLines: 1},
 		{args: "build -h", out: "Usage: nano build FILE -o app.nano\n", alsoInOut: "-warmup path"},
 		{args: "builder", exit: 2, err: "nano: a node starts this command by itself", errLines: 1},
 		{args: "dev", exit: 1, err: "nano: dev: not available in this version", errLines: 1},
@@ -41,7 +41,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "run", exit: 2, err: "nano: run: no FILE named: see `nano run -h`", errLines: 1},
 		{args: "run a.js b.js", exit: 2, err: `nano: run: "b.js" is one argument too many`, errLines: 1},
 		{args: "run none.js", exit: 1, err: "nano: none.js: no such file or directory", errLines: 1},
-		{args: "run main.go", exit: 1, err: `nano: "main.go" is not a JavaScript file`, errLines: 1},
+		{args: "run main.go", exit: 1, err: `nano: "main.go" is not a file of JavaScript or TypeScript`, errLines: 1},
 		{args: "run ../../examples/hello.js --listen 80", exit: 1, err: `nano: --listen: "80" is not an address`, errLines: 1},
 		{args: "serve -c none.toml", exit: 1, err: "nano: none.toml: no such file or directory", errLines: 1},
 	} {

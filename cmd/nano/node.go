@@ -91,6 +91,7 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 		Runtime: image,
 		Store:   store,
 		Builder: newBuilder(store),
+		Bundler: newBundler(c, logger, c.File != ""),
 		Base:    workingFolder(),
 		Logger:  logger,
 		Sources: &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")},
@@ -109,7 +110,8 @@ func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store,
 				PerRequest:   app.IsolatePerRequest,
 				Warmup:       app.Warmup,
 			},
-			Main: app.Main,
+			Main:     app.Main,
+			Bundling: apps.BundlingOf(app),
 		})
 	}
 	return options

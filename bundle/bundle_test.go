@@ -1,0 +1,432 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// wasm is the shortest module.
+const wasm = "\x00asm\x01\x00\x00\x00"
+
+// project writes files, by their paths, and gives the options to bundle the first one that is called main.
+func project(t testing.TB, files map[string]string) Options {
+	t.Helper()
+	folder, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Base: folder}
+	for name, text := range files {
+		write(t, filepath.Join(folder, name), text)
+		if strings.HasPrefix(filepath.Base(name), "main.") {
+			o.Main = filepath.Join(folder, name)
+		}
+	}
+	return o
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func build(t testing.TB, o Options) *Result {
+	t.Helper()
+	result, err := Build(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// text is the whole bundle as it is encoded: names and sources are readable in it.
+func text(result *Result) string { return string(result.Bundle.Encode()) }
+
+func TestBuild(t *testing.T) {
+	for what, c := range map[string]struct {
+		files    map[string]string
+		has, not []string
+	}{
+		"types go": {
+			files: map[string]string{"main.ts": "import { b, type T } from './b';\nexport default { fetch(): T { return b as T } } satisfies object;", "b.ts": "export type T = number; export const b = 4711"},
+			has:   []string{"4711", `"main.ts"`, `"b.ts"`}, not: []string{"satisfies", "as T"},
+		},
+		"conditions and main fields as on Workers": {
+			files: map[string]string{"main.js": "import a from 'a'; import b from 'b'; export default a + b",
+				"node_modules/a/package.json": `{"exports": {"node": "./n.js", "workerd": "./w.js", "default": "./d.js"}}`,
+				"node_modules/a/w.js":         "export default 'for workerd'", "node_modules/a/n.js": "wrong", "node_modules/a/d.js": "wrong",
+				"node_modules/b/package.json": `{"main": "n.js", "module": "n.js", "browser": "b.js"}`,
+				"node_modules/b/b.js":         "module.exports = 'for browsers'", "node_modules/b/n.js": "wrong"},
+			has: []string{"for workerd", "for browsers"},
+		},
+		"files that are no code": {
+			files: map[string]string{"main.ts": "import a from './a.txt'; import h from './a.html'; import q from './a.sql'; import j from './a.json'; import b from './a.bin'; export default [a, h, q, j, b]",
+				"a.txt": "a text", "a.html": "<p>html", "a.sql": "SELECT 4711", "a.json": `{"number": 815}`, "a.bin": "bytes"},
+			has: []string{"a text", "<p>html", "SELECT 4711", "815", "Ynl0ZXM", ".buffer"},
+		},
+		"WebAssembly stays a module": {
+			files: map[string]string{"main.ts": "import a from './lib/a.wasm'; import b from './lib/a.wasm?module'; const c = () => import('./lib/c.wasm'); export default [a, b, c]",
+				"lib/a.wasm": wasm, "lib/c.wasm": wasm},
+			has: []string{"lib/a.wasm", "lib/c.wasm", `from "./lib/a.wasm"`, `from "./lib/c.wasm"`, wasm}, not: []string{"?module"},
+		},
+		"modules of the runtime stay imports": {
+			files: map[string]string{"main.ts": "import { connect } from 'cloudflare:sockets'; export default connect"},
+			has:   []string{`from "cloudflare:sockets"`, "nano:sockets"},
+		},
+		"JSX without a framework is the runtime's": {
+			files: map[string]string{"main.tsx": "export default () => <p>{1}</p>"},
+			has:   []string{"a component is async"},
+		},
+		"JSX of the project's framework": {
+			files: map[string]string{"src/main.tsx": "export default () => <p>{1}</p>", "package.json": `{"dependencies": {"preact": "10"}}`,
+				"node_modules/preact/jsx-runtime.js": "export const jsx = 'by preact'"},
+			has: []string{"by preact"}, not: []string{"a component is async"},
+		},
+		"JSX as tsconfig.json says": {
+			files: map[string]string{"main.tsx": "import { make } from './make'; export default () => <p>{1}</p>", "make.ts": "export const make = 1",
+				"tsconfig.json": "{ /* a comment */ \"extends\": \"./base\", }", "base.json": `{"compilerOptions": {"jsx": "react", "jsxFactory": "make"}}`},
+			has: []string{`make("p"`}, not: []string{"a component is async"},
+		},
+		"JSX as a pragma says": {
+			files: map[string]string{"main.jsx": "/** @jsxImportSource ./mine */ export default () => <p>{1}</p>", "mine/jsx-runtime.js": "export const jsx = 'by mine'"},
+			has:   []string{"by mine"},
+		},
+		"paths of tsconfig.json": {
+			files: map[string]string{"src/main.ts": "import a from '@/a'; export default a", "src/lib/a.ts": "export default 'by path'",
+				"tsconfig.json": `{"compilerOptions": {"paths": {"@/*": ["./src/lib/*"]}}}`},
+			has: []string{"by path"},
+		},
+		"cycles": {
+			files: map[string]string{"main.ts": "import { b } from './b'; export const a = () => b; export default a", "b.ts": "import { a } from './main'; export const b = () => a"},
+			has:   []string{"var b = "},
+		},
+		"NODE_ENV": {
+			files: map[string]string{"main.ts": "export default process.env.NODE_ENV === 'production' ? 'fast' : 'slow'"},
+			has:   []string{`true ? "fast"`},
+		},
+		"modules of Node.js that may not be asked for": {
+			files: map[string]string{"main.ts": "export default async () => { try { return await import('node:fs') } catch { return require('node:path') } }"},
+			has:   []string{`import("node:fs")`, `require("node:path")`},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			got := text(build(t, project(t, c.files)))
+			for _, part := range c.has {
+				if !strings.Contains(got, part) {
+					t.Errorf("%q is missing in\n%s", part, got)
+				}
+			}
+			for _, part := range c.not {
+				if strings.Contains(got, part) {
+					t.Errorf("%q is in\n%s", part, got)
+				}
+			}
+		})
+	}
+}
+
+func TestSettings(t *testing.T) {
+	o := project(t, map[string]string{"main.js": "import a from 'a'; import b from './b.tpl'; export default [a, b, VERSION]", "alias.js": "export default 'by alias'", "b.tpl": "a template"})
+	o.Define = map[string]string{"VERSION": `"4711"`}
+	o.Alias = map[string]string{"a": filepath.Join(o.Base, "alias.js")}
+	o.Rules = []Rule{{"Text", []string{"**/*.tpl"}}}
+	o.Minify = true
+	got := text(build(t, o))
+	for _, part := range []string{"by alias", "a template", `"4711"`} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q is missing in\n%s", part, got)
+		}
+	}
+	if strings.Contains(got, "import_") || strings.Contains(got, "// alias.js") {
+		t.Errorf("not minified:\n%s", got)
+	}
+}
+
+func TestDiagnostics(t *testing.T) {
+	for what, c := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"syntax, all at once": {
+			files: map[string]string{"src/main.ts": "import './b';\nimport './c'", "src/b.ts": "let x = ;", "src/c.ts": "\nconst é: string == 1;"},
+			want:  []string{`src/b.ts:1:9: Unexpected ";"`, `src/c.ts:2:17: Expected ";" but found "=="`},
+		},
+		"a package": {
+			files: map[string]string{"main.ts": "import { z } from 'zod/v4'; z;\nimport '@a/b/c'"},
+			want: []string{`main.ts:1:19: cannot find the package "zod": run "npm install zod" in the project's folder`,
+				`main.ts:2:8: cannot find the package "@a/b": run "npm install @a/b" in the project's folder`},
+		},
+		"a file": {
+			files: map[string]string{"main.ts": "import './nothing'; import './nothing.wasm'"},
+			want:  []string{`main.ts:1:28: cannot import "./nothing.wasm": no such file`, `main.ts:1:8: cannot import "./nothing": no such file`},
+		},
+		"modules of Node.js": {
+			files: map[string]string{"main.ts": "import 'node:fs'", "a.ts": ""},
+			want:  []string{`main.ts:1:8: cannot import "node:fs": NANO has no modules of Node.js: use the Web platform's own, or a package that has a build for workers or browsers`},
+		},
+		"modules of Node.js by their short names": {
+			files: map[string]string{"main.ts": "import a from 'a'; a()", "node_modules/a/index.js": "module.exports = require('fs/promises')"},
+			want:  []string{`node_modules/a/index.js:1:26: cannot import "fs/promises": NANO has no modules of Node.js: use the Web platform's own, or a package that has a build for workers or browsers`},
+		},
+		"modules of other runtimes": {
+			files: map[string]string{"main.ts": "import 'cloudflare:email'"},
+			want:  []string{`main.ts:1:8: cannot import "cloudflare:email": there is no such module in this version`},
+		},
+		"what is no WebAssembly": {
+			files: map[string]string{"main.ts": "import a from './a.wasm'; export default a", "a.wasm": "text"},
+			want:  []string{`a.wasm: is not a WebAssembly module: it does not begin with "\0asm" and version 1`},
+		},
+		"a name that is not exported": {
+			files: map[string]string{"main.ts": "import { a } from './b'; export default a", "b.js": "export const b = 1"},
+			want:  []string{`main.ts:1:10: No matching export in "b.js" for import "a"`},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := project(t, c.files)
+			_, err := Build(context.Background(), o)
+			var found *Diagnostics
+			if !errors.As(err, &found) {
+				t.Fatalf("got %v", err)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			slices.Sort(lines)
+			if !slices.Equal(lines, c.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(c.want, "\n"))
+			}
+			if !slices.Contains(found.Inputs, o.Main) {
+				t.Errorf("the inputs %q lack the main module", found.Inputs)
+			}
+		})
+	}
+}
+
+func TestSizeIsBounded(t *testing.T) {
+	o := project(t, map[string]string{"main.ts": "import a from './a.txt'; export default a", "a.txt": strings.Repeat("x", 5000)})
+	o.BytesMax = 4000
+	_, err := Build(context.Background(), o)
+	var found *Diagnostics
+	if !errors.As(err, &found) || !strings.Contains(err.Error(), "main.ts: the bundle has 5") || !strings.Contains(err.Error(), "4000 are allowed: the largest parts are a.txt 5 KiB") {
+		t.Errorf("got %v", err)
+	}
+	o.BytesMax = 6000
+	build(t, o)
+}
+
+// TestSourceMap makes sure that the sources are named as messages name them, and are not in the map.
+func TestSourceMap(t *testing.T) {
+	o := project(t, map[string]string{"src/main.ts": "import { b } from './b';\nexport default b", "src/b.ts": "export const b: number = 1"})
+	encoded := text(build(t, o))
+	var found struct {
+		Version        int
+		Sources        []string
+		SourcesContent []string
+		Mappings       string
+	}
+	start := strings.LastIndex(encoded, "{\n  \"version\"")
+	if err := json.Unmarshal([]byte(encoded[start:]), &found); err != nil {
+		t.Fatal(err)
+	}
+	if found.Version != 3 || !slices.Equal(found.Sources, []string{"src/b.ts", "src/main.ts"}) || found.SourcesContent != nil || found.Mappings == "" {
+		t.Errorf("got %+v", found)
+	}
+	if strings.Contains(encoded, "sourceMappingURL") {
+		t.Error("the bundle names a file for its map")
+	}
+}
+
+func TestRebuild(t *testing.T) {
+	o := project(t, map[string]string{"main.tsx": "export default () => <p>one</p>"})
+	c, err := NewContext(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	rebuild := func(want string) {
+		t.Helper()
+		result, err := c.Rebuild(context.Background())
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = text(result)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	rebuild("one")
+	write(t, o.Main, "export default () => <p>two</p>")
+	rebuild("two")
+	write(t, o.Main, "export default () => <p>two")
+	rebuild("main.tsx:1:28: ")
+	write(t, o.Main, "export default () => <p>three</p>")
+	rebuild("three")
+	write(t, filepath.Join(o.Base, "package.json"), `{"dependencies": {"preact": "*"}}`)
+	rebuild(`cannot find the package "preact"`)
+	write(t, filepath.Join(o.Base, "node_modules/preact/jsx-runtime.js"), "export const jsx = 'by preact'")
+	rebuild("by preact")
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := c.Rebuild(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// old makes everything in a folder look as if it had been there for long.
+func old(t testing.TB, folder string) {
+	t.Helper()
+	time.Sleep(2 * settled) // the time of an inode's change cannot be set
+	err := filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		past := time.Now().Add(-time.Hour)
+		return os.Chtimes(path, past, past)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * settled)
+}
+
+func TestCache(t *testing.T) {
+	base := map[string]string{"src/main.ts": "import { b } from './b'; import c from 'c'; export default b + c", "src/b/index.ts": "export const b = 1", "tsconfig.json": "{}",
+		"node_modules/c/index.js": "module.exports = 1", "node_modules/c/package.json": "{}"}
+	for what, change := range map[string]struct {
+		do   func(t *testing.T, o Options)
+		hits bool
+	}{
+		"nothing":                      {func(*testing.T, Options) {}, true},
+		"the same, written again":      {func(t *testing.T, o Options) { write(t, o.Main, base["src/main.ts"]) }, true},
+		"the main module":              {func(t *testing.T, o Options) { write(t, o.Main, "export default 'changed'") }, false},
+		"a module, of the same length": {func(t *testing.T, o Options) { write(t, filepath.Join(o.Base, "src/b/index.ts"), "export const b = 2") }, false},
+		"a package": {func(t *testing.T, o Options) {
+			write(t, filepath.Join(o.Base, "node_modules/c/index.js"), "module.exports = 2")
+		}, false},
+		"a file that is found before": {func(t *testing.T, o Options) { write(t, filepath.Join(o.Base, "src/b.ts"), "export const b = 2") }, false},
+		"a file that nobody can mean": {func(t *testing.T, o Options) { write(t, filepath.Join(o.Base, "src/notes.md"), "text") }, true},
+		"a setting": {func(t *testing.T, o Options) {
+			write(t, filepath.Join(o.Base, "tsconfig.json"), `{"compilerOptions": {}}`)
+		}, false},
+		"a package.json where there none": {func(t *testing.T, o Options) { write(t, filepath.Join(o.Base, "src/package.json"), "{}") }, false},
+		"a lock file":                     {func(t *testing.T, o Options) { write(t, filepath.Join(o.Base, "package-lock.json"), "{}") }, false},
+		"a module is gone":                {func(t *testing.T, o Options) { os.Remove(filepath.Join(o.Base, "src/b/index.ts")) }, false},
+		"the cache is gone":               {func(t *testing.T, o Options) { os.RemoveAll(filepath.Join(filepath.Dir(o.Base), "cache")) }, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := project(t, base)
+			cache := Cache{filepath.Join(t.TempDir(), "cache")}
+			if got := cache.Load(o); got != nil {
+				t.Fatal("there is something in a cache that is empty")
+			}
+			old(t, o.Base)
+			began := time.Now()
+			made := build(t, o)
+			if err := cache.Save(o, made, began); err != nil {
+				t.Fatal(err)
+			}
+			change.do(t, o)
+			got := cache.Load(o)
+			if (got != nil) != change.hits {
+				t.Fatalf("got %v, want it there: %v", got, change.hits)
+			}
+			if got != nil && (text(got) != text(made) || !slices.Equal(got.Inputs, made.Inputs)) {
+				t.Errorf("another one came back: %+v", got)
+			}
+			o.Minify = true
+			if cache.Load(o) != nil {
+				t.Error("other options find it")
+			}
+		})
+	}
+}
+
+func TestCacheKeepsNothingThatMayHaveChangedMeanwhile(t *testing.T) {
+	o := project(t, map[string]string{"main.ts": "export default 1"})
+	cache := Cache{t.TempDir()}
+	began := time.Now()
+	result := build(t, o)
+	if err := cache.Save(o, result, began); err != nil || cache.Load(o) != nil {
+		t.Errorf("kept, %v", err)
+	}
+}
+
+func TestCacheIsSwept(t *testing.T) {
+	o := project(t, map[string]string{"main.ts": "export default 1"})
+	cache := Cache{t.TempDir()}
+	old(t, o.Base)
+	began := time.Now()
+	if err := cache.Save(o, build(t, o), began); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := cache.Sweep(time.Hour); removed != 0 || err != nil {
+		t.Errorf("removed %d, %v", removed, err)
+	}
+	past := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(cache.path(o), past, past); err != nil {
+		t.Fatal(err)
+	}
+	if cache.Load(o) == nil {
+		t.Fatal("not there")
+	}
+	if removed, err := cache.Sweep(time.Hour); removed != 0 || err != nil {
+		t.Errorf("removed %d that were used just now, %v", removed, err)
+	}
+	if err := os.Chtimes(cache.path(o), past, past); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := cache.Sweep(time.Hour); removed != 1 || err != nil {
+		t.Errorf("removed %d, %v", removed, err)
+	}
+}
+
+func TestDamagedCachesAreNotUsed(t *testing.T) {
+	o := project(t, map[string]string{"main.ts": "export default 1"})
+	encoded, err := build(t, o).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeResult(encoded); err != nil {
+		t.Fatal(err)
+	}
+	for length := range encoded {
+		if _, err := DecodeResult(encoded[:length]); err == nil {
+			t.Fatalf("%d of %d bytes are taken", length, len(encoded))
+		}
+	}
+	for _, at := range []int{0, 9, 20, len(encoded) - 1} {
+		damaged := slices.Clone(encoded)
+		damaged[at] ^= 1
+		if _, err := DecodeResult(damaged); err == nil {
+			t.Errorf("byte %d is wrong, and it is taken", at)
+		}
+	}
+}
+
+func TestInputs(t *testing.T) {
+	o := project(t, map[string]string{"src/main.ts": "import './b.txt'", "src/b.txt": "b", "tsconfig.json": `{"extends": ["./base.json"]}`, "base.json": `{"extends": "./more"}`})
+	got := map[string]bool{}
+	for _, path := range build(t, o).Inputs {
+		relative, _ := filepath.Rel(o.Base, path)
+		got[relative] = true
+	}
+	for _, want := range []string{"src", "src/main.ts", "src/b.txt", "src/package.json", "src/tsconfig.json", "tsconfig.json", "base.json", "more.json", "package-lock.json"} {
+		if !got[want] {
+			t.Errorf("%s is missing in %v", want, slices.Sorted(maps.Keys(got)))
+		}
+	}
+}
