@@ -3,19 +3,19 @@ module nano
 go 1.26.0
 
 require (
-	github.com/evanw/esbuild v0.28.2
-	github.com/tailscale/hujson v0.0.0-20250605163823-992244df8c5a
 	filippo.io/bigmod v0.1.0
 	filippo.io/nistec v0.0.4
 	github.com/BurntSushi/toml v1.6.0
 	github.com/ada-url/goada v1.1.0
 	github.com/andybalholm/brotli v1.2.0
 	github.com/cloudflare/circl v1.6.1
-	github.com/coreos/go-systemd/v22 v22.6.0
+	github.com/coreos/go-systemd/v22 v22.7.0
+	github.com/evanw/esbuild v0.28.2
 	github.com/gorilla/websocket v1.5.3
 	github.com/klauspost/compress v1.20.1
 	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
 	github.com/prometheus/client_golang v1.25.0
+	github.com/tailscale/hujson v0.0.0-20250605163823-992244df8c5a
 	golang.org/x/crypto v0.57.0
 	golang.org/x/net v0.59.0
 	golang.org/x/sys v0.49.0

@@ -20,7 +20,7 @@ import (
 var layers = map[string][]string{
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
-	"cmd/nano":     {"apps", "bundle", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "tlsclient", "uring"},
+	"cmd/nano":     {"apps", "bundle", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "systemd", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"metrics":      {"isolates", "loop"},
 	"snapshot":     {},
 	"static":       {},
+	"systemd":      {},
 	"tlsclient":    {},
 	"uring":        {},
 	"webapi":       {},
@@ -63,6 +64,7 @@ var confined = map[string]string{
 	"github.com/prometheus/client_golang/prometheus/collectors": "metrics",
 	"github.com/prometheus/client_golang/prometheus/promhttp":   "metrics",
 	"github.com/coreos/go-systemd/v22/journal":                  "logs",
+	"github.com/coreos/go-systemd/v22/daemon":                   "systemd",
 	"github.com/evanw/esbuild/pkg/api":                          "bundle",
 }
 

@@ -17,6 +17,9 @@ import (
 // testSurroundings has the environment variable TOKEN and the files /secrets/key and /secrets/empty.
 var testSurroundings = surroundings{
 	lookupEnv: func(name string) (string, bool) {
+		if name == "CREDENTIALS_DIRECTORY" {
+			return "/secrets", true
+		}
 		return "from the environment", name == "TOKEN"
 	},
 	readFile: func(path string) ([]byte, error) {
@@ -112,6 +115,7 @@ id = 2
 FILE = { file = "/secrets/key" }
 LINES = { file = "../../secrets/lines" }
 ENV = { env = "TOKEN" }
+GIVEN = { credential = "token" }
 [app.limits]
 wall = "250ms"
 max_body = "2MiB"
@@ -173,7 +177,7 @@ func TestEveryKey(t *testing.T) {
 	if a.At.Line != 23 || a.MainAt != (Position{25, 8}) {
 		t.Errorf("the first app stands at %v, its main at %v", a.At, a.MainAt)
 	}
-	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,` +
+	const env = `{"ENV":"from the environment","FILE":"s3cret \"quoted\"","FRACTION":0.5,"GIVEN":"6b1f-token",` +
 		`"LINES":"a\nb\n","LIST":[1,"two",[3.5,false],{"four":4}],"NUMBER":7,` +
 		`"ROWS":[{"id":1},{"id":2}],"TABLE":{"a":{"b c":1}},"TEXT":"<a> & \"b\"","YES":true}`
 	if got := string(a.EnvJSON()); got != env {
@@ -322,7 +326,10 @@ var problemTests = []struct{ text, want string }{
 	{minimalApp + "[app.secrets]\nA = {}", `5:5: [app.secrets] A: names no source`},
 	{minimalApp + "[app.secrets]\nA = { file = 1 }", `5:14: [app.secrets] A file: must be a string`},
 	{minimalApp + "[app.secrets]\nA = { flie = \"x\" }", `5:7: [app.secrets] A flie: unknown key; did you mean file?`},
-	{minimalApp + "[app.secrets]\nA = { file = \"x\", env = \"TOKEN\" }", `has both file and env`},
+	{minimalApp + "[app.secrets]\nA = { file = \"x\", env = \"TOKEN\" }", `has more than one of file, env and credential`},
+	{minimalApp + "[app.secrets]\nA = { credential = \"token\", env = \"TOKEN\" }", `has more than one of file`},
+	{minimalApp + "[app.secrets]\nA = { credential = \"../token\" }", `5:5: [app.secrets] A: credential "../token" is not the name of one`},
+	{minimalApp + "[app.secrets]\nA = { credential = \"absent\" }", `5:5: [app.secrets] A: /secrets/absent: file does not exist`},
 	{minimalApp + "[app.secrets]\nA = { file = \"/no\" }", `5:5: [app.secrets] A: /no: file does not exist`},
 	{minimalApp + "[app.secrets]\nA = { file = \"/secrets/empty\" }", `is empty`},
 	{minimalApp + "[app.secrets]\nA = { file = \"/secrets/binary\" }", `is not UTF-8 text`},
@@ -558,6 +565,16 @@ func TestAdmin(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%+v", c.Admin); strings.Contains(text, "6b1f") {
 		t.Error(text)
+	}
+}
+
+// TestNoCredentials: outside of a service there are none.
+func TestNoCredentials(t *testing.T) {
+	around := testSurroundings
+	around.lookupEnv = func(string) (string, bool) { return "", false }
+	_, err := parse("nano.toml", []byte(minimalApp+"[app.secrets]\nA = { credential = \"key\" }"), around)
+	if err == nil || !strings.Contains(err.Error(), "5:5: [app.secrets] A: there are no credentials, so none named key; add LoadCredential=key:… to the unit") {
+		t.Error(err)
 	}
 }
 

@@ -510,12 +510,18 @@ func (r *documentReader) readSecrets(app *App, t, parent *table) {
 func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string) {
 	file, _, hasFile := t.text("file")
 	variable, _, hasVariable := t.text("env")
+	credential, _, hasCredential := t.text("credential")
 	t.finish()
+	if hasCredential && !hasFile {
+		if file, what, cure = r.credentialFile(credential); what != "" {
+			return "", what, cure
+		}
+	}
 	var content string
 	switch {
-	case hasFile && hasVariable:
-		return "", "has both file and env", "keep one"
-	case hasFile:
+	case hasFile && hasVariable, hasFile && hasCredential, hasVariable && hasCredential:
+		return "", "has more than one of file, env and credential", "keep one"
+	case hasFile, hasCredential:
 		path := r.resolve(file)
 		r.secrets = append(r.secrets, path)
 		bytes, err := r.readFile(path)
@@ -530,7 +536,7 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 		}
 		content = value
 	case len(t.values) == 0:
-		return "", "names no source", `write { file = "…" } or { env = "…" }`
+		return "", "names no source", `write { file = "…" }, { credential = "…" } or { env = "…" }`
 	default:
 		return "", "", "" // the reader has reported it
 	}
@@ -541,6 +547,20 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 		return "", "is not UTF-8 text", "encode it, for example in base64, and decode it in the app"
 	}
 	return Secret(content), "", ""
+}
+
+// credentialFile is the file of a credential that systemd has passed: LoadCredential= and SetCredential= in
+// systemd.exec(5).
+func (r *documentReader) credentialFile(name string) (file, what, cure string) {
+	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
+		return "", fmt.Sprintf("credential %q is not the name of one", name), "write it as in LoadCredential="
+	}
+	folder, ok := r.lookupEnv("CREDENTIALS_DIRECTORY")
+	if !ok || !filepath.IsAbs(folder) {
+		return "", fmt.Sprintf("there are no credentials, so none named %s", name),
+			"add LoadCredential=" + name + ":… to the unit of the service, or use { file = \"…\" } outside of systemd"
+	}
+	return filepath.Join(folder, name), "", ""
 }
 
 // resolve gives the absolute path of a path in the document.

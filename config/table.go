@@ -177,6 +177,8 @@ var secretSection = section{
 			meaning: "the file that holds it. One line end at its end is not part of the secret"},
 		{name: "env", kind: kindText, example: `"API_KEY"`,
 			meaning: "the environment variable that holds it"},
+		{name: "credential", kind: kindText, example: `"api_key"`,
+			meaning: "the credential of systemd's that holds it: `LoadCredential=NAME:FILE` in the unit. Its file, which only the service can read, need not be readable for nano's user"},
 	},
 }
 

@@ -21,6 +21,7 @@ import (
 	"nano/loop"
 	"nano/snapshot"
 	"nano/static"
+	"nano/systemd"
 	"nano/tlsclient"
 	"nano/uring"
 )
@@ -31,6 +32,7 @@ type node struct {
 	apps       *apps.Set
 	loops      *loop.Node
 	log        *logs.Log
+	manager    *systemd.Manager
 }
 
 // startNode starts everything that serve needs, in this order:
@@ -300,7 +302,10 @@ func describeAddress(address net.Addr) string {
 	return "http://" + address.String()
 }
 
-func (n *node) drain() { n.loops.Drain() }
+func (n *node) drain() {
+	n.manager.Stopping("draining")
+	n.loops.Drain()
+}
 
 func (n *node) wait() error {
 	err := n.loops.Wait()

@@ -21,6 +21,9 @@ import (
 const actAsNano = "NANO_TEST_ACT_AS_NANO"
 
 func TestMain(m *testing.M) {
+	if filter := os.Getenv(actUnderFilter); filter != "" {
+		panic(confine(filter))
+	}
 	if os.Getenv(actAsNano) != "" {
 		main()
 	}

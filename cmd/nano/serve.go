@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nano/config"
+	"nano/systemd"
 )
 
 // serve runs a node until it has drained.
@@ -31,10 +32,16 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 	for _, warning := range configured.Warnings {
 		logger.Warn(warning.Error())
 	}
+	manager := systemd.New()
+	manager.Report = func(err error) { logger.Warn(err.Error()) }
+	started := manager.Starting(startPatience(configured), "starting "+count(len(configured.Apps), "app"))
 	running, err := startNode(configured, logger, log)
+	started()
 	if err != nil {
 		return err
 	}
+	running.manager = manager
+	defer running.notify()()
 	printBanner(s.out, logger, configured, running.addresses())
 	ended := make(chan error, 1)
 	go func() { ended <- running.wait() }()
