@@ -86,10 +86,10 @@ func (log *accessLog) close() {
 
 // noteRequest keeps what the line about a request needs of its head, which is gone when the answer
 // comes.
-func (l *Loop) noteRequest(e *exchange, c *connection, app int32, head *http1.Head, headBytes []byte) {
+func (l *Loop) noteRequest(e *exchange, c *connection, app *appWorker, head *http1.Head, headBytes []byte) {
 	name := "-"
-	if app != noApp {
-		name = l.apps[app].name
+	if app != nil {
+		name = app.name
 	}
 	method := headBytes[head.MethodOffset:][:head.MethodLength]
 	host := headBytes[head.HostOffset:][:head.HostLength]

@@ -2,6 +2,8 @@ package loop
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"nano/isolates"
@@ -10,7 +12,9 @@ import (
 // AppStats are the accounts of one app, of all loops together, since the node's start where not said
 // otherwise.
 type AppStats struct {
-	Name string
+	ID      int // as AddApp returns it; of sums 0
+	Name    string
+	Version string
 	AppCounts
 
 	CPU      time.Duration      // in JavaScript
@@ -220,49 +224,129 @@ func (c *AppCounts) Errors() uint64 {
 // report is a loop's answer to Node.Apps. The loop fills it some apps at a time, so that ten thousand
 // of them hold up no request.
 type report struct {
-	apps []AppStats // for the loop to add to
-	next int
-	done chan<- struct{} // closed at the end
+	of    []*sharedApp // by id; nil: there is none
+	apps  []AppStats   // of these, for the loop to add to
+	gone  graves       // the same of apps that were removed
+	next  int
+	begun bool
+	done  chan<- struct{} // closed at the end
+}
+
+// graves are the accounts of apps that were removed, by their names.
+type graves map[string]*AppStats
+
+func (g graves) add(name string, accounts *AppStats) {
+	sum := g[name]
+	if sum == nil {
+		sum = &AppStats{Name: name}
+		g[name] = sum
+	}
+	sum.Add(accounts)
+}
+
+// gravesMax is how many more names a loop keeps for apps that were removed than it has apps. What is over is added up
+// under no name, unless an app has that name.
+const gravesMax = 256
+
+// bury keeps the accounts of an app that the loop forgets. Reports that are being filled get it now, if they have not
+// come to it.
+func (l *Loop) bury(w *appWorker) {
+	var own AppStats
+	w.account(&own)
+	if own.AppCounts == (AppCounts{}) && own.CPU == 0 {
+		return
+	}
+	if l.graves == nil {
+		l.graves = graves{}
+	}
+	l.graves.add(w.name, &own)
+	for _, r := range l.reports {
+		if r.begun && w.app >= r.next {
+			r.gone.add(w.name, &own)
+		}
+	}
+	if len(l.graves) <= len(l.apps)+gravesMax {
+		return
+	}
+	isThere := map[string]bool{"": true}
+	for _, w := range l.apps {
+		if w != nil {
+			isThere[w.name] = true
+		}
+	}
+	for name, accounts := range l.graves {
+		if !isThere[name] {
+			delete(l.graves, name)
+			l.graves.add("", accounts)
+		}
+	}
 }
 
 // reportedPerTick is how many apps a loop looks at before it goes on with its tick. Those that are warm
 // cost a µs or two each.
 const reportedPerTick = 256
 
-// Apps are the accounts of all apps, in the order of Options.Apps. Each loop is asked, one after the
+// Apps are the accounts of all apps, in the order of their ids. Each loop is asked, one after the
 // other; one that is in a long turn answers after it.
 func (n *Node) Apps(ctx context.Context) ([]AppStats, error) {
-	options := n.options
-	sum := make([]AppStats, len(options.Apps))
-	for i := range sum {
-		sum[i].Name = options.Apps[i].Name
+	apps, _, err := n.Accounts(ctx)
+	return apps, err
+}
+
+// Accounts are those of all apps, in the order of their ids, and of those that were removed, added up by their names,
+// in the order of these: an app of which there have been several versions has used the sum of all that have
+// its name, which does not become less when a version is removed. What is under no name is of apps that are long gone.
+func (n *Node) Accounts(ctx context.Context) (apps, gone []AppStats, err error) {
+	of := n.options.catalog.all()
+	sum, dead := make([]AppStats, len(of)), graves{}
+	for id, app := range of {
+		if app != nil {
+			sum[id].ID, sum[id].Name, sum[id].Version = id, app.Name, app.Version
+		}
 	}
-	for _, each := range *options.memory.portions.Load() {
+	for _, each := range *n.options.memory.portions.Load() {
 		done := make(chan struct{})
-		if !each.loop.mailbox.Post(message{kind: messageReport, report: &report{apps: sum, done: done}}) {
+		r := &report{of: of, apps: sum, gone: dead, done: done}
+		if !each.loop.mailbox.Post(message{kind: messageReport, report: r}) {
 			continue // it has ended
 		}
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return nil, ctx.Err() // sum is left to the loop
+			return nil, nil, ctx.Err() // the sums are left to the loop
 		}
 	}
-	return sum, nil
+	for id, app := range of {
+		if app != nil {
+			apps = append(apps, sum[id])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(dead)) {
+		gone = append(gone, *dead[name])
+	}
+	return apps, gone, nil
 }
 
 // fillReports goes on with what was asked for by Node.Apps.
 func (l *Loop) fillReports() {
 	r := l.reports[0]
+	if !r.begun {
+		r.begun = true
+		for name, accounts := range l.graves {
+			r.gone.add(name, accounts)
+		}
+	}
 	for range reportedPerTick {
-		if r.next == len(l.apps) {
+		if r.next >= min(len(l.apps), len(r.of)) {
 			close(r.done)
 			last := copy(l.reports, l.reports[1:])
 			l.reports[last] = nil
 			l.reports = l.reports[:last]
 			return
 		}
-		if w := l.apps[r.next]; w.isolate != nil || w.load.count != 0 || w.counts != (AppCounts{}) {
+		if w := l.apps[r.next]; w == nil || w.shared != r.of[r.next] {
+			// never met here, or younger than the report
+		} else if w.isolate != nil || w.load.count != 0 || w.counts != (AppCounts{}) {
 			var own AppStats
 			w.account(&own)
 			r.apps[r.next].Add(&own)

@@ -81,9 +81,8 @@ func TestAddCoversAll(t *testing.T) {
 	var one, sum AppStats
 	n := 0
 	fill(reflect.ValueOf(&one).Elem(), &n)
-	name := one.Name
+	sum.ID, sum.Name, sum.Version = one.ID, one.Name, one.Version // of one app, or of none
 	sum.Add(&one)
-	sum.Name = name
 	if sum != one {
 		t.Errorf("%d numbers; the sum of one is\n%+v, not\n%+v", n, sum, one)
 	}
@@ -136,7 +135,7 @@ func TestReports(t *testing.T) {
 		b.ask(app, "/")
 	}
 	done := make(chan struct{})
-	r := &report{apps: make([]AppStats, apps), done: done}
+	r := &report{of: b.loop.options.catalog.all(), apps: make([]AppStats, apps), done: done}
 	b.loop.mailbox.Post(message{kind: messageReport, report: r})
 	peer := b.ring.Dial(b.listener)
 	peer.WriteString(getFrom(1, "/"))
@@ -228,7 +227,7 @@ func TestReportAtTheEnd(t *testing.T) {
 	var reports []*report
 	post := func() {
 		done := make(chan struct{})
-		r := &report{apps: make([]AppStats, len(b.warm)), done: done}
+		r := &report{of: b.loop.options.catalog.all(), apps: make([]AppStats, len(b.warm)), done: done}
 		if b.loop.mailbox.Post(message{kind: messageReport, report: r}) {
 			all, reports = append(all, done), append(reports, r)
 		}

@@ -39,7 +39,7 @@ func (l *Loop) openAssets(h *handle, record *isolates.Record) ioObject {
 	if record.Source != 0 {
 		l.cancelSource(h.worker, record.Source)
 	}
-	if l.apps[h.worker.app].files == nil {
+	if h.worker.files == nil {
 		h.fail(newFault(isolates.FaultRefused, "the app has no static files"))
 		return nil
 	}

@@ -98,9 +98,9 @@ func (b *incoming) cancel() {
 }
 
 // startBody has the body of a request flow, and dispatches the request.
-func (l *Loop) startBody(c *connection, app int32, head *http1.Head, input []byte) {
+func (l *Loop) startBody(c *connection, app *appWorker, head *http1.Head, input []byte) {
 	b := l.takeIncoming()
-	b.connection, b.app = c, l.apps[app]
+	b.connection, b.app = c, app
 	b.chunked = head.Chunked
 	b.missing = head.ContentLength
 	b.wantsContinue = head.Continue && head.Minor >= 1 && len(input) == head.Length

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -238,14 +237,6 @@ func (n *Node) Memory() MemoryStats {
 type concurrency struct {
 	limit  int64 // 0: none
 	inHand atomic.Int64
-}
-
-func newConcurrency(apps []App) []concurrency {
-	all := make([]concurrency, len(apps))
-	for i, app := range apps {
-		all[i].limit = int64(min(app.ConcurrentRequests, math.MaxInt32))
-	}
-	return all
 }
 
 // take counts one more request, if there may be one more.

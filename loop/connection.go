@@ -66,6 +66,7 @@ type connection struct {
 	sendTimeout  timeoutNode
 
 	routes *hostRoutes // of the previous request, see Router.route
+	choice choice      // of the next request, if it has to wait; usually none
 
 	looking *fileEntry // at which the next request waits until somebody has looked; nil: it does not
 	found   *fileFound // what was found there
@@ -145,6 +146,17 @@ func (s *connections) give(c *connection) {
 	c.inputTimeout.connection, c.sendTimeout.connection = c, c
 	s.free = append(s.free, index)
 	s.open--
+}
+
+// taken forgets what was known of a request that had to wait, or has moved: it is taken up now.
+func (c *connection) taken() {
+	c.hops = 0
+	if c.choice.of != nil {
+		c.choice = choice{}
+	}
+	if c.looking != nil || c.found != nil {
+		c.looking, c.found = nil, nil
+	}
 }
 
 func (c *connection) userData(kind uint8) uring.UserData {

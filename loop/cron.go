@@ -37,22 +37,36 @@ type cronState struct {
 }
 
 type cronTrigger struct {
-	app      int32
+	app      *sharedApp
+	route    string
 	text     []byte
 	schedule *cron.Schedule
 	next     int64 // by the wall clock, in ns since 1970; 0: not known yet
 }
 
-// startCron prepares the triggers of all apps.
-func (l *Loop) startCron() {
-	l.cron.lookAt = never
+// useTriggers takes the triggers of the loop's routes: those of the first app of each. One that was there before,
+// perhaps with another version of its app, is due when it was, so that no firing is lost by a change of routes, and
+// none comes twice.
+func (l *Loop) useTriggers() {
+	s := &l.cron
+	s.lookAt = never
 	if l.seat != 0 {
 		return
 	}
-	for i := range l.options.Apps {
-		for _, each := range l.options.Apps[i].Cron {
-			l.cron.triggers = append(l.cron.triggers, cronTrigger{app: int32(i), text: []byte(each.Text), schedule: each.Schedule})
-			l.cron.lookAt = 0
+	type name struct{ route, text string }
+	due := make(map[name]int64, len(s.triggers))
+	for i := range s.triggers {
+		t := &s.triggers[i]
+		due[name{t.route, string(t.text)}] = t.next
+	}
+	s.triggers = nil
+	for i := range l.table.routes {
+		r := &l.table.routes[i]
+		app := r.targets[0].app
+		for _, each := range app.Cron {
+			s.triggers = append(s.triggers, cronTrigger{app: app, route: r.name, text: []byte(each.Text), schedule: each.Schedule,
+				next: due[name{r.name, each.Text}]})
+			s.lookAt = 0
 		}
 	}
 }
@@ -122,7 +136,7 @@ func (l *Loop) takeFiring(f *firing) {
 // A firing is a trigger that is due: the caller of an exchange without a connection.
 type firing struct {
 	loop   *Loop
-	app    int32
+	app    *sharedApp
 	text   []byte
 	timeMS int64 // for which it was due, since 1970
 	none   chain
@@ -155,5 +169,7 @@ func (f *firing) finished(*fault) {}
 
 // refused implements caller: a limit was reached, or the app did not start.
 func (f *firing) refused(_ int, _ []byte, text string) {
-	f.loop.logAbout(f.loop.apps[f.app], isolates.LevelError, append(append([]byte("scheduled "), f.text...), ": "+text...))
+	if w := f.loop.known(f.app); w != nil {
+		f.loop.logAbout(w, isolates.LevelError, append(append([]byte("scheduled "), f.text...), ": "+text...))
+	}
 }

@@ -185,7 +185,7 @@ func TestCronOnce(t *testing.T) {
 			})(loop, waker)
 		}
 	})
-	place := node.options.placement
+	place, all := node.options.placement, node.options.catalog.apps
 	count := func() int {
 		mutex.Lock()
 		defer mutex.Unlock()
@@ -194,10 +194,10 @@ func TestCronOnce(t *testing.T) {
 	// Until it has looked at the clock once, nothing is due.
 	eventually(t, "the first loop has begun", func() bool { node.wakeAll(); return node.loops[0].Stats().Ticks > 2 })
 	for minute := range minutes {
-		for app := range int32(apps) { // its home is another one each minute
-			where := place.apps[app].where.Load()
-			if where == 0 || !place.change(app, where, servedBy((int(app)+minute)%3)) {
-				place.change(app, 0, servedBy(int(app)%3))
+		for app := range apps { // its home is another one each minute
+			where := all[app].where.Load()
+			if where == 0 || !place.change(all[app], where, servedBy((app+minute)%3)) {
+				place.change(all[app], 0, servedBy(app%3))
 			}
 		}
 		passed.Add(60)
@@ -208,7 +208,7 @@ func TestCronOnce(t *testing.T) {
 			mutex.Lock()
 			at, ok := fired[fmt.Sprintf("%d at %d", app, due)]
 			mutex.Unlock()
-			if home := homeOf(place.apps[app].where.Load()); !ok || at != home {
+			if home := homeOf(all[app].where.Load()); !ok || at != home {
 				t.Fatalf("minute %d of app %d: on loop %d (%v), its home is %d", minute, app, at, ok, home)
 			}
 		}

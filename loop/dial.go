@@ -18,7 +18,14 @@ import (
 type target struct {
 	host string // a name, or an address with or without brackets
 	port uint16
-	app  string // on whose behalf, for messages
+	app  *appWorker // on whose behalf; nil: the node's own
+}
+
+func (t *target) name() string {
+	if t.app == nil {
+		return ""
+	}
+	return t.app.name
 }
 
 // A dialer is told what became of a dial, once, and never from within dial.
@@ -107,7 +114,7 @@ func (l *Loop) dial(to target, rules *egress.Rules, who dialer) *dialing {
 	case !dns.IsName(d.to.host):
 		d.fail(isolates.FaultRefused, "getaddrinfo: not a host name ("+to.host+")")
 	case !rules.MayResolve(d.to.host, to.port):
-		d.fail(isolates.FaultEgress, fmt.Sprintf("egress: %s:%d is not allowed for app %s", d.to.host, to.port, to.app))
+		d.fail(isolates.FaultEgress, fmt.Sprintf("egress: %s:%d is not allowed for app %s", d.to.host, to.port, to.name()))
 	default:
 		l.resolve(d)
 	}
@@ -236,7 +243,7 @@ func (d *dialing) advance() {
 		d.fail(isolates.FaultNetwork, fmt.Sprintf("connect: %s (%s)", d.errno.Error(), netip.AddrPortFrom(d.failed, d.to.port)))
 		d.failure.isExhaustion = isExhaustion(d.errno)
 	case d.denied.IsValid():
-		text := fmt.Sprintf("egress: %s is not allowed for app %s", d.describe(d.denied), d.to.app)
+		text := fmt.Sprintf("egress: %s is not allowed for app %s", d.describe(d.denied), d.to.name())
 		if d.rules.NamesHost(d.to.host, netip.AddrPortFrom(d.denied, d.to.port)) {
 			text += ": a rule has to name the address"
 		}
@@ -263,10 +270,10 @@ func (d *dialing) try(address netip.Addr) {
 		l.startTimeout(&d.limit, connectLimit)
 	}
 	a := &attempt{dialing: d}
-	app, hasApp := l.options.appsByName[d.to.app]
+	app := d.to.app
 	var e *endpoint
 	errno := unix.EMFILE
-	if !hasApp || l.options.outbound.mayOpen(app) {
+	if app == nil || l.options.outbound.mayOpen(app.shared) {
 		e, errno = l.connect(netip.AddrPortFrom(address, d.to.port), false, a)
 	}
 	if errno != 0 {
@@ -276,7 +283,7 @@ func (d *dialing) try(address netip.Addr) {
 		}
 		return
 	}
-	if hasApp {
+	if app != nil {
 		e.owned(app)
 	}
 	a.endpoint = e

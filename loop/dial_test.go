@@ -165,7 +165,7 @@ func (w *world) workNames() (something bool) {
 // dial dials on behalf of an app.
 func (w *world) dial(host string, port uint16, rules *egress.Rules) (*dialed, *dialing) {
 	c := &dialed{}
-	d := w.loop.dial(target{host: host, port: port, app: "demo"}, rules, c)
+	d := w.loop.dial(target{host: host, port: port, app: w.loop.apps[0]}, rules, c)
 	if c.told != 0 {
 		w.t.Error("told from within dial")
 	}
@@ -442,7 +442,7 @@ func TestDescriptorsAreExhausted(t *testing.T) {
 func TestOutboundSocketsLeaveRoomForClients(t *testing.T) {
 	w := newDialWorld(t, fakering.Config{}, nil)
 	w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), nil)
-	if limit := newOutbound(1).limit; limit < 16 {
+	if limit := newOutbound(w.loop.options.catalog).limit; limit < 16 {
 		t.Errorf("the limit is %d", limit)
 	}
 	w.loop.options.outbound.limit = 3
@@ -483,6 +483,7 @@ func TestOutboundSocketsAreShared(t *testing.T) {
 	})
 	w.ring.Remote(netip.MustParseAddrPort("1.1.1.1:80"), nil)
 	w.loop.options.outbound.limit = 12
+	names := []string{"demo", "other", "third"}
 	var all []*dialed
 	for _, row := range []struct {
 		app  string
@@ -491,7 +492,7 @@ func TestOutboundSocketsAreShared(t *testing.T) {
 		got := 0
 		for range 20 {
 			c := &dialed{}
-			w.loop.dial(target{host: "1.1.1.1", port: 80, app: row.app}, nil, c)
+			w.loop.dial(target{host: "1.1.1.1", port: 80, app: w.loop.apps[slices.Index(names, row.app)]}, nil, c)
 			w.settle()
 			all = append(all, c)
 			if c.plug != nil {
@@ -507,8 +508,8 @@ func TestOutboundSocketsAreShared(t *testing.T) {
 	}
 	w.settle()
 	w.checkNothingLeft()
-	for i := range w.loop.options.outbound.byApp {
-		if n := w.loop.options.outbound.byApp[i].Load(); n != 0 {
+	for i, app := range w.loop.options.catalog.apps {
+		if n := app.outbound.Load(); n != 0 {
 			t.Errorf("app %d has %d sockets", i, n)
 		}
 	}

@@ -50,7 +50,7 @@ func BenchmarkDial(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := &dialed{}
-		l.dial(target{host: "host.test", port: port, app: "demo"}, rules, c)
+		l.dial(target{host: "host.test", port: port, app: nobody()}, rules, c)
 		for c.told == 0 {
 			tick()
 		}

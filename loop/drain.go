@@ -110,7 +110,9 @@ func (l *Loop) forceDrain() {
 		}
 	}
 	for _, w := range l.apps {
-		l.dropHandles(w)
+		if w != nil {
+			l.dropHandles(w)
+		}
 	}
 }
 
@@ -133,6 +135,8 @@ func (l *Loop) closeMailbox() (hasMore bool) {
 			m.status <- l.stats
 		case messageVisit:
 			m.visit.done <- ErrEnded
+		case messageChange:
+			l.apply(m.change)
 		}
 	}
 	return hasMore
@@ -178,12 +182,21 @@ func (l *Loop) end() error {
 		l.completions = l.completions[:0]
 	}
 	for _, w := range l.apps {
+		if w == nil {
+			continue
+		}
 		if isolate := w.isolate; isolate != nil {
 			l.dropHandles(w)
 			l.forgetIsolate(w)
 			isolate.Dispose()
 		}
+		l.tellWakers(w, ErrEnded)
 	}
+	for _, w := range l.leaving {
+		w.removal.finished()
+	}
+	l.leaving = nil
+	l.options.catalog.leave(l)
 	l.publishPortion()
 	l.options.memory.leave(l.portion)
 	if l.shard != nil {

@@ -28,9 +28,8 @@ type endpoint struct {
 	inFlight   int32 // operations that have not completed
 	phase      endpointPhase
 	isDatagram bool
-	isAdopted  bool // it was a client's connection, and counts as such
-	hasApp     bool
-	app        int32 // whose it is, see outbound
+	isAdopted  bool       // it was a client's connection, and counts as such
+	app        *appWorker // whose it is, see outbound; nil: nobody's
 
 	isPaused   bool       // nothing is received
 	receiving  bool       // a receive is armed: a multishot one, or one into bulk
@@ -161,26 +160,27 @@ func (e *endpoint) userData(kind uint8) uring.UserData {
 // outbound counts the endpoints of all loops, which must leave descriptors for clients, and those of one
 // app for other apps.
 type outbound struct {
-	open  atomic.Int64
-	limit int64
-	byApp []atomic.Int64
+	open    atomic.Int64
+	limit   int64
+	catalog *catalog
 }
 
 // mayOpen reports whether an app may have one more endpoint: as many as are left for all. So one that
 // takes what it gets has half of them, two have a third each, and there is always something left.
-func (o *outbound) mayOpen(app int32) bool {
-	return len(o.byApp) < 2 || o.byApp[app].Load() < o.limit-o.open.Load()
+func (o *outbound) mayOpen(app *sharedApp) bool {
+	return o.catalog.live.Load() < 2 || app.outbound.Load() < o.limit-o.open.Load()
 }
 
 // owned notes that an endpoint is an app's.
-func (e *endpoint) owned(app int32) {
-	e.app, e.hasApp = app, true
-	e.loop.options.outbound.byApp[app].Add(1)
+func (e *endpoint) owned(app *appWorker) {
+	e.app = app
+	app.endpoints++
+	app.shared.outbound.Add(1)
 }
 
 // newOutbound lets endpoints have three quarters of the files that the process may open.
-func newOutbound(apps int) *outbound {
-	o := &outbound{limit: math.MaxInt64, byApp: make([]atomic.Int64, apps)}
+func newOutbound(c *catalog) *outbound {
+	o := &outbound{limit: math.MaxInt64, catalog: c}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
 		o.limit = int64(min(files.Cur, math.MaxInt64/4) / 4 * 3)
@@ -474,8 +474,9 @@ func (l *Loop) endpointCompleted(kind uint8, generation, index uint32, completio
 		e.sendCompleted(completion.Result)
 	case opEndpointClose:
 		handler := e.handler
-		if e.hasApp {
-			l.options.outbound.byApp[e.app].Add(-1)
+		if app := e.app; app != nil {
+			app.endpoints--
+			app.shared.outbound.Add(-1)
 		}
 		if !e.isAdopted {
 			l.options.outbound.open.Add(-1)

@@ -167,8 +167,8 @@ func (l *Loop) open(c *connection, head *http1.Head) *exchange {
 
 // dispatch gives a whole request to its app: it is staged for the app's next turn, in this tick, or
 // waits for the app's start. head and body are copied, unless they lie in gathered, which may be nil:
-// dispatch reports whether it keeps that. app is noApp if there is none.
-func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, body []byte, gathered *collector) (kept bool) {
+// dispatch reports whether it keeps that. w is nil if there is no app.
+func (l *Loop) dispatch(c *connection, w *appWorker, head *http1.Head, headBytes, body []byte, gathered *collector) (kept bool) {
 	e := l.open(c, head)
 	if e == nil {
 		l.abort(c)
@@ -186,13 +186,12 @@ func (l *Loop) dispatch(c *connection, app int32, head *http1.Head, headBytes, b
 		c.stopReading = true
 	}
 	if l.log != nil {
-		l.noteRequest(e, c, app, head, headBytes)
+		l.noteRequest(e, c, w, head, headBytes)
 	}
-	if app == noApp {
+	if w == nil {
 		l.answerNoApp(e, head, headBytes)
 		return false
 	}
-	w := l.apps[app]
 	w.load.count++
 	if !l.takesOn(w, e) {
 		return false

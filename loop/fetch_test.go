@@ -680,7 +680,7 @@ func (s *scriptTransport) reset()                        {}
 func newFetchRounds(t testing.TB) (round func(), check func(rounds int)) {
 	l, _ := newScripted(t, plainRequest, 1, nil)
 	transport := &scriptTransport{loop: l}
-	o := l.originOf(0, &location{port: 80, host: []byte("o")}, false)
+	o := l.originOf(l.apps[0], &location{port: 80, host: []byte("o")}, false)
 	o.dialing++
 	connection := o.connected(transport)
 	pieces := [][]byte{

@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ func (l *Loop) openHostWork(h *handle, record *isolates.Record) ioObject {
 		h.fail(newFault(isolates.FaultLimit, worksText))
 		return nil
 	}
+	w.worker.works++
 	return w
 }
 
@@ -77,6 +79,7 @@ func (w *hostWork) run() {
 
 // workDone takes the outcome of a work that has run.
 func (l *Loop) workDone(w *hostWork) {
+	w.worker.works--
 	w.worker.cpuBefore += w.work.CPU()
 	h := w.handle
 	if h == nil {
@@ -106,9 +109,8 @@ func workersMax() int { return min(max(runtime.NumCPU(), 2), 16) }
 type workPool struct {
 	mutex   sync.Mutex
 	some    sync.Cond
-	queues  []workQueue // by app
-	turns   []int32     // apps with works that wait, the next one first
-	waiting int         // works of all apps
+	turns   []*sharedApp // apps with works that wait, the next one first
+	waiting int          // works of all apps
 	workers int
 	resting int // of them, those that wait for work, though one may have been woken for it
 	most    int
@@ -120,8 +122,8 @@ type workQueue struct {
 	bytes int
 }
 
-func newWorkPool(apps, most int) *workPool {
-	p := &workPool{queues: make([]workQueue, apps), most: most}
+func newWorkPool(most int) *workPool {
+	p := &workPool{most: most}
 	p.some.L = &p.mutex
 	return p
 }
@@ -130,8 +132,8 @@ func newWorkPool(apps, most int) *workPool {
 func (p *workPool) add(w *hostWork) bool {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	app := int32(w.worker.app)
-	q := &p.queues[app]
+	app := w.worker.shared
+	q := &app.works
 	if len(q.works) >= worksMax || len(q.works) != 0 && q.bytes+w.bytes > worksBytes {
 		return false
 	}
@@ -156,8 +158,8 @@ func (p *workPool) next() *hostWork {
 		return nil
 	}
 	app := p.turns[0]
-	p.turns = p.turns[:copy(p.turns, p.turns[1:])]
-	q := &p.queues[app]
+	p.turns = slices.Delete(p.turns, 0, 1)
+	q := &app.works
 	w := q.works[0]
 	q.works[0] = nil
 	q.works = q.works[1:]

@@ -95,7 +95,7 @@ func askWork(w *fakeWorker, r *fakeRequest) {
 // newWorkWorld is a world whose app calls functions. Nothing runs them but the test.
 func newWorkWorld(t *testing.T) (w *world) {
 	w = newWorld(t, fakering.Config{}, func(o *Options) {
-		o.works = newWorkPool(1, 0)
+		o.works = newWorkPool(0)
 		o.NewShard = shardOf(func(int) (Worker, error) {
 			worker := newFakeWorker("demo", askWork)
 			w.workers = append(w.workers, worker)
@@ -236,9 +236,10 @@ func TestWorksAreBounded(t *testing.T) {
 }
 
 func TestWorkPoolTakesAppsInTurn(t *testing.T) {
-	p := newWorkPool(3, 0)
+	p := newWorkPool(0)
+	apps := []*sharedApp{{id: 0}, {id: 1}, {id: 2}}
 	for _, app := range []int{0, 0, 0, 1, 2, 2} {
-		p.add(&hostWork{worker: &appWorker{app: app}})
+		p.add(&hostWork{worker: &appWorker{app: app, shared: apps[app]}})
 	}
 	var order []int
 	for w := p.next(); w != nil; w = p.next() {
@@ -248,7 +249,7 @@ func TestWorkPoolTakesAppsInTurn(t *testing.T) {
 		t.Errorf("order %s", got)
 	}
 	for i := range worksMax + 1 {
-		if added := p.add(&hostWork{worker: &appWorker{app: 0}}); added != (i < worksMax) {
+		if added := p.add(&hostWork{worker: &appWorker{shared: apps[0]}}); added != (i < worksMax) {
 			t.Fatalf("work %d: %t", i, added)
 		}
 	}
@@ -258,7 +259,7 @@ func TestWorkPoolTakesAppsInTurn(t *testing.T) {
 func TestWorkersAreNice(t *testing.T) {
 	const most, count = 2, 20
 	w := newWorld(t, fakering.Config{}, nil)
-	p := newWorkPool(1, most)
+	p := newWorkPool(most)
 	objects := hostcall.NewObjects()
 	defer objects.Close()
 	var mutex sync.Mutex
@@ -291,7 +292,7 @@ func TestWorkersAreNice(t *testing.T) {
 // TestWorkersAreWoken gives two works at once to a pool with one worker that rests: each has a worker.
 func TestWorkersAreWoken(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
-	p := newWorkPool(1, 2)
+	p := newWorkPool(2)
 	objects := hostcall.NewObjects()
 	defer objects.Close()
 	add := func(count int) {

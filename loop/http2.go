@@ -104,7 +104,7 @@ func (c *http2Connection) serve() {
 	}
 	switch {
 	case c.transport == nil || c.first != nil:
-	case c.isRetired || !c.conn.IsUsable():
+	case c.isRetired || !c.conn.IsUsable() || o.key.app.removal != nil:
 		c.close()
 	default:
 		c.park()

@@ -446,7 +446,7 @@ func TestHTTP2IdleMax(t *testing.T) {
 	closed := 0
 	var all []*http2Connection
 	for i := range http2IdleMax + 3 {
-		o := l.originOf(0, &location{secure: true, port: uint16(i), host: []byte("o")}, false)
+		o := l.originOf(l.apps[0], &location{secure: true, port: uint16(i), host: []byte("o")}, false)
 		o.dialing++
 		c, _ := o.connectedHTTP2(closeCounter{closed: &closed}).(*http2Connection)
 		all = append(all, c)

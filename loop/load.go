@@ -195,7 +195,7 @@ func (l *Loop) relieve(to int, busy, room int64) bool {
 	if largest != nil && largest.load.share >= busy/2 {
 		where := l.whereIs(largest)
 		return where&l.seatMask == l.seatBits && where&(1<<to) == 0 &&
-			l.placement.change(int32(largest.app), where, where|1<<to)
+			l.placement.change(largest.shared, where, where|1<<to)
 	}
 	if l.isSlow() {
 		return false // whoever is here goes home soon
@@ -206,7 +206,7 @@ func (l *Loop) relieve(to int, busy, room int64) bool {
 		if share == 0 || share > level {
 			continue
 		}
-		if where := servedBy(l.seat); l.placement.change(int32(w.app), where, servedBy(to)) {
+		if where := servedBy(l.seat); l.placement.change(w.shared, where, servedBy(to)) {
 			level -= share
 			l.retire(w)
 		}
@@ -235,7 +235,7 @@ func (l *Loop) reviewFurther() {
 		if l.busy(l.lane+home)+share > busyLow || last != l.core() {
 			w.load.idleSince = l.now
 		}
-		if l.now-w.load.idleSince >= idleTime && l.placement.change(int32(w.app), where, where&^(1<<l.core())) {
+		if l.now-w.load.idleSince >= idleTime && l.placement.change(w.shared, where, where&^(1<<l.core())) {
 			w.load.isFurther = false
 			l.retire(w)
 			continue
@@ -246,7 +246,7 @@ func (l *Loop) reviewFurther() {
 	m.further = kept
 }
 
-func (l *Loop) whereIs(w *appWorker) uint64 { return l.placement.apps[w.app].where.Load() }
+func (l *Loop) whereIs(w *appWorker) uint64 { return w.shared.where.Load() }
 
 // noteActive begins a window for an app.
 func (l *Loop) noteActive(w *appWorker) {

@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"time"
 
@@ -73,8 +74,9 @@ type Loop struct {
 	handles     handles
 	files       files
 	cron        cronState
-	apps        []*appWorker
-	lives       uint32 // isolates made so far
+	apps        []*appWorker // by id; nil: there is none, or it was never met here
+	leaving     []*appWorker // to be removed
+	lives       uint32       // isolates made so far
 	timeouts    timeouts
 	timers      timers
 	buffers     buffers
@@ -91,6 +93,7 @@ type Loop struct {
 	portion *portion  // of the budget of memory
 	reports []*report // to be filled
 	visits  []*visit  // to be done, see profile.go
+	graves  graves    // of apps that were removed
 
 	pendingWork   int // requests that are answered but whose waitUntil work goes on
 	tunnels       int // halves of service calls between loops
@@ -115,6 +118,7 @@ type Loop struct {
 	dateSecond   int64
 
 	place
+	routing
 
 	log       *accessLog // nil: off
 	entry     LogEntry   // reused for each line
@@ -126,7 +130,7 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	app        int32          // of messageRetire
+	app        *sharedApp     // of messageRetire
 	connection moved          // of messageConnection
 	report     *report        // of messageReport
 	wire       wire           // of messageWire
@@ -135,6 +139,7 @@ type message struct {
 	file       lookedAt       // of messageFile
 	firing     *firing        // of messageFiring
 	work       *hostWork      // of messageWork
+	change     *change        // of messageChange
 	status     chan<- Stats   // of messageStatus, with room for it
 	visit      *visit         // of messageVisit
 }
@@ -156,6 +161,7 @@ const (
 	messageWork                   // what Go has computed for an app
 	messageStatus                 // tell that mail is read
 	messageVisit                  // something is to be done with an app's isolate
+	messageChange                 // apps or routes come or go
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -185,23 +191,15 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		timers:      newTimers(),
 		handles:     newHandles(),
 		files:       files{waits: map[*fileEntry][]fileWaiter{}},
+		routing:     routing{random: rand.NewPCG(options.seed, uint64(seat))},
 		head:        new(http1.Head),
 	}
-	for i, app := range options.Apps {
-		l.apps = append(l.apps, &appWorker{
-			app: i, name: app.Name, version: app.Version, logRate: app.LogRate, maxBody: app.MaxBody,
-			wall: l.timeouts.wall(app.Wall), taskDeadline: never,
-			concurrency: &options.concurrency[i], files: newAppFiles(app.Static, app.Path),
-		})
-		l.apps[i].sleep.worker = l.apps[i]
-	}
-	if len(options.Apps) != 0 {
+	if options.NewShard != nil {
 		if l.shard, err = options.NewShard(seat, waker.FD()); err != nil {
 			return nil, errors.Join(err, waker.Close())
 		}
 		l.wantsPrepare = true
 	}
-	l.startCron()
 	l.portion = options.memory.join(l)
 	for _, socket := range sockets {
 		l.listeners = append(l.listeners, listener{index: uint32(len(l.listeners)), fd: socket.FD, secure: socket.Secure, isOpen: true})
@@ -209,7 +207,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 	if len(sockets) != 0 {
 		options.listening.Add(1)
 	}
-	l.takePlace()
+	options.catalog.join(l)
 	if options.AccessLog != nil {
 		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
 	}
@@ -468,7 +466,9 @@ func (l *Loop) readMail() {
 		case messageSlowReady:
 			l.slowReady()
 		case messageRetire:
-			l.retire(l.apps[m.app])
+			if w := l.workerOf(m.app); w != nil {
+				l.retire(w)
+			}
 		case messageRoom:
 			l.portion.isAsked.Store(false) // keepBudget comes in every tick
 		case messageReport:
@@ -489,6 +489,8 @@ func (l *Loop) readMail() {
 			m.status <- l.stats
 		case messageVisit:
 			l.takeVisit(m.visit)
+		case messageChange:
+			l.apply(m.change)
 		}
 	}
 }

@@ -45,12 +45,12 @@ func BenchmarkRequest(b *testing.B) {
 
 // BenchmarkRoute is the router with a thousand apps.
 func BenchmarkRoute(b *testing.B) {
-	var apps []App
+	var routes []Route
 	for i := range 1000 {
-		apps = append(apps, App{Name: fmt.Sprint("app", i), Hosts: []string{fmt.Sprintf("app%d.example.com", i)}})
-		apps = append(apps, App{Name: fmt.Sprint("api", i), Hosts: []string{fmt.Sprintf("app%d.example.com", i)}, Path: "/api/v1"})
+		routes = append(routes, Route{Name: fmt.Sprint("app", i), Hosts: []string{fmt.Sprintf("app%d.example.com", i)}})
+		routes = append(routes, Route{Name: fmt.Sprint("api", i), Hosts: []string{fmt.Sprintf("app%d.example.com", i)}, Path: "/api/v1"})
 	}
-	router, err := NewRouter(apps)
+	router, err := NewRouter(routes)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type moved struct {
 	inStart int
 	in      []byte
 	routes  *hostRoutes
+	choice  choice
 
 	secure        bool
 	hasRequested  bool
@@ -48,13 +49,13 @@ const (
 const hopsMax = 3
 
 // staysHere reports whether a request for app is served where it is, which is nearly always so.
-func (l *Loop) staysHere(app int32) bool {
-	return l.placement.apps[app].where.Load()&l.seatMask == l.seatBits && l.shedding == 0
+func (l *Loop) staysHere(app *sharedApp) bool {
+	return app.where.Load()&l.seatMask == l.seatBits && l.shedding == 0
 }
 
 // leaves decides what becomes of a request that has not begun and for which staysHere is false. True:
 // it must not begin here, because its connection goes elsewhere, now or after the answers before it.
-func (l *Loop) leaves(c *connection, app int32) bool {
+func (l *Loop) leaves(c *connection, app *sharedApp) bool {
 	if l.draining || c.hops >= hopsMax {
 		return false
 	}
@@ -80,7 +81,7 @@ func (l *Loop) handOver(c *connection) {
 		l.leaveLists(c)
 	}
 	on := message{kind: messageConnection, connection: moved{
-		fd: c.fd, in: c.in, inStart: c.inStart, routes: c.routes,
+		fd: c.fd, in: c.in, inStart: c.inStart, routes: c.routes, choice: c.choice,
 		secure: c.secure, hasRequested: c.hasRequested, inputEnded: c.inputEnded,
 		isRemoteKnown: c.isRemoteKnown, isLocal: c.isLocal, hops: c.hops + 1,
 		remoteLength: c.remoteLength, remote: c.remote,
@@ -98,7 +99,7 @@ func (l *Loop) handOver(c *connection) {
 // adopt goes on with a connection that another loop has handed over.
 func (l *Loop) adopt(m *moved) {
 	c := l.connections.take()
-	c.fd, c.in, c.inStart, c.routes = m.fd, m.in, m.inStart, m.routes
+	c.fd, c.in, c.inStart, c.routes, c.choice = m.fd, m.in, m.inStart, m.routes, m.choice
 	c.secure, c.hasRequested, c.inputEnded = m.secure, m.hasRequested, m.inputEnded
 	c.isRemoteKnown, c.isLocal, c.hops = m.isRemoteKnown, m.isLocal, m.hops
 	c.remoteLength, c.remote = m.remoteLength, m.remote

@@ -111,8 +111,8 @@ func TestMoveOnKernel(t *testing.T) {
 				return
 			default:
 			}
-			app := random.IntN(len(groupApps))
-			p.change(int32(app), p.apps[app].where.Load(), places[random.IntN(len(places))])
+			app := node.options.catalog.apps[random.IntN(len(groupApps))]
+			p.change(app, app.where.Load(), places[random.IntN(len(places))])
 			time.Sleep(100 * time.Microsecond)
 		}
 	})
@@ -163,8 +163,9 @@ func TestSlowLaneOnKernel(t *testing.T) {
 		demo(nil)(w, r)
 	})
 	p := node.options.placement
-	for app := range groupApps {
-		p.change(int32(app), 0, servedBy(0))
+	apps := node.options.catalog.apps
+	for _, app := range apps {
+		p.change(app, 0, servedBy(0))
 	}
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
@@ -172,9 +173,9 @@ func TestSlowLaneOnKernel(t *testing.T) {
 	}
 	defer connection.Close()
 	reader := bufio.NewReader(connection)
-	for i := 0; p.apps[0].where.Load()&slowBit == 0 || i%2 == 1; i++ {
+	for i := 0; apps[0].where.Load()&slowBit == 0 || i%2 == 1; i++ {
 		if i == 200 {
-			t.Fatalf("still served by %#x", p.apps[0].where.Load())
+			t.Fatalf("still served by %#x", apps[0].where.Load())
 		}
 		io.WriteString(connection, get([]string{"b", "a"}[i%2], "/"))
 		response, err := http.ReadResponse(reader, nil)
@@ -192,7 +193,7 @@ func TestSlowLaneOnKernel(t *testing.T) {
 	node.mutex.Lock()
 	slow := node.loops[2]
 	node.mutex.Unlock()
-	if slow == nil || slow.Stats().Requests == 0 || p.apps[1].where.Load()&slowBit != 0 {
+	if slow == nil || slow.Stats().Requests == 0 || apps[1].where.Load()&slowBit != 0 {
 		t.Fatal("the slow loop beside loop 0 does not serve the slow app, or the other one, too")
 	}
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, slow.thread); err != nil || nice != 20-slowNice { // the raw call gives 20 - nice

@@ -100,7 +100,7 @@ func newGroup(t testing.TB, config fakering.Config, change func(o *Options)) *gr
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.placement = newPlacement(len(groupApps), loops, fakes[0].Now())
+	options.placement = newPlacement(loops, fakes[0].Now())
 	for i, w := range g.worlds {
 		own, ring := *options, g.rings[i]
 		own.Clock, own.sockets = w.ring.Now, &fakeSockets{ring: w.ring}
@@ -125,10 +125,13 @@ func newGroup(t testing.TB, config fakering.Config, change func(o *Options)) *gr
 
 func (g *group) placement() *placement { return g.worlds[0].loop.placement }
 
+// app is what the loops have in common of an app.
+func (g *group) app(id int) *sharedApp { return g.worlds[0].loop.options.catalog.apps[id] }
+
 // serve says which loops serve an app.
 func (g *group) serve(app int, where uint64) {
 	p := g.placement()
-	for !p.change(int32(app), p.apps[app].where.Load(), where) {
+	for !p.change(g.app(app), g.where(app), where) {
 	}
 }
 
@@ -222,8 +225,8 @@ func (g *group) end() {
 		}
 	}
 	placed := int64(0)
-	for i := range g.placement().apps {
-		if g.placement().apps[i].where.Load() != 0 {
+	for _, app := range g.worlds[0].loop.options.catalog.apps {
+		if app != nil && app.where.Load() != 0 {
 			placed++
 		}
 	}
@@ -400,11 +403,14 @@ func TestMoveToDraining(t *testing.T) {
 // TestHomesAreSpread: apps settle where they are asked for first, as long as that is fair.
 func TestHomesAreSpread(t *testing.T) {
 	apps := make([]App, 1000)
-	options, err := (&Options{Apps: apps, Router: new(Router), NewShard: shardOf(nil)}).withDefaults()
+	for i := range apps {
+		apps[i].Name, apps[i].Hosts = fmt.Sprint(i), []string{fmt.Sprint(i)}
+	}
+	options, err := (&Options{Apps: apps, NewShard: shardOf(nil)}).withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.placement = newPlacement(len(apps), 3, time.Now())
+	options.placement = newPlacement(3, time.Now())
 	var loops []*Loop
 	for i := range 3 {
 		l, err := New(i, options, &scriptRing{}, nil)
@@ -419,12 +425,12 @@ func TestHomesAreSpread(t *testing.T) {
 		}()
 		loops = append(loops, l)
 	}
-	for app := range int32(3) {
-		if loops[app].destination(app) != -1 {
-			t.Errorf("app %d does not live where it was asked for", app)
+	for i, app := range options.catalog.apps[:3] {
+		if loops[i].destination(app) != -1 {
+			t.Errorf("app %s does not live where it was asked for", app.Name)
 		}
 	}
-	for app := range int32(len(apps)) { // all by way of one loop
+	for _, app := range options.catalog.apps { // all by way of one loop
 		loops[0].destination(app)
 	}
 	for i := range loops {
@@ -432,15 +438,15 @@ func TestHomesAreSpread(t *testing.T) {
 			t.Errorf("%d of 1000 apps live on loop %d", n, i)
 		}
 	}
-	for app := range int32(len(apps)) {
+	for _, app := range options.catalog.apps {
 		homes := 0
 		for _, l := range loops {
-			if l.placement.apps[app].where.Load()&l.seatMask == l.seatBits {
+			if app.where.Load()&l.seatMask == l.seatBits {
 				homes++
 			}
 		}
 		if homes != 1 {
-			t.Fatalf("app %d is served by %d loops", app, homes)
+			t.Fatalf("app %s is served by %d loops", app.Name, homes)
 		}
 	}
 }
@@ -568,7 +574,7 @@ func newMovingPair(t testing.TB) *movingPair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.placement = newPlacement(2, 2, options.Clock())
+	options.placement = newPlacement(2, options.Clock())
 	g := &movingPair{}
 	for i := range g.loops {
 		g.rings[i] = &moveRing{}
@@ -576,7 +582,7 @@ func newMovingPair(t testing.TB) *movingPair {
 		if g.loops[i], err = New(i, options, g.rings[i], nil); err != nil {
 			t.Fatal(err)
 		}
-		options.placement.apps[i].where.Store(servedBy(i))
+		options.catalog.apps[i].where.Store(servedBy(i))
 		t.Cleanup(func() {
 			g.loops[i].usage.close()
 			if err := g.loops[i].Close(); err != nil {

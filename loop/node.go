@@ -24,6 +24,7 @@ type Node struct {
 	cleanup   func()
 	endWatch  func() // of memory pressure; nil: not begun
 	running   sync.WaitGroup
+	over      chan struct{} // closed when no loop runs any more
 
 	profiling atomic.Bool // a heap snapshot or a CPU profile is being taken
 
@@ -92,15 +93,19 @@ func Start(o NodeOptions) (*Node, error) {
 	wantProcessors(o.Loops + options.works.most + sparePs)
 	n := &Node{
 		addresses: addresses, settings: &o, options: options, cores: coresOf(o.Loops), cleanup: cleanup,
-		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops),
+		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops), over: make(chan struct{}),
 	}
-	options.placement = newPlacement(len(options.Apps), o.Loops, options.Clock())
+	options.placement = newPlacement(o.Loops, options.Clock())
 	options.placement.needSlow = n.needSlow
 	started := make(chan error, o.Loops)
 	for i := range o.Loops {
 		n.running.Add(1)
 		go n.run(i, sockets[i], func(_ *Loop, err error) { started <- err })
 	}
+	go func() {
+		n.running.Wait()
+		close(n.over)
+	}()
 	for range o.Loops {
 		if failed := <-started; failed != nil {
 			err = errors.Join(err, failed)

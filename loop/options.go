@@ -17,7 +17,7 @@ import (
 // App is what a loop needs to know of an app.
 type App struct {
 	Name    string
-	Version string        // for logs
+	Version string        // for accounts and logs; may be ""
 	Hosts   []string      // exact or "*.example.com"; none: any host that no other app names
 	Path    string        // prefix, "" is "/"
 	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody
@@ -35,13 +35,15 @@ type App struct {
 	Proxy *Proxy // that its sub-requests go through; nil: none
 	// LogRate is how many lines the app may log a second, for LogEntry; 0: as the Logger has it.
 	LogRate int
+	// Removed is called at the end of RemoveApp, when nothing of the node refers to the app any more and its id
+	// has not been given to another one; nil: nobody wants to know.
+	Removed func(id int)
 }
 
 // Options set up loops. Zero values take the defaults. The loops of a Node share them, and with them
-// Router, Logger and the count of open connections.
+// Logger and the count of open connections.
 type Options struct {
-	Apps   []App
-	Router *Router // of Apps; made if nil
+	Apps []App // that the node begins with; their ids are their indexes
 
 	// NewShard makes what starts the isolates of a loop, on the loop's thread. loop counts the
 	// node's loops; waker is the loop's eventfd, for V8's threads to write to when they have posted
@@ -92,16 +94,15 @@ type Options struct {
 
 	requestSeed uint64 // of the requests' ids, see newRequestID
 
-	appsByName map[string]int32 // index in Apps
-
-	epoch       time.Time // of the loops' clocks
-	memory      *memory
-	newGauge    func() (pressureGauge, error)
-	concurrency []concurrency // by app
-	names       *nameFiles
-	files       *fileStore
-	outbound    *outbound
-	works       *workPool
+	catalog  *catalog
+	seed     uint64    // of what loops choose at random; 0: a random one
+	epoch    time.Time // of the loops' clocks
+	memory   *memory
+	newGauge func() (pressureGauge, error)
+	names    *nameFiles
+	files    *fileStore
+	outbound *outbound
+	works    *workPool
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; an entry and its texts
@@ -160,23 +161,15 @@ func (o *Options) withDefaults() (*Options, error) {
 	orDefault(&filled.Background, 30*time.Second)
 	orDefault(&filled.DrainTimeout, 10*time.Second)
 	orDefault(&filled.DrainGrace, 500*time.Millisecond)
-	filled.Apps = make([]App, len(o.Apps))
-	for i, app := range o.Apps {
-		orDefault(&app.MaxBody, filled.MaxBody)
-		orDefault(&app.Wall, filled.Wall)
-		orDefault(&app.WebSocketMessage, socketMessageMax)
-		if app.TLS == nil {
-			app.TLS = tlsclient.NewClient(nil)
-		}
-		filled.Apps[i] = app
+	apps := make([]App, len(o.Apps))
+	for i := range apps {
+		apps[i] = filled.appWithDefaults(o.Apps[i])
 	}
-	if filled.Router == nil {
-		router, err := NewRouter(filled.Apps)
-		if err != nil {
-			return nil, fmt.Errorf("loop: %w", err)
-		}
-		filled.Router = router
+	var err error
+	if filled.catalog, err = newCatalog(apps); err != nil {
+		return nil, fmt.Errorf("loop: %w", err)
 	}
+	filled.Apps = nil // the catalog has them
 	if filled.Crowded == nil {
 		filled.Crowded = func() bool { return false }
 	}
@@ -192,6 +185,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	if filled.sockets == nil {
 		filled.sockets = kernelSockets{}
 	}
+	if filled.seed == 0 {
+		filled.seed = rand.Uint64()
+	}
 	filled.epoch = filled.Clock()
 	if filled.newGauge == nil {
 		filled.newGauge = func() (pressureGauge, error) { return newKernelGauge("") }
@@ -200,26 +196,32 @@ func (o *Options) withDefaults() (*Options, error) {
 	return &filled, nil
 }
 
+// appWithDefaults fills in what an app does not say.
+func (o *Options) appWithDefaults(app App) App {
+	orDefault(&app.MaxBody, o.MaxBody)
+	orDefault(&app.Wall, o.Wall)
+	orDefault(&app.WebSocketMessage, socketMessageMax)
+	if app.TLS == nil {
+		app.TLS = tlsclient.NewClient(nil)
+	}
+	return app
+}
+
 // share makes what the loops have in common.
 func (o *Options) share() {
 	if o.names == nil {
 		o.names = newNameFiles(systemNamePaths)
 	}
 	if o.outbound == nil {
-		o.outbound = newOutbound(len(o.Apps))
+		o.outbound = newOutbound(o.catalog)
 	}
 	if o.works == nil {
-		o.works = newWorkPool(len(o.Apps), workersMax())
+		o.works = newWorkPool(workersMax())
 	}
 	o.files = newFileStore(o.StaticCache)
 	o.memory = newMemory(o.Memory)
-	o.concurrency = newConcurrency(o.Apps)
-	o.appsByName = make(map[string]int32, len(o.Apps))
-	for i := range o.Apps {
-		o.appsByName[o.Apps[i].Name] = int32(i)
-	}
 	o.open, o.listening = new(atomic.Int64), new(atomic.Int64)
-	o.placement = newPlacement(len(o.Apps), 1, o.Clock())
+	o.placement = newPlacement(1, o.Clock())
 }
 
 func orDefault[T int | int64 | time.Duration](value *T, byDefault T) {

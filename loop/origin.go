@@ -54,7 +54,7 @@ type carrier interface {
 // be able to reach another, whatever an origin makes of it, and each has rules of its own about whom it
 // may reach, and by which proxy.
 type originKey struct {
-	app    int32
+	app    *appWorker
 	secure bool
 	http1  bool // HTTP/2 will not do: the connection is to go over to another protocol
 	port   uint16
@@ -141,11 +141,11 @@ func originIdleTime(seconds int32) time.Duration {
 }
 
 // originOf finds an app's origin, or makes it. isUpgrade: a connection is to be taken over by another protocol.
-func (l *Loop) originOf(app int, to *location, isUpgrade bool) *origin {
+func (l *Loop) originOf(app *appWorker, to *location, isUpgrade bool) *origin {
 	http1 := isUpgrade && to.secure
-	o := l.origins.byKey[originKey{int32(app), to.secure, http1, to.port, string(to.host)}]
+	o := l.origins.byKey[originKey{app, to.secure, http1, to.port, string(to.host)}]
 	if o == nil {
-		o = &origin{loop: l, key: originKey{int32(app), to.secure, http1, to.port, string(to.host)}}
+		o = &origin{loop: l, key: originKey{app, to.secure, http1, to.port, string(to.host)}}
 		if l.origins.byKey == nil {
 			l.origins.byKey = make(map[originKey]*origin)
 		}
@@ -288,7 +288,7 @@ func (o *origin) failed(f *fault, until uint64) {
 func (o *origin) park(c *originConnection) {
 	l := o.loop
 	length := originIdleTime(c.keepAliveSeconds)
-	if length == 0 {
+	if length == 0 || o.key.app.removal != nil {
 		c.close()
 		return
 	}
@@ -364,18 +364,18 @@ func (l *Loop) takeDial() *originDial {
 // begin starts to connect.
 func (d *originDial) begin(o *origin) {
 	d.origin, d.until = o, o.sequenceNext
-	app := &o.loop.options.Apps[o.key.app]
-	if app.Proxy != nil {
+	app := o.key.app
+	if app.shared.Proxy != nil {
 		d.dialProxy(app)
 		return
 	}
-	o.loop.dial(target{host: o.key.host, port: o.key.port, app: app.Name}, app.Egress, d)
+	o.loop.dial(target{host: o.key.host, port: o.key.port, app: app}, app.shared.Egress, d)
 }
 
 // dialed implements dialer.
 func (d *originDial) dialed(e *endpoint) {
 	o := d.origin
-	proxy := o.loop.options.Apps[o.key.app].Proxy
+	proxy := o.key.app.shared.Proxy
 	switch {
 	case o.key.secure && proxy != nil:
 		d.tunnel(e, proxy)
@@ -393,7 +393,7 @@ func (d *originDial) secure(e *endpoint) {
 	if o.key.http1 {
 		protocols = protocolsHTTP1
 	}
-	o.loop.secure(e, int(o.key.app), o.key.host, protocols, d)
+	o.loop.secure(e, o.key.app, o.key.host, protocols, d)
 }
 
 // secured implements securer.

@@ -169,7 +169,7 @@ func TestOriginsOfApps(t *testing.T) {
 		if why := to.parse([]byte(url)); why != "" {
 			t.Fatal(why)
 		}
-		return l.originOf(0, &to, false)
+		return l.originOf(l.apps[0], &to, false)
 	}
 	a := at("http://a/")
 	if at("http://a/x?y#z") != a || at("http://a:80/") != a {
@@ -182,7 +182,7 @@ func TestOriginsOfApps(t *testing.T) {
 	}
 	var to location
 	to.parse([]byte("http://a/"))
-	if l.originOf(1, &to, false) == a {
+	if l.originOf(new(appWorker), &to, false) == a {
 		t.Error("another app shares connections")
 	}
 	clear(l.origins.byKey)

@@ -22,7 +22,6 @@ import (
 // of apps that it serves, by compare-and-swap. What it knows of others is how busy they say they are.
 type placement struct {
 	epoch time.Time
-	apps  []placedApp
 	seats []seat // of the loops, and after them of their slow loops
 	loops int    // without slow ones
 
@@ -31,18 +30,13 @@ type placement struct {
 	needSlow func(loop int)
 }
 
-// placedApp is where an app is served. The word where:
+// The word sharedApp.where tells where an app is served:
 //
 //	bits 0 to 55   loops that serve it
 //	bits 56 to 61  its home
 //	bit 62         it is in the slow lane: the slow loops beside those loops serve it
 //
 // 0: nowhere yet.
-type placedApp struct {
-	where  atomic.Uint64
-	slowAt atomic.Int64 // when a slow loop last saw a long turn of it, in ns from epoch; 0: never
-}
-
 const (
 	// LoopsMax is how many loops a node may have. V8's 4 GB for the heaps of a process are spent
 	// before that.
@@ -91,8 +85,8 @@ type place struct {
 	reviewSlowedAt int64
 }
 
-func newPlacement(apps, loops int, epoch time.Time) *placement {
-	return &placement{epoch: epoch, apps: make([]placedApp, apps), seats: make([]seat, 2*loops), loops: loops}
+func newPlacement(loops int, epoch time.Time) *placement {
+	return &placement{epoch: epoch, seats: make([]seat, 2*loops), loops: loops}
 }
 
 // takePlace gives a new loop its seat, on its thread.
@@ -132,9 +126,9 @@ func (l *Loop) core() int { return l.seat % l.placement.loops }
 func (l *Loop) since() int64 { return l.now + l.epochOffset }
 
 // destination is the seat that a request for app has to go to, or -1: it is served here.
-func (l *Loop) destination(app int32) int {
+func (l *Loop) destination(app *sharedApp) int {
 	p := l.placement
-	where := p.apps[app].where.Load()
+	where := app.where.Load()
 	if where == 0 {
 		where = l.settleApp(app)
 	}
@@ -166,34 +160,79 @@ const (
 
 // settleApp gives an app its home: the loop that was asked for it first, so that its connection need
 // not move, unless that has more than its share of homes; then the one that has the fewest.
-func (l *Loop) settleApp(app int32) (where uint64) {
+func (l *Loop) settleApp(app *sharedApp) (where uint64) {
 	p := l.placement
 	home := l.core()
-	fewest := home
-	for i := range p.loops {
-		if p.seats[i].loop.Load() != nil && p.seats[i].homes.Load() < p.seats[fewest].homes.Load() {
-			fewest = i
-		}
-	}
+	fewest := p.fewestHomes(home)
 	least := p.seats[fewest].homes.Load()
 	if p.seats[home].homes.Load() > least+least/homesSlackFraction+homesSlack {
 		home = fewest
 	}
 	if !p.change(app, 0, servedBy(home)) {
-		return p.apps[app].where.Load()
+		return app.where.Load()
 	}
 	return servedBy(home)
 }
 
+// fewestHomes is the loop on which the fewest apps live, one of equals that is preferred.
+func (p *placement) fewestHomes(preferred int) int {
+	fewest := preferred
+	for i := range p.loops {
+		if p.seats[i].loop.Load() != nil && p.seats[i].homes.Load() < p.seats[fewest].homes.Load() {
+			fewest = i
+		}
+	}
+	return fewest
+}
+
+// house gives an app a home that nobody has asked for yet: that of the app that lives where like says, if that is
+// not 0. It returns the seat of the loop that serves it there.
+func (p *placement) house(app *sharedApp, like uint64) (seat int) {
+	if app.where.Load() == 0 {
+		home := homeOf(like)
+		if like == 0 {
+			home = p.fewestHomes(0)
+		}
+		p.change(app, 0, servedBy(home)) // else a loop has done it meanwhile
+	}
+	where := app.where.Load()
+	seat = homeOf(where)
+	if slow := p.loops + seat; where&slowBit != 0 && p.seats[slow].loop.Load() != nil {
+		seat = slow
+	}
+	return seat
+}
+
+// inherit has new targets of a route served by the loops that serve the old one: the connections that ask for it
+// are there.
+func (p *placement) inherit(before, now *routeTable) {
+	for i := range now.routes {
+		r := &now.routes[i]
+		old := before.named(r.name)
+		if old == nil {
+			continue
+		}
+		like := old.targets[0].app.where.Load() &^ slowBit
+		for _, target := range r.targets {
+			where := target.app.where.Load()
+			if like != 0 && where != like && (where == 0 || where == servedBy(homeOf(like))) {
+				p.change(target.app, where, like)
+			}
+		}
+	}
+}
+
 // change replaces an app's word, unless another loop has changed it.
-func (p *placement) change(app int32, from, to uint64) bool {
-	if !p.apps[app].where.CompareAndSwap(from, to) {
+func (p *placement) change(app *sharedApp, from, to uint64) bool {
+	if !app.where.CompareAndSwap(from, to) {
 		return false
 	}
 	if from != 0 {
 		p.seats[homeOf(from)].homes.Add(-1)
 	}
-	p.seats[homeOf(to)].homes.Add(1)
+	if to != 0 {
+		p.seats[homeOf(to)].homes.Add(1)
+	}
 	return true
 }
 

@@ -35,7 +35,7 @@ func (g *group) ask(loop int, host string, every, length time.Duration) *custome
 }
 
 // where is the word of an app.
-func (g *group) where(app int) uint64 { return g.placement().apps[app].where.Load() }
+func (g *group) where(app int) uint64 { return g.app(app).where.Load() }
 
 // TestHotApp: an app that its home has no time for is served by further loops, which take some of its
 // connections over; when the load is gone, only its home is left.

@@ -61,8 +61,12 @@ func (n *Node) HeapSnapshot(ctx context.Context, id int, w io.Writer) error {
 }
 
 func (n *Node) heapSnapshot(ctx context.Context, id int, w io.Writer) error {
+	app, err := n.options.catalog.find(id)
+	if err != nil {
+		return err
+	}
 	var snapshot io.ReadCloser
-	err := n.visit(ctx, &visit{app: int32(id), starts: true, do: func(_ *Loop, worker *appWorker) (err error) {
+	err = n.visit(ctx, &visit{app: app, starts: true, do: func(_ *Loop, worker *appWorker) (err error) {
 		profiled, ok := worker.isolate.(Profiled)
 		if !ok {
 			return errNotProfiled
@@ -96,13 +100,17 @@ func (n *Node) CPUProfile(ctx context.Context, id int, d time.Duration, w io.Wri
 	if d <= 0 || d > ProfileMax {
 		return fmt.Errorf("a CPU profile of %v: at most %v are possible", d, ProfileMax)
 	}
+	app, err := n.options.catalog.find(id)
+	if err != nil {
+		return err
+	}
 	if !n.profiling.CompareAndSwap(false, true) {
 		return ErrProfiling
 	}
 	defer n.profiling.Store(false)
 	var on *Loop
 	var life uint32
-	err := n.visit(ctx, &visit{app: int32(id), starts: true, do: func(l *Loop, worker *appWorker) error {
+	err = n.visit(ctx, &visit{app: app, starts: true, do: func(l *Loop, worker *appWorker) error {
 		profiled, ok := worker.isolate.(Profiled)
 		if !ok {
 			return errNotProfiled
@@ -124,7 +132,7 @@ func (n *Node) CPUProfile(ctx context.Context, id int, d time.Duration, w io.Wri
 	case <-ctx.Done():
 	}
 	var profile []byte
-	err = n.visit(context.WithoutCancel(ctx), &visit{app: int32(id), on: on, do: func(l *Loop, worker *appWorker) error {
+	err = n.visit(context.WithoutCancel(ctx), &visit{app: app, on: on, do: func(l *Loop, worker *appWorker) error {
 		l.release(worker)
 		if profiled, ok := worker.isolate.(Profiled); ok && worker.life == life {
 			profile = profiled.StopProfile()
@@ -143,7 +151,7 @@ func (n *Node) CPUProfile(ctx context.Context, id int, d time.Duration, w io.Wri
 
 // A visit is something that is done with an app on the thread of a loop that serves it.
 type visit struct {
-	app    int32
+	app    *sharedApp
 	on     *Loop // nil: the app's home, or the slow loop beside it
 	starts bool  // the app is started if it is asleep
 	do     func(*Loop, *appWorker) error
@@ -186,12 +194,8 @@ func (n *Node) visit(ctx context.Context, v *visit) error {
 
 // takeVisit keeps a visit for the end of the tick, or sends it on to where the app is served.
 func (l *Loop) takeVisit(v *visit) {
-	if v.app < 0 || int(v.app) >= len(l.apps) {
-		v.done <- ErrNoApp
-		return
-	}
 	if v.on == nil {
-		if seat := l.residence(v.app); seat != l.seat && v.hops < visitHops {
+		if seat := l.placement.house(v.app, 0); seat != l.seat && v.hops < visitHops {
 			v.hops++
 			if !l.placement.seats[seat].loop.Load().mailbox.Post(message{kind: messageVisit, visit: v}) {
 				v.done <- ErrEnded
@@ -200,20 +204,6 @@ func (l *Loop) takeVisit(v *visit) {
 		}
 	}
 	l.visits = append(l.visits, v)
-}
-
-// residence is the seat of the loop that an app has its home on, or of the slow one beside it.
-func (l *Loop) residence(app int32) int {
-	p := l.placement
-	where := p.apps[app].where.Load()
-	if where == 0 {
-		where = l.settleApp(app)
-	}
-	seat := homeOf(where)
-	if slow := p.loops + seat; where&slowBit != 0 && p.seats[slow].loop.Load() != nil {
-		return slow
-	}
-	return seat
 }
 
 // receiveVisit does the visit that has waited for longest. An app that it has to start for it is idle
@@ -226,7 +216,11 @@ func (l *Loop) receiveVisit() {
 	if !v.state.CompareAndSwap(visitWaits, visitTaken) {
 		return
 	}
-	w := l.apps[v.app]
+	w := l.workerOf(v.app)
+	if w == nil {
+		v.done <- ErrNoApp
+		return
+	}
 	if v.starts && w.isolate == nil {
 		if !l.startIsolate(w) {
 			v.done <- errors.New("the app does not start: see its log")

@@ -35,7 +35,7 @@ var proxyRules = func() *egress.Rules {
 }()
 
 // allowsProxied reports whether an app may have its proxy connect to an origin.
-func allowsProxied(app *App, to *originKey) bool {
+func allowsProxied(app *sharedApp, to *originKey) bool {
 	address, err := netip.ParseAddr(unbracketed(to.host))
 	if err != nil {
 		return app.Egress.AllowsName(to.host, to.port)
@@ -44,13 +44,13 @@ func allowsProxied(app *App, to *originKey) bool {
 }
 
 // dialProxy begins to connect to an app's proxy on behalf of an origin.
-func (d *originDial) dialProxy(app *App) {
+func (d *originDial) dialProxy(app *appWorker) {
 	key := &d.origin.key
-	if !allowsProxied(app, key) {
-		d.dialFailed(newFault(isolates.FaultEgress, fmt.Sprintf("egress: %s:%d is not allowed for app %s", key.host, key.port, app.Name)))
+	if !allowsProxied(app.shared, key) {
+		d.dialFailed(newFault(isolates.FaultEgress, fmt.Sprintf("egress: %s:%d is not allowed for app %s", key.host, key.port, app.name)))
 		return
 	}
-	d.origin.loop.dial(target{host: app.Proxy.Host, port: app.Proxy.Port, app: app.Name}, proxyRules, d)
+	d.origin.loop.dial(target{host: app.shared.Proxy.Host, port: app.shared.Proxy.Port, app: app}, proxyRules, d)
 }
 
 // A proxyTunnel is a connection to a proxy that is to become one to an origin.

@@ -56,7 +56,7 @@ func (f *secureFetcher) useProxy() *testProxy {
 		}
 	}
 	p.url = f.listen(handle)
-	app := &f.loop.options.Apps[0]
+	app := f.loop.apps[0].shared
 	var port uint16
 	if _, err := fmt.Sscanf(p.url, "https://origin.example:%d", &port); err != nil {
 		f.t.Fatal(err)
@@ -148,7 +148,7 @@ func TestProxyFaults(t *testing.T) {
 		}
 		f.checkGone()
 	}
-	f.loop.options.Apps[0].Proxy.Authorization = ""
+	f.loop.apps[0].shared.Proxy.Authorization = ""
 	if r := f.ask("GET "+url+"/", nil); !strings.Contains(r.faultText, "the proxy refused the connection: 407 Proxy Authentication Required") {
 		t.Errorf("without a password: %q", r.faultText)
 	}

@@ -12,7 +12,7 @@ type collector struct {
 	head    []byte // as received
 	body    []byte // transfer coding removed; nil: none
 	missing int    // bytes that have not come
-	app     int32
+	app     *sharedApp
 }
 
 // consume takes bytes that were received. They lie in a provided buffer and are parsed there, unless
@@ -178,32 +178,31 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 	}
 	host := input[head.HostOffset : int(head.HostOffset)+int(head.HostLength)]
 	target := input[head.TargetOffset : int(head.TargetOffset)+int(head.TargetLength)]
-	app, routes := l.options.Router.route(host, target, c.routes)
-	c.routes = routes
-	if app != noApp && l.apps[app].files != nil && !hasBody && !head.Upgrade {
-		switch l.serveFile(c, l.apps[app], head, input) {
+	app := l.route(c, host, target)
+	if app != nil && app.files != nil && !hasBody && !head.Upgrade {
+		switch l.serveFile(c, app, head, input) {
 		case fileServed:
 			return head.Length
 		case fileWaits:
 			return 0
 		}
 	}
-	if app != noApp && !l.staysHere(app) && l.leaves(c, app) {
+	if app != nil && !l.staysHere(app.shared) && l.leaves(c, app.shared) {
 		return 0
 	}
-	c.hops = 0
+	c.taken()
 	if !hasBody {
 		l.dispatch(c, app, head, input[:head.Length], nil, nil)
 		return head.Length
 	}
-	if app == noApp {
+	if app == nil {
 		// A body that nobody wants is not read, so where the next request begins is unknown.
 		c.stopReading = true
 		l.dispatch(c, app, head, input[:head.Length], nil, nil)
 		return head.Length
 	}
-	if head.ContentLength > l.apps[app].maxBody {
-		l.apps[app].counts.BodyLimit++
+	if head.ContentLength > app.maxBody {
+		app.counts.BodyLimit++
 		l.reject(c, 413, "request body too large")
 		return 0
 	}
@@ -222,9 +221,9 @@ func (l *Loop) start(c *connection, head *http1.Head, input []byte) int {
 }
 
 // startChunked dispatches a request with a chunked body: whole if all of it is there.
-func (l *Loop) startChunked(c *connection, app int32, head *http1.Head, input []byte) int {
+func (l *Loop) startChunked(c *connection, app *appWorker, head *http1.Head, input []byte) int {
 	var decoder http1.ChunkDecoder
-	body, used, limit := l.scratch[:0], head.Length, l.apps[app].maxBody
+	body, used, limit := l.scratch[:0], head.Length, app.maxBody
 	for used < len(input) {
 		data, n, ended, err := decoder.Decode(input[used:])
 		body, used = append(body, data...), used+n
@@ -234,7 +233,7 @@ func (l *Loop) startChunked(c *connection, app int32, head *http1.Head, input []
 			l.reject(c, 400, err.Error())
 			return 0
 		case int64(len(body)) > limit:
-			l.apps[app].counts.BodyLimit++
+			app.counts.BodyLimit++
 			l.reject(c, 413, "request body too large")
 			return 0
 		case ended:
@@ -257,9 +256,9 @@ func isSafe(m http1.Method) bool {
 
 // startCollecting prepares for a body that is still to come, and asks the client for it if it waits
 // to be asked.
-func (l *Loop) startCollecting(c *connection, app int32, head *http1.Head, input []byte) {
+func (l *Loop) startCollecting(c *connection, app *appWorker, head *http1.Head, input []byte) {
 	collecting := l.takeCollector()
-	collecting.app = app
+	collecting.app = app.shared
 	collecting.missing = int(head.ContentLength)
 	collecting.head = l.buffers.append(nil, input[:head.Length])
 	collecting.body = l.buffers.take(collecting.missing)
@@ -287,7 +286,7 @@ func (l *Loop) collect(c *connection, input []byte) int {
 	kept := false
 	// The head was parsed when it came; this does not fail.
 	if err := l.head.Parse(collecting.head, http1.MaxHeadLength); err == nil {
-		kept = l.dispatch(c, collecting.app, l.head, collecting.head, collecting.body, collecting)
+		kept = l.dispatch(c, l.appOf(c, collecting), l.head, collecting.head, collecting.body, collecting)
 	} else {
 		l.reject(c, 400, "malformed request")
 	}
@@ -295,6 +294,18 @@ func (l *Loop) collect(c *connection, input []byte) int {
 		l.giveCollector(collecting)
 	}
 	return used
+}
+
+// appOf is the app for a request whose body was collected, and whose head is in l.head: if the one that it was
+// routed to is being removed, or has been, whichever is there now. nil: none.
+func (l *Loop) appOf(c *connection, collected *collector) *appWorker {
+	if w := l.known(collected.app); w != nil && w.removal == nil {
+		return w
+	}
+	head, text := l.head, collected.head
+	w := l.route(c, text[head.HostOffset:][:head.HostLength], text[head.TargetOffset:][:head.TargetLength])
+	c.taken()
+	return w
 }
 
 // headerTimedOut handles a request head that did not arrive in time, or whose file was not found in time.

@@ -83,7 +83,7 @@ func (r *realLoop) end() {
 func (r *realLoop) dial(host string, port int, allow ...string) *dialed {
 	r.t.Helper()
 	c := &dialed{}
-	r.loop.dial(target{host: host, port: uint16(port), app: "demo"}, rulesOf(r.t, append(allow, "127.0.0.0/8", "::1")...), c)
+	r.loop.dial(target{host: host, port: uint16(port), app: nobody()}, rulesOf(r.t, append(allow, "127.0.0.0/8", "::1")...), c)
 	r.until("the dial of "+host, func() bool { return c.told != 0 })
 	return c
 }
@@ -310,7 +310,7 @@ func TestSilentAddress(t *testing.T) {
 	c.close()
 	r.settle()
 	waiting := &dialed{}
-	d := r.loop.dial(target{host: "one.example", port: uint16(port), app: "demo"}, rulesOf(t, "127.0.0.1"), waiting)
+	d := r.loop.dial(target{host: "one.example", port: uint16(port), app: nobody()}, rulesOf(t, "127.0.0.1"), waiting)
 	r.until("the attempt", func() bool { return len(d.attempts) != 0 })
 	d.cancel()
 	r.settle()
@@ -419,7 +419,7 @@ func TestSystemResolver(t *testing.T) {
 		c.close()
 	}
 	c := &dialed{}
-	r.loop.dial(target{host: "stuck.example", port: uint16(port), app: "demo"}, nil, c).cancel()
+	r.loop.dial(target{host: "stuck.example", port: uint16(port), app: nobody()}, nil, c).cancel()
 	<-stuck // its goroutine was told
 	if c.told != 0 || r.loop.names.Pending() != 0 {
 		t.Error("something is left")
@@ -428,7 +428,7 @@ func TestSystemResolver(t *testing.T) {
 	var all []*dialed
 	for i := range 3 * systemLookupsMax {
 		c := &dialed{}
-		d := r.loop.dial(target{host: fmt.Sprintf("many%d.example", i), port: uint16(port), app: "demo"}, rulesOf(t, "127.0.0.1"), c)
+		d := r.loop.dial(target{host: fmt.Sprintf("many%d.example", i), port: uint16(port), app: nobody()}, rulesOf(t, "127.0.0.1"), c)
 		if i%3 == 2 {
 			d.cancel()
 		} else {
@@ -542,7 +542,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 		if i%4 == 3 {
 			host = "plain.example"
 		}
-		r.loop.dial(target{host: host, port: port, app: "demo"}, rulesOf(t, "127.0.0.1"), c)
+		r.loop.dial(target{host: host, port: port, app: nobody()}, rulesOf(t, "127.0.0.1"), c)
 		all = append(all, c)
 	}
 	r.until("all dials", func() bool {
@@ -572,3 +572,6 @@ func TestDescriptorsRunOut(t *testing.T) {
 		t.Errorf("%d descriptors open, %d before", after, before)
 	}
 }
+
+// nobody is an app that has no loop.
+func nobody() *appWorker { return &appWorker{name: "demo", shared: new(sharedApp)} }

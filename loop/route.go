@@ -4,48 +4,54 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
-// A Router finds the app for a host and a path. It is built once and then only read, by all loops.
+// A Router finds the route for a host and a path. It is built once and then only read, by all loops.
 //
 // The most specific name wins: an exact host, then the longest "*.suffix" (any number of labels in
-// place of the star), then, for hosts that no app names, the apps without hosts. Within a host the
+// place of the star), then, for hosts that no route names, the routes without hosts. Within a host the
 // longest path prefix wins; a prefix ends where a segment of the path ends, so "/api" takes "/api",
 // "/api/x" and "/api?x" but not "/apix". The path is compared as sent, without decoding.
 type Router struct {
 	exact     map[string]*hostRoutes
 	wildcards map[string]*hostRoutes // by what follows "*."
-	anyHost   *hostRoutes            // nil: every app names its hosts
+	anyHost   *hostRoutes            // nil: every route names its hosts
+	serial    uint64                 // of all routers of the process
 }
+
+// routersMade counts them.
+var routersMade atomic.Uint64
 
 // hostRoutes are the prefixes of one host. Prefixes have no slash at the end; "/" is "".
 type hostRoutes struct {
-	host    string // lower case; "" for wildcards and the apps without hosts
-	root    int32  // the app with path "/", or -1
+	host    string // lower case; "" for wildcards and the routes without hosts
+	serial  uint64 // of the router
+	root    int32  // the route with path "/", or noRoute
 	deep    map[string]int32
 	longest int // bytes of the longest prefix
 }
 
-const noApp = int32(-1)
+const noRoute = int32(-1)
 
-// NewRouter builds the router for apps, in whose order the loops count them. An error names two
-// apps that want the same.
-func NewRouter(apps []App) (*Router, error) {
-	router := &Router{exact: map[string]*hostRoutes{}, wildcards: map[string]*hostRoutes{}}
-	for i, app := range apps {
-		if app.Path != "" && app.Path[0] != '/' {
-			return nil, fmt.Errorf("app %q: path %q does not begin with /", app.Name, app.Path)
+// NewRouter builds the router for routes, which it counts in their order. An error names two that want the same.
+func NewRouter(all []Route) (*Router, error) {
+	router := &Router{exact: map[string]*hostRoutes{}, wildcards: map[string]*hostRoutes{}, serial: routersMade.Add(1)}
+	for i := range all {
+		route := &all[i]
+		if route.Path != "" && route.Path[0] != '/' {
+			return nil, fmt.Errorf("app %q: path %q does not begin with /", route.Name, route.Path)
 		}
-		hosts := app.Hosts
+		hosts := route.Hosts
 		if len(hosts) == 0 {
 			hosts = []string{""}
 		}
 		for _, host := range hosts {
 			routes := router.hostFor(strings.ToLower(strings.TrimSuffix(host, ".")))
-			prefix := strings.TrimRight(app.Path, "/")
-			if other := routes.get(prefix); other != noApp {
+			prefix := strings.TrimRight(route.Path, "/")
+			if other := routes.get(prefix); other != noRoute {
 				return nil, fmt.Errorf("apps %q and %q have the same host %q and path %q",
-					apps[other].Name, app.Name, host, app.Path)
+					all[other].Name, route.Name, host, route.Path)
 			}
 			routes.add(prefix, int32(i))
 		}
@@ -55,7 +61,7 @@ func NewRouter(apps []App) (*Router, error) {
 
 // hostFor returns the routes of a lower-case host pattern, new ones if there were none.
 func (r *Router) hostFor(pattern string) *hostRoutes {
-	fresh := &hostRoutes{root: noApp}
+	fresh := &hostRoutes{root: noRoute, serial: r.serial}
 	if pattern == "" {
 		if r.anyHost == nil {
 			r.anyHost = fresh
@@ -78,37 +84,37 @@ func (h *hostRoutes) get(prefix string) int32 {
 	if prefix == "" {
 		return h.root
 	}
-	if app, ok := h.deep[prefix]; ok {
-		return app
+	if route, ok := h.deep[prefix]; ok {
+		return route
 	}
-	return noApp
+	return noRoute
 }
 
-func (h *hostRoutes) add(prefix string, app int32) {
+func (h *hostRoutes) add(prefix string, route int32) {
 	if prefix == "" {
-		h.root = app
+		h.root = route
 		return
 	}
 	if h.deep == nil {
 		h.deep = map[string]int32{}
 	}
-	h.deep[prefix] = app
+	h.deep[prefix] = route
 	h.longest = max(h.longest, len(prefix))
 }
 
-// Route returns the index of the app for host (any case, with or without port, may be empty) and
+// Route returns the index of the route for host (any case, with or without port, may be empty) and
 // target (path and query), or -1.
 func (r *Router) Route(host, target []byte) int {
-	app, _ := r.route(host, target, nil)
-	return int(app)
+	i, _ := r.route(host, target, nil)
+	return int(i)
 }
 
-// route is Route with a memory: last is what it returned for the same client's previous request.
-// Clients mostly stay with one host, written as configured, and then no map is asked.
-func (r *Router) route(host, target []byte, last *hostRoutes) (app int32, found *hostRoutes) {
-	if last != nil && last.host != "" && last.names(host) {
-		if app := last.path(target); app != noApp {
-			return app, last
+// route is Route with a memory: last is what it, or a router before it, returned for the same client's previous
+// request. Clients mostly stay with one host, written as configured, and then no map is asked.
+func (r *Router) route(host, target []byte, last *hostRoutes) (i int32, found *hostRoutes) {
+	if last != nil && last.host != "" && last.serial == r.serial && last.names(host) {
+		if i := last.path(target); i != noRoute {
+			return i, last
 		}
 	}
 	named := false
@@ -116,8 +122,8 @@ func (r *Router) route(host, target []byte, last *hostRoutes) (app int32, found 
 		var lower [maxHost]byte
 		name := lowerHost(&lower, host)
 		if routes := r.exact[string(name)]; routes != nil {
-			if app := routes.path(target); app != noApp {
-				return app, routes
+			if i := routes.path(target); i != noRoute {
+				return i, routes
 			}
 			named = true
 		}
@@ -128,15 +134,15 @@ func (r *Router) route(host, target []byte, last *hostRoutes) (app int32, found 
 			}
 			suffix = suffix[dot+1:]
 			if routes := r.wildcards[string(suffix)]; routes != nil {
-				if app := routes.path(target); app != noApp {
-					return app, routes
+				if i := routes.path(target); i != noRoute {
+					return i, routes
 				}
 				named = true
 			}
 		}
 	}
 	if named || r.anyHost == nil {
-		return noApp, nil
+		return noRoute, nil
 	}
 	return r.anyHost.path(target), r.anyHost
 }
@@ -165,8 +171,8 @@ func (h *hostRoutes) path(target []byte) int32 {
 		end = bytes.LastIndexByte(target[:min(h.longest+1, end)], '/')
 	}
 	for end > 0 {
-		if app, ok := h.deep[string(target[:end])]; ok {
-			return app
+		if i, ok := h.deep[string(target[:end])]; ok {
+			return i
 		}
 		end = bytes.LastIndexByte(target[:end], '/')
 	}

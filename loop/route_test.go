@@ -7,7 +7,7 @@ import (
 )
 
 func TestRoute(t *testing.T) {
-	router, err := NewRouter([]App{
+	router, err := NewRouter([]Route{
 		{Name: "home", Hosts: []string{"example.com", "www.example.com"}},
 		{Name: "api", Hosts: []string{"example.com"}, Path: "/api"},
 		{Name: "v2", Hosts: []string{"Example.com"}, Path: "/api/v2/"},
@@ -74,7 +74,7 @@ func TestRoute(t *testing.T) {
 
 // TestRouteRemembers: what a connection remembers of its last request never changes the answer.
 func TestRouteRemembers(t *testing.T) {
-	router, err := NewRouter([]App{
+	router, err := NewRouter([]Route{
 		{Name: "home", Hosts: []string{"a.test"}},
 		{Name: "api", Hosts: []string{"a.test"}, Path: "/api"},
 		{Name: "sub", Hosts: []string{"b.test"}, Path: "/sub"},
@@ -102,7 +102,7 @@ func TestRouteRemembers(t *testing.T) {
 }
 
 func TestRouteConflict(t *testing.T) {
-	for _, apps := range [][]App{
+	for _, apps := range [][]Route{
 		{{Name: "one"}, {Name: "two"}},
 		{{Name: "one", Hosts: []string{"a"}, Path: "/x"}, {Name: "two", Hosts: []string{"b", "A"}, Path: "/x/"}},
 		{{Name: "one", Path: "x"}},
@@ -114,11 +114,11 @@ func TestRouteConflict(t *testing.T) {
 }
 
 func TestRouteDoesNotAllocate(t *testing.T) {
-	var apps []App
+	var routes []Route
 	for i := range 2000 {
-		apps = append(apps, App{Name: fmt.Sprint(i), Hosts: []string{fmt.Sprintf("h%d.test", i/2)}, Path: []string{"", "/a/b"}[i%2]})
+		routes = append(routes, Route{Name: fmt.Sprint(i), Hosts: []string{fmt.Sprintf("h%d.test", i/2)}, Path: []string{"", "/a/b"}[i%2]})
 	}
-	router, err := NewRouter(apps)
+	router, err := NewRouter(routes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const serviceDepthMax = 16
 
 // A chain is the apps that wait for an answer, the one that was asked by a client first.
 type chain struct {
-	apps    [serviceDepthMax]int32
+	apps    [serviceDepthMax]*sharedApp
 	depth   int
 	request uint64 // id of what that client asked, for the log; 0: of no client
 }
@@ -73,8 +73,8 @@ type serviceCall struct {
 func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 	name, rest, _ := bytes.Cut(record.Target, space)
 	method, url, _ := bytes.Cut(rest, space)
-	app, ok := l.options.appsByName[string(name)]
-	if !ok {
+	app := l.service(name)
+	if app == nil {
 		h.fail(newFault(isolates.FaultRefused, "there is no app "+string(name)))
 		return nil
 	}
@@ -88,7 +88,7 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 		l.giveCall(s)
 		return nil
 	}
-	s.callers.apps[s.callers.depth] = int32(h.worker.app)
+	s.callers.apps[s.callers.depth] = h.worker.shared
 	s.callers.depth++
 	var to location
 	if why := to.parse(url); why != "" {
@@ -143,7 +143,7 @@ func (s *serviceCall) inherit(e *exchange) {
 		s.remote = append(s.remote, s.loop.remoteAddress(e.connection)...)
 	default: // the caller has its answer already; that must not be a way to go on for ever
 		for s.callers.depth < int(e.depth) {
-			s.callers.apps[s.callers.depth] = int32(e.worker.app)
+			s.callers.apps[s.callers.depth] = e.worker.shared
 			s.callers.depth++
 		}
 	}
@@ -151,12 +151,12 @@ func (s *serviceCall) inherit(e *exchange) {
 }
 
 // chainText names the apps that wait for each other, and the one that is called in the end.
-func (l *Loop) chainText(c *chain, app int32) string {
+func (l *Loop) chainText(c *chain, app *sharedApp) string {
 	text := ""
 	for _, each := range c.apps[:c.depth] {
-		text += l.apps[each].name + " > "
+		text += each.Name + " > "
 	}
-	return text + l.apps[app].name
+	return text + app.Name
 }
 
 // takeBody takes the body that a KindOpen record has for the callee. It returns its length; -1: there is
@@ -185,17 +185,33 @@ func (s *serviceCall) takeBody(record *isolates.Record) (length int64, _ *fault)
 	return length, nil
 }
 
+// service finds the app that is called by a name now; nil: there is none.
+func (l *Loop) service(name []byte) *sharedApp {
+	i, ok := l.table.byName[string(name)]
+	if !ok {
+		return nil
+	}
+	if w := l.routed[i]; w != nil {
+		return w.shared
+	}
+	return l.choose(&l.table.routes[i])
+}
+
 // seatOf is where an app is to be asked; -1: here.
-func (l *Loop) seatOf(app int32) int {
-	if l.placement.apps[app].where.Load()&l.seatMask == l.seatBits || l.draining {
+func (l *Loop) seatOf(app *sharedApp) int {
+	if app.where.Load()&l.seatMask == l.seatBits || l.draining {
 		return -1
 	}
 	return l.destination(app)
 }
 
 // call gives a request to an app on this loop. head was parsed to l.head.
-func (l *Loop) call(app int32, from caller, head, body []byte) *exchange {
-	w := l.apps[app]
+func (l *Loop) call(app *sharedApp, from caller, head, body []byte) *exchange {
+	w := l.workerOf(app)
+	if w == nil { // RemoveApp did not wait for it
+		from.refused(503, nil, "nano: "+app.Name+": the app was removed")
+		return nil
+	}
 	e := l.exchanges.take(l)
 	if e == nil {
 		from.refused(503, nil, "nano: "+w.name+": too many requests in hand")

@@ -51,11 +51,16 @@ func (l *Loop) wake(w *appWorker, e *exchange, r *isolates.Request, gathered *co
 	}
 	e.waiting = gathered
 	w.waiting = append(w.waiting, e.id)
+	l.wantStart(w)
+	return kept
+}
+
+// wantStart has an app's isolate started, unless that is due already.
+func (l *Loop) wantStart(w *appWorker) {
 	if !w.isWaking {
 		w.isWaking = true
 		l.waking = append(l.waking, w)
 	}
-	return kept
 }
 
 // startNext starts the app that has waited for longest, and stages the requests that waited for it.
@@ -65,7 +70,7 @@ func (l *Loop) startNext() error {
 	l.waking[last] = nil
 	l.waking = l.waking[:last]
 	w.isWaking = false
-	if w.inHand == 0 { // their clients are gone
+	if w.inHand == 0 && len(w.wakers) == 0 { // their clients are gone
 		w.waiting = w.waiting[:0]
 		return nil
 	}
@@ -80,7 +85,22 @@ func (l *Loop) startNext() error {
 		}
 	}
 	w.waiting = w.waiting[:0]
+	if len(w.wakers) != 0 {
+		l.woken(w, started)
+	}
 	return nil
+}
+
+// woken tells those who wanted an app to be awake, without a request.
+func (l *Loop) woken(w *appWorker, started bool) {
+	if !started {
+		l.tellWakers(w, w.startError)
+		return
+	}
+	l.tellWakers(w, nil)
+	if w.isIdle() {
+		l.noteIdle(w)
+	}
 }
 
 // endWaiting stages a request that waited for its app's start, or answers it if the start failed.
@@ -103,6 +123,9 @@ func (l *Loop) endWaiting(w *appWorker, e *exchange, started bool) {
 
 // tendShard is the last phase of a tick.
 func (l *Loop) tendShard() error {
+	if len(l.leaving) != 0 {
+		l.tendLeaving()
+	}
 	l.keepBudget()
 	l.sleepUnderLoad()
 	if len(l.reports) != 0 {
@@ -141,7 +164,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	if err != nil {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
-		w.failure = "nano: " + w.name + ": failed to start"
+		w.failure, w.startError = "nano: "+w.name+": failed to start", err
 		l.logAbout(w, isolates.LevelError, []byte(err.Error()))
 		return false
 	}

@@ -92,7 +92,7 @@ func (l *Loop) longWork(w *appWorker, ns int64) {
 	case lane.debt < longWorkMax:
 	case l.isSlow():
 		lane.debt = 0
-		l.placement.apps[w.app].slowAt.Store(l.since())
+		w.shared.slowAt.Store(l.since())
 	default:
 		l.slowDown(w)
 	}
@@ -147,7 +147,7 @@ func (l *Loop) slowDown(w *appWorker) {
 	}
 	where := l.whereIs(w)
 	if where&slowBit != 0 || where != 0 && where&l.seatMask != l.seatBits ||
-		!p.change(int32(w.app), where, servedSlow(l.seat)) {
+		!p.change(w.shared, where, servedSlow(l.seat)) {
 		return
 	}
 	lane.debt = 0
@@ -195,7 +195,7 @@ func (l *Loop) reviewSlowed() {
 			kept = append(kept, w)
 			continue
 		}
-		slowAt := p.apps[w.app].slowAt.Load()
+		slowAt := w.shared.slowAt.Load()
 		if slowAt != 0 && l.since()-slowAt < lane.length/2 && l.neighbours.has(w, l.now) {
 			lane.length = min(2*lane.length, slowMax)
 			lane.until = l.now + lane.length
@@ -205,8 +205,8 @@ func (l *Loop) reviewSlowed() {
 			continue
 		}
 		where := l.whereIs(w)
-		if where&slowBit != 0 && homeOf(where) == l.seat && p.change(int32(w.app), where, servedBy(l.seat)) {
-			l.post(p.loops+l.seat, message{kind: messageRetire, app: int32(w.app)})
+		if where&slowBit != 0 && homeOf(where) == l.seat && p.change(w.shared, where, servedBy(l.seat)) {
+			l.post(p.loops+l.seat, message{kind: messageRetire, app: w.shared})
 		}
 		lane.isSlow = false
 	}

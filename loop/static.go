@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -38,8 +39,9 @@ type fileStore struct {
 	newest, oldest *fileEntry             // of those that hold a file, by the time of the last look
 	memory         int64
 	descriptors    int
-	queue          []*fileEntry // to be looked at
-	lookers        int          // goroutines at it
+	queue          []*fileEntry  // to be looked at
+	lookers        int           // goroutines at it
+	lookEnds       chan struct{} // closed at the end of the next look; nil: nobody waits for that
 }
 
 const (
@@ -73,8 +75,9 @@ type fileEntry struct {
 // fileFound is what a look has brought to light. It does not change.
 type fileFound struct {
 	static.Found
-	err   error
-	until int64 // on the loops' clock: then somebody has to look again
+	folder *static.Folder
+	err    error
+	until  int64 // on the loops' clock: then somebody has to look again
 }
 
 func newFileStore(memoryMax int64) *fileStore {
@@ -115,7 +118,7 @@ func (s *fileStore) work() {
 		s.mutex.Unlock()
 		found, err := entry.key.folder.Find(entry.key.path, last)
 		s.mutex.Lock()
-		s.looked(entry, &fileFound{found, err, entry.asked + fileFresh})
+		s.looked(entry, &fileFound{found, entry.key.folder, err, entry.asked + fileFresh})
 	}
 	s.lookers--
 }
@@ -149,6 +152,10 @@ func (s *fileStore) looked(entry *fileEntry, found *fileFound) {
 		entry.asking[i] = nil
 	}
 	entry.asking = entry.asking[:0]
+	if s.lookEnds != nil {
+		close(s.lookEnds)
+		s.lookEnds = nil
+	}
 	for (s.memory > s.memoryMax || s.descriptors > s.descriptorsMax) && s.oldest != nil {
 		s.giveUp(s.oldest)
 	}
@@ -165,6 +172,46 @@ func (s *fileStore) giveUp(entry *fileEntry) {
 	if !entry.isLooking {
 		delete(s.entries, entry.key)
 	}
+}
+
+// forget gives up the files of a folder about which nobody asks any more. When it returns nobody looks into the
+// folder, unless ctx has ended before.
+func (s *fileStore) forget(ctx context.Context, folder *static.Folder) {
+	for {
+		ends := s.giveUpAll(folder)
+		if ends == nil {
+			return
+		}
+		select {
+		case <-ends:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// giveUpAll gives up the files of a folder at which nobody looks. If somebody looks at others, the channel is closed
+// when the next look ends.
+func (s *fileStore) giveUpAll(folder *static.Folder) (ends <-chan struct{}) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	isLooking := false
+	for key, entry := range s.entries {
+		switch {
+		case key.folder != folder:
+		case entry.isLooking:
+			isLooking = true
+		default:
+			s.giveUp(entry)
+		}
+	}
+	if !isLooking {
+		return nil
+	}
+	if s.lookEnds == nil {
+		s.lookEnds = make(chan struct{})
+	}
+	return s.lookEnds
 }
 
 // list puts an entry first.
@@ -376,7 +423,7 @@ func (l *Loop) serveFile(c *connection, w *appWorker, head *http1.Head, input []
 	}
 	target := input[head.TargetOffset:][:head.TargetLength]
 	found := c.found
-	if found == nil {
+	if found == nil || found.folder != w.files.folder {
 		if found, c.looking = l.findFile(w.files, target, c); c.looking != nil {
 			c.blocked = true
 			return fileWaits
@@ -422,14 +469,15 @@ func (l *Loop) openForFile(c *connection, w *appWorker, head *http1.Head, input 
 		l.abort(c)
 		return nil
 	}
-	c.hops, c.unsafeFirst = 0, false
+	c.taken()
+	c.unsafeFirst = false
 	l.stats.Requests++
 	w.load.count++
 	if !head.KeepAlive {
 		c.stopReading = true
 	}
 	if l.log != nil {
-		l.noteRequest(e, c, int32(w.app), head, input[:head.Length])
+		l.noteRequest(e, c, w, head, input[:head.Length])
 	}
 	return e
 }

@@ -454,7 +454,7 @@ func TestStaticMissing(t *testing.T) {
 		if !ok || err != nil || found.File != nil {
 			t.Fatalf("%s: %+v, %v", asked, found, err)
 		}
-		f.noteNothing([]byte(asked), &fileFound{found, nil, 100})
+		f.noteNothing([]byte(asked), &fileFound{found, folder, nil, 100})
 		for _, target := range append(each.missing, each.here...) {
 			path, _ := static.AppendPath(make([]byte, 0, 100), []byte(target))
 			want := slices.Contains(each.missing, target)

@@ -97,7 +97,7 @@ func TestStalls(t *testing.T) {
 func TestNodeLoops(t *testing.T) {
 	node, _ := startNode(t, func(o *NodeOptions) { o.Loops = 2 })
 	for i, status := range node.Loops(t.Context()) {
-		if status.Loop != i || status.IsSlow || !status.Responsive || status.HasEnded || status.Stats.Completions == 0 {
+		if status.Loop != i || status.IsSlow || !status.Responsive || status.HasEnded || status.Stats.Ticks == 0 {
 			t.Errorf("loop %d: %+v", i, status)
 		}
 	}

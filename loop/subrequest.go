@@ -179,7 +179,7 @@ func (f *fetch) takeBody(record *isolates.Record) *fault {
 func (f *fetch) start() {
 	l := f.loop
 	l.startTimeout(&f.timeout, l.options.FetchHead)
-	l.originOf(f.worker.app, &f.to, f.upgrade != nil).request(f)
+	l.originOf(f.worker, &f.to, f.upgrade != nil).request(f)
 }
 
 // describe says what the head of the request is. It is valid until the loop's scratch memory is used.
@@ -188,7 +188,7 @@ func (f *fetch) describe(head *http1.RequestHead) {
 		Method: f.method, Target: f.to.target, Host: f.to.authority, Head: f.lines,
 		ContentLength: -1, AcceptEncoding: acceptEncoding, UserAgent: userAgent, Upgrade: f.protocol, Hops: f.passes,
 	}
-	if proxy := f.loop.options.Apps[f.worker.app].Proxy; proxy != nil && !f.to.secure {
+	if proxy := f.worker.shared.Proxy; proxy != nil && !f.to.secure {
 		f.loop.scratch = append(append(append(f.loop.scratch[:0], "http://"...), f.to.authority...), f.to.target...)
 		head.Target, head.ProxyAuthorization = f.loop.scratch, proxy.Authorization
 	}

@@ -18,7 +18,7 @@ import (
 type tcpSocket struct {
 	loop      *Loop
 	handle    *handle // nil: JavaScript is done with it, or is gone
-	app       int
+	app       *appWorker
 	state     tcpState
 	isSecure  bool           // TLS is wanted, or there
 	mayBegin  bool           // TLS may begin later
@@ -71,13 +71,12 @@ func (l *Loop) openTCP(h *handle, record *isolates.Record) ioObject {
 		return l.beginTLS(h, record.Source, host)
 	}
 	s := &tcpSocket{
-		loop: l, handle: h, app: h.worker.app, host: host,
+		loop: l, handle: h, app: h.worker, host: host,
 		isSecure: record.Flags&isolates.OpenTLS != 0, mayBegin: record.Flags&isolates.OpenStartTLS != 0,
 	}
 	s.timeout.waiter = s
 	s.join()
-	app := &l.options.Apps[s.app]
-	s.dialing = l.dial(target{host: host, port: port, app: app.Name}, app.Egress, s)
+	s.dialing = l.dial(target{host: host, port: port, app: s.app}, s.app.shared.Egress, s)
 	return s
 }
 

@@ -60,12 +60,12 @@ var protocolsHTTP1 = []string{"http/1.1"}
 
 // secure begins TLS on an endpoint that is connected, on behalf of an app. name is whom the certificate
 // must be for. Until who has been told the result can be closed; then it is not told.
-func (l *Loop) secure(e *endpoint, app int, name string, protocols []string, who securer) *tlsConnection {
+func (l *Loop) secure(e *endpoint, app *appWorker, name string, protocols []string, who securer) *tlsConnection {
 	t := &tlsConnection{loop: l, endpoint: e, name: name, who: who}
 	t.limit.waiter = t
 	e.handler = t
 	l.startTimeout(&t.limit, secureLimit)
-	t.conn = l.options.Apps[app].TLS.Start(name, protocols, t.post)
+	t.conn = app.shared.TLS.Start(name, protocols, t.post)
 	e.resume()
 	return t
 }

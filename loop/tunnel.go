@@ -64,7 +64,7 @@ type wireHead struct {
 	body     []byte // whole; nil: none, or it flows
 	flows    bool
 	length   int64 // of a body that flows; -1: unknown
-	app      int32
+	app      *sharedApp
 	callers  chain
 	secure   bool
 	remote   []byte
@@ -80,7 +80,7 @@ func (t *tunnel) send(w wire) bool {
 }
 
 // callFar gives a request to an app on another loop. False: that takes none any more.
-func (l *Loop) callFar(seat int, app int32, s *serviceCall, head, body []byte) bool {
+func (l *Loop) callFar(seat int, app *sharedApp, s *serviceCall, head, body []byte) bool {
 	near := &tunnel{loop: l, seat: seat, call: s}
 	near.other = &tunnel{loop: l.placement.seats[seat].loop.Load(), seat: l.seat, other: near}
 	begin := &wireHead{head: append([]byte(nil), head...), flows: s.up.from != nil || s.up.ending != nil, length: s.up.length(), app: app,
@@ -349,7 +349,7 @@ func (r *farRequest) endUpload(f *fault) {
 // refuseWire answers a call that comes when this loop has ended. It cannot hear of what follows.
 func (l *Loop) refuseWire(w *wire) {
 	if w.kind == wireRequest {
-		text := "nano: " + l.apps[w.begin.app].name + ": the node is stopping"
+		text := "nano: " + w.begin.app.Name + ": the node is stopping"
 		w.to.send(wire{kind: wireAnswer, begin: &wireHead{status: 503, head: []byte(plainText), body: []byte(text), length: int64(len(text))}})
 	}
 }

@@ -93,7 +93,7 @@ func (m *messageMemory) Give(buffer []byte) { (*buffers)(m).give(buffer) }
 
 // newWebSocket makes the object of a handle.
 func (l *Loop) newWebSocket(h *handle, isClient bool) *webSocket {
-	s := &webSocket{loop: l, handle: h, isClient: isClient, isPaused: true, limit: int(l.options.Apps[h.worker.app].WebSocketMessage)}
+	s := &webSocket{loop: l, handle: h, isClient: isClient, isPaused: true, limit: int(h.worker.shared.WebSocketMessage)}
 	s.timeout.waiter = s
 	return s
 }

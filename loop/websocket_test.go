@@ -551,7 +551,7 @@ func TestWebSocketsAreNotRequests(t *testing.T) {
 		peer.Close()
 	}
 	s.run(time.Second)
-	if n := s.loop.stats.Connections; n != 0 || s.loop.options.concurrency[0].inHand.Load() != 0 {
+	if n := s.loop.stats.Connections; n != 0 || s.loop.apps[0].concurrency.inHand.Load() != 0 {
 		t.Errorf("%d connections are counted in the end", n)
 	}
 }

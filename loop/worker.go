@@ -11,7 +11,7 @@ import (
 
 // Shard makes the isolates of one loop. All calls come from the loop's thread.
 type Shard interface {
-	// Start makes the isolate of Options.Apps[app] and runs the app's top level in it.
+	// Start makes the isolate of the app with that id and runs the app's top level in it.
 	Start(app int) (Worker, error)
 	// Prepare does a small piece of work that makes later starts faster, when the loop has nothing
 	// else to do. False: nothing is left to do, until the next Start or Dispose.
@@ -98,7 +98,8 @@ type Failure interface {
 
 // appWorker is an app on a loop: its isolate, if there is one, and what concerns it.
 type appWorker struct {
-	app     int
+	app     int // its id
+	shared  *sharedApp
 	name    string
 	version string
 	logRate int
@@ -114,14 +115,17 @@ type appWorker struct {
 	handlesOpen int   // they keep the isolate awake, as exchanges do
 	inHand      int   // of exchanges
 	held        int   // it is kept awake, see profile.go
+	endpoints   int   // sockets that are open for it
+	works       int   // that Go computes for it
 	timers      int   // of the isolate
 	passes      uint8 // of the last request
 
 	// See shard.go and budget.go.
-	isWaking     bool     // on loop.waking
-	waiting      []uint32 // exchanges whose requests wait for the start
-	isUnprepared bool     // on loop.unprepared
-	isRetired    bool     // to sleep when it is idle
+	isWaking     bool      // on loop.waking
+	waiting      []uint32  // exchanges whose requests wait for the start
+	wakers       []*change // for them, too
+	isUnprepared bool      // on loop.unprepared
+	isRetired    bool      // to sleep when it is idle
 	sleep        timeoutNode
 	cost         int64 // of the isolate, in bytes
 	costBefore   int64 // of the one before it; 0: there was none
@@ -134,8 +138,13 @@ type appWorker struct {
 
 	load appLoad
 
-	retryAt int64  // no isolate is made before, since the last attempt failed; 0: it did not
-	failure string // what clients are told
+	retryAt    int64  // no isolate is made before, since the last attempt failed; 0: it did not
+	failure    string // what clients are told
+	startError error  // why
+
+	// See removal.go.
+	removal *change // by which the loop is to forget it; nil: it stays
+	isCut   bool    // and without waiting for anything
 }
 
 // wantTurn gives w's isolate a turn in this tick, or the next one if the turns have begun.
@@ -258,7 +267,7 @@ func (l *Loop) noteTaskDeadline(w *appWorker) {
 // pumpTasks gives a turn to the isolates for which V8 has posted tasks, after a wake-up.
 func (l *Loop) pumpTasks() {
 	for _, w := range l.apps {
-		if w.isolate != nil && w.isolate.HasTasks() {
+		if w != nil && w.isolate != nil && w.isolate.HasTasks() {
 			l.wantTurn(w)
 		}
 	}
@@ -278,11 +287,22 @@ func (l *Loop) replace(w *appWorker, cause error) {
 	if nanoError != "" {
 		text = "nano: " + w.name + ": " + nanoError
 	}
-	dead := w.isolate
 	w.counts.Deaths++
+	l.endAll(w, status, nanoError, text)
+}
+
+// endAll disposes of an app's isolate, if there is one, whatever it has in hand. Its requests are answered.
+func (l *Loop) endAll(w *appWorker, status int, nanoError, text string) {
+	isolate := w.isolate
 	l.dropHandles(w)
-	l.forgetIsolate(w)
+	if isolate != nil {
+		l.forgetIsolate(w)
+	}
 	for e := w.exchanges; e != nil; e = w.exchanges {
+		if e.waiting != nil { // for the start
+			l.giveCollector(e.waiting)
+			e.waiting = nil
+		}
 		if e.pending {
 			l.pendingWork--
 		}
@@ -298,5 +318,7 @@ func (l *Loop) replace(w *appWorker, cause error) {
 		}
 		l.workerDone(e)
 	}
-	dead.Dispose()
+	if isolate != nil {
+		isolate.Dispose()
+	}
 }

@@ -196,6 +196,9 @@ func checkNothingLeft(t testing.TB, l *Loop) {
 	}
 	held := 0
 	for _, worker := range l.apps {
+		if worker == nil {
+			continue
+		}
 		for e := worker.exchanges; e != nil; e = e.nextOfWorker {
 			held++
 			if e.connection != nil || e.parked != nil {
@@ -217,7 +220,7 @@ func checkNothingLeft(t testing.TB, l *Loop) {
 		t.Errorf("%d callers and %d tunnels are left", l.called, l.tunnels)
 	}
 	for _, worker := range l.apps {
-		if worker.handles != nil || worker.handlesOpen != 0 {
+		if worker != nil && (worker.handles != nil || worker.handlesOpen != 0) {
 			t.Errorf("%s: %d handles are open", worker.name, worker.handlesOpen)
 		}
 	}
