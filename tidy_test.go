@@ -18,6 +18,7 @@ import (
 // layers are the packages of the runtime, and what each may import of ours. Whatever is not listed
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
+	"admin":        {"control", "isolates", "logs", "loop"},
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
 	"cmd/nano":     {"apps", "bundle", "config", "control", "isolates", "logs", "loop", "snapshot", "static", "systemd", "tlsclient", "uring"},

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nano/control"
+	"nano/logs"
 	"nano/loop"
 )
 
@@ -124,6 +125,7 @@ type desk struct {
 	server *Server
 	url    string
 	log    *bytes.Buffer
+	lines  *logs.Log // that is followed
 }
 
 type syncWriter struct {
@@ -141,7 +143,9 @@ func newDesk(t *testing.T, token string) *desk {
 	t.Helper()
 	d := &desk{T: t, node: &fakeNode{bytesMax: 1000}, log: &bytes.Buffer{}}
 	logger := slog.New(slog.NewTextHandler(syncWriter{&sync.Mutex{}, d.log}, nil))
-	handler := NewHandler(Options{Node: d.node, Version: "1.2.3", Logger: logger})
+	d.lines = logs.New(logs.Options{To: io.Discard})
+	t.Cleanup(func() { d.lines.Close(patience) })
+	handler := NewHandler(Options{Node: d.node, Version: "1.2.3", Logger: logger, Logs: d.lines.Hub()})
 	listener, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -88,6 +88,14 @@ type Log struct {
 	buffer  *lineBuffer  // that the handler writes to
 	output  *output
 	lossy   lossList
+
+	lostRate, lostSlow atomic.Int64 // lines of all apps that were told as lost
+}
+
+// Lost is how many lines of apps were dropped, as far as that was told: beyond the apps' own limits, and for want of
+// room because the log is read too slowly.
+func (l *Log) Lost() (beyondRate, readSlowly uint64) {
+	return uint64(max(l.lostRate.Load(), 0)), uint64(max(l.lostSlow.Load(), 0))
 }
 
 // New makes a log and starts its goroutine.

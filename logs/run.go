@@ -155,16 +155,18 @@ func (l *Log) tellLost() {
 	for _, a := range l.lossy.take() {
 		a.isLossy.Store(false)
 		for _, lost := range [...]struct {
-			count *atomic.Int64
-			text  func(lines int64) string
-		}{{&a.lostRate, a.beyondRate}, {&a.lostSlow, a.readSlowly}} {
+			count, total *atomic.Int64
+			text         func(lines int64) string
+		}{{&a.lostRate, &l.lostRate, a.beyondRate}, {&a.lostSlow, &l.lostSlow, a.readSlowly}} {
 			n := lost.count.Swap(0)
 			if n == 0 {
 				continue
 			}
+			lost.total.Add(n)
 			line := &Line{Time: time.Now(), Level: slog.LevelWarn, App: a.name, Text: lost.text(n)}
 			_ = l.handler.Handle(context.Background(), line.record())
 			if !l.output.write(l.buffer.take(), nil) {
+				lost.total.Add(-n)
 				lost.count.Add(n - 1)
 				l.lose(a, lost.count)
 				continue
