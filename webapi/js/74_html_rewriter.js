@@ -608,14 +608,19 @@
     handlers; // List of Handler
     rewriter; // a host object
     reader;
-    output = createPull(() => this.pull(), (reason) => cancelReader(this.reader, reason));
+    output = null;
     pending = new SafeMap(); // id of an open element -> Changes of its end tag
     removing = 0; // open elements whose content is left out
 
-    constructor(handlers, specification, charset, body) {
+    constructor(handlers, rewriter, reader) {
       this.handlers = handlers;
-      this.rewriter = htmlRewriter(specification, charset);
-      this.reader = acquireReader(body);
+      this.rewriter = rewriter;
+      this.reader = reader;
+    }
+
+    begin() {
+      this.output = createPull(() => this.pull(), (reason) => cancelReader(this.reader, reason));
+      return this.output.stream;
     }
 
     // Reads until there is output.
@@ -897,7 +902,12 @@
     selector; // null: of the document
     receiver;
     wants = 0;
-    functions = { __proto__: null };
+    // The functions.
+    element = undefined;
+    text = undefined;
+    comments = undefined;
+    doctype = undefined;
+    end = undefined;
 
     constructor(selector, receiver, names, context) {
       if (!webidl.isObject(receiver)) throw new TypeError(context + ": the handlers are not an object.");
@@ -907,13 +917,13 @@
         const value = receiver[names[i]];
         if (value === undefined || value === null) continue;
         if (typeof value !== "function") throw new TypeError(context + ": the handler '" + names[i] + "' is not a function.");
-        this.functions[names[i]] = value;
+        this[names[i]] = value;
         this.wants |= WANTS[names[i]];
       }
     }
     // Calls a function with a token; undefined, or a promise (or whatever has a `then`).
     call(name, token) {
-      const handler = this.functions[name];
+      const handler = this[name];
       return handler === undefined ? undefined : settle(ReflectApply(handler, this.receiver, [token]));
     }
   }
@@ -958,8 +968,8 @@
           });
         }
       }
-      const run = new Run(handlers, "[" + specification + "]", charsetOf(describeResponse(response).type), body);
-      return responseWith(response, run.output.stream);
+      const rewriter = htmlRewriter("[" + specification + "]", charsetOf(describeResponse(response).type));
+      return responseWith(response, new Run(handlers, rewriter, acquireReader(body)).begin());
     }
   }
 
@@ -969,6 +979,16 @@
     const mimeType = internals.mimeTypes.extract(contentType);
     return mimeType === null ? "" : internals.mimeTypes.parameter(mimeType, "charset") ?? "";
   }
+
+  // Once V8 has collected all objects of a class, it throws away the compiled code that knows their layout. So one of
+  // each that pages make by the thousand stays.
+  const token = new Token(null, 0), content = new Content();
+  content.append("", false);
+  token.changes.attributes = token.changes.lastAttribute = { name: "", value: null, next: null };
+  internals.keptForHTML = [
+    token, content, newElement(token, true, 0), newText(token, true), newComment(token), newEndTag(token), new Edits(),
+    new Piece(new Run(new List(), null, null), null, false), new Handler(null, token, new List(), ""),
+  ];
 
   configureInterface(HTMLRewriter);
   internals.define("HTMLRewriter", HTMLRewriter);
