@@ -26,7 +26,7 @@ V8GO := rogchap.com/v8go
 ADA  := github.com/ada-url/goada
 
 .DEFAULT_GOAL := build
-.PHONY: run test build bench wpt docs compat fuzz lint generate clean help tools links FORCE
+.PHONY: run test build bench wpt docs package package-test compat fuzz lint generate clean help tools links FORCE
 
 ## build: the one binary, bin/nano (GOARCH=arm64 or amd64 for another processor)
 build: bin/nano
@@ -60,6 +60,33 @@ wpt: build
 ## docs: what is generated of docs/: the keys in CONFIG.md
 docs:
 	go test -count=1 -run '^TestReference$$' ./config -update
+
+## package: a .deb for GOARCH in bin/, for Debian 12 and what is as new (gzip; on another processor with its compiler)
+PACKAGE_VERSION ?= $(shell sed -n 's/^const version = "\(.*\)"/\1/p' cmd/nano/version.go)+git$(shell git rev-list --count HEAD).$(REVISION)
+package: | tools links
+	@mkdir -p bin/package
+	GOARCH=$(HOSTARCH) CC= CXX= CGO_ENABLED=0 go -C tools/package build -trimpath -o ../../bin/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.revision=$(REVISION) -extldflags=-Wl,-z,now" -o bin/package/nano ./cmd/nano
+	$(MAKE) GOARCH=$(HOSTARCH) build
+	bin/nano manual 1 | gzip -9n > bin/package/nano.1.gz
+	bin/nano manual 5 | gzip -9n > bin/package/nano.toml.5.gz
+	bin/nano completion bash > bin/package/nano.bash
+	bin/nano completion zsh > bin/package/_nano
+	bin/nano completion fish > bin/package/nano.fish
+	{ echo "nano-runtime ($(PACKAGE_VERSION)) stable; urgency=medium"; echo; \
+		git log -n 50 --format='%s' | fold -s -w 72 | sed 's/^/  * /'; \
+		echo; echo " -- $(PACKAGE_MAINTAINER)  $$(git log -1 --format=%cD)"; } | gzip -9n > bin/package/changelog.gz
+	PACKAGE_ARCH=$(GOARCH) PACKAGE_VERSION=$(PACKAGE_VERSION) PACKAGE_LIBC=$(PACKAGE_LIBC) PACKAGE_MAINTAINER="$(PACKAGE_MAINTAINER)" \
+		bin/nfpm package -f deploy/package/nfpm.yaml -p deb -t bin/nano-runtime_$(PACKAGE_VERSION)_$(GOARCH).deb
+
+## package-test: install, upgrade, remove and purge that package in a throwaway root (root, debootstrap or ROOT=)
+package-test: package
+	deploy/package/test.sh bin/nano-runtime_$(PACKAGE_VERSION)_$(GOARCH).deb $(ROOT)
+
+# The glibc of Debian 12, which the binary is built and tested with.
+PACKAGE_LIBC ?= 2.36
+# Whoever publishes the package names themselves.
+PACKAGE_MAINTAINER ?= The NANO authors <nano@nano.invalid>
 
 ## compat: docs/compatibility.md from what the binary has
 compat: | tools links

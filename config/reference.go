@@ -135,3 +135,21 @@ func (t TableReference) markdown() string {
 	}
 	return b.String()
 }
+
+// Bounds says in sentences what the key takes and what it is without a value: `A string with a size. From 1 B to
+// 1 TiB. Default: "100MiB"`. It ends without a full stop.
+func (k KeyReference) Bounds() string {
+	parts := []string{strings.ToUpper(k.Type[:1]) + k.Type[1:]}
+	if k.Range != "" {
+		parts = append(parts, k.Range)
+	}
+	switch {
+	case k.Required:
+		parts = append(parts, "Required")
+	case k.Inherits != "":
+		parts = append(parts, "Default: that of `"+k.Inherits+"`")
+	case k.Default != "":
+		parts = append(parts, "Default: `"+k.Default+"`")
+	}
+	return strings.Join(parts, ". ")
+}

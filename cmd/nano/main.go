@@ -41,6 +41,7 @@ func init() {
 		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from one file, without configuration", runFile},
 		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
 		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", runBuild},
+		{"completion", "bash|zsh|fish", "print what completes the command line in a shell", runCompletion},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
 		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
 	}
@@ -49,12 +50,14 @@ func init() {
 // streams are where a command writes.
 type streams struct {
 	out, err io.Writer
+	// describe is given the flags of a command in the place of running it; nil: it is run.
+	describe func(*commandFlags)
 }
 
 func main() {
 	// A write to a closed pipe is an error of that write, not the end of the node.
 	signal.Ignore(syscall.SIGPIPE)
-	os.Exit(execute(&streams{os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(execute(&streams{out: os.Stdout, err: os.Stderr}, os.Args[1:]))
 }
 
 // usageError is a wrong command line.
@@ -76,6 +79,8 @@ func execute(s *streams, args []string) int {
 		args[0] = "version"
 	case builderCommand:
 		return runBuilder(s, args[1:])
+	case manualCommand:
+		return exitCode(s, manualCommand, runManual(s, args[1:]))
 	}
 	for _, c := range commands {
 		if c.name != args[0] {
@@ -137,12 +142,14 @@ func printUsage(w io.Writer) {
 // commandFlags are the flags of a command, with its help.
 type commandFlags struct {
 	*flag.FlagSet
-	help func()
+	text     string // what the help tells of the command
+	help     func()
+	describe func(*commandFlags)
 }
 
 // newFlags makes the flag set of a command. text follows the usage line in its help.
 func newFlags(s *streams, name, text string) *commandFlags {
-	flags := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	flags := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), text: text, describe: s.describe}
 	flags.SetOutput(io.Discard) // exitCode prints errors in our form
 	flags.Usage = func() {}     // the package calls it at every error
 	flags.help = func() {
@@ -160,6 +167,10 @@ func newFlags(s *streams, name, text string) *commandFlags {
 // parseFlags reads flags and operands in any order, as users of other commands expect; the flag
 // package by itself stops at the first operand. It wants as many operands as are named.
 func parseFlags(flags *commandFlags, args []string, operands ...string) ([]string, error) {
+	if flags.describe != nil {
+		flags.describe(flags)
+		return nil, flag.ErrHelp
+	}
 	var found []string
 	for {
 		if err := flags.Parse(args); err != nil {

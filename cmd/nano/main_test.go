@@ -21,7 +21,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "", exit: 2, err: "NANO serves", errLines: -1},
 		{args: "-h", out: "NANO serves", alsoInOut: "nano build FILE -o app.nano"},
 		{args: "help", out: "NANO serves"},
-		{args: "srve", exit: 2, err: `nano: unknown command "srve": the commands are serve, run, check, build, version`, errLines: 1},
+		{args: "srve", exit: 2, err: `nano: unknown command "srve": the commands are serve, run, check, build, completion, version`, errLines: 1},
 		{args: "build", exit: 2, err: "nano: build: no FILE named", errLines: 1},
 		{args: "build x.js", exit: 2, err: "nano: build: no -o app.nano named", errLines: 1},
 		{args: "build x.js -o x.js", exit: 2, err: "nano: build: -o x.js: the file must end in .nano", errLines: 1},
@@ -46,7 +46,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "serve -c none.toml", exit: 1, err: "nano: none.toml: no such file or directory", errLines: 1},
 	} {
 		var out, stderr bytes.Buffer
-		exit := execute(&streams{&out, &stderr}, strings.Fields(test.args))
+		exit := execute(&streams{out: &out, err: &stderr}, strings.Fields(test.args))
 		if exit != test.exit {
 			t.Errorf("nano %s: exit code %d, want %d", test.args, exit, test.exit)
 		}
@@ -77,7 +77,7 @@ func TestParseFlagsInAnyOrder(t *testing.T) {
 		{"--listen x -- -a.js", "x", []string{"-a.js"}},
 		{"-- --listen", "default", []string{"--listen"}},
 	} {
-		flags := newFlags(&streams{io.Discard, io.Discard}, "run", "")
+		flags := newFlags(&streams{out: io.Discard, err: io.Discard}, "run", "")
 		listen := flags.String("listen", "default", "")
 		files, err := parseFlags(flags, strings.Fields(test.args), "FILE")
 		if err != nil || *listen != test.listen || !reflect.DeepEqual(files, test.files) {
