@@ -21,8 +21,8 @@ import (
 
 // Source is where the numbers come from.
 type Source interface {
-	// Accounts are those of all apps, as loop.Node.Apps tells them.
-	Accounts(ctx context.Context) ([]loop.AppStats, error)
+	// Accounts are those of all apps, and of those that were removed, as loop.Node.Accounts tells them.
+	Accounts(ctx context.Context) (apps, gone []loop.AppStats, err error)
 	// Loops tells how each loop does, as loop.Node.Loops does.
 	Loops(ctx context.Context) []loop.LoopStatus
 	// Memory tells how the node stands to its budget.
@@ -107,7 +107,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	defer cancel()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	accounts, err := c.options.Source.Accounts(ctx)
+	accounts, gone, err := c.options.Source.Accounts(ctx)
 	c.collectNode(to, accounts)
 	c.collectLoops(to)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.NewInvalidMetric(c.apps[0], err)
 		return
 	}
-	named, other := c.ledger.enter(accounts)
+	named, other := c.ledger.enter(accounts, gone)
 	for _, a := range named {
 		c.collectApp(to, a)
 		if isUsed(a) {

@@ -21,11 +21,13 @@ import (
 
 // fakeNode is a Source.
 type fakeNode struct {
-	accounts []loop.AppStats
-	err      error
+	accounts, gone []loop.AppStats
+	err            error
 }
 
-func (n *fakeNode) Accounts(context.Context) ([]loop.AppStats, error) { return n.accounts, n.err }
+func (n *fakeNode) Accounts(context.Context) (apps, gone []loop.AppStats, err error) {
+	return n.accounts, n.gone, n.err
+}
 func (n *fakeNode) Memory() loop.MemoryStats {
 	return loop.MemoryStats{Budget: 3, Limit: 2, Resident: 1}
 }
@@ -148,8 +150,8 @@ func TestStuckLoop(t *testing.T) {
 
 func TestLedger(t *testing.T) {
 	l := newLedger(2)
-	enter := func(accounts ...loop.AppStats) string {
-		named, other := l.enter(accounts)
+	enter := func(accounts, gone []loop.AppStats) string {
+		named, other := l.enter(accounts, gone)
 		var text strings.Builder
 		for _, a := range named {
 			fmt.Fprintf(&text, "%s:%d ", a.Name, a.Requests)
@@ -164,21 +166,22 @@ func TestLedger(t *testing.T) {
 	}
 	for i, step := range []struct {
 		accounts []loop.AppStats
+		gone     []loop.AppStats
 		want     string
 	}{
-		{[]loop.AppStats{of("a", 10), of("b", 20)}, "a:10 b:20"},
+		{[]loop.AppStats{of("a", 10), of("b", 20)}, nil, "a:10 b:20"},
 		// A third one is counted among the others, from when it comes.
-		{[]loop.AppStats{of("a", 10), of("b", 20), of("c", 15)}, "a:10 b:20 _other:15 warm 1"},
-		{[]loop.AppStats{of("a", 11), of("b", 20), of("c", 19)}, "a:11 b:20 _other:19 warm 1"},
+		{[]loop.AppStats{of("a", 10), of("b", 20), of("c", 15)}, nil, "a:10 b:20 _other:15 warm 1"},
+		{[]loop.AppStats{of("a", 11), of("b", 20), of("c", 19)}, nil, "a:11 b:20 _other:19 warm 1"},
 		// With more than twice as many it has the place of the smallest, whose later requests count there.
-		{[]loop.AppStats{of("a", 11), of("b", 20), of("c", 123)}, "b:20 c:123 _other:19 warm 1"},
-		{[]loop.AppStats{of("a", 18), of("b", 20), of("c", 123)}, "b:20 c:123 _other:26 warm 1"},
+		{[]loop.AppStats{of("a", 11), of("b", 20), of("c", 123)}, nil, "b:20 c:123 _other:19 warm 1"},
+		{[]loop.AppStats{of("a", 18), of("b", 20), of("c", 123)}, nil, "b:20 c:123 _other:26 warm 1"},
 		// An app that is gone makes room; the counter of the others does not fall.
-		{[]loop.AppStats{of("a", 18), of("c", 123)}, "a:18 c:123 _other:26 warm 0"},
+		{[]loop.AppStats{of("a", 18), of("c", 123)}, nil, "a:18 c:123 _other:26 warm 0"},
 		// A version that was replaced begins again, but the app's counter does not.
-		{[]loop.AppStats{of("a", 5), of("c", 123)}, "a:23 c:123 _other:26 warm 0"},
+		{[]loop.AppStats{of("a", 5), of("c", 100), of("c", 23)}, []loop.AppStats{{Name: "a", AppCounts: loop.AppCounts{Requests: 18}}, of("b", 30)}, "a:23 c:123 _other:26 warm 0"},
 	} {
-		if got := enter(step.accounts...); got != step.want {
+		if got := enter(step.accounts, step.gone); got != step.want {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
 		}
 	}
