@@ -343,7 +343,8 @@ func fixedKeys(a, b *config.Config) (warnings []string) {
 		{"[server] access_log", a.Server.AccessLog, b.Server.AccessLog},
 		{"[isolates] memory", a.Isolates.Memory, b.Isolates.Memory},
 		{"[isolates] idle", a.Isolates.Idle, b.Isolates.Idle},
-		{"[admin]", a.Admin, b.Admin},
+		{"[admin] listen", a.Admin.Listen, b.Admin.Listen},
+		{"[admin] metrics_apps", a.Admin.MetricsApps, b.Admin.MetricsApps},
 	} {
 		if !reflect.DeepEqual(v.from, v.now) {
 			warnings = append(warnings, v.key+" has changed: restart or upgrade the node to use it")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -252,6 +253,19 @@ func (n *Node) describe(a *app, sum *loop.AppStats) App {
 		told.Versions = []Version{{ID: versionID(n.sourceOf(a.runs[0])), Number: 1, Created: n.begun, From: FromFile, Weight: 1}}
 	}
 	return told
+}
+
+// FailedApps is how many apps cannot be started.
+func (n *Node) FailedApps() (failed int) {
+	n.mutex.Lock()
+	all := slices.Collect(maps.Values(n.apps))
+	n.mutex.Unlock()
+	for _, a := range all {
+		if len(a.runs) == 0 || slices.ContainsFunc(a.runs, func(r run) bool { return n.set.Problem(r.id) != nil }) {
+			failed++
+		}
+	}
+	return failed
 }
 
 // Loops tells how each loop does.

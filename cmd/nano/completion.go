@@ -14,8 +14,15 @@ type described struct {
 	flags []*flag.Flag
 }
 
-// words are what its first operand may be, where its synopsis names them: "bash|zsh|fish".
+// words are what its first operand may be, where its synopsis names them: "bash|zsh|fish"; of apps its commands.
 func (d *described) words() []string {
+	if d.name == "apps" {
+		var names []string
+		for _, c := range appsCommands {
+			names = append(names, c.name)
+		}
+		return names
+	}
 	first, _, _ := strings.Cut(d.synopsis, " ")
 	words := strings.Split(first, "|")
 	if len(words) < 2 || strings.ContainsAny(first, "[]<>") {

@@ -41,6 +41,10 @@ func init() {
 		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from one file, without configuration", runFile},
 		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
 		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", runBuild},
+		{"apps", "[COMMAND]", "show and change the apps of a running node", runApps},
+		{"logs", "[-f] [APP]", "print, or follow, the log of a running node", runLogs},
+		{"top", "", "show live what the apps and loops of a running node do", runTop},
+		{"reload", "", "make a running node read its nano.toml and apps again", runReload},
 		{"completion", "bash|zsh|fish", "print what completes the command line in a shell", runCompletion},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
 		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
@@ -164,14 +168,28 @@ func newFlags(s *streams, name, text string) *commandFlags {
 	return flags
 }
 
-// parseFlags reads flags and operands in any order, as users of other commands expect; the flag
-// package by itself stops at the first operand. It wants as many operands as are named.
+// parseFlags reads flags and operands. It wants as many operands as are named.
 func parseFlags(flags *commandFlags, args []string, operands ...string) ([]string, error) {
+	found, err := parseOperands(flags, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) < len(operands) {
+		return nil, usageError{"no " + operands[len(found)] + " named"}
+	}
+	if len(found) > len(operands) {
+		return nil, usageError{fmt.Sprintf("%q is one argument too many", found[len(operands)])}
+	}
+	return found, nil
+}
+
+// parseOperands reads flags and operands in any order, as users of other commands expect; the flag package by
+// itself stops at the first operand.
+func parseOperands(flags *commandFlags, args []string) (found []string, err error) {
 	if flags.describe != nil {
 		flags.describe(flags)
 		return nil, flag.ErrHelp
 	}
-	var found []string
 	for {
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
@@ -189,12 +207,6 @@ func parseFlags(flags *commandFlags, args []string, operands ...string) ([]strin
 			break
 		}
 		found, args = append(found, rest[0]), rest[1:]
-	}
-	if len(found) < len(operands) {
-		return nil, usageError{"no " + operands[len(found)] + " named"}
-	}
-	if len(found) > len(operands) {
-		return nil, usageError{fmt.Sprintf("%q is one argument too many", found[len(operands)])}
 	}
 	return found, nil
 }

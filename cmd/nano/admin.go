@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"nano/admin"
+	"nano/config"
+	"nano/control"
+	"nano/logs"
+	"nano/loop"
+	"nano/metrics"
+)
+
+// adminCloseLimit is how long the end of the node waits for calls of the admin interface that are being answered.
+const adminCloseLimit = 2 * time.Second
+
+// adminInterface is by what a node is watched and changed: a handler, which the socket of the command line serves as it
+// is, and behind a guard the address of [admin].
+type adminInterface struct {
+	handler http.Handler
+	guard   *admin.Guard  // nil: [admin] is not configured
+	server  *admin.Server // the same
+}
+
+// openAdmin makes the interface of a node, and opens the address of [admin] if there is one.
+func openAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger) (*adminInterface, error) {
+	a := &adminInterface{handler: admin.NewHandler(admin.Options{
+		Node:    node,
+		Metrics: metrics.New(metrics.Options{Source: metricsSource{node, loops, log}, Version: version, AppsMax: c.Admin.MetricsApps}),
+		Logs:    log.Hub(),
+		Version: version,
+		Logger:  logger,
+	})}
+	if c.Admin.Listen == "" {
+		return a, nil
+	}
+	listener, err := admin.Listen(c.Admin.Listen)
+	if err != nil {
+		return nil, err
+	}
+	a.guard = admin.NewGuard(string(c.Admin.Token), strings.HasPrefix(c.Admin.Listen, "unix:"), logger, a.handler)
+	a.server = admin.Serve(listener, a.guard, logger)
+	return a, nil
+}
+
+// reloaded takes over what [admin] of a configuration that was read again says of the token. Its address takes a
+// restart.
+func (a *adminInterface) reloaded(c *config.Config) {
+	if a.guard != nil && c.Admin.Listen != "" {
+		a.guard.SetToken(string(c.Admin.Token))
+	}
+}
+
+// address is where [admin] is found, as a client would write it; "": it is not configured.
+func (a *adminInterface) address() string {
+	if a.server == nil {
+		return ""
+	}
+	return describeAddress(a.server.Address())
+}
+
+// close ends the address of [admin].
+func (a *adminInterface) close() {
+	if a.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminCloseLimit)
+	defer cancel()
+	_ = a.server.Close(ctx) // clients that were too slow are cut
+}
+
+// metricsSource is a node as metrics see it.
+type metricsSource struct {
+	*control.Node
+	loops *loop.Node
+	log   *logs.Log
+}
+
+// Accounts implements metrics.Source.
+func (s metricsSource) Accounts(ctx context.Context) (apps, gone []loop.AppStats, err error) {
+	return s.loops.Accounts(ctx)
+}
+
+// Memory implements metrics.Source.
+func (s metricsSource) Memory() loop.MemoryStats { return s.loops.Memory() }
+
+// LogDropped implements metrics.Source.
+func (s metricsSource) LogDropped() map[string]uint64 {
+	beyondRate, readSlowly := s.log.Lost()
+	return map[string]uint64{"rate": beyondRate, "slow_reader": readSlowly}
+}
