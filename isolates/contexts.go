@@ -401,6 +401,7 @@ func (c *contexts) renew() error {
 		return fmt.Errorf("a new isolate after %d requests: %w", c.starts, err)
 	}
 	i.cpu += time.Duration(i.isolate.Shared.CPUNS)
+	i.paused += time.Duration(i.isolate.Shared.PausedNS)
 	fresh.Shared.LastHandle = i.isolate.Shared.LastHandle // the loop may still move bytes of earlier ones
 	i.isolate.Dispose()
 	i.isolate = fresh

@@ -27,6 +27,7 @@ type Isolate struct {
 	failed   error // staging failed: the next turn ends the isolate
 
 	cpu          time.Duration // of V8 isolates that were replaced
+	paused       time.Duration // the same, for debuggers
 	resident     int64
 	reserved     ranges
 	heapTotal    uint64        // when reserved was measured

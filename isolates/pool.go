@@ -76,6 +76,30 @@ func (p *Pool) Start(app *App) (*Isolate, error) {
 			return nil, ErrNoRoom
 		}
 	}
+	start := p.startImage
+	if app.options.Inspector != nil {
+		start = p.startInspected
+	}
+	i, err := start(app)
+	if err != nil {
+		return nil, err
+	}
+	if app.options.PerRequest {
+		i.contexts = newContexts(i)
+	} else {
+		i.arena.isolate = i.isolate
+		i.inputs = make([]shim.Input, 0, 1)
+		if i.loaded.file != nil {
+			i.loaded.file.Release()
+		}
+	}
+	i.measure()
+	i.started.Duration = time.Since(begun)
+	return i, nil
+}
+
+// startImage starts an app from its image, in an isolate that is ready or a new one.
+func (p *Pool) startImage(app *App) (*Isolate, error) {
 	image := app.image.Load()
 	loaded, err := image.acquire()
 	if err != nil {
@@ -95,17 +119,6 @@ func (p *Pool) Start(app *App) (*Isolate, error) {
 		image.release()
 		return nil, err
 	}
-	if app.options.PerRequest {
-		i.contexts = newContexts(i)
-	} else {
-		i.arena.isolate = i.isolate
-		i.inputs = make([]shim.Input, 0, 1)
-		if loaded.file != nil {
-			loaded.file.Release()
-		}
-	}
-	i.measure()
-	i.started.Duration = time.Since(begun)
 	return i, nil
 }
 
@@ -130,9 +143,11 @@ func (p *Pool) takeReady(app *App, image *Image) (shim.Isolate, bool) {
 // app in it.
 func (i *Isolate) restore() (shim.Isolate, error) {
 	limits := i.app.options.Limits
-	bare, err := shim.NewIsolate(i.runtime.blob, i.loaded.image, shim.IsolateOptions{
-		Wake: i.wake, HeapLimit: limits.Heap, CPULimit: limits.CPU,
-	})
+	options := shim.IsolateOptions{Wake: i.wake, HeapLimit: limits.Heap, CPULimit: limits.CPU}
+	if i.app.options.Inspector != nil {
+		options.Inspector = i.app.options.Inspector.inspector
+	}
+	bare, err := shim.NewIsolate(i.runtime.blob, i.loaded.image, options)
 	if err != nil {
 		return shim.Isolate{}, err
 	}

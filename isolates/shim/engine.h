@@ -78,7 +78,8 @@ struct Arena {
 };
 
 class Host;
-struct Profile;  // see profile.cc
+struct Inspection;  // see inspector.cc
+struct Profile;     // see profile.cc
 class Script;
 class Tasks;  // foreground tasks of an isolate, see platform.cc
 struct Linking;
@@ -151,6 +152,7 @@ struct ModuleSource {
   std::unique_ptr<SourceText> external;
   std::unique_ptr<WideText> wide;
   std::vector<std::pair<std::string, uint32_t>> imports;
+  std::string map;  // the URL of its source map, for debuggers; or empty
 };
 
 }  // namespace nano
@@ -218,6 +220,7 @@ struct nano_isolate {
   nano::Output out;
   // A turn runs, or something for one. Never while a snapshot is built.
   bool in_turn = false;
+  bool in_scope = false;    // a WatchScope covers what runs
   size_t buffers_kept = 0;  // bytes of ArrayBuffers after the last collection for their sake
   size_t buffers_old = 0;   // the same, of the old generation
   // Lazy scripts that this turn was the first in the process to run, see KeepCaches.
@@ -236,6 +239,8 @@ struct nano_isolate {
   uint32_t streaming_last = 0;
   size_t kept_memory = 0;            // bytes that are counted until the isolate ends, see stores.cc
   nano::Profile* profile = nullptr;  // the CPU profile that goes on
+  nano::Inspection* inspection = nullptr;  // null: nobody can debug it
+  bool abandoned = false;                  // frames were skipped, see Rescue
   nano::Bill billed = std::make_shared<std::atomic<int64_t>>(0);
   // Promises rejected in this turn and not handled so far, with their reasons.
   std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
@@ -310,6 +315,8 @@ const Script* FindScript(std::string_view name);
 std::unique_ptr<v8::Platform> NewPlatform();
 std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, int wake);
 void DetachTasks(v8::Isolate* isolate);
+// PostTask posts a foreground task.
+void PostTask(Tasks& tasks, std::unique_ptr<v8::Task> task);
 // RunTasks runs what is due; true if anything ran.
 bool RunTasks(Tasks& tasks);
 // WakeForTasks wakes the loop for tasks that its own thread has posted, at the end of a turn. Who
@@ -331,6 +338,9 @@ inline v8::MaybeLocal<v8::String> Utf8(v8::Isolate* isolate, nano_bytes text) {
 std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack);
 
 // Describe formats a caught exception as "name:line:column: text" (or just the text).
+// PlaceIn is the same of a stack in words.
+std::string PlaceIn(std::string_view stack);
+
 std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::TryCatch& caught);
 
 char* CopyOut(std::string_view text);
@@ -443,6 +453,25 @@ std::string HostObjectPlace(nano_isolate* self);
 
 // DropFreePointers gives memory of a new isolate's tables back that V8 has written and never reads.
 void DropFreePointers(v8::Isolate* isolate);
+
+// ---- inspector.cc ----
+
+// AttachInspector makes a new isolate the one that an inspector debugs, before it has a realm.
+// False: the inspector was stopped, or debugs an isolate of another thread.
+bool AttachInspector(nano_isolate* self, nano_inspector* inspector);
+// ConnectInspector goes on with the sessions that there are, once the isolate has its main realm.
+void ConnectInspector(nano_isolate* self);
+void DetachInspector(nano_isolate* self);
+// DispatchInspector handles what clients have sent.
+void DispatchInspector(nano_isolate* self);
+// InspectRealm and ForgetRealm tell of contexts.
+void InspectRealm(nano_realm* realm, v8::Local<v8::Context> context);
+void ForgetRealm(nano_realm* realm, v8::Local<v8::Context> context);
+// BreakAtStart waits for a client if that is wished, and has it stand before the next line of an
+// app.
+void BreakAtStart(nano_isolate* self);
+// TellUncaught tells clients of an error that nothing has caught, by its description.
+void TellUncaught(nano_isolate* self, v8::Local<v8::Value> described);
 
 // ---- profile.cc ----
 

@@ -228,6 +228,10 @@ class WatchScope {
 // signal waits until the handler of SIGPROF has returned, which holds the locks of the profile.
 void HoldForceInSampler();
 
+// SuspendWatch and ResumeWatch leave out a part of what a WatchScope covers.
+void SuspendWatch();
+void ResumeWatch(nano_isolate* self);
+
 int64_t MonotonicNanoseconds();
 
 // Clock is the processor's own, whose reading costs a turn less than a fifth of a system clock's.

@@ -102,7 +102,7 @@ Rescue::~Rescue() {
 }
 
 void Rescue::Abandoned() {
-  abandoned = true;
+  abandoned = self->abandoned = true;
   if (self->meter.collecting.load(std::memory_order_relaxed)) self->unsound = true;
   self->idle.Restore(isolate);
   self->out.Truncate();

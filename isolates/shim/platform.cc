@@ -277,6 +277,8 @@ std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, in
 
 void DetachTasks(v8::Isolate* isolate) { platform->Forget(isolate); }
 
+void PostTask(Tasks& tasks, std::unique_ptr<v8::Task> task) { tasks.PostTask(std::move(task)); }
+
 bool RunTasks(Tasks& tasks) { return tasks.Run(); }
 
 void WakeForTasks(Tasks& tasks) { tasks.Wake(); }

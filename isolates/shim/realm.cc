@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "simdutf.h"
 
 namespace nano {
 
@@ -59,8 +60,8 @@ v8::MaybeLocal<v8::Promise> OnDynamicImport(v8::Local<v8::Context> context, v8::
 // Sources that are shorter live in the heap, and in the snapshot. Go knows it as ExternalSourceMin.
 constexpr size_t kExternalSourceBytesMin = NANO_EXTERNAL_SOURCE_MIN;
 
-v8::ScriptOrigin ModuleOrigin(v8::Local<v8::String> name) {
-  return v8::ScriptOrigin(name, 0, 0, false, -1, v8::Local<v8::Value>(), false, false, true);
+v8::ScriptOrigin ModuleOrigin(v8::Local<v8::String> name, v8::Local<v8::Value> map = {}) {
+  return v8::ScriptOrigin(name, 0, 0, false, -1, map, false, false, true);
 }
 
 // CompileModule compiles from the code cache if that is wanted and V8 accepts it.
@@ -76,7 +77,9 @@ v8::MaybeLocal<v8::Module> CompileModule(v8::Isolate* isolate, const ModuleSourc
                       : Utf8(isolate, module.source);
   if (!text.ToLocal(&source_string)) return {};
   if (!use_cache || module.cache.length == 0) {
-    v8::ScriptCompiler::Source source(source_string, ModuleOrigin(name_string));
+    v8::Local<v8::String> map;
+    if (!module.map.empty()) map = OneByte(isolate, module.map);
+    v8::ScriptCompiler::Source source(source_string, ModuleOrigin(name_string, map));
     return v8::ScriptCompiler::CompileModule(isolate, &source);
   }
   auto* cache = new v8::ScriptCompiler::CachedData(
@@ -138,8 +141,9 @@ bool LinkAndEvaluate(nano_realm* realm, v8::Local<v8::Context> context, Linking&
   }
   v8::Local<v8::Module> main = linking.modules[0];
   v8::Local<v8::Value> result;
-  if (main->InstantiateModule(context, ResolveImport).IsNothing() ||
-      !main->Evaluate(context).ToLocal(&result)) {
+  bool linked = !main->InstantiateModule(context, ResolveImport).IsNothing();
+  if (linked && realm->owner->inspection != nullptr) BreakAtStart(realm->owner);
+  if (!linked || !main->Evaluate(context).ToLocal(&result)) {
     *error = Describe(isolate, context, caught);
     return false;
   }
@@ -241,6 +245,7 @@ nano_realm* AddRealm(nano_isolate* self, v8::Local<v8::Context> context,
   realm->arena.fresh = true;
   realm->tick.Reset(isolate, tick.As<v8::Function>());
   if (id > 0) self->has_realms = true;
+  if (self->inspection != nullptr) InspectRealm(realm, context);
   return realm;
 }
 
@@ -346,10 +351,19 @@ nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t c
   return image;
 }
 
+void nano_image_map(nano_image* image, size_t module, nano_bytes map) {
+  std::string& url = image->modules[module].map;
+  url = "data:application/json;charset=utf-8;base64,";
+  size_t prefix = url.size();
+  url.resize(prefix + simdutf::base64_length_from_binary(map.length, simdutf::base64_default));
+  simdutf::binary_to_base64(map.data, map.length, url.data() + prefix, simdutf::base64_default);
+}
+
 void nano_image_free(nano_image* image) { delete image; }
 
 nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image, int wake,
-                               size_t heap_limit, int64_t cpu_limit_ms, char** error) {
+                               size_t heap_limit, int64_t cpu_limit_ms, nano_inspector* inspector,
+                               char** error) {
   auto* self = new nano_isolate;
   self->has_app_snapshot = image != nullptr && image->blob.data != nullptr;
   self->snapshot = self->has_app_snapshot
@@ -376,17 +390,20 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
   DropFreePointers(isolate);
   InstallCallbacks(self);
   WatchLimits(self);
+  bool attached = inspector != nullptr && AttachInspector(self, inspector);
   if (RestoreRealm(self) == nullptr) {
     *error = CopyOut("the snapshot has no runtime in it");
     nano_isolate_dispose(self);
     return nullptr;
   }
+  if (attached) ConnectInspector(self);
   return self;
 }
 
 int nano_isolate_dispose(nano_isolate* self) {
   EndHost(self);
   EndProfile(self);
+  DetachInspector(self);
   if (self->unsound) {
     Leak(self);
     return 1;
@@ -416,7 +433,7 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   v8::Isolate* isolate = self->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Module> module;
-  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, nullptr, {}};
+  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, nullptr, {}, {}};
   bool from_cache;
   if (!CompileModule(isolate, text, false, &from_cache).ToLocal(&module)) {
     *error = CopyOut(Describe(isolate, scope.context, caught));
@@ -490,6 +507,7 @@ int64_t nano_realm_new(nano_isolate* self, char** error) {
 void nano_realm_drop(nano_isolate* self, uint32_t id) {
   v8::Isolate::Scope scope(self->isolate);
   v8::HandleScope handles(self->isolate);
+  ForgetRealm(self->realms[id].get(), self->realms[id]->context.Get(self->isolate));
   // Code of the context may still run: when V8 ends a task of it, or in a finalizer.
   self->realms[id]
       ->context.Get(self->isolate)

@@ -153,6 +153,8 @@ void timerClear(Info info) {
 // Beyond this many bytes a turn's log ends, with a note.
 constexpr size_t kLogBytes = 16 << 20;
 
+constexpr uint32_t kUncaught = 4;  // the level of errors that nothing has caught
+
 void log(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);
@@ -162,6 +164,7 @@ void log(Info info) {
   self->out.logged += length + sizeof(nano_record);
   if (self->out.logged > kLogBytes)
     text = OneByte(isolate, "too much for the log at once: this line and the next ones are lost");
+  if (self->inspection != nullptr && Unsigned(info[0]) == kUncaught) TellUncaught(self, text);
   int32_t request = info[1].As<v8::Int32>()->Value();
   Writer writer(self, NANO_LOG, request < 0 ? 0 : static_cast<uint32_t>(request));
   writer.record()->status = request < 0 ? 0 : 1;

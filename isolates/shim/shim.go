@@ -95,6 +95,7 @@ type Shared struct {
 	TaskTimeNS int64
 	CPUNS      int64
 	LastHandle int32
+	PausedNS   int64
 	records    unsafe.Pointer
 	length     uintptr
 }
@@ -267,6 +268,11 @@ func NewImage(snapshot []byte, modules []Module) Image {
 	return Image{C.nano_image_new(view(snapshot), &list[0], C.size_t(len(list)))}
 }
 
+// Map gives a module its source map, for debuggers.
+func (i Image) Map(module int, text []byte) {
+	C.nano_image_map(i.pointer, C.size_t(module), view(text))
+}
+
 // Free gives the image back. No isolate of it may live.
 func (i Image) Free() { C.nano_image_free(i.pointer) }
 
@@ -328,6 +334,7 @@ type IsolateOptions struct {
 	Wake      int           // an eventfd, or -1
 	HeapLimit uint64        // in bytes; 0: V8's default
 	CPULimit  time.Duration // per record of a turn; 0: none
+	Inspector Inspector     // zero: it cannot be debugged
 }
 
 // NewIsolate restores an isolate from the snapshot of an image, or from the runtime's if that has
@@ -335,7 +342,7 @@ type IsolateOptions struct {
 func NewIsolate(blob *Blob, image Image, options IsolateOptions) (Isolate, error) {
 	var problem *C.char
 	pointer := C.nano_isolate_new(blob.bytes, image.pointer, C.int(options.Wake), C.size_t(options.HeapLimit),
-		C.int64_t(options.CPULimit.Milliseconds()), &problem)
+		C.int64_t(options.CPULimit.Milliseconds()), options.Inspector.pointer, &problem)
 	if pointer == nil {
 		return Isolate{}, takeError(problem)
 	}

@@ -15,6 +15,8 @@ extern "C" {
 
 typedef struct nano_isolate nano_isolate;
 typedef struct nano_image nano_image;
+typedef struct nano_inspector nano_inspector;
+typedef struct nano_session nano_session;
 
 typedef struct {
   const char* data;
@@ -52,6 +54,7 @@ typedef struct {
   int64_t task_time_ns;  // CLOCK_MONOTONIC time of the next delayed task, or 0
   int64_t cpu_ns;        // CPU time of all turns; of the isolate's thread
   int32_t last_handle;   // that was given out, in all realms
+  int64_t paused_ns;     // what the thread has spent for a debugger
   const uint8_t*
       records;    // what the last turn has brought out: `length` bytes of nano_record, each
   size_t length;  // followed by its bytes
@@ -198,8 +201,11 @@ char* nano_diagnose(nano_bytes runtime_blob, const nano_image*, nano_bytes app_n
 // NULL or has none. Both must outlive it. wake is an eventfd to write to when another thread posts
 // a task, or -1. heap_limit is in bytes, 0: none. cpu_limit_ms is per request, 0: none; it
 // holds on threads that called nano_watch_thread. NULL and *error when V8 refuses the blob.
+// inspector is what it can be debugged by, or NULL; its image must have no snapshot then, since V8
+// cannot debug code that came with one.
 nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image, int wake,
-                               size_t heap_limit, int64_t cpu_limit_ms, char** error);
+                               size_t heap_limit, int64_t cpu_limit_ms, nano_inspector* inspector,
+                               char** error);
 // nano_isolate_dispose frees an isolate. 1: it cannot be freed and stays, with all that it refers
 // to.
 int nano_isolate_dispose(nano_isolate*);
@@ -269,6 +275,29 @@ int nano_profile_start(nano_isolate*, int interval_us, uint32_t samples_max, cha
 nano_bytes nano_profile_stop(nano_isolate*);
 // nano_trim gives memory back to the system that malloc keeps though it is free.
 void nano_trim(void);
+// nano_image_map gives a module of an image its source map, for debuggers: the text is copied.
+void nano_image_map(nano_image*, size_t module, nano_bytes map);
+
+// nano_inspector_new makes what an app can be debugged by, for as long as the process lives: one
+// isolate at a time, while those come and go. base is the URL of the folder that names of modules
+// are relative to, with a slash at its end. breaks: the first start of the app waits for a client,
+// and stands before its first line then. pause_max_ms: the app goes on after so long, 0: never.
+// This and what follows may be called from any thread.
+nano_inspector* nano_inspector_new(nano_bytes base, int breaks, int64_t pause_max_ms);
+// nano_inspector_stop ends all sessions and pauses for good.
+void nano_inspector_stop(nano_inspector*);
+// nano_session_open begins a session of a client; NULL: there are too many, or it was stopped.
+nano_session* nano_session_open(nano_inspector*);
+// nano_session_send brings a message of the client, in UTF-8. -1: the session has ended, or more
+// wait than is sensible.
+int nano_session_send(nano_session*, nano_bytes message);
+// nano_session_receive waits for a message to the client, given back with nano_free. -1: the session
+// has ended.
+int nano_session_receive(nano_session*, nano_bytes* message);
+void nano_session_close(nano_session*);
+// nano_session_free: after the session was closed, and nothing waits for its messages any more.
+void nano_session_free(nano_session*);
+
 // nano_isolate_terminate may be called from any thread while the isolate lives.
 void nano_isolate_terminate(nano_isolate*, int death);
 

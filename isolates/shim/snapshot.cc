@@ -634,7 +634,7 @@ int nano_snapshot_app(nano_bytes runtime_blob, const nano_image* image, nano_byt
 
 char* nano_diagnose(nano_bytes runtime_blob, const nano_image* image, nano_bytes app_name) {
   char* problem = nullptr;
-  nano_isolate* self = nano_isolate_new(runtime_blob, nullptr, -1, 0, 0, &problem);
+  nano_isolate* self = nano_isolate_new(runtime_blob, nullptr, -1, 0, 0, nullptr, &problem);
   if (self == nullptr) return problem;
   std::string reason;
   {

@@ -155,7 +155,9 @@ void OnForce(int, siginfo_t*, void* context) {
 #elif defined(__aarch64__)
   auto at = static_cast<uintptr_t>(machine.pc);
 #endif
-  if (!IsCode(rescue->self, at) && !(force == kForceAll && IsOurs(at) && HeldLocks() == 0)) return;
+  // An inspected isolate may be in V8's sampler.
+  bool is_all = force == kForceAll && rescue->self->inspection == nullptr;
+  if (!IsCode(rescue->self, at) && !(is_all && IsOurs(at) && HeldLocks() == 0)) return;
   // Below what a leaf function may use without moving the stack pointer (128 bytes on amd64), as
   // the ABI wants it at a function's first instruction.
   auto entry = reinterpret_cast<uintptr_t>(&Abandon);
@@ -188,8 +190,10 @@ class Watch {
   // After End the watchdog does not touch the isolate of this turn any more.
   void End() {
     uint32_t running = kRunning;
-    while (!state_.compare_exchange_weak(running, kIdle, std::memory_order_acq_rel))
+    while (!state_.compare_exchange_weak(running, kIdle, std::memory_order_acq_rel)) {
+      if (running == kIdle) return;  // what was abandoned had suspended it
       running = kRunning;
+    }
   }
   // Tick is called about once for each kTick of the loop's CPU time: the kernel's own tick decides.
   void Tick() {
@@ -296,6 +300,14 @@ void ChargeWork(nano_isolate* self, int64_t nanoseconds) {
     Kill(self, NANO_DEAD_CPU);
 }
 
+void SuspendWatch() {
+  if (this_thread != nullptr) this_thread->End();
+}
+
+void ResumeWatch(nano_isolate* self) {
+  if (this_thread != nullptr && self->in_scope) this_thread->Begin(self);
+}
+
 void HoldForceInSampler() {
   struct sigaction sampler;
   if (sigaction(SIGPROF, nullptr, &sampler) != 0) return;
@@ -340,10 +352,12 @@ WatchScope::WatchScope(nano_isolate* self, int64_t limit_ns) : self_(self), watc
   }
   meter.charged = 0;
   meter.began = Clock::Now();
+  self->in_scope = true;
   if (watch_ != nullptr) watch_->Begin(self);
 }
 
 WatchScope::~WatchScope() {
+  self_->in_scope = false;
   if (watch_ != nullptr) watch_->End();
   int64_t used = Clock::NanosecondsSince(self_->meter.began);
   // The kernel may have given the core to another thread meanwhile, as it does with slow loops. To
