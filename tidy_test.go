@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"hostcall":     {},
 	"htmlrewriter": {"encodings", "hostcall"},
 	"http1":        {},
+	"inspector":    {},
 	"isolates":     {"compression", "encodings", "hostcall", "htmlrewriter", "http1", "isolates/shim", "snapshot", "webapi", "webcrypto"},
 	"logs":         {},
 	"loop":         {"cron", "dns", "egress", "h2", "hostcall", "http1", "isolates", "static", "tlsclient", "uring", "ws"},

@@ -96,7 +96,9 @@ func Start(o NodeOptions) (*Node, error) {
 		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops), over: make(chan struct{}),
 	}
 	options.placement = newPlacement(o.Loops, options.Clock())
-	options.placement.needSlow = n.needSlow
+	if !options.Debugged {
+		options.placement.needSlow = n.needSlow
+	}
 	started := make(chan error, o.Loops)
 	for i := range o.Loops {
 		n.running.Add(1)

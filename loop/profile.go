@@ -239,7 +239,7 @@ func (l *Loop) endVisits() {
 	l.visits = nil
 }
 
-// hold keeps an app awake until release.
+// hold keeps an app from falling asleep by itself until release. Whoever removes it does not wait for that.
 func (l *Loop) hold(w *appWorker) {
 	l.noteBusy(w)
 	w.held++

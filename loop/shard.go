@@ -169,6 +169,10 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 		return false
 	}
 	w.isolate, w.retryAt = isolate, 0
+	w.paused = 0
+	if l.options.Debugged {
+		l.standStill(w)
+	}
 	w.load.cpuSeen = 0
 	w.taskDeadline = never
 	w.isRetired = false
@@ -183,8 +187,8 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 
 // Idle apps
 
-// isIdle reports that an app has nothing in hand, neither requests nor open handles, and is not held.
-func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 && w.held == 0 }
+// isIdle reports that an app has nothing in hand: neither requests nor open handles.
+func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 }
 
 // noteIdle is called when an app has nothing in hand any more.
 func (l *Loop) noteIdle(w *appWorker) {
@@ -295,7 +299,7 @@ func (l *Loop) sleepRetired() {
 	w := l.retired[last]
 	l.retired[last] = nil
 	l.retired = l.retired[:last]
-	if w.isRetired && w.isIdle() && w.isolate != nil {
+	if w.isRetired && w.isIdle() && w.held == 0 && w.isolate != nil {
 		w.counts.Retirements++
 		l.sleep(w)
 	}

@@ -114,7 +114,7 @@ type appWorker struct {
 	handles     *handle
 	handlesOpen int   // they keep the isolate awake, as exchanges do
 	inHand      int   // of exchanges
-	held        int   // it is kept awake, see profile.go
+	held        int   // it does not fall asleep by itself, see profile.go
 	endpoints   int   // sockets that are open for it
 	works       int   // that Go computes for it
 	timers      int   // of the isolate
@@ -132,6 +132,7 @@ type appWorker struct {
 
 	counts      AppCounts // but for Requests: load.count
 	cpuBefore   time.Duration
+	paused      time.Duration // of the isolate, as the clock has heard of it
 	concurrency *concurrency
 
 	taskDeadline int64 // of V8's next delayed task, or never
@@ -174,6 +175,9 @@ func (l *Loop) takeTurns() {
 		}
 		l.stats.Turns++
 		err := w.isolate.Turn()
+		if l.options.Debugged {
+			l.standStill(w)
+		}
 		answers := 0
 		for record, ok := w.isolate.Next(); ok; record, ok = w.isolate.Next() {
 			if record.Kind == isolates.KindRespond {

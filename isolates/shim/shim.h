@@ -291,8 +291,8 @@ nano_session* nano_session_open(nano_inspector*);
 // nano_session_send brings a message of the client, in UTF-8. -1: the session has ended, or more
 // wait than is sensible.
 int nano_session_send(nano_session*, nano_bytes message);
-// nano_session_receive waits for a message to the client, given back with nano_free. -1: the session
-// has ended.
+// nano_session_receive waits for a message to the client, given back with nano_free. -1: the
+// session has ended.
 int nano_session_receive(nano_session*, nano_bytes* message);
 void nano_session_close(nano_session*);
 // nano_session_free: after the session was closed, and nothing waits for its messages any more.
