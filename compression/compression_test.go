@@ -262,3 +262,40 @@ func TestEmptyBlocks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestInputWaits decompresses several streams in turn, each of which has more input than it has used, and gets more.
+func TestInputWaits(t *testing.T) {
+	const streams = 4
+	var decompressors [streams]*Decompressor
+	var want, got, rest [streams][]byte
+	for round := range 3 { // what the first have borrowed, the next borrow
+		for i := range streams {
+			want[i] = bytes.Repeat(fmt.Appendf(nil, "<p>%d of %d</p>\n", i, round), 20_000*(i+1))
+			rest[i] = compressAll(t, Gzip, want[i], func() int { return 1000 })
+			got[i] = got[i][:0]
+			decompressors[i] = NewDecompressor(Gzip)
+		}
+		for isOver := false; !isOver; {
+			isOver = true
+			for i, d := range decompressors {
+				n := min(len(rest[i]), 300)
+				piece, err := d.Next(rest[i][:n])
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[i] = append(got[i], piece...)
+				rest[i] = rest[i][n:]
+				isOver = isOver && n == 0 && len(piece) == 0 && !d.IsBusy()
+			}
+		}
+		for i, d := range decompressors {
+			if err := d.Finish(); err != nil || !bytes.Equal(got[i], want[i]) {
+				t.Errorf("stream %d: error %v, %d bytes of %d", i, err, len(got[i]), len(want[i]))
+			}
+			if held := d.Size(); held > d.decoder.size() {
+				t.Errorf("stream %d holds %d bytes of input at its end", i, held-d.decoder.size())
+			}
+			d.Close()
+		}
+	}
+}

@@ -459,7 +459,7 @@ func (f *inflater) fast(input []byte) (rest []byte, err error) {
 	bits, count, written := f.bits, f.count, f.written
 	position, last := 0, len(input)-16
 decode:
-	for written < f.limit && position <= last {
+	for written+1 < f.limit && position <= last { // with room for two literals, and a match behind the limit
 		bits |= binary.LittleEndian.Uint64(input[position:]) << (count & 63)
 		position, count = position+int((63-count)>>3&7), count|56
 		e := f.literalTable[bits&literalMask]

@@ -31,7 +31,9 @@ func samples() map[string][]byte {
 	return map[string][]byte{
 		"empty": {}, "one byte": []byte("x"), "short": []byte("expected output"), "zeros": make([]byte, 1_000_000),
 		"noise": noise, "skewed": skewed, "text": text.Bytes(), "far": append(append(bytes.Clone(noise[:32768]), noise[:32768]...), noise[:100]...),
-		"period 3": bytes.Repeat([]byte("abc"), 50_000),
+		"period 3":  bytes.Repeat([]byte("abc"), 50_000),
+		"period 15": bytes.Repeat(noise[:15], 20_000), "period 16": bytes.Repeat(noise[:16], 20_000),
+		"period 17": bytes.Repeat(noise[:17], 20_000),
 	}
 }
 
