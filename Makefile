@@ -26,7 +26,7 @@ V8GO := rogchap.com/v8go
 ADA  := github.com/ada-url/goada
 
 .DEFAULT_GOAL := build
-.PHONY: run test build bench wpt docs package package-test compat fuzz lint generate clean help tools links FORCE
+.PHONY: run test build bench wpt docs package package-test types compat fuzz lint generate clean help tools links FORCE
 
 ## build: the one binary, bin/nano (GOARCH=arm64 or amd64 for another processor)
 build: bin/nano
@@ -40,8 +40,9 @@ bin/nano: FORCE | tools links
 run: build
 	bin/nano serve -c nano.toml
 
-## test: go vet and every test
+## test: go vet and every test (with npm also that of the types, unless the network is not there)
 test: | tools links
+	@if command -v npm >/dev/null; then $(MAKE) -s npm/nano-types/node_modules || echo "make: no TypeScript compiler, so types are not checked" >&2; fi
 	go vet ./...
 	go test -count=1 -timeout 20m ./...
 
@@ -91,6 +92,15 @@ PACKAGE_MAINTAINER ?= The NANO authors <nano@nano.invalid>
 ## compat: docs/compatibility.md from what the binary has
 compat: | tools links
 	go test -count=1 -run '^TestCompatibility$$' ./cmd/nano -update
+
+## types: npm/nano-types and the examples by the TypeScript compiler (npm)
+types: npm/nano-types/node_modules
+	go test -count=1 ./npm
+
+npm/nano-types/node_modules: npm/nano-types/package-lock.json
+	@command -v npm >/dev/null || { echo "make: npm is missing: apt-get install npm" >&2; exit 1; }
+	npm ci --no-audit --no-fund --prefix npm/nano-types
+	@touch $@
 
 ## fuzz: every fuzz test for FUZZTIME (20s) each
 fuzz: | tools links

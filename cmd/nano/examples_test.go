@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -105,6 +106,15 @@ func TestExampleModules(t *testing.T) {
 	if body, ok := p.curl(p.url + "/celsius?f=32"); ok && body != `{"result":0}` {
 		t.Errorf("curl got %q", body)
 	}
+}
+
+func TestExamplePages(t *testing.T) {
+	p := startNano(t, 1, "run", "examples/pages/pages.tsx", "--listen", "127.0.0.1:0")
+	const frame = `<html lang="en"><head><meta charset="utf-8"><title>%s</title></head><body><h1>%[1]s</h1>%s</body></html>`
+	p.expect("GET", "/search?q=programming", "", "", 200, fmt.Sprintf(frame, "Books", `<ul><li><a href="/book?id=1">The C Programming Language</a></li></ul>`))
+	p.expect("GET", "/search?q=%3Ci%3E", "", "", 200, fmt.Sprintf(frame, "Books", `<p>Nothing is called “&lt;i&gt;”.</p>`))
+	p.expect("GET", "/book?id=1", "", "", 200, fmt.Sprintf(frame, "The C Programming Language", `<p>Number 1 of 2</p>`))
+	p.expect("GET", "/none", "", "", 404, fmt.Sprintf(frame, "Not found", ""))
 }
 
 // TestReadmeApp runs the first app of README.md, so that a newcomer's first app works.

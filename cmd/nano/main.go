@@ -45,6 +45,7 @@ func init() {
 		{"logs", "[-f] [APP]", "print, or follow, the log of a running node", runLogs},
 		{"top", "", "show live what the apps and loops of a running node do", runTop},
 		{"reload", "", "make a running node read its nano.toml and apps again", runReload},
+		{"types", "[-c nano.toml]", "print TypeScript's types of what apps find in env", runTypes},
 		{"completion", "bash|zsh|fish", "print what completes the command line in a shell", runCompletion},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
 		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
