@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,7 +147,7 @@ func newDesk(t *testing.T, token string) *desk {
 	d.lines = logs.New(logs.Options{To: io.Discard})
 	t.Cleanup(func() { d.lines.Close(patience) })
 	handler := NewHandler(Options{Node: d.node, Version: "1.2.3", Logger: logger, Logs: d.lines.Hub()})
-	listener, err := Listen("127.0.0.1:0")
+	listener, err := Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,9 +398,26 @@ func TestUploads(t *testing.T) {
 	if status, _, _ := d.ask("GET", "/readyz", ""); status != 200 {
 		t.Errorf("afterwards: %d", status)
 	}
-	if status, _, _ := d.ask("PUT", "/v1/apps/hello", "x", "Content-Type: application/x-tar", "Content-Encoding: gzip"); status != 200 ||
-		!strings.Contains(strings.Join(d.node.calls, ","), "deploy hello application/x-tar+gzip") {
-		t.Errorf("%d %v", status, d.node.calls)
+	var zipped bytes.Buffer
+	writer := gzip.NewWriter(&zipped)
+	io.WriteString(writer, "plain")
+	writer.Close()
+	if status, answer, _ := d.ask("PUT", "/v1/apps/hello", zipped.String(), "Content-Type: text/javascript", "Content-Encoding: gzip"); status != 200 ||
+		string(d.node.uploaded) != "plain" {
+		t.Errorf("%d %s %q", status, answer, d.node.uploaded)
+	}
+	for name, body := range map[string]string{"no gzip": "xxxxxxxxxxxxxxxxxx", "cut": zipped.String()[:20], "empty": "", "damaged": zipped.String()[:12] + "xxxx" + zipped.String()[16:]} {
+		if status, answer, _ := d.ask("PUT", "/v1/apps/hello", body, "Content-Type: text/javascript", "Content-Encoding: gzip"); status != 400 {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	bomb := zipped
+	bomb.Reset()
+	writer = gzip.NewWriter(&bomb)
+	writer.Write(make([]byte, 1<<20))
+	writer.Close()
+	if status, answer, _ := d.ask("PUT", "/v1/apps/hello", bomb.String(), "Content-Type: text/javascript", "Content-Encoding: gzip"); status != 413 {
+		t.Errorf("a bomb: %d %s", status, answer)
 	}
 	if status, _, _ := d.ask("PUT", "/v1/apps/hello", "x", "Content-Type: application/x-tar", "Content-Encoding: br"); status != 400 {
 		t.Errorf("%d", status)
@@ -440,34 +458,59 @@ func TestBusy(t *testing.T) {
 
 func TestListen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
-	first, err := Listen("unix:" + path)
+	first, err := Listen("unix:"+path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v %v", info, err)
 	}
-	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "another process listens there") {
+	if _, err := Listen("unix:"+path, false); err == nil || !strings.Contains(err.Error(), "another process listens there") {
 		t.Errorf("got %v", err)
 	}
-	first.(*net.UnixListener).SetUnlinkOnClose(false) // as if the process had been killed
-	first.Close()
-	again, err := Listen("unix:" + path)
+	first.(*unixListener).UnixListener.Close() // as if the process had been killed
+	again, err := Listen("unix:"+path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.Close()
+	successor, err := Listen("unix:"+path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close() // does not take the successor's socket along
+	if connection, err := net.Dial("unix", path); err != nil {
+		t.Error(err)
+	} else {
+		connection.Close()
+	}
+	successor.Close()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket is left")
+	}
+	tcp, err := Listen("127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	if _, err := Listen(tcp.Addr().String(), false); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("got %v", err)
+	}
+	next, err := Listen(tcp.Addr().String(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
 	plain := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(plain, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix:" + plain); err == nil || !strings.HasPrefix(err.Error(), "[admin] listen unix:") {
+	if _, err := Listen("unix:"+plain, false); err == nil || !strings.HasPrefix(err.Error(), "[admin] listen unix:") {
 		t.Errorf("got %v", err)
 	}
 	if text, _ := os.ReadFile(plain); string(text) != "keep" {
 		t.Error("a file is gone")
 	}
-	if _, err := Listen("192.0.2.1:1"); err == nil || strings.Count(err.Error(), "192.0.2.1") != 1 {
+	if _, err := Listen("192.0.2.1:1", false); err == nil || strings.Count(err.Error(), "192.0.2.1") != 1 {
 		t.Errorf("got %v", err)
 	}
 }

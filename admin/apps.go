@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,13 +105,35 @@ func (u *upload) Read(into []byte) (int, error) {
 	return n, err
 }
 
+// unzip is an upload without its content coding.
+type unzip struct {
+	body *upload
+	zip  *gzip.Reader // nil: not begun
+}
+
+// Read implements io.Reader.
+func (u *unzip) Read(into []byte) (n int, err error) {
+	if u.zip == nil {
+		if u.zip, err = gzip.NewReader(u.body); err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	if err == nil {
+		n, err = u.zip.Read(into)
+	}
+	if err != nil && err != io.EOF && u.body.failed == nil {
+		u.body.failed = err
+	}
+	return n, err
+}
+
 // deploy is PUT /v1/apps/NAME.
 func (h *handler) deploy(w http.ResponseWriter, r *http.Request) {
 	name := nameOf(w, r)
 	if name == "" {
 		return
 	}
-	d, err := deploymentOf(r)
+	d, isGzip, err := deploymentOf(r)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
@@ -118,6 +142,9 @@ func (h *handler) deploy(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	body := &upload{from: r.Body, controller: http.NewResponseController(w)}
 	d.Body = body
+	if isGzip {
+		d.Body = &unzip{body: body} // control bounds what comes out of it
+	}
 	version, err := h.Node.Deploy(ctx, name, d)
 	_ = body.controller.SetWriteDeadline(time.Now().Add(ioPatience))
 	if body.isWhole {
@@ -136,26 +163,31 @@ func (h *handler) deploy(w http.ResponseWriter, r *http.Request) {
 }
 
 func describeRead(err error) string {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
 		return "its end is missing"
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, new(flate.CorruptInputError)):
+		return "it is no gzip, or damaged"
 	}
 	return "it came too slowly, or not at all"
 }
 
 // deploymentOf reads what goes with an upload: the type from its header fields, hosts, path and settings from the
 // query.
-func deploymentOf(r *http.Request) (d control.Deployment, err error) {
+func deploymentOf(r *http.Request) (d control.Deployment, isGzip bool, err error) {
 	if d.Type, _, err = mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil {
-		return d, errors.New("content-type: name the type of the upload, application/javascript for example")
+		return d, false, errors.New("content-type: name the type of the upload, application/javascript for example")
 	}
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
 	case "gzip":
-		d.Type += "+gzip"
+		isGzip = true
 	default:
-		return d, fmt.Errorf("content-encoding: %.40q is unknown: use gzip, or none", encoding)
+		return d, false, fmt.Errorf("content-encoding: %.40q is unknown: use gzip, or none", encoding)
 	}
-	d.Length = max(r.ContentLength, 0)
+	if !isGzip {
+		d.Length = max(r.ContentLength, 0)
+	}
 	query := r.URL.Query()
 	for key, values := range query {
 		switch key {
@@ -166,13 +198,13 @@ func deploymentOf(r *http.Request) (d control.Deployment, err error) {
 		case "settings":
 			d.Settings = []byte(values[0])
 		default:
-			return d, fmt.Errorf("query: %.40q is unknown: use host, path and settings", key)
+			return d, false, fmt.Errorf("query: %.40q is unknown: use host, path and settings", key)
 		}
 		if len(values) > 1 && key != "host" {
-			return d, fmt.Errorf("query: %s stands there %d times", key, len(values))
+			return d, false, fmt.Errorf("query: %s stands there %d times", key, len(values))
 		}
 	}
-	return d, nil
+	return d, isGzip, nil
 }
 
 // remove is DELETE /v1/apps/NAME.

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -32,40 +34,90 @@ type Server struct {
 }
 
 // Listen opens an address of [admin] listen: host:port, or unix: and an absolute path. A socket that a process left
-// behind which is gone is replaced. The node's user and group may connect to it.
-func Listen(listen string) (net.Listener, error) {
-	path, isSocket := strings.CutPrefix(listen, "unix:")
-	if !isSocket {
-		listener, err := net.Listen("tcp", listen)
-		if err != nil {
-			return nil, fmt.Errorf("[admin] listen %s: %w", listen, reason(err))
+// behind which is gone is replaced; that of one that lives too, if this node is to take its place. The node's user and
+// group may connect to it.
+func Listen(listen string, isSuccessor bool) (net.Listener, error) {
+	var listener net.Listener
+	var err error
+	if path, isSocket := strings.CutPrefix(listen, "unix:"); isSocket {
+		listener, err = listenUnix(path, isSuccessor)
+	} else {
+		config := net.ListenConfig{}
+		if isSuccessor {
+			config.Control = shareAddress
+		} else if err = probeAddress(listen); err == nil {
+			config.Control = shareAddress // with a successor
 		}
-		return listener, nil
+		if err == nil {
+			listener, err = config.Listen(context.Background(), "tcp", listen)
+		}
 	}
-	listener, err := listenUnix(path)
 	if err != nil {
 		return nil, fmt.Errorf("[admin] listen %s: %w", listen, reason(err))
 	}
 	return listener, nil
 }
 
-func listenUnix(path string) (net.Listener, error) {
+// shareAddress lets another process of the same user listen on the address, too.
+func shareAddress(_, _ string, socket syscall.RawConn) error {
+	var err error
+	if failed := socket.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// probeAddress finds out that nobody listens on an address who would share it: another node, by mistake.
+func probeAddress(listen string) error {
+	alone, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	return alone.Close()
+}
+
+// unixListener removes its socket at the end, unless that is another process's by then.
+type unixListener struct {
+	*net.UnixListener
+	path     string
+	identity os.FileInfo
+}
+
+// Close implements net.Listener.
+func (l *unixListener) Close() error {
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.identity) {
+		_ = os.Remove(l.path)
+	}
+	return l.UnixListener.Close()
+}
+
+func listenUnix(path string, isSuccessor bool) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if connection, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			connection.Close()
-			return nil, errors.New("another process listens there")
-		} else if errors.Is(err, unix.ECONNREFUSED) {
-			_ = os.Remove(path) // else the next call says why not
+			if !isSuccessor {
+				return nil, errors.New("another process listens there")
+			}
+		} else if !errors.Is(err, unix.ECONNREFUSED) {
+			return nil, err
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
 		}
 	}
-	listener, err := net.Listen("unix", path)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	listener.SetUnlinkOnClose(false)
+	identity, err := os.Lstat(path)
+	if err == nil {
+		err = os.Chmod(path, 0o660)
+	}
+	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	return listener, nil
+	return &unixListener{listener, path, identity}, nil
 }
 
 // reason takes off an error what its message says anyway.
@@ -91,7 +143,7 @@ func Serve(listener net.Listener, handler http.Handler, logger *slog.Logger) *Se
 		ReadHeaderTimeout: headPatience, IdleTimeout: idlePatience, WriteTimeout: ioPatience, MaxHeaderBytes: headBytesMax,
 		ErrorLog: slog.NewLogLogger(prefixed{logger.Handler()}, slog.LevelWarn),
 	}
-	s.server.RegisterOnShutdown(func() { close(ending) })
+	s.server.RegisterOnShutdown(sync.OnceFunc(func() { close(ending) }))
 	go func() {
 		defer close(s.done)
 		if err := s.server.Serve(netutil.LimitListener(listener, connectionsMax)); !errors.Is(err, http.ErrServerClosed) {
