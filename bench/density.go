@@ -199,12 +199,17 @@ func (a *apartment) leave() {
 
 // rentNano starts NANO with apps that have memory enough to stay warm.
 func (b *bench) rentNano(ctx context.Context, p peer, tenants []tenant) (*apartment, error) {
-	running, err := b.startFleet(ctx, p, fleet{Memory: "16GiB", Idle: time.Hour, Tenants: tenants})
+	return b.rentFleet(ctx, p, fleet{Memory: "16GiB", Idle: time.Hour, Tenants: tenants})
+}
+
+// rentFleet starts NANO with a fleet.
+func (b *bench) rentFleet(ctx context.Context, p peer, f fleet) (*apartment, error) {
+	running, err := b.startFleet(ctx, p, f)
 	if err != nil {
 		return nil, err
 	}
-	house := &apartment{server: running, tenants: tenants, connected: map[string]*client{}}
-	for _, t := range tenants {
+	house := &apartment{server: running, tenants: f.Tenants, connected: map[string]*client{}}
+	for _, t := range f.Tenants {
 		house.addresses = append(house.addresses, running.Address)
 		house.requests = append(house.requests, t.get("/"))
 	}

@@ -33,6 +33,9 @@ type fleet struct {
 	Memory  string        // budget of warm isolates
 	Idle    time.Duration // after which a tenant sleeps
 	Tenants []tenant
+
+	Admin     int  // port of [admin]; 0: none
+	AccessLog bool // a line for each request
 }
 
 // copies returns count tenants that serve the same module.
@@ -83,8 +86,11 @@ func (t tenant) greeting() string { return "Hello from " + t.Name }
 // configuration returns the nano.toml of a fleet.
 func (f fleet) configuration(port int, state string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\nlog = \"json\"\n\n[isolates]\nmemory = %q\nidle = %q\n",
-		port, state, f.Memory, f.Idle)
+	fmt.Fprintf(&text, "[server]\nlisten = [\"127.0.0.1:%d\"]\nloops = 1\nstate_dir = %q\nlog = \"json\"\naccess_log = %t\n\n[isolates]\nmemory = %q\nidle = %q\n",
+		port, state, f.AccessLog, f.Memory, f.Idle)
+	if f.Admin != 0 {
+		fmt.Fprintf(&text, "\n[admin]\nlisten = \"127.0.0.1:%d\"\n", f.Admin)
+	}
 	for _, t := range f.Tenants {
 		fmt.Fprintf(&text, "\n[[app]]\nname = %q\nmain = %q\nhosts = [%q]\n", t.Name, t.Main, t.host())
 		if t.Isolation != "" {

@@ -300,6 +300,7 @@ func TestJudgeFleets(t *testing.T) {
 		Neighbour: &neighbourResult{Abuses: []abuseResult{{Kind: "loop", Quiet: ok, Noisy: slow}, {Kind: "heap", Quiet: ok, Noisy: ok, Died: true}}},
 		Isolation: []isolationResult{{App: "hello", Shared: latencies{P50: 1}, Request: latencies{P50: isolationMost + 1}}},
 		Active:    &activeResult{One: peerResult{TotalMicros: 5}, Many: peerResult{TotalMicros: 7}},
+		Observe:   &observeResult{Quiet: peerResult{TotalMicros: 10}, Metrics: peerResult{TotalMicros: 10.1}, Logs: peerResult{TotalMicros: 10.4}},
 	}
 	verdicts := map[string]string{}
 	for _, one := range found.judge() {
@@ -307,7 +308,7 @@ func TestJudgeFleets(t *testing.T) {
 	}
 	for part, want := range map[string]string{
 		"hello ≤ 2ms": missed, "200 KB": met, "1 MB bundle": missed, "warm hello app": met, "2,000 warm": missed,
-		"no failed": met, "p99 ≤ 10ms": missed, "neighbour's": missed, "deaths": missed, "isolation =": met, "active apps": missed,
+		"no failed": met, "p99 ≤ 10ms": missed, "neighbour's": missed, "deaths": missed, "isolation =": met, "active apps": missed, "metrics and logs": missed,
 	} {
 		matches := 0
 		for text, got := range verdicts {

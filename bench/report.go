@@ -33,6 +33,7 @@ type results struct {
 	Neighbour *neighbourResult  `json:"neighbour,omitempty"`
 	Isolation []isolationResult `json:"isolation,omitempty"`
 	Active    *activeResult     `json:"active1000,omitempty"`
+	Observe   *observeResult    `json:"observe,omitempty"`
 
 	Platform []platformResult `json:"platform,omitempty"`
 
@@ -78,6 +79,7 @@ func (r *results) markdown() string {
 	r.writeNeighbour(&page)
 	r.writeIsolation(&page)
 	r.writeActive(&page)
+	r.writeObserve(&page)
 	r.writeWeight(&page)
 	r.writeMicro(&page)
 	if len(r.Failures) > 0 {

@@ -65,7 +65,7 @@ func (r *results) judge() []target {
 	targets = append(targets, r.judgeDensity()...)
 	targets = append(targets, r.judgeZipf()...)
 	targets = append(targets, r.judgeNeighbour()...)
-	return append(targets, r.judgeIsolation(), r.judgeActive())
+	return append(targets, r.judgeIsolation(), r.judgeActive(), r.judgeObserve())
 }
 
 func userOf(p peerResult) float64  { return p.UserMicros }
