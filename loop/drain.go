@@ -48,9 +48,9 @@ func (l *Loop) graceIdle() {
 }
 
 // takePending accepts what the kernel has completed handshakes with, then closes the listener: to
-// close it right away would reset those clients.
+// close it right away would reset those clients. If others accept from the same socket, they are theirs.
 func (l *Loop) takePending(from *listener) {
-	for {
+	for !l.options.handedOver.Load() {
 		fd, ok := l.options.sockets.acceptPending(from.fd)
 		if !ok {
 			break

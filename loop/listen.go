@@ -18,8 +18,9 @@ import (
 
 // A Socket is a listening socket for one loop.
 type Socket struct {
-	FD     int
-	Secure bool // requests come over TLS, so their scheme is https
+	FD      int
+	Secure  bool   // requests come over TLS, so their scheme is https
+	Address string // of [server] listen
 }
 
 // listenBacklog is how many handshakes the kernel completes ahead of accept; it takes the minimum
@@ -27,12 +28,14 @@ type Socket struct {
 const listenBacklog = 4096
 
 // Listen opens the addresses of [server] listen for a number of loops: sockets[i] are those of loop
-// i. An address is "host:port", "unix:/path" or "systemd" (every socket that systemd passed).
+// i. An address is "host:port", "unix:/path" or "systemd" (every socket that systemd passed). Those that
+// inherited has sockets for are not opened again; what it has for others is closed.
 //
 // TCP sockets are one per loop, with SO_REUSEPORT, between which the kernel spreads connections.
 // Others are shared: each loop has a descriptor of its own for the same socket. bound lists what was
 // bound, with the ports that the kernel chose. cleanup removes the files of unix sockets.
-func Listen(addresses []string, loops int) (sockets [][]Socket, bound []net.Addr, cleanup func(), err error) {
+func Listen(addresses []string, loops int, inherited []ListenerFile) (sockets [][]Socket, bound []net.Addr, cleanup func(), err error) {
+	defer closeFiles(inherited) // what is used has got other descriptors
 	sockets = make([][]Socket, loops)
 	var files []string
 	cleanup = func() {
@@ -51,14 +54,24 @@ func Listen(addresses []string, loops int) (sockets [][]Socket, bound []net.Addr
 	}
 	for _, address := range addresses {
 		path, isUnix := strings.CutPrefix(address, "unix:")
+		handed := filesOf(inherited, address)
 		switch {
+		case len(handed) != 0:
+			local, err := takeOver(sockets, address, handed)
+			if err != nil {
+				return fail(fmt.Errorf("listen %s: %w", address, err))
+			}
+			bound = append(bound, local...)
+			if isUnix {
+				files = append(files, path)
+			}
 		case isUnix:
 			fd, err := whenFree(func() (int, error) { return listenUnix(path) })
 			if err != nil {
 				return fail(fmt.Errorf("listen %s: %w", address, err))
 			}
 			files = append(files, path)
-			if err := share(sockets, fd); err != nil {
+			if err := share(sockets, address, fd); err != nil {
 				return fail(fmt.Errorf("listen %s: %w", address, err))
 			}
 			bound = append(bound, &net.UnixAddr{Name: path, Net: "unix"})
@@ -69,7 +82,7 @@ func Listen(addresses []string, loops int) (sockets [][]Socket, bound []net.Addr
 			}
 			for _, fd := range fds {
 				bound = append(bound, localAddress(fd))
-				if err := share(sockets, fd); err != nil {
+				if err := share(sockets, address, fd); err != nil {
 					return fail(fmt.Errorf("listen %s: %w", address, err))
 				}
 			}
@@ -103,7 +116,7 @@ func whenFree(open func() (int, error)) (fd int, err error) {
 }
 
 // share gives each loop a descriptor for the same socket.
-func share(sockets [][]Socket, fd int) error {
+func share(sockets [][]Socket, address string, fd int) error {
 	for i := range sockets {
 		own := fd
 		if i > 0 {
@@ -112,7 +125,7 @@ func share(sockets [][]Socket, fd int) error {
 				return err
 			}
 		}
-		sockets[i] = append(sockets[i], Socket{FD: own})
+		sockets[i] = append(sockets[i], Socket{FD: own, Address: address})
 	}
 	return nil
 }
@@ -139,7 +152,7 @@ func listenTCP(sockets [][]Socket, address string) (net.Addr, error) {
 		if err != nil {
 			return nil, err
 		}
-		sockets[i] = append(sockets[i], Socket{FD: fd})
+		sockets[i] = append(sockets[i], Socket{FD: fd, Address: address})
 		if err := unix.Listen(fd, listenBacklog); err != nil {
 			return nil, os.NewSyscallError("listen", err)
 		}

@@ -18,6 +18,7 @@ import (
 // own, and beside each a slow loop from the time on that one is needed.
 type Node struct {
 	addresses []net.Addr
+	sockets   [][]Socket // by loop, which own them
 	settings  *NodeOptions
 	options   *Options
 	cores     []int // to pin the loops to; nil: none
@@ -41,6 +42,9 @@ type NodeOptions struct {
 	Options Options
 	Loops   int      // at least 1
 	Listen  []string // see Listen
+	// Inherited are listening sockets that another process has handed over, see Node.ListenerFiles. Start closes
+	// the files.
+	Inherited []ListenerFile
 	// OnThread is called on each loop's thread before anything else; may be nil.
 	OnThread func() error
 	// NewRing makes the ring of a loop, on its thread; nil: the kernel's, with Ring.
@@ -85,14 +89,14 @@ func Start(o NodeOptions) (*Node, error) {
 		options.Logger.Server(isolates.LevelWarn, fmt.Sprintf("%d loops are too many for one process: starting %d", o.Loops, LoopsMax))
 		o.Loops = LoopsMax
 	}
-	sockets, addresses, cleanup, err := Listen(o.Listen, o.Loops)
+	sockets, addresses, cleanup, err := Listen(o.Listen, o.Loops, o.Inherited)
 	if err != nil {
 		return nil, err
 	}
 	// A loop's thread that wakes up while all Ps are busy waits for one for 5 to 20 ms.
 	wantProcessors(o.Loops + options.works.most + sparePs)
 	n := &Node{
-		addresses: addresses, settings: &o, options: options, cores: coresOf(o.Loops), cleanup: cleanup,
+		addresses: addresses, sockets: sockets, settings: &o, options: options, cores: coresOf(o.Loops), cleanup: cleanup,
 		loops: make([]*Loop, 2*o.Loops), isSlowed: make([]bool, o.Loops), over: make(chan struct{}),
 	}
 	options.placement = newPlacement(o.Loops, options.Clock())
@@ -257,7 +261,9 @@ func (n *Node) Drain() {
 // Wait returns when all loops have ended, with what made any of them fail.
 func (n *Node) Wait() error {
 	n.running.Wait()
-	n.cleanup()
+	if !n.options.handedOver.Load() {
+		n.cleanup()
+	}
 	if n.endWatch != nil {
 		n.endWatch()
 	}

@@ -98,15 +98,16 @@ type Options struct {
 
 	requestSeed uint64 // of the requests' ids, see newRequestID
 
-	catalog  *catalog
-	seed     uint64    // of what loops choose at random; 0: a random one
-	epoch    time.Time // of the loops' clocks
-	memory   *memory
-	newGauge func() (pressureGauge, error)
-	names    *nameFiles
-	files    *fileStore
-	outbound *outbound
-	works    *workPool
+	catalog    *catalog
+	handedOver *atomic.Bool // others accept from the listening sockets
+	seed       uint64       // of what loops choose at random; 0: a random one
+	epoch      time.Time    // of the loops' clocks
+	memory     *memory
+	newGauge   func() (pressureGauge, error)
+	names      *nameFiles
+	files      *fileStore
+	outbound   *outbound
+	works      *workPool
 }
 
 // A Logger takes log lines. It is called on loop threads and must not block; an entry and its texts
@@ -224,7 +225,7 @@ func (o *Options) share() {
 	}
 	o.files = newFileStore(o.StaticCache)
 	o.memory = newMemory(o.Memory)
-	o.open, o.listening = new(atomic.Int64), new(atomic.Int64)
+	o.open, o.listening, o.handedOver = new(atomic.Int64), new(atomic.Int64), new(atomic.Bool)
 	o.placement = newPlacement(1, o.Clock())
 }
 

@@ -510,7 +510,7 @@ func TestSystemdSockets(t *testing.T) {
 		})
 		return
 	}
-	if _, _, _, err := Listen([]string{"systemd"}, 1); err == nil || !strings.Contains(err.Error(), "LISTEN_PID") {
+	if _, _, _, err := Listen([]string{"systemd"}, 1, nil); err == nil || !strings.Contains(err.Error(), "LISTEN_PID") {
 		t.Errorf("without LISTEN_PID: %v", err)
 	}
 	os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid()))
@@ -550,7 +550,7 @@ func TestRingFails(t *testing.T) {
 
 func TestListenErrors(t *testing.T) {
 	for _, address := range []string{"nonsense", "127.0.0.1:99999", "256.0.0.1:80", "unix:/no/such/folder/s", "192.0.2.7:0"} {
-		if _, _, _, err := Listen([]string{address}, 1); err == nil || !strings.Contains(err.Error(), "listen "+address) {
+		if _, _, _, err := Listen([]string{address}, 1, nil); err == nil || !strings.Contains(err.Error(), "listen "+address) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
