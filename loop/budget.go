@@ -39,6 +39,7 @@ type portion struct {
 	_        [64]byte // portions of different loops lie on different cache lines
 	loop     *Loop
 	resident atomic.Int64
+	warm     atomic.Int64 // isolates
 	oldest   atomic.Int64 // since when the app has been idle that was so for longest; never: none is
 	isAsked  atomic.Bool  // to look at the budget, by a message
 	_        [64]byte
@@ -139,6 +140,9 @@ func (l *Loop) publishPortion() {
 		if m.rests.Load() && m.rests.CompareAndSwap(true, false) {
 			m.nudge()
 		}
+	}
+	if warm := int64(l.warm); own.warm.Load() != warm {
+		own.warm.Store(warm)
 	}
 	oldest := int64(never)
 	if first := l.timeouts.sleep.first; first != nil {

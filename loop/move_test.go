@@ -87,7 +87,7 @@ func newGroup(t testing.TB, config fakering.Config, change func(o *Options)) *gr
 		NewShard: func(loop, waker int) (Shard, error) {
 			w := g.worlds[loop]
 			return &fakeShard{start: func(app int) (Worker, error) {
-				worker := newFakeWorker(groupApps[app].Name, demo(blocks))
+				worker := newFakeWorker(groupApps[app%len(groupApps)].Name, demo(blocks))
 				w.workers = append(w.workers, worker)
 				return worker, nil
 			}}, nil

@@ -1,6 +1,11 @@
 package loop
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // LoopStatus is how one loop does.
 type LoopStatus struct {
@@ -12,6 +17,11 @@ type LoopStatus struct {
 	Responsive bool
 	HasEnded   bool // after a drain, or because it failed
 	Busy       int  // ‰ of its time that it has used lately
+
+	Thread   int           // the kernel's id of it
+	CPU      time.Duration // that the thread has used; after its end 0
+	Warm     int           // isolates now
+	Resident int64         // estimate of what they cost, in bytes
 
 	Stats Stats
 }
@@ -41,13 +51,27 @@ func (n *Node) Loops(ctx context.Context) []LoopStatus {
 		}
 		status := &all[i]
 		status.Stats = l.Stats()
+		status.Thread = l.thread
 		if !status.HasEnded {
+			status.CPU = cpuOf(l.thread)
+			status.Warm, status.Resident = int(l.portion.warm.Load()), l.portion.resident.Load()
 			status.await(ctx, answers[i])
 			status.Busy = int(n.options.placement.busy(seat, now))
 		}
 		i++
 	}
 	return all
+}
+
+// cpuOf is the CPU time of a thread of this process; 0: it has ended.
+func cpuOf(thread int) time.Duration {
+	// What pthread_getcpuclockid(3) makes of it: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
+	clock := ^int32(thread)<<3 | 6
+	var used unix.Timespec
+	if err := unix.ClockGettime(clock, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Nano())
 }
 
 // await takes a loop's answer, if it comes in time.

@@ -97,6 +97,9 @@ func TestStalls(t *testing.T) {
 func TestNodeLoops(t *testing.T) {
 	node, _ := startNode(t, func(o *NodeOptions) { o.Loops = 2 })
 	for i, status := range node.Loops(t.Context()) {
+		if status.Thread == 0 || status.CPU <= 0 || status.CPU > time.Minute || status.Warm != 0 {
+			t.Errorf("loop %d: thread %d has used %v, %d isolates", i, status.Thread, status.CPU, status.Warm)
+		}
 		if status.Loop != i || status.IsSlow || !status.Responsive || status.HasEnded || status.Stats.Ticks == 0 {
 			t.Errorf("loop %d: %+v", i, status)
 		}
