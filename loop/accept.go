@@ -17,6 +17,7 @@ type listener struct {
 	secure  bool // its scheme is https
 	isOpen  bool
 	isArmed bool // a multishot accept is in flight
+	passed  int  // accepts since the socket was handed over, see passOn
 }
 
 // accepting is the state of back-off: after the file limit was hit, or at max_connections, no loop
@@ -84,10 +85,32 @@ func (l *Loop) accepted(from *listener, completion *uring.Completion) {
 		return
 	}
 	if l.draining {
-		l.takePending(from)
+		if !l.passOn(from) {
+			l.takePending(from)
+		}
 		return
 	}
 	l.accept(from)
+}
+
+// passOnMax bounds the accepts of passOn. If connections come that fast, the next one is not far.
+const passOnMax = 64
+
+// passOn sees to it that no connection is forgotten in the backlog of a socket that was handed over. Of all that wait
+// to accept from a socket, the kernel wakes one for each connection. If that was our accept, while it was
+// cancelled, nobody else knows of the connection until the next one comes. So what is there after a cancellation is
+// accepted by another accept, which is cancelled at once, until there is nothing.
+func (l *Loop) passOn(from *listener) (goesOn bool) {
+	limit := int64(l.options.MaxConnections)
+	if !l.options.handedOver.Load() || from.passed == passOnMax || limit != 0 && l.options.open.Load() >= limit ||
+		!l.options.sockets.isPending(from.fd) {
+		return false
+	}
+	from.passed++
+	from.isArmed = true
+	l.ring.AcceptMultishot(from.userData(opAccept), from.fd)
+	l.cancelAccept(from)
+	return true
 }
 
 // admit serves a new connection, if there may be one more.
@@ -119,10 +142,14 @@ func (l *Loop) pauseAccepting() {
 func (l *Loop) cancelAccepts() {
 	for i := range l.listeners {
 		if from := &l.listeners[i]; from.isArmed {
-			l.operations++
-			l.ring.Cancel(from.userData(opCancelAccept), from.userData(opAccept))
+			l.cancelAccept(from)
 		}
 	}
+}
+
+func (l *Loop) cancelAccept(from *listener) {
+	l.operations++
+	l.ring.Cancel(from.userData(opCancelAccept), from.userData(opAccept))
 }
 
 // acceptAgain ends a pause: a connection has closed, or it lasted long enough.

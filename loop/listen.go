@@ -317,6 +317,8 @@ type sockets interface {
 	peer(fd int, into []byte) []byte
 	// acceptPending accepts a connection if one is waiting.
 	acceptPending(fd int) (int, bool)
+	// isPending reports whether a connection waits to be accepted.
+	isPending(fd int) bool
 	// closeListener closes a listening socket. False: not done, so let the ring do it.
 	closeListener(fd int) bool
 	// resetOnClose makes the later close a reset.
@@ -400,6 +402,12 @@ func (kernelSockets) acceptPending(fd int) (int, bool) {
 			return -1, false
 		}
 	}
+}
+
+func (kernelSockets) isPending(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
 }
 
 func (kernelSockets) closeListener(fd int) bool {

@@ -130,6 +130,7 @@ type noSockets struct{}
 
 func (noSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (noSockets) acceptPending(fd int) (int, bool) { return -1, false }
+func (noSockets) isPending(fd int) bool            { return false }
 func (noSockets) closeListener(fd int) bool        { return true }
 func (noSockets) local(fd int, into []byte) []byte { return into }
 func (noSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {

@@ -39,6 +39,7 @@ type fakeSockets struct {
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
 func (*fakeSockets) acceptPending(fd int) (int, bool) { return -1, false }
+func (*fakeSockets) isPending(fd int) bool            { return false }
 func (*fakeSockets) closeListener(fd int) bool        { return false }
 func (*fakeSockets) local(fd int, into []byte) []byte { return append(into, "192.0.2.9:4321"...) }
 
