@@ -38,6 +38,7 @@ func TestBashCompletion(t *testing.T) {
 		"nano run --l":           "--listen",
 		"nano completion ":       "bash zsh fish",
 		"nano completion bash -": "-h",
+		"nano apps ro":           "rollback",
 		"nano serve nano":        "",
 	} {
 		words := strings.Split(line, " ")
