@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -34,46 +33,17 @@ type Server struct {
 }
 
 // Listen opens an address of [admin] listen: host:port, or unix: and an absolute path. A socket that a process left
-// behind which is gone is replaced; that of one that lives too, if this node is to take its place. The node's user and
-// group may connect to it.
-func Listen(listen string, isSuccessor bool) (net.Listener, error) {
-	var listener net.Listener
-	var err error
+// behind which is gone is replaced. The node's user and group may connect to it.
+func Listen(listen string) (listener net.Listener, err error) {
 	if path, isSocket := strings.CutPrefix(listen, "unix:"); isSocket {
-		listener, err = listenUnix(path, isSuccessor)
+		listener, err = listenUnix(path)
 	} else {
-		config := net.ListenConfig{}
-		if isSuccessor {
-			config.Control = shareAddress
-		} else if err = probeAddress(listen); err == nil {
-			config.Control = shareAddress // with a successor
-		}
-		if err == nil {
-			listener, err = config.Listen(context.Background(), "tcp", listen)
-		}
+		listener, err = net.Listen("tcp", listen)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("[admin] listen %s: %w", listen, reason(err))
 	}
 	return listener, nil
-}
-
-// shareAddress lets another process of the same user listen on the address, too.
-func shareAddress(_, _ string, socket syscall.RawConn) error {
-	var err error
-	if failed := socket.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); failed != nil {
-		return failed
-	}
-	return err
-}
-
-// probeAddress finds out that nobody listens on an address who would share it: another node, by mistake.
-func probeAddress(listen string) error {
-	alone, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
-	return alone.Close()
 }
 
 // unixListener removes its socket at the end, unless that is another process's by then.
@@ -91,13 +61,11 @@ func (l *unixListener) Close() error {
 	return l.UnixListener.Close()
 }
 
-func listenUnix(path string, isSuccessor bool) (net.Listener, error) {
+func listenUnix(path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if connection, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			connection.Close()
-			if !isSuccessor {
-				return nil, errors.New("another process listens there")
-			}
+			return nil, errors.New("another process listens there")
 		} else if !errors.Is(err, unix.ECONNREFUSED) {
 			return nil, err
 		}

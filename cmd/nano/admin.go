@@ -26,9 +26,8 @@ type adminInterface struct {
 	server  *admin.Server // the same
 }
 
-// openAdmin makes the interface of a node, and opens the address of [admin] if there is one. isSuccessor: another
-// process still listens there, whose place this node takes.
-func openAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger, isSuccessor bool) (*adminInterface, error) {
+// openAdmin makes the interface of a node, and opens the address of [admin] if there is one.
+func openAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger) (*adminInterface, error) {
 	a := &adminInterface{handler: admin.NewHandler(admin.Options{
 		Node:    node,
 		Metrics: metrics.New(metrics.Options{Source: metricsSource{node, loops, log}, Version: version, AppsMax: c.Admin.MetricsApps}),
@@ -39,7 +38,7 @@ func openAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs
 	if c.Admin.Listen == "" {
 		return a, nil
 	}
-	listener, err := admin.Listen(c.Admin.Listen, isSuccessor)
+	listener, err := admin.Listen(c.Admin.Listen)
 	if err != nil {
 		return nil, err
 	}
