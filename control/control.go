@@ -133,7 +133,7 @@ func (r *Report) Failed() bool {
 // Loops is what control needs of a loop.Node.
 type Loops interface {
 	AddApp(app loop.App) (id int, err error)
-	SetRoutes(ctx context.Context, routes []Route) error
+	SetRoutes(ctx context.Context, routes []loop.Route) error
 	RemoveApp(ctx context.Context, id int) error
 	Probe(ctx context.Context, id int, path string) (status int, err error)
 	Wake(ctx context.Context, id int) error

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -199,6 +200,17 @@ func (s *records) save(app string, r *record) error {
 		}
 	}
 	return snapshot.ReplaceFile(s.files, s.path(app), append(text, '\n'), 0o600, true)
+}
+
+// holds tells whether the record of an app on the disk is r.
+func (s *records) holds(app string, r *record) bool {
+	found, err := s.loadOne(app)
+	if err != nil || r == nil {
+		return false
+	}
+	a, errA := json.Marshal(found)
+	b, errB := json.Marshal(r)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // remove deletes the record of an app, and its folder.

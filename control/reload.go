@@ -86,6 +86,7 @@ func (n *Node) planReload(ctx context.Context, next *config.Config) (plans []*pl
 		up := a.record.Upload
 		conf, err := next.ParseApp(name, []byte(up.Settings), up.Hosts, up.Path)
 		p := newPlan(a, &conf)
+		p.next.uploaded = true
 		if err == nil {
 			err = collisionOf(&conf, plans)
 		}
@@ -113,7 +114,7 @@ func newPlan(old *app, conf *config.App) *plan {
 	p := &plan{old: old, action: Unchanged, next: app{name: conf.Name, config: conf}, from: &config.App{}}
 	if old != nil {
 		p.next, p.from = *old, old.config
-		p.next.config, p.next.problem = conf, ""
+		p.next.config, p.next.uploaded, p.next.problem = conf, false, ""
 	}
 	return p
 }
@@ -135,7 +136,7 @@ func (n *Node) planApp(ctx context.Context, p *plan, isWarm bool) {
 	if p.old != nil && (p.from.Path != conf.Path || !slices.Equal(p.from.Hosts, conf.Hosts)) {
 		p.action = Moved
 	}
-	if !p.next.uploaded || p.next.record == nil || p.next.record.Upload == nil {
+	if !p.next.uploaded {
 		if n.planFile(ctx, p, conf) || p.err != nil {
 			return
 		}
@@ -173,7 +174,6 @@ func (n *Node) planFile(ctx context.Context, p *plan, conf *config.App) (isDeplo
 		return false
 	}
 	p.held = append(p.held, source)
-	p.next.uploaded = false
 	if p.old != nil && !n.isNewFile(p, source) {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 
 	"nano/apps"
 	"nano/config"
+	"nano/loop"
 )
 
 // A plan is a change of one app, from when it is prepared until it is carried out or given up.
@@ -57,6 +58,7 @@ func (n *Node) stage(ctx context.Context, c *config.App, source apps.SourceID, w
 	if err != nil {
 		return run{}, &RejectedError{err}
 	}
+	l.Version = versionID(source)
 	id, err := n.loops.AddApp(l)
 	if err != nil {
 		if l.Static != nil {
@@ -159,15 +161,25 @@ func (n *Node) record(p *plan) error {
 	return nil
 }
 
-// unrecord puts back the record from before a plan.
-func (n *Node) unrecord(p *plan) error {
+// unrecord puts back the record from before a plan that failed when its own was in place already. If
+// that fails too, what the new record names must stay, since a restart will look for it.
+func (n *Node) unrecord(p *plan) {
+	if n.records == nil || !n.records.holds(p.next.name, p.next.record) {
+		return
+	}
+	var err error
 	switch {
 	case p.old != nil && p.old.record == p.next.record:
-		return nil
+		return
 	case p.old == nil || p.old.record == nil:
-		return n.records.remove(p.next.name)
+		err = n.records.remove(p.next.name)
+	default:
+		err = n.records.save(p.next.name, p.old.record)
 	}
-	return n.records.save(p.next.name, p.old.record)
+	if err != nil && n.records.holds(p.next.name, p.next.record) {
+		n.options.Logger.Error("versions: a restart will serve another version: "+err.Error(), "app", p.next.name)
+		p.held = nil
+	}
 }
 
 // carryOut makes plans true: records first, then all routes at once. order has the names of all apps
@@ -180,6 +192,7 @@ func (n *Node) carryOut(ctx context.Context, plans []*plan, order []string) {
 	for _, p := range plans {
 		if p.err == nil {
 			if err := n.record(p); err != nil {
+				n.unrecord(p)
 				n.giveUp(p, err)
 			}
 		}
@@ -232,8 +245,8 @@ func (n *Node) revert(plans []*plan, why error) {
 			n.release(p)
 			continue
 		}
-		err := errors.Join(why, n.unrecord(p))
-		n.giveUp(p, err)
+		n.unrecord(p)
+		n.giveUp(p, why)
 		n.release(p)
 	}
 }
@@ -250,16 +263,16 @@ func (n *Node) snapshotApps() map[string]*app {
 }
 
 // routesOf are the routes of apps, in that order.
-func routesOf(all map[string]*app, order []string) []Route {
-	routes := make([]Route, 0, len(order))
+func routesOf(all map[string]*app, order []string) []loop.Route {
+	routes := make([]loop.Route, 0, len(order))
 	for _, name := range order {
 		a := all[name]
 		if len(a.runs) == 0 {
 			continue
 		}
-		r := Route{Name: name, Hosts: a.config.Hosts, Path: a.config.Path}
+		r := loop.Route{Name: name, Hosts: a.config.Hosts, Path: a.config.Path}
 		for _, each := range a.runs {
-			r.Targets = append(r.Targets, Target{App: each.id, Weight: each.weight})
+			r.Targets = append(r.Targets, loop.Target{App: each.id, Weight: each.weight})
 		}
 		routes = append(routes, r)
 	}

@@ -137,8 +137,8 @@ func (n *Node) Split(ctx context.Context, name string, weights map[string]int) e
 		if r.find(id) == nil {
 			return fmt.Errorf("version %q: %w", id, ErrNotFound)
 		}
-		if weight < 0 || weight > weightMax {
-			return rejected("weight %d of version %s: is not between 0 and %d", weight, id, weightMax)
+		if weight < 0 || weight > loop.WeightMax {
+			return rejected("weight %d of version %s: is not between 0 and %d", weight, id, loop.WeightMax)
 		}
 		sum += weight
 	}
