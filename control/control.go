@@ -77,7 +77,7 @@ type App struct {
 	Problem  string        `json:"problem,omitempty"` // why it failed, or why its newest version does not serve
 	Uploaded bool          `json:"uploaded"`          // nano.toml does not have it
 	Versions []Version     `json:"versions"`          // the newest first
-	Stats    loop.AppStats `json:"stats"`             // of the versions that serve, and those that end
+	Stats    loop.AppStats `json:"stats"`             // of all its versions
 }
 
 // Deployment is an upload of an app.
@@ -138,7 +138,7 @@ type Loops interface {
 	Probe(ctx context.Context, id int, path string) (status int, err error)
 	Wake(ctx context.Context, id int) error
 	Sleep(ctx context.Context, id int) (slept bool, err error)
-	Apps(ctx context.Context) ([]loop.AppStats, error)
+	Accounts(ctx context.Context) (apps, gone []loop.AppStats, err error)
 	Loops(ctx context.Context) []loop.LoopStatus
 	Drain()
 	Wait() error

@@ -12,7 +12,6 @@ import (
 
 	"nano/apps"
 	"nano/config"
-	"nano/isolates"
 	"nano/snapshot"
 )
 
@@ -121,7 +120,8 @@ func (n *Node) planUpload(name string, d *Deployment) (*plan, error) {
 
 // keepUpload reads an upload, and keeps what it consists of.
 func (n *Node) keepUpload(ctx context.Context, c *config.App, main, folder string) (apps.SourceID, error) {
-	app := apps.App{AppOptions: isolates.AppOptions{Name: c.Name, Warmup: c.Warmup}, Main: main}
+	app := appOf(c, apps.SourceID{})
+	app.Main = main
 	source, err := n.set.Keep(ctx, app, filepath.Dir(main))
 	var mainError *apps.MainError
 	switch {

@@ -58,7 +58,7 @@ func (n *Node) stage(ctx context.Context, c *config.App, source apps.SourceID, w
 	if err != nil {
 		return run{}, &RejectedError{err}
 	}
-	l.Version = versionID(source)
+	l.Version, l.Removed = versionID(source), n.removed
 	id, err := n.loops.AddApp(l)
 	if err != nil {
 		if l.Static != nil {
@@ -127,18 +127,21 @@ func (n *Node) retire(id int, bound time.Duration) {
 		ctx, cancel := context.WithTimeout(context.Background(), bound)
 		defer cancel()
 		if err := n.loops.RemoveApp(ctx, id); err != nil {
-			n.options.Logger.Warn(fmt.Sprintf("an old version is not removed: %v", err))
-			return // its id must not be given away
-		}
-		n.set.Remove(id)
-		n.mutex.Lock()
-		folder := n.folders[id]
-		delete(n.folders, id)
-		n.mutex.Unlock()
-		if folder != nil {
-			folder.Close()
+			n.options.Logger.Warn("an old version is not removed: " + err.Error())
 		}
 	})
+}
+
+// removed ends what goes with an app of the loops, which is gone. Its id may be given away afterwards.
+func (n *Node) removed(id int) {
+	n.set.Remove(id)
+	n.mutex.Lock()
+	folder := n.folders[id]
+	delete(n.folders, id)
+	n.mutex.Unlock()
+	if folder != nil {
+		folder.Close()
+	}
 }
 
 // record has the record of a plan on the disk, if it has one that is new. Everything that it names is

@@ -200,17 +200,19 @@ func (n *Node) each(name string, do func(id int) error) error {
 
 // Apps tells of all apps, in the order of nano.toml, then of those that were uploaded.
 func (n *Node) Apps(ctx context.Context) ([]App, error) {
-	stats, err := n.loops.Apps(ctx)
+	stats, gone, err := n.loops.Accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sums := map[string]*loop.AppStats{}
-	for i := range stats {
-		name := stats[i].Name
-		if sums[name] == nil {
-			sums[name] = &loop.AppStats{Name: name}
+	sums := make(map[string]*loop.AppStats, len(stats))
+	for _, accounts := range [][]loop.AppStats{stats, gone} {
+		for i := range accounts {
+			name := accounts[i].Name
+			if sums[name] == nil {
+				sums[name] = &loop.AppStats{Name: name}
+			}
+			sums[name].Add(&accounts[i])
 		}
-		sums[name].Add(&stats[i])
 	}
 	n.mutex.Lock()
 	order, all := n.order, n.apps
@@ -232,6 +234,9 @@ func (n *Node) describe(a *app, sum *loop.AppStats) App {
 		told.Stats = *sum
 	}
 	told.Stats.Name = a.name
+	if len(a.runs) > 0 {
+		told.Stats.ID, told.Stats.Version = a.runs[0].id, versionID(n.sourceOf(a.runs[0]))
+	}
 	if told.Stats.Warm > 0 {
 		told.State = StateWarm
 	}

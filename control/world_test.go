@@ -240,6 +240,10 @@ func (l *fakeLoops) RemoveApp(ctx context.Context, id int) error {
 		}
 	}
 	l.mutex.Lock()
+	app := l.apps[id]
+	l.mutex.Unlock()
+	app.Removed(id)
+	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	delete(l.apps, id)
 	return nil
@@ -272,13 +276,13 @@ func (l *fakeLoops) Sleep(context.Context, int) (bool, error) { return true, nil
 func (l *fakeLoops) Loops(context.Context) []loop.LoopStatus  { return nil }
 func (l *fakeLoops) Drain()                                   {}
 func (l *fakeLoops) Wait() error                              { return nil }
-func (l *fakeLoops) Apps(context.Context) (all []loop.AppStats, _ error) {
+func (l *fakeLoops) Accounts(context.Context) (all, gone []loop.AppStats, _ error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(l.apps)) {
 		all = append(all, loop.AppStats{Name: l.apps[id].Name, Warm: 1})
 	}
-	return all, nil
+	return all, nil, nil
 }
 
 // world is a node with its files.
