@@ -299,7 +299,7 @@ func TestTexts(t *testing.T) {
 
 var (
 	markdownLink = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
-	codePath     = regexp.MustCompile("`((?:apps|cmd|config|cron|dns|docs|egress|examples|h2|http1|isolates|logs|loop|snapshot|static|tlsclient|uring|webapi|ws|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
+	codePath     = regexp.MustCompile("`((?:apps|cmd|config|control|cron|dns|docs|egress|examples|h2|http1|isolates|logs|loop|snapshot|static|tlsclient|uring|webapi|ws|bench|tools|deploy)/[A-Za-z0-9_./-]*)`")
 )
 
 // TestLinksResolve follows the links of the documentation, and the paths that it names in

@@ -186,12 +186,6 @@ func (s *Set) Persist(id SourceID) error {
 	return files.Sync(s.options.Sources.Folder)
 }
 
-// Has tells whether a source is kept, whole.
-func (s *Set) Has(id SourceID) bool {
-	_, _, err := s.options.Sources.load(id)
-	return err == nil
-}
-
 // Forget deletes a source that is not Pinned any more, and its image, unless an app is started from it.
 func (s *Set) Forget(id SourceID, warmup string) {
 	if s.isPinned(id) || s.options.Sources.isHeld(id) {

@@ -153,6 +153,12 @@ func (s *Sources) load(id SourceID) (bundle *isolates.Bundle, warmup string, err
 	return decodeSource(data, id)
 }
 
+// Has tells whether a source is kept, whole.
+func (s *Sources) Has(id SourceID) bool {
+	_, _, err := s.load(id)
+	return err == nil
+}
+
 // remove deletes a source that nobody holds.
 func (s *Sources) remove(id SourceID) {
 	s.mutex.Lock()

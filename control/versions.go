@@ -311,6 +311,24 @@ func (n *Node) profile(name string, do func(p Profiler, id int) error) error {
 	return do(profiler, a.runs[0].id)
 }
 
+// Freeze waits for the changes that are going on and takes no others, because another process is about to
+// take the node's place. resume has it go on, should that not come to be. ErrBusy: it drains, or is frozen.
+func (n *Node) Freeze() (resume func(), err error) {
+	n.changes.Lock()
+	defer n.changes.Unlock()
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.isOver {
+		return nil, ErrBusy
+	}
+	n.isOver = true
+	return func() {
+		n.mutex.Lock()
+		defer n.mutex.Unlock()
+		n.isOver = false
+	}, nil
+}
+
 // Drain makes the node answer what it has received and then end; see loop.Node.Drain.
 func (n *Node) Drain() {
 	n.mutex.Lock()

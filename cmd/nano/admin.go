@@ -26,25 +26,29 @@ type adminInterface struct {
 	server  *admin.Server // the same
 }
 
-// openAdmin makes the interface of a node, and opens the address of [admin] if there is one.
-func openAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger) (*adminInterface, error) {
-	a := &adminInterface{handler: admin.NewHandler(admin.Options{
+// newAdmin makes the interface of a node.
+func newAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger) *adminInterface {
+	return &adminInterface{handler: admin.NewHandler(admin.Options{
 		Node:    node,
 		Metrics: metrics.New(metrics.Options{Source: metricsSource{node, loops, log}, Version: version, AppsMax: c.Admin.MetricsApps}),
 		Logs:    log.Hub(),
 		Version: version,
 		Logger:  logger,
 	})}
+}
+
+// listen opens the address of [admin], if there is one.
+func (a *adminInterface) listen(c *config.Config, logger *slog.Logger) error {
 	if c.Admin.Listen == "" {
-		return a, nil
+		return nil
 	}
 	listener, err := admin.Listen(c.Admin.Listen)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.guard = admin.NewGuard(string(c.Admin.Token), strings.HasPrefix(c.Admin.Listen, "unix:"), logger, a.handler)
 	a.server = admin.Serve(listener, a.guard, logger)
-	return a, nil
+	return nil
 }
 
 // reloaded takes over what [admin] of a configuration that was read again says of the token. Its address takes a
@@ -65,7 +69,7 @@ func (a *adminInterface) address() string {
 
 // close ends the address of [admin].
 func (a *adminInterface) close() {
-	if a.server == nil {
+	if a == nil || a.server == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), adminCloseLimit)

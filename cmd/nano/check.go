@@ -95,13 +95,15 @@ func checkStateDir(dir string) error {
 
 // checkFolders tells whether the folders of static files are there.
 func checkFolders(node *config.Config) error {
-	folders, err := openFolders(node)
-	for _, folder := range folders {
+	var problems []error
+	for i := range node.Apps {
+		folder, err := openFolder(node.File, &node.Apps[i])
+		problems = append(problems, err)
 		if folder != nil {
 			folder.Close()
 		}
 	}
-	return err
+	return errors.Join(problems...)
 }
 
 // checkApps has every app built, as a node would do, and thrown away: a check leaves nothing behind.
@@ -217,6 +219,9 @@ func workingFolder() string {
 // explain puts where an app is configured before errors that do not name a place in its source: about
 // its main file, and those of V8 without a place. Those of modules name theirs, a line each.
 func explain(node *config.Config, app int, err error) error {
+	if app < 0 { // it was uploaded: nothing says where
+		return err
+	}
 	var main *apps.MainError
 	var problem appProblem
 	if errors.As(err, &main) || errors.As(err, &problem) {

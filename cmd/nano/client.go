@@ -87,9 +87,8 @@ func (t *target) connect() (*client, error) {
 	if isSocket {
 		c.url = "http://localhost"
 		transport.Proxy = nil
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", socket)
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return dialSocket(filepath.Split(socket))
 		}
 	}
 	c.http = &http.Client{Transport: transport}

@@ -45,6 +45,7 @@ func init() {
 		{"logs", "[-f] [APP]", "print, or follow, the log of a running node", runLogs},
 		{"top", "", "show live what the apps and loops of a running node do", runTop},
 		{"reload", "", "make a running node read its nano.toml and apps again", runReload},
+		{"upgrade", "[-c nano.toml]", "replace the running node by the program as it is on the disk now", runUpgrade},
 		{"types", "[-c nano.toml]", "print TypeScript's types of what apps find in env", runTypes},
 		{"completion", "bash|zsh|fish", "print what completes the command line in a shell", runCompletion},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
@@ -219,13 +220,15 @@ func runServe(s *streams, args []string) error {
 
 SIGTERM or SIGINT drains it: connections are closed after their answer, and what is not
 answered within [server] drain_timeout is cut off. A second signal, a moment later, ends it at once.
+SIGHUP reloads it: see "nano reload". SIGUSR2 replaces it by the program on the disk: see "nano upgrade".
 SIGUSR1 writes to the log what each app has used: requests, errors, CPU time, memory, starts.
 `)
 	file := flags.String("c", "nano.toml", configFlagHelp)
+	isSuccessor := flags.Bool("upgrade", false, "take the place of the node that runs with this configuration")
 	if _, err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	return serve(s, func() (*config.Config, error) { return config.Load(*file) })
+	return serve(s, func() (*config.Config, error) { return config.Load(*file) }, *isSuccessor)
 }
 
 func runFile(s *streams, args []string) error {
@@ -241,7 +244,7 @@ FILE is an ES module that exports { fetch(request, env, ctx) } as its default, o
 	if _, err := os.Stat(operands[0]); err != nil {
 		return fmt.Errorf("%s: %w", operands[0], withoutPath(err))
 	}
-	return serve(s, func() (*config.Config, error) { return config.Single(operands[0], *listen) })
+	return serve(s, func() (*config.Config, error) { return config.Single(operands[0], *listen) }, false)
 }
 
 // withoutPath takes operation and path off an error of the os package, for messages that name the

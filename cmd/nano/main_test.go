@@ -21,7 +21,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "", exit: 2, err: "NANO serves", errLines: -1},
 		{args: "-h", out: "NANO serves", alsoInOut: "nano build FILE -o app.nano"},
 		{args: "help", out: "NANO serves"},
-		{args: "srve", exit: 2, err: `nano: unknown command "srve": the commands are serve, run, check, build, apps, logs, top, reload, types, completion, version`, errLines: 1},
+		{args: "srve", exit: 2, err: `nano: unknown command "srve": the commands are serve, run, check, build, apps, logs, top, reload, upgrade, types, completion, version`, errLines: 1},
 		{args: "build", exit: 2, err: "nano: build: no FILE named", errLines: 1},
 		{args: "build x.js", exit: 2, err: "nano: build: no -o app.nano named", errLines: 1},
 		{args: "build x.js -o x.js", exit: 2, err: "nano: build: -o x.js: the file must end in .nano", errLines: 1},

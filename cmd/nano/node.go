@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -11,11 +12,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"nano/apps"
 	"nano/config"
+	"nano/control"
 	"nano/isolates"
 	"nano/logs"
 	"nano/loop"
@@ -28,11 +31,15 @@ import (
 
 // node is a running node: loops, the runtime snapshot and the apps.
 type node struct {
-	configured *config.Config
-	apps       *apps.Set
+	*control.Node
+	configured *config.Config // that it was started with
 	loops      *loop.Node
 	log        *logs.Log
+	logger     *slog.Logger
 	manager    *systemd.Manager
+	admin      *adminInterface
+	socket     *controlSocket // nil: there is none
+	handedOver chan struct{}  // closed when another process has taken its place
 }
 
 // startNode starts everything that serve needs, in this order:
@@ -45,11 +52,12 @@ type node struct {
 //  4. The apps' modules are read, those of a large node for the most part later, and the building
 //     of snapshots that are missing begins, in a process of its own. An app that is broken answers
 //     its requests with an error; the others serve. If all are broken, there is nothing to start for.
-//  5. The listeners are opened and the loops started, each with its own ring on its own thread.
-//     Isolates are made by the loops, at the first request for their app.
+//  5. The listeners are opened, or taken from another node, and the loops started, each with its own ring
+//     on its own thread. Isolates are made by the loops, at the first request for their app.
+//  6. From then on the node is controlled: apps whose files have changed since they were deployed are deployed.
 //
-// log is what logger logs to, and the apps and the access log do.
-func startNode(c *config.Config, logger *slog.Logger, log *logs.Log) (*node, error) {
+// load reads the configuration again. log is what logger logs to, and the apps and the access log do.
+func startNode(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, inherited []loop.ListenerFile) (*node, error) {
 	files, err := raiseFileLimit()
 	if err != nil {
 		return nil, err
@@ -74,69 +82,82 @@ func startNode(c *config.Config, logger *slog.Logger, log *logs.Log) (*node, err
 	// Sockets that a supervisor has passed are for the loops, not for the builder. The call fails on
 	// kernels only that the probe has refused.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	set, errs := apps.Start(setOptions(c, image, store, logger))
-	if err := reportBroken(c, errs, logger); err != nil {
-		set.Close()
-		return nil, err
-	}
-	loops, err := startLoops(c, image, set, logger, log)
+	n := &node{configured: c, log: log, logger: logger, handedOver: make(chan struct{})}
+	sources := &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")}
+	n.Node = control.New(c, n.controlOptions(load, sources))
+	setApps, loopApps, err := n.Initial()
 	if err != nil {
+		return nil, err
+	}
+	options := n.setOptions(image, store, sources)
+	options.Apps = setApps
+	set, errs := apps.Start(options)
+	if err := reportBroken(setApps, errs, logger); err != nil {
 		set.Close()
 		return nil, err
 	}
-	return &node{configured: c, apps: set, loops: loops, log: log}, nil
+	if n.loops, err = startLoops(c, image, set, loopApps, logger, log, inherited); err != nil {
+		set.Close()
+		return nil, err
+	}
+	n.Start(context.Background(), set, n.loops)
+	return n, nil
+}
+
+// controlOptions are those of the node's control. A node without a file, of `nano run`, shares its state_dir with
+// others, so it keeps no versions there.
+func (n *node) controlOptions(load func() (*config.Config, error), sources *apps.Sources) control.Options {
+	c := n.configured
+	maker := &loopApps{authorities: map[string]*x509.CertPool{"": nil}, file: c.File}
+	options := control.Options{
+		Load:     load,
+		Uploads:  filepath.Join(c.Server.StateDir, "uploads"),
+		Has:      sources.Has,
+		Loop:     maker.of,
+		Logger:   n.logger,
+		Changing: n.reloading,
+	}
+	if c.File != "" {
+		options.Apps = filepath.Join(c.Server.StateDir, "apps")
+	}
+	return options
 }
 
 // setOptions says in the terms of package apps what the configuration says.
-func setOptions(c *config.Config, image *isolates.Runtime, store snapshot.Store, logger *slog.Logger) apps.Options {
-	options := apps.Options{
+func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources *apps.Sources) apps.Options {
+	return apps.Options{
 		Runtime: image,
 		Store:   store,
+		Sources: sources,
 		Builder: newBuilder(store),
-		Bundler: newBundler(c, logger, c.File != ""),
+		Bundler: newBundler(n.configured, n.logger, n.configured.File != ""),
 		Base:    workingFolder(),
-		Logger:  logger,
-		Sources: &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")},
+		Logger:  n.logger,
+		Pinned:  n.Pinned,
 		Explain: func(app *apps.App, err error) error {
-			return explain(c, slices.IndexFunc(c.Apps, func(each config.App) bool { return each.Name == app.Name }), err)
+			now := n.Config()
+			return explain(now, slices.IndexFunc(now.Apps, func(each config.App) bool { return each.Name == app.Name }), err)
 		},
 	}
-	for i := range c.Apps {
-		app := &c.Apps[i]
-		options.Apps = append(options.Apps, apps.App{
-			AppOptions: isolates.AppOptions{
-				Name:         app.Name,
-				EnvJSON:      string(app.EnvJSON()),
-				BindingsJSON: app.BindingsJSON(),
-				Limits:       isolates.Limits{Heap: uint64(app.Limits.Heap), CPU: app.Limits.CPU},
-				PerRequest:   app.IsolatePerRequest,
-				Warmup:       app.Warmup,
-			},
-			Main:     app.Main,
-			Bundling: apps.BundlingOf(app),
-		})
-	}
-	return options
 }
 
 // readyIsolates is how many isolates of the runtime snapshot each loop keeps ready for apps that wake.
 const readyIsolates = 2
 
-func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, logger *slog.Logger, log *logs.Log) (*loop.Node, error) {
-	folders, err := openFolders(c)
-	if err != nil {
-		return nil, err
-	}
-	options := loopOptions(c, folders, logger, log)
+func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, initial []loop.App, logger *slog.Logger, log *logs.Log,
+	inherited []loop.ListenerFile) (*loop.Node, error) {
+	options := loopOptions(c, logger, log)
+	options.Apps = initial
 	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
 		pool := image.NewPool(isolates.PoolOptions{Wake: waker, Heap: uint64(c.Isolates.Heap), Ready: readyIsolates})
 		return &shard{pool: pool, apps: set}, nil
 	}
 	return loop.Start(loop.NodeOptions{
-		Options:  options,
-		OnThread: isolates.WatchThread,
-		Loops:    countLoops(c.Server.Loops),
-		Listen:   c.Server.Listen,
+		Options:   options,
+		OnThread:  isolates.WatchThread,
+		Loops:     countLoops(c.Server.Loops),
+		Listen:    c.Server.Listen,
+		Inherited: inherited,
 	})
 }
 
@@ -148,32 +169,17 @@ func triggersOf(app *config.App) (triggers []loop.CronTrigger) {
 	return triggers
 }
 
-// openFolders opens the folders of static files, by app.
-func openFolders(c *config.Config) ([]*static.Folder, error) {
-	folders := make([]*static.Folder, len(c.Apps))
-	var problems config.Problems
-	for i := range c.Apps {
-		app := &c.Apps[i]
-		if app.Static == "" {
-			continue
-		}
-		folder, err := static.Open(app.Static)
-		if err != nil {
-			problems = append(problems, config.Problem{File: c.File, At: app.StaticAt, Key: "[[app]] static",
-				What: err.Error(), Cure: "name a folder that nano's user can read"})
-			continue
-		}
-		folders[i] = folder
+// openFolder opens the folder of static files of an app; nil: it has none.
+func openFolder(file string, app *config.App) (*static.Folder, error) {
+	if app.Static == "" {
+		return nil, nil
 	}
-	if len(problems) != 0 {
-		for _, folder := range folders {
-			if folder != nil {
-				folder.Close()
-			}
-		}
-		return nil, problems
+	folder, err := static.Open(app.Static)
+	if err != nil {
+		return nil, config.Problem{File: file, At: app.StaticAt, Key: "[[app]] static",
+			What: err.Error(), Cure: "name a folder that nano's user can read"}
 	}
-	return folders, nil
+	return folder, nil
 }
 
 // shard starts the isolates of a loop.
@@ -198,13 +204,13 @@ func (s *shard) Prepare() bool { return s.pool.Prepare() }
 func (s *shard) Close() { s.pool.Close() }
 
 // reportBroken logs the apps that cannot be started, or gives their errors if there are no others.
-func reportBroken(c *config.Config, errs []error, logger *slog.Logger) error {
+func reportBroken(initial []apps.App, errs []error, logger *slog.Logger) error {
 	if len(errs) > 0 && !slices.Contains(errs, nil) {
 		return errors.Join(errs...)
 	}
 	for i, err := range errs {
 		if err != nil {
-			logger.Error(err.Error(), "app", c.Apps[i].Name)
+			logger.Error(err.Error(), "app", initial[i].Name)
 		}
 	}
 	return nil
@@ -220,7 +226,7 @@ func countLoops(configured int) int {
 }
 
 // loopOptions says in the loops' terms what the configuration says. In theirs 0 means the default.
-func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger, log *logs.Log) loop.Options {
+func loopOptions(c *config.Config, logger *slog.Logger, log *logs.Log) loop.Options {
 	options := loop.Options{
 		MaxHeader:      int(c.Server.MaxHeader),
 		MaxBody:        c.Server.MaxBody,
@@ -239,27 +245,39 @@ func loopOptions(c *config.Config, folders []*static.Folder, logger *slog.Logger
 	if c.Server.AccessLog {
 		options.AccessLog = log.Access()
 	}
-	authorities := map[string]*x509.CertPool{"": nil}
-	for i := range c.Apps {
-		app := &c.Apps[i]
-		options.Apps = append(options.Apps, loop.App{
-			Name:    app.Name,
-			Hosts:   app.Hosts,
-			Path:    app.Path,
-			MaxBody: app.Limits.MaxBody,
-			Wall:    app.Limits.Wall,
-
-			ConcurrentRequests: app.Limits.ConcurrentRequests,
-			WebSocketMessage:   app.Limits.WebSocketMessage,
-			LogRate:            app.Limits.LogRate,
-			Static:             folders[i],
-			Cron:               triggersOf(app),
-			Egress:             app.Egress,
-			TLS:                tlsclient.NewClient(roots(authorities, app.Fetch.Roots)),
-			Proxy:              proxyOf(app),
-		})
-	}
 	return options
+}
+
+// loopApps says in the loops' terms what the configuration says of apps.
+type loopApps struct {
+	file        string // of the configuration
+	mutex       sync.Mutex
+	authorities map[string]*x509.CertPool // see roots
+}
+
+func (l *loopApps) of(app *config.App) (loop.App, error) {
+	folder, err := openFolder(l.file, app)
+	if err != nil {
+		return loop.App{}, err
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return loop.App{
+		Name:    app.Name,
+		Hosts:   app.Hosts,
+		Path:    app.Path,
+		MaxBody: app.Limits.MaxBody,
+		Wall:    app.Limits.Wall,
+
+		ConcurrentRequests: app.Limits.ConcurrentRequests,
+		WebSocketMessage:   app.Limits.WebSocketMessage,
+		LogRate:            app.Limits.LogRate,
+		Static:             folder,
+		Cron:               triggersOf(app),
+		Egress:             app.Egress,
+		TLS:                tlsclient.NewClient(roots(l.authorities, app.Fetch.Roots)),
+		Proxy:              proxyOf(app),
+	}, nil
 }
 
 // proxyOf is the proxy of an app; nil: it has none.
@@ -304,11 +322,30 @@ func describeAddress(address net.Addr) string {
 
 func (n *node) drain() {
 	n.manager.Stopping("draining")
-	n.loops.Drain()
+	n.Drain()
 }
 
 func (n *node) wait() error {
-	err := n.loops.Wait()
-	n.apps.Close()
+	err := n.Wait()
+	n.admin.close()
+	n.socket.close()
 	return err
+}
+
+// openInterface opens what the node is watched and changed by. One that takes the place of another, which is
+// told now that this one serves, has the address of [admin] only then; and should somebody else have it, that is
+// no reason to end.
+func (n *node) openInterface(before *predecessor) error {
+	n.admin = newAdmin(n.configured, n.Node, n.loops, n.log, n.logger)
+	n.serveControl(before != nil)
+	if before == nil {
+		return n.admin.listen(n.configured, n.logger)
+	}
+	if err := before.ready(); err != nil {
+		n.logger.Warn("the node before this one: " + err.Error())
+	}
+	if err := n.admin.listen(n.configured, n.logger); err != nil {
+		n.logger.Error(err.Error())
+	}
+	return nil
 }

@@ -154,7 +154,7 @@ func TestDrain(t *testing.T) {
 	}()
 	p.waitForLog("slow: begun")
 	p.signal(syscall.SIGHUP)
-	p.waitForLog("reload is not available")
+	p.waitForLog("reloaded: 1 the same")
 	p.signal(syscall.SIGTERM)
 	if got := <-result; got.status != 200 || got.body != "in the end" {
 		t.Errorf("the request in hand: %+v", got)

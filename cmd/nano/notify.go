@@ -42,7 +42,7 @@ func (n *node) health(ctx context.Context) (text string, alive bool) {
 		}
 	}
 	text = fmt.Sprintf("%s, %s, %s, %d with a 5xx answer, %s",
-		count(len(n.configured.Apps), "app"), count(len(loops), "loop"), count(int(sum.Requests), "request"), sum.Errors, count(int(sum.Connections), "connection"))
+		count(len(n.Config().Apps), "app"), count(len(loops), "loop"), count(int(sum.Requests), "request"), sum.Errors, count(int(sum.Connections), "connection"))
 	if stuck > 0 {
 		text = fmt.Sprintf("%d of %s without an answer; %s", stuck, count(len(loops), "loop"), text)
 	}

@@ -121,7 +121,10 @@ func startCommand(t *testing.T, addresses int, command *exec.Cmd) *process {
 	readers.Go(func() {
 		defer close(banner)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			banner <- lines.Text()
+			select {
+			case banner <- lines.Text():
+			default: // of a process that has taken its place
+			}
 		}
 	})
 	readers.Go(func() { p.readLog(stderr) })

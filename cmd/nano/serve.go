@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"nano/config"
+	"nano/logs"
+	"nano/loop"
 	"nano/systemd"
 )
 
-// serve runs a node until it has drained.
-func serve(s *streams, load func() (*config.Config, error)) error {
+// serve runs a node until it has drained. isSuccessor: it takes the place of the node that runs.
+func serve(s *streams, load func() (*config.Config, error), isSuccessor bool) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	configured, err := load()
 	if err != nil {
 		return err
@@ -35,12 +37,11 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 	manager := systemd.New()
 	manager.Report = func(err error) { logger.Warn(err.Error()) }
 	started := manager.Starting(startPatience(configured), "starting "+count(len(configured.Apps), "app"))
-	running, err := startNode(configured, logger, log)
+	running, err := startOrTakeOver(configured, load, logger, log, manager, isSuccessor)
 	started()
 	if err != nil {
 		return err
 	}
-	running.manager = manager
 	defer running.notify()()
 	printBanner(s.out, logger, configured, running.addresses())
 	ended := make(chan error, 1)
@@ -48,8 +49,35 @@ func serve(s *streams, load func() (*config.Config, error)) error {
 	return supervise(running, signals, ended, logger)
 }
 
+// startOrTakeOver starts a node, in the place of the one that runs if it is its successor.
+func startOrTakeOver(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, manager *systemd.Manager, isSuccessor bool) (*node, error) {
+	var before *predecessor
+	var inherited []loop.ListenerFile
+	if isSuccessor {
+		var err error
+		if before, inherited, err = takeOver(c); err != nil {
+			return nil, err
+		}
+	}
+	running, err := startNode(c, load, logger, log, inherited)
+	if err != nil {
+		before.close()
+		return nil, err
+	}
+	running.manager = manager
+	if err := running.openInterface(before); err != nil {
+		running.Drain()
+		return nil, errors.Join(err, running.wait())
+	}
+	return running, nil
+}
+
 // drainer is what supervise needs of a node.
 type drainer interface {
+	// reload reads the configuration again and applies it.
+	reload()
+	// logUpgrade starts a process that takes this one's place.
+	logUpgrade()
 	// drain makes the node answer what it has received and then end.
 	drain()
 	// report writes the accounts of the apps to the log.
@@ -74,7 +102,9 @@ func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logge
 		case received := <-signals:
 			switch {
 			case received == syscall.SIGHUP:
-				logger.Warn("SIGHUP: reload is not available in this version; restart the node instead")
+				go node.reload() // each waits for the one before
+			case received == syscall.SIGUSR2:
+				go node.logUpgrade()
 			case received == syscall.SIGUSR1:
 				go node.report(logger) // a loop in a long turn answers late, and signals must not wait
 			case draining.IsZero():

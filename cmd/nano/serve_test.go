@@ -17,11 +17,18 @@ import (
 	"nano/config"
 )
 
-type fakeNode struct{ drains int }
+type fakeNode struct {
+	drains int
+	logger *slog.Logger
+}
 
 func (n *fakeNode) drain() { n.drains++ }
 
 func (n *fakeNode) report(logger *slog.Logger) { logger.Info("reported") }
+
+func (n *fakeNode) reload() { n.logger.Info("reloaded") }
+
+func (n *fakeNode) logUpgrade() { n.logger.Info("upgraded") }
 
 // TestSupervise gives the signals, in the virtual time of its bubble.
 func TestSupervise(t *testing.T) {
@@ -40,13 +47,15 @@ func TestSupervise(t *testing.T) {
 		{"a second one ends", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, time.Second, false, errSignal, 1, "draining"},
 		{"child and group are signalled", []os.Signal{syscall.SIGTERM, syscall.SIGTERM}, 0, true, nil, 1, "draining"},
 		{"a report is no end", []os.Signal{syscall.SIGUSR1, syscall.SIGTERM}, time.Second, true, nil, 1, "reported"},
-		{"reload is not there", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, time.Second, true, nil, 1, "reload is not available"},
+		{"a reload", []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP}, time.Second, true, nil, 1, "reloaded"},
+		{"an upgrade", []os.Signal{syscall.SIGUSR2, syscall.SIGINT}, time.Second, true, nil, 1, "upgraded"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			node := &fakeNode{}
+			logger := slog.New(slog.NewTextHandler(&log, nil))
+			node := &fakeNode{logger: logger}
 			signals, ended, result := make(chan os.Signal), make(chan error), make(chan error)
-			go func() { result <- supervise(node, signals, ended, slog.New(slog.NewTextHandler(&log, nil))) }()
+			go func() { result <- supervise(node, signals, ended, logger) }()
 			for _, signal := range test.signals {
 				time.Sleep(test.apart)
 				signals <- signal
