@@ -264,8 +264,8 @@ func receiveListeners(connection *net.UnixConn, list []offered) (listeners []loo
 					_ = unix.Close(fd)
 					return listeners, errors.New("it sends more sockets than it says")
 				}
-				described := list[len(listeners)]
-				listeners = append(listeners, loop.Listener{Address: described.Address, FD: fd, IsShared: described.IsShared})
+				address := list[len(listeners)].Address
+				listeners = append(listeners, loop.ListenerFile{Address: address, File: os.NewFile(uintptr(fd), address)})
 			}
 		}
 		if len(listeners) == before {
