@@ -18,6 +18,10 @@
 // in upgrade.go or, as a client, in websocketclient.go, and goes on in websocket.go. static.go answers with
 // files, which readfile.go reads; assets.go is env.ASSETS. cron.go fires triggers.
 //
+// Apps come and go while all that goes on: catalog.go has the apps and the routes to them, change.go tells the loops of
+// changes, removal.go how one is taken out, and nodeapps.go is what others call; probe.go is a request of the node
+// itself. handover.go gives the listening sockets to another process.
+//
 // Beside that way lie timeouts.go and timers.go, drain.go, accesslog.go, stats.go, usage.go and buffers.go. node.go puts
 // several loops together into a server: placement.go says which of them serve an app, load.go changes that by
 // load and slowlane.go by what an app does to others, move.go takes connections there.

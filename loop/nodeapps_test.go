@@ -178,13 +178,40 @@ func (n *versionNode) visits(seen func(version string)) (end func()) {
 	return func() { stop.Store(true); visitors.Wait() }
 }
 
+// audits has somebody ask for the accounts all the time until the function that it returns is called: what all
+// versions together have done never becomes less, and no version is counted twice.
+func (n *versionNode) audits() (end func()) {
+	var stop atomic.Bool
+	var auditor sync.WaitGroup
+	auditor.Go(func() {
+		for last := uint64(0); !stop.Load() && !n.t.Failed(); {
+			apps, gone, err := n.Accounts(n.t.Context())
+			if err != nil {
+				n.t.Error(err)
+				return
+			}
+			sum := uint64(0)
+			for _, each := range append(apps, gone...) {
+				sum += each.Requests
+			}
+			if sum < last {
+				n.t.Errorf("%d requests after %d", sum, last)
+			}
+			last = sum
+		}
+	})
+	return func() { stop.Store(true); auditor.Wait() }
+}
+
 // TestReloadUnderLoad replaces an app again and again while it is asked: no request fails, none gets an answer of a
 // version that was replaced before it was sent, and in the end nothing is left of any version but the last.
 func TestReloadUnderLoad(t *testing.T) {
 	const rounds = 1000
 	n := startVersions(t, nil)
 	var asked atomic.Uint64
-	end := n.visits(func(string) { asked.Add(1) })
+	endVisits := n.visits(func(string) { asked.Add(1) })
+	endAudits := n.audits()
+	end := func() { endVisits(); endAudits() }
 	client := &http.Client{Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	var before runtime.MemStats

@@ -124,6 +124,7 @@ func (l *Loop) forget(w *appWorker) {
 	if l.neighbours.previous == w {
 		l.neighbours.previous = nil
 	}
+	l.timeouts.leaveWall(w.wall)
 	l.bury(w)
 	l.apps[w.app] = nil
 	w.removal.finished()

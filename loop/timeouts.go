@@ -6,6 +6,7 @@ import "time"
 // now + duration, appending keeps the list sorted: starting, stopping and finding the next one due
 // cost O(1) and allocate nothing, whatever the number of connections.
 type timeoutList struct {
+	users       int   // apps, of a list of wall limits
 	duration    int64 // nanoseconds
 	first, last *timeoutNode
 }
@@ -106,17 +107,25 @@ func newTimeouts(options *Options) timeouts {
 // leavingTime is for how long it is not taken for an end that somebody who has ended one side does nothing.
 const leavingTime = int64(time.Second)
 
-// wall returns the list for wall limits of that length, which apps with the same limit share. Only
-// called while the loop is set up.
+// wall returns the list for wall limits of that length, which apps with the same limit share, until each of them
+// has called leaveWall.
 func (t *timeouts) wall(limit time.Duration) *timeoutList {
 	for _, list := range t.walls {
 		if list.duration == int64(limit) {
+			list.users++
 			return list
 		}
 	}
-	list := &timeoutList{duration: int64(limit)}
+	list := &timeoutList{duration: int64(limit), users: 1}
 	t.walls = append(t.walls, list)
 	return list
+}
+
+// leaveWall forgets the list of an app that is removed, if no other has it.
+func (t *timeouts) leaveWall(list *timeoutList) {
+	if list.users--; list.users == 0 && list.first == nil {
+		t.walls = without(t.walls, list)
+	}
 }
 
 // next is the earliest deadline of all lists, or never.
