@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,9 +74,11 @@ func checkName(name string) (what, cure string) {
 // BuiltExtension is that of files that `nano build` writes.
 const BuiltExtension = ".nano"
 
+// mainExtensions are those of main modules.
+var mainExtensions = []string{".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs", BuiltExtension}
+
 func checkMain(main string) (what, cure string) {
-	switch strings.ToLower(filepath.Ext(main)) {
-	case ".js", ".mjs", ".ts", ".mts", ".tsx", ".jsx", BuiltExtension:
+	if slices.Contains(mainExtensions, strings.ToLower(filepath.Ext(main))) {
 		return "", ""
 	}
 	return fmt.Sprintf("%q is not a file of JavaScript or TypeScript", main),

@@ -23,7 +23,11 @@ type Problem struct {
 // Error is the problem in one line: "nano.toml:3:9: [server] loops: what; cure".
 func (p Problem) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.At.Line, p.At.Column)
+	b.WriteString(p.File + ": ")
+	if p.At.Line > 0 {
+		b.Reset()
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.At.Line, p.At.Column)
+	}
 	if p.Key != "" {
 		b.WriteString(p.Key + ": ")
 	}

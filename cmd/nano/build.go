@@ -17,10 +17,12 @@ import (
 func runBuild(s *streams, args []string) error {
 	flags := newFlags(s, "build", `Bundles an app and snapshots it into one file, which "main" in nano.toml and "nano run" accept. It
 starts without building on a node of the same version, and is rebuilt from its own bundle by others.
-FILE is an ES module that exports { fetch(request, env, ctx) } as its default, or such a file.
+FILE is an ES module in JavaScript or TypeScript that exports { fetch(request, env, ctx) } as its
+default, such a file, or the folder of a project, as for "nano run".
 `)
 	output := flags.String("o", "", "the `file` to write, app.nano for example")
 	warmup := flags.String("warmup", "", "`path` of a GET request that the app answers once before it is snapshotted")
+	environment := flags.String("env", "", "the `environment` of a project's wrangler.toml")
 	operands, err := parseFlags(flags, args, "FILE")
 	if err != nil {
 		return err
@@ -32,15 +34,15 @@ FILE is an ES module that exports { fetch(request, env, ctx) } as its default, o
 		return usageError{fmt.Sprintf("-o %s: the file must end in %s", *output, apps.BuiltExtension)}
 	}
 	// What can be built is what can be run.
-	single, err := config.Single(operands[0], "127.0.0.1:0")
+	single, err := loneApp(operands[0], *environment, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	if err := config.CheckWarmup(*warmup); err != nil {
 		return usageError{"-warmup: " + err.Error()}
 	}
-	if _, err := os.Stat(operands[0]); err != nil {
-		return fmt.Errorf("%s: %w", operands[0], withoutPath(err))
+	for _, warning := range single.Warnings {
+		fmt.Fprintf(s.err, "nano: %s\n", warning.Error())
 	}
 	w, err := newWorkshop()
 	if err != nil {

@@ -169,3 +169,19 @@ func TestExampleTwoTenants(t *testing.T) {
 		t.Error("the secret is in the log")
 	}
 }
+
+func TestExampleTypeScript(t *testing.T) {
+	p := startNano(t, 1, "run", "examples/typescript/index.ts", "--listen", "127.0.0.1:0")
+	p.expect("GET", "/go?copies=2", "", "", 200, `{"title":"The Go Programming Language","price":40,"total":80,"currency":"EUR"}`)
+	p.expect("GET", "/schema", "", "", 200, "CREATE TABLE books (id TEXT PRIMARY KEY, title TEXT NOT NULL, price INTEGER NOT NULL);\n")
+	p.expect("GET", "/go?copies=x", "", "", 500, "nano: index: uncaught RangeError: no number of copies: NaN")
+}
+
+func TestExampleJSX(t *testing.T) {
+	p := startNano(t, 1, "run", "examples/page.tsx", "--listen", "127.0.0.1:0")
+	p.expect("GET", "/?name=%3Cb%3E%22", "", "", 200, `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Quotes</title></head>`+
+		`<body style="max-width:40em;margin-top:20px"><h1>Hello, &lt;b&gt;&quot;!</h1>`+
+		`<blockquote class="quote">Simplicity is prerequisite for reliability. <cite>Edsger W. Dijkstra</cite></blockquote>`+
+		`<blockquote class="quote">1 &lt; 2 &amp;&amp; 2 &gt; 1 <cite>&lt;anonymous&gt;</cite></blockquote>`+
+		`<input type="checkbox" checked><p id="late">at last</p></body></html>`)
+}

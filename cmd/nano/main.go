@@ -38,7 +38,7 @@ func init() {
 	runtime.LockOSThread()
 	commands = []command{
 		{"serve", "[-c nano.toml]", "run the node in the foreground", runServe},
-		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from one file, without configuration", runFile},
+		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from a file or a project's folder", runFile},
 		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
 		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", runBuild},
 		{"apps", "[COMMAND]", "show and change the apps of a running node", runApps},
@@ -232,19 +232,32 @@ SIGUSR1 writes to the log what each app has used: requests, errors, CPU time, me
 }
 
 func runFile(s *streams, args []string) error {
-	flags := newFlags(s, "run", `Serves one app from one file, for every host and path, with every limit at its default.
-FILE is an ES module that exports { fetch(request, env, ctx) } as its default, or a .nano file that
-"nano build" wrote.
+	flags := newFlags(s, "run", `Serves one app, for every host and path, with every limit at its default. FILE is an ES module in
+JavaScript or TypeScript that exports { fetch(request, env, ctx) } as its default, a .nano file that
+"nano build" wrote, or the folder of a project: with a wrangler.json, wrangler.jsonc or
+wrangler.toml, or else with a package.json or a src/index.ts.
 `)
 	listen := flags.String("listen", "127.0.0.1:8080", "the `address`: host:port, or unix:/path")
+	environment := flags.String("env", "", "the `environment` of a project's wrangler.toml")
 	operands, err := parseFlags(flags, args, "FILE")
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(operands[0]); err != nil {
-		return fmt.Errorf("%s: %w", operands[0], withoutPath(err))
+	return serve(s, func() (*config.Config, error) { return loneApp(operands[0], *environment, *listen) }, false)
+}
+
+// loneApp is the configuration of a node with one app: a file, or a project's folder.
+func loneApp(main, environment, listen string) (*config.Config, error) {
+	info, err := os.Stat(main)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", main, withoutPath(err))
+	case info.IsDir():
+		return config.Project(main, environment, listen)
+	case environment != "":
+		return nil, usageError{"--env is for a project's folder"}
 	}
-	return serve(s, func() (*config.Config, error) { return config.Single(operands[0], *listen) }, false)
+	return config.Single(main, listen)
 }
 
 // withoutPath takes operation and path off an error of the os package, for messages that name the

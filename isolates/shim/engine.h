@@ -143,9 +143,17 @@ class WideText final : public v8::String::ExternalStringResource {
   const nano_bytes text_;
 };
 
+// WebAssembly of an image: compiled once, by whoever needs it first, for the isolates of all
+// threads.
+struct SharedWasm {
+  std::mutex mutex;
+  std::optional<v8::CompiledWasmModule> compiled;
+};
+
 // A module of an image.
 struct ModuleSource {
   std::string name;
+  std::unique_ptr<SharedWasm> wasm;  // set if it is WebAssembly
   nano_bytes source;
   nano_bytes cache;
   // One of them is set, unless the source is short.
@@ -405,7 +413,21 @@ struct LoadOptions {
   bool use_caches = true;
   nano_bytes* caches = nullptr;  // filled with a code cache for each module, if not null
   v8::LocalVector<v8::Module>* modules = nullptr;  // filled with all modules, if not null
+  // Filled with what stands for WebAssembly while a snapshot is built, if not null.
+  std::vector<v8::Global<v8::Object>>* wasm = nullptr;
 };
+
+// WasmModule gives the WebAssembly.Module of a module of an image, compiling it if it is the first.
+v8::MaybeLocal<v8::Object> WasmModule(v8::Isolate* isolate, const ModuleSource& source);
+// SetWasm exports values, one for each WebAssembly of the image that a realm was loaded from, in
+// its order.
+// SetWasm exports values, one for each WebAssembly of the image that a realm was loaded from, in its
+// order.
+bool SetWasm(nano_realm* realm, v8::Local<v8::Context> context,
+             const v8::LocalVector<v8::Value>& values);
+// ResumeWasm compiles the WebAssembly of a realm that came with a snapshot.
+bool ResumeWasm(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
+                std::string* error);
 
 // Load links and evaluates the modules of an image and starts the app, without its env. A problem
 // if it does not start. *from_cache: no module was compiled from source.

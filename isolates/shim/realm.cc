@@ -124,21 +124,81 @@ std::string WaitsFor(v8::Isolate* isolate, v8::Local<v8::Context> context, const
          ": top-level await waits for something that cannot happen before the app has started";
 }
 
+// The property of a realm's internals that has the setters of its WebAssembly: they come with the
+// realm in a snapshot.
+constexpr char kWasmSetters[] = "wasm";
+
+// WebAssembly is imported from a module of this text, whose binding is set from outside: in a
+// snapshot, which cannot hold a WebAssembly.Module, and again in each isolate that it is restored
+// in.
+constexpr char kWasmGlue[] =
+    "let module; const set = (value) => { module = value; };"
+    "export { module as default, set as \"nano:set\" };";
+constexpr char kWasmSetter[] = "nano:set";
+
+// CompileGlue compiles the module for WebAssembly, evaluates it and keeps its setter.
+v8::MaybeLocal<v8::Module> CompileGlue(nano_realm* realm, v8::Local<v8::Context> context,
+                                       const ModuleSource& source) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  nano_bytes glue{kWasmGlue, sizeof kWasmGlue - 1};
+  ModuleSource text{source.name, nullptr, glue, {}, nullptr, nullptr, {}, {}};
+  bool cached;
+  v8::Local<v8::Module> module;
+  v8::Local<v8::Value> result, setter, setters;
+  v8::Local<v8::Object> internals = realm->internals.Get(isolate);
+  if (!CompileModule(isolate, text, false, &cached).ToLocal(&module) ||
+      module->InstantiateModule(context, ResolveImport).IsNothing() ||
+      !module->Evaluate(context).ToLocal(&result) ||
+      !module->GetModuleNamespace()
+           .As<v8::Object>()
+           ->Get(context, OneByte(isolate, kWasmSetter))
+           .ToLocal(&setter) ||
+      !internals->Get(context, OneByte(isolate, kWasmSetters)).ToLocal(&setters))
+    return {};
+  if (!setters->IsArray()) {
+    setters = v8::Array::New(isolate);
+    if (internals->Set(context, OneByte(isolate, kWasmSetters), setters).IsNothing()) return {};
+  }
+  auto list = setters.As<v8::Array>();
+  if (list->CreateDataProperty(context, list->Length(), setter).IsNothing()) return {};
+  return module;
+}
+
+// ExportWasm gives the modules for WebAssembly their values, or what stands for them.
+bool ExportWasm(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
+                std::vector<v8::Global<v8::Object>>* stand_ins, std::string* error) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  if (stand_ins == nullptr) return ResumeWasm(realm, context, image, error);
+  v8::HandleScope handles(isolate);  // nothing else refers to what stands in
+  v8::LocalVector<v8::Value> values(isolate);
+  for (const ModuleSource& source : image.modules) {
+    if (source.wasm == nullptr) continue;
+    values.push_back(v8::Object::New(isolate));
+    stand_ins->emplace_back(isolate, values.back().As<v8::Object>());
+    stand_ins->back().SetWeak();
+  }
+  return SetWasm(realm, context, values);
+}
+
 bool LinkAndEvaluate(nano_realm* realm, v8::Local<v8::Context> context, Linking& linking,
-                     bool use_caches, bool* from_cache, std::string* error) {
+                     const LoadOptions& options, bool* from_cache, std::string* error) {
   v8::Isolate* isolate = realm->owner->isolate;
   v8::TryCatch caught(isolate);
   *from_cache = true;
   for (const ModuleSource& source : linking.image.modules) {
     v8::Local<v8::Module> module;
-    bool cached;
-    if (!CompileModule(isolate, source, use_caches, &cached).ToLocal(&module)) {
+    bool cached = true;
+    v8::MaybeLocal<v8::Module> compiled =
+        source.wasm != nullptr ? CompileGlue(realm, context, source)
+                               : CompileModule(isolate, source, options.use_caches, &cached);
+    if (!compiled.ToLocal(&module)) {
       *error = Describe(isolate, context, caught);
       return false;
     }
     if (!cached) *from_cache = false;
     linking.modules.push_back(module);
   }
+  if (!ExportWasm(realm, context, linking.image, options.wasm, error)) return false;
   v8::Local<v8::Module> main = linking.modules[0];
   v8::Local<v8::Value> result;
   bool linked = !main->InstantiateModule(context, ResolveImport).IsNothing();
@@ -188,6 +248,17 @@ void MakeCaches(const Linking& linking, nano_bytes* caches) {
     if (data == nullptr) continue;
     std::string_view bytes(reinterpret_cast<const char*>(data->data), data->length);
     caches[i] = {CopyOut(bytes), bytes.size()};
+  }
+}
+
+// CompileWasm compiles the WebAssembly of an image that nobody has needed so far. It is not the
+// app's time that it takes: all isolates share the result. What is wrong with it, loading tells.
+void CompileWasm(nano_realm* realm, const nano_image& image) {
+  for (const ModuleSource& source : image.modules) {
+    if (source.wasm == nullptr) continue;
+    RealmScope scope(realm);
+    v8::TryCatch caught(realm->owner->isolate);
+    (void)WasmModule(realm->owner->isolate, source);
   }
 }
 
@@ -308,7 +379,7 @@ bool Load(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& i
   Linking linking{image, v8::LocalVector<v8::Module>(isolate)};
   realm->linking = &linking;
   CallHook(realm, context, "setStarting", v8::True(isolate), nullptr);
-  bool loaded = LinkAndEvaluate(realm, context, linking, options.use_caches, from_cache, error) &&
+  bool loaded = LinkAndEvaluate(realm, context, linking, options, from_cache, error) &&
                 CallStart(realm, context, linking.modules[0], app_name, error);
   CallHook(realm, context, "setStarting", v8::False(isolate), nullptr);
   realm->linking = nullptr;
@@ -333,6 +404,10 @@ nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t c
     source.name = std::string(module.name.data, module.name.length);
     source.source = module.source;
     source.cache = module.cache;
+    if (module.kind == NANO_MODULE_WASM) {
+      source.wasm = std::make_unique<SharedWasm>();
+      continue;
+    }
     for (size_t k = 0; k < module.import_count; k++)
       source.imports.emplace_back(
           std::string(module.import_names[k].data, module.import_names[k].length),
@@ -433,7 +508,8 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   v8::Isolate* isolate = self->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Module> module;
-  ModuleSource text{std::string(name.data, name.length), source, {}, nullptr, nullptr, {}, {}};
+  ModuleSource text{
+      std::string(name.data, name.length), nullptr, source, {}, nullptr, nullptr, {}, {}};
   bool from_cache;
   if (!CompileModule(isolate, text, false, &from_cache).ToLocal(&module)) {
     *error = CopyOut(Describe(isolate, scope.context, caught));
@@ -464,13 +540,15 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
   if (caches != nullptr)
     *caches = options.caches =
         static_cast<nano_bytes*>(calloc(image->modules.size(), sizeof(nano_bytes)));
+  CompileWasm(realm, *image);
   WatchScope watch(self, kStartLimit);
   // Go may still be reading what the last turn has brought out.
   self->out.Swap(self->start_out);
   Survive(self, [&] {
     RealmScope scope(realm);
-    started = realm->from_snapshot ||
-              Load(realm, scope.context, *image, app_name, options, &cached, &problem);
+    started = realm->from_snapshot
+                  ? ResumeWasm(realm, scope.context, *image, &problem)
+                  : Load(realm, scope.context, *image, app_name, options, &cached, &problem);
     v8::Local<v8::String> env, bindings, name;
     if (started && Utf8(self->isolate, env_json).ToLocal(&env) &&
         Utf8(self->isolate, bindings_json).ToLocal(&bindings) &&

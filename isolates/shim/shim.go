@@ -72,8 +72,8 @@ type ModuleKind uint8
 
 // Kinds of modules.
 const (
-	JS ModuleKind = iota
-	Wasm
+	JS   ModuleKind = C.NANO_MODULE_JS
+	Wasm ModuleKind = C.NANO_MODULE_WASM
 )
 
 // Module is an ES module with its imports resolved, or WebAssembly. Map is its source map. Cache is V8's code cache of it, or nil. Text is
@@ -250,7 +250,7 @@ func NewImage(snapshot []byte, modules []Module) Image {
 	list := make([]C.nano_module, len(modules))
 	for k, module := range modules {
 		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache),
-			encoding: C.int(module.Encoding), text: view(module.Text)}
+			kind: C.int(module.Kind), encoding: C.int(module.Encoding), text: view(module.Text)}
 		if len(module.Imports) == 0 {
 			continue
 		}

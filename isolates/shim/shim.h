@@ -34,11 +34,15 @@ typedef struct {
 #define NANO_EXTERNAL_SOURCE_MIN 1024  // bytes of UTF-8: shorter sources are copied
 enum nano_encoding { NANO_ASCII = 0, NANO_LATIN1 = 1, NANO_UTF16 = 2 };
 
+enum nano_module_kind { NANO_MODULE_JS = 0, NANO_MODULE_WASM = 1 };
+
 // An ES module of an app, its imports already resolved: import_targets[i] is the index of the
-// module that import_names[i] means.
+// module that import_names[i] means. Or WebAssembly, which becomes a module whose default export is
+// a WebAssembly.Module.
 typedef struct {
   nano_bytes name;
-  nano_bytes source;  // UTF-8
+  int kind;           // an enum nano_module_kind
+  nano_bytes source;  // UTF-8, or WebAssembly's binary format
   nano_bytes cache;   // V8's code cache of it, or empty
   int encoding;       // an enum nano_encoding
   nano_bytes text;    // the source in that encoding, unless it is NANO_ASCII; or empty

@@ -196,6 +196,24 @@ std::string IntlReason(std::string_view place, std::string_view name) {
          " that is made at the top level cannot be in a snapshot; make it when it is first used";
 }
 
+// DropStandIns takes away what stood for WebAssembly. If something is left of it after a
+// collection, the app has kept it.
+bool DropStandIns(nano_realm* realm, v8::Local<v8::Context> context, size_t count) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  v8::LocalVector<v8::Value> none(isolate);
+  for (size_t i = 0; i < count; i++) none.push_back(v8::Undefined(isolate));
+  return SetWasm(realm, context, none);
+}
+
+std::string WasmReason(const nano_image& image, size_t index) {
+  for (const ModuleSource& source : image.modules)
+    if (source.wasm != nullptr && index-- == 0)
+      return source.name +
+             ": the WebAssembly.Module is kept by the top level, and cannot be in a snapshot; use "
+             "what is imported where it is needed";
+  return "";
+}
+
 // ---- Building ----
 
 struct Build {
@@ -396,6 +414,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   v8::Local<v8::Context> context = realm->context.Get(isolate);
   v8::Context::Scope context_scope(context);
   Survey survey(isolate, context);
+  std::vector<v8::Global<v8::Object>> stand_ins;  // weak
   SetTraps(isolate, context);
   CallHook(realm, context, "building", v8::True(isolate), nullptr);
   {
@@ -404,14 +423,19 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
     v8::LocalVector<v8::Module> modules(isolate);
     LoadOptions options;
     options.modules = &modules;
+    options.wasm = &stand_ins;
     bool loaded =
         Load(realm, context, *source.image, source.app_name, options, &from_cache, &build->error);
     build->reason = trapped;
+    // Before DropTopLevels, after which they would be found though nobody keeps them.
+    if (loaded && !DropStandIns(realm, context, stand_ins.size())) return;
     if (loaded && trapped.empty()) {
       FormatStacks(isolate, context);
       DropTopLevels(isolate, modules);
     }
-    if (loaded && trapped.empty() && source.request.length > 0) {
+    if (!stand_ins.empty() && source.request.length > 0) {
+      build->warmup = "it imports WebAssembly, which does not exist while a snapshot is built";
+    } else if (loaded && trapped.empty() && source.request.length > 0) {
       CallHook(realm, context, "setStarting",
                OneByte(isolate, "during the warm-up request, whose outcome all isolates share"),
                nullptr);
@@ -440,6 +464,10 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   v8::Local<v8::Int32Array> arena = v8::Int32Array::New(memory, 0, kFirstArenaBytes / 4);
   Finalize(self, context, &survey);
   self->rejections.clear();
+  for (size_t i = 0; i < stand_ins.size(); i++)
+    if (!stand_ins[i].IsEmpty() && build->reason.empty())
+      build->reason = WasmReason(*source.image, i);
+  if (!build->reason.empty()) return;
   if (!survey.intl().empty()) {
     build->reason = IntlReason("", survey.intl());
     return;

@@ -132,6 +132,61 @@ std::shared_ptr<void> StartStreaming(void* engine, v8::Isolate* isolate, Feature
 
 namespace nano {
 
+v8::MaybeLocal<v8::Object> WasmModule(v8::Isolate* isolate, const ModuleSource& source) {
+  std::lock_guard<std::mutex> lock(source.wasm->mutex);
+  v8::Local<v8::WasmModuleObject> module;
+  std::optional<v8::CompiledWasmModule>& compiled = source.wasm->compiled;
+  if (compiled.has_value()) {
+    if (!v8::WasmModuleObject::FromCompiledModule(isolate, *compiled).ToLocal(&module)) return {};
+    return module;
+  }
+  v8::MemorySpan<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(source.source.data),
+                                      source.source.length);
+  if (!v8::WasmModuleObject::Compile(isolate, bytes).ToLocal(&module)) return {};
+  compiled.emplace(module->GetCompiledModule());
+  return module;
+}
+
+bool SetWasm(nano_realm* realm, v8::Local<v8::Context> context,
+             const v8::LocalVector<v8::Value>& values) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  if (values.empty()) return true;
+  v8::Local<v8::Value> setters, setter;
+  if (!realm->internals.Get(isolate)->Get(context, OneByte(isolate, "wasm")).ToLocal(&setters) ||
+      !setters->IsArray())
+    return false;
+  for (uint32_t i = 0; i < values.size(); i++) {
+    v8::Local<v8::Value> value = values[i];
+    if (!setters.As<v8::Array>()->Get(context, i).ToLocal(&setter) || !setter->IsFunction() ||
+        setter.As<v8::Function>()->Call(context, v8::Undefined(isolate), 1, &value).IsEmpty())
+      return false;
+  }
+  return true;
+}
+
+bool ResumeWasm(nano_realm* realm, v8::Local<v8::Context> context, const nano_image& image,
+                std::string* error) {
+  v8::Isolate* isolate = realm->owner->isolate;
+  v8::LocalVector<v8::Value> values(isolate);
+  for (const ModuleSource& source : image.modules) {
+    if (source.wasm == nullptr) continue;
+    v8::TryCatch caught(isolate);
+    v8::Local<v8::Object> module;
+    if (!WasmModule(isolate, source).ToLocal(&module)) {
+      v8::String::Utf8Value text(isolate, caught.Exception());
+      std::string what = *text == nullptr ? "" : std::string(*text, text.length());
+      constexpr std::string_view kCaller = "WasmModuleObject::Compile(): ";
+      if (size_t at = what.find(kCaller); at != std::string::npos) what.erase(at, kCaller.size());
+      *error = source.name + ": " + what;
+      return false;
+    }
+    values.push_back(module);
+  }
+  if (SetWasm(realm, context, values)) return true;
+  *error = "the snapshot has no place for WebAssembly";
+  return false;
+}
+
 bool Compilations::Fits(nano_isolate* self, size_t more) const {
   if (self->heap_limit == 0) return true;
   size_t used = ExternalMemory(self);
