@@ -33,13 +33,13 @@ default, such a file, or the folder of a project, as for "nano run".
 	if extension := filepath.Ext(*output); extension != apps.BuiltExtension {
 		return usageError{fmt.Sprintf("-o %s: the file must end in %s", *output, apps.BuiltExtension)}
 	}
+	if err := config.CheckWarmup(*warmup); err != nil {
+		return usageError{"-warmup: " + err.Error()}
+	}
 	// What can be built is what can be run.
 	single, err := loneApp(operands[0], *environment, "127.0.0.1:0")
 	if err != nil {
 		return err
-	}
-	if err := config.CheckWarmup(*warmup); err != nil {
-		return usageError{"-warmup: " + err.Error()}
 	}
 	for _, warning := range single.Warnings {
 		fmt.Fprintf(s.err, "nano: %s\n", warning.Error())
