@@ -177,8 +177,9 @@ func TestExampleTypeScript(t *testing.T) {
 	p.expect("GET", "/go?copies=x", "", "", 500, "nano: index: uncaught RangeError: no number of copies: NaN")
 }
 
-func TestExampleJSX(t *testing.T) {
-	p := startNano(t, 1, "run", "examples/page.tsx", "--listen", "127.0.0.1:0")
+// TestJSX holds nano:jsx, without a tsconfig.json, against what it is to write.
+func TestJSX(t *testing.T) {
+	p := startNano(t, 1, "run", "cmd/nano/testdata/page.tsx", "--listen", "127.0.0.1:0")
 	p.expect("GET", "/?name=%3Cb%3E%22", "", "", 200, `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Quotes</title></head>`+
 		`<body style="max-width:40em;margin-top:20px"><h1>Hello, &lt;b&gt;&quot;!</h1>`+
 		`<blockquote class="quote">Simplicity is prerequisite for reliability. <cite>Edsger W. Dijkstra</cite></blockquote>`+
