@@ -48,6 +48,7 @@ func (a *adminInterface) listen(c *config.Config, logger *slog.Logger) error {
 	}
 	a.guard = admin.NewGuard(string(c.Admin.Token), strings.HasPrefix(c.Admin.Listen, "unix:"), logger, a.handler)
 	a.server = admin.Serve(listener, a.guard, logger)
+	logger.Info("admin interface on " + a.address())
 	return nil
 }
 
