@@ -125,13 +125,18 @@ func TestUnitAllowsWhatNanoCalls(t *testing.T) {
 	p.waitForLog("requests")
 	p.waitForLog("b has an image") // a builder says so: nobody has asked b
 	p.expect("GET", "/?origin="+origin.URL, "a.test", "", 200, "origin")
-	p.signal(syscall.SIGHUP)
-	p.waitForLog("reload")
-	p.expect("GET", "/?origin="+origin.URL, "a.test", "", 200, "origin")
-	p.signal(syscall.SIGTERM)
-	if exit := p.waitForExit(); exit != 0 {
-		t.Errorf("exit code %d", exit)
+	if exit, out, stderr := runNano(t, "reload", "-c", file); exit != 0 {
+		t.Errorf("reload: exit code %d: %s%s", exit, out, stderr)
 	}
+	p.expect("GET", "/?origin="+origin.URL, "a.test", "", 200, "origin")
+	successor := upgradeNano(t, p, file)
+	p.waitForLog("INFO ended") // the old node has drained
+	response, err := http.Get(p.url + "/file.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	syscall.Kill(successor, syscall.SIGTERM)
 	if log := p.logText(); strings.Contains(log, "bad system call") {
 		t.Error("a builder was ended by the filter")
 	}
