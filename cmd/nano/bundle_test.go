@@ -1,0 +1,95 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// addWasm exports add(a, b).
+const addWasm = "\x00asm\x01\x00\x00\x00" + "\x01\x07\x01\x60\x02\x7f\x7f\x01\x7f" + "\x03\x02\x01\x00" + "\x07\x07\x01\x03add\x00\x00" +
+	"\x0a\x09\x01\x07\x00\x20\x00\x20\x01\x6a\x0b"
+
+const wasmApp = `import module from "./add.wasm";
+	export default { async fetch() {
+		const { exports } = await WebAssembly.instantiate(module);
+		return new Response(String((exports.add as Function)(40, 2)));
+	} };`
+
+// TestServeBundles runs a node whose apps are bundled by a process of its own: one that is broken does not
+// keep the others from serving.
+func TestServeBundles(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"nano.toml": `[server]
+listen = ["127.0.0.1:0"]
+[[app]]
+name = "typed"
+main = "typed.ts"
+[[app]]
+name = "wasm"
+main = "wasm.ts"
+path = "/wasm"
+[[app]]
+name = "broken"
+main = "broken.ts"
+path = "/broken"
+[[app]]
+name = "mixed"
+main = "mixed.js"
+path = "/mixed"
+`,
+		"typed.ts": "export default { fetch(r: Request): Response { return new Response(r.url satisfies string) } }", "wasm.ts": wasmApp, "add.wasm": addWasm,
+		"broken.ts": "let a = ;\n", "mixed.js": `import data from "./data.json"; const page = <p>{data.text}</p>; export default { fetch: () => new Response(String(page)) };`,
+		"data.json": `{"text": "<data>"}`,
+	})
+	p := startNano(t, 1, "serve", "-c", filepath.Join(folder, "nano.toml"))
+	p.expect("GET", "/path", "host", "", 200, "http://host/path")
+	p.expect("GET", "/wasm", "", "", 200, "42")
+	p.expect("GET", "/mixed", "", "", 200, "<p>&lt;data&gt;</p>")
+	p.expect("GET", "/broken", "", "", 500, "nano: broken: failed to start")
+	p.waitForLog(`broken.ts:1:9: Unexpected ";"`)
+	bundles, err := filepath.Glob(filepath.Join(folder, ".nano/bundles/*.bundle"))
+	if err != nil || len(bundles) != 3 {
+		t.Errorf("bundles %q, %v", bundles, err)
+	}
+	exit, _, stderr := runNano(t, "check", "-c", filepath.Join(folder, "nano.toml"))
+	if exit != 1 || !strings.Contains(stderr, `broken.ts:1:9: Unexpected ";"`) || strings.Contains(stderr, "wasm") {
+		t.Errorf("check: %d, %s", exit, stderr)
+	}
+}
+
+func TestBuildBundles(t *testing.T) {
+	folder := writeFiles(t, map[string]string{"wasm.ts": wasmApp, "add.wasm": addWasm})
+	built := filepath.Join(folder, "wasm.nano")
+	exit, out, stderr := runNano(t, "build", filepath.Join(folder, "wasm.ts"), "-o", built)
+	if exit != 0 || !strings.Contains(out, "2 modules and snapshot") {
+		t.Fatalf("%d, %s, %s", exit, out, stderr)
+	}
+	for _, name := range []string{"wasm.ts", "add.wasm"} {
+		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startNano(t, 1, "run", built, "--listen", "127.0.0.1:0").expect("GET", "/", "", "", 200, "42")
+}
+
+func TestRunProject(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"wrangler.jsonc": `{ "name": "shop", "main": "src/index.ts", // the way of wrangler
+			"vars": { "NAME": "value" }, "kv_namespaces": [{ "binding": "CACHE", "id": "1" }], "assets": { "directory": "public" },
+			"define": { "VERSION": "'4711'" }, "env": { "staging": { "vars": { "NAME": "staged" } } } }`,
+		"src/index.ts":    "declare const VERSION: string; export default { fetch(_: Request, env: any) { return new Response([env.NAME, typeof VERSION, typeof env.CACHE].join()) } }",
+		"public/file.txt": "a file",
+	})
+	p := startNano(t, 1, "run", folder, "--listen", "127.0.0.1:0")
+	p.waitForLog("wrangler.jsonc: kv_namespaces: env.CACHE is missing: NANO has no Workers KV")
+	p.expect("GET", "/", "any.host", "", 200, "value,string,undefined")
+	p.expect("GET", "/file.txt", "", "", 200, "a file")
+	p = startNano(t, 1, "run", folder, "--env", "staging", "--listen", "127.0.0.1:0")
+	p.expect("GET", "/", "", "", 200, "staged,undefined,undefined")
+	exit, _, stderr := runNano(t, "run", folder, "--env", "none")
+	if exit != 1 || !strings.Contains(stderr, `there is no environment "none": it has staging`) {
+		t.Errorf("%d, %s", exit, stderr)
+	}
+}
