@@ -300,6 +300,7 @@ func TestJudgeFleets(t *testing.T) {
 		Neighbour: &neighbourResult{Abuses: []abuseResult{{Kind: "loop", Quiet: ok, Noisy: slow}, {Kind: "heap", Quiet: ok, Noisy: ok, Died: true}}},
 		Isolation: []isolationResult{{App: "hello", Shared: latencies{P50: 1}, Request: latencies{P50: isolationMost + 1}}},
 		Active:    &activeResult{One: peerResult{TotalMicros: 5}, Many: peerResult{TotalMicros: 7}},
+		Reload:    &reloadResult{Reloads: reloadCount, Requests: 1e6, Failed: 1, Each: latencies{Count: reloadCount}, First: memory{RSS: 60 << 20}, Last: memory{RSS: 61 << 20}},
 		Observe:   &observeResult{Quiet: peerResult{TotalMicros: 10}, Metrics: peerResult{TotalMicros: 10.1}, Logs: peerResult{TotalMicros: 10.4}},
 	}
 	verdicts := map[string]string{}
@@ -309,6 +310,7 @@ func TestJudgeFleets(t *testing.T) {
 	for part, want := range map[string]string{
 		"hello ≤ 2ms": missed, "200 KB": met, "1 MB bundle": missed, "warm hello app": met, "2,000 warm": missed,
 		"no failed": met, "p99 ≤ 10ms": missed, "neighbour's": missed, "deaths": missed, "isolation =": met, "active apps": missed, "metrics and logs": missed,
+		"reloads under load": missed, "reloads: memory grows": met,
 	} {
 		matches := 0
 		for text, got := range verdicts {
@@ -324,7 +326,7 @@ func TestJudgeFleets(t *testing.T) {
 		}
 	}
 	page := found.markdown()
-	for _, heading := range []string{"`coldstart`", "`density`", "`zipf`", "`neighbour`", "`isolation`", "`active1000`"} {
+	for _, heading := range []string{"`coldstart`", "`density`", "`zipf`", "`neighbour`", "`isolation`", "`active1000`", "`reload`"} {
 		if !strings.Contains(page, heading) {
 			t.Errorf("no table %s", heading)
 		}

@@ -30,7 +30,7 @@ import (
 // checkNames are the measurements that are no load scenarios.
 var checkNames = []string{
 	"platform", "transform100m", "websocket", "giga", "pending10k",
-	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "observe", "weight", "micro",
+	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "observe", "reload", "weight", "micro",
 }
 
 // bench is one run.
@@ -246,6 +246,7 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		"isolation":     func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
 		"active1000":    func() (err error) { found.Active, err = b.runActive(ctx); return err },
 		"observe":       func() (err error) { found.Observe, err = b.runObserve(ctx); return err },
+		"reload":        func() (err error) { found.Reload, err = b.runReload(ctx); return err },
 		"platform":      func() (err error) { found.Platform, err = b.runPlatform(ctx); return err },
 		"transform100m": func() (err error) { found.Transform, err = b.runTransform(ctx); return err },
 		"websocket":     func() (err error) { found.WebSockets, err = b.runWebSockets(ctx); return err },

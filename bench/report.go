@@ -34,6 +34,7 @@ type results struct {
 	Isolation []isolationResult `json:"isolation,omitempty"`
 	Active    *activeResult     `json:"active1000,omitempty"`
 	Observe   *observeResult    `json:"observe,omitempty"`
+	Reload    *reloadResult     `json:"reload,omitempty"`
 
 	Platform []platformResult `json:"platform,omitempty"`
 
@@ -80,6 +81,7 @@ func (r *results) markdown() string {
 	r.writeIsolation(&page)
 	r.writeActive(&page)
 	r.writeObserve(&page)
+	r.writeReload(&page)
 	r.writeWeight(&page)
 	r.writeMicro(&page)
 	if len(r.Failures) > 0 {

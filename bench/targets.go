@@ -65,6 +65,7 @@ func (r *results) judge() []target {
 	targets = append(targets, r.judgeDensity()...)
 	targets = append(targets, r.judgeZipf()...)
 	targets = append(targets, r.judgeNeighbour()...)
+	targets = append(targets, r.judgeReload()...)
 	return append(targets, r.judgeIsolation(), r.judgeActive(), r.judgeObserve())
 }
 
