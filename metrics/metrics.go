@@ -6,15 +6,19 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"nano/loop"
 )
@@ -51,148 +55,134 @@ const (
 	scrapesMax = 2
 )
 
-// New makes what answers GET /metrics, in the text formats of Prometheus and OpenMetrics.
+// New makes what answers GET /metrics, in the text formats of Prometheus and OpenMetrics. Answers are not compressed:
+// for a large node that would cost more than all else of a scrape.
 func New(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(o), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		MaxRequestsInFlight: scrapesMax, Timeout: 2 * patience, EnableOpenMetrics: true,
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(&gatherer{options: o, runtime: registry, ledger: newLedger(o.AppsMax)}, promhttp.HandlerOpts{
+		MaxRequestsInFlight: scrapesMax, Timeout: 2 * patience, EnableOpenMetrics: true, DisableCompression: true,
 		ErrorHandling: promhttp.ContinueOnError,
 	})
 }
 
-// collector implements prometheus.Collector.
-type collector struct {
+// gatherer implements prometheus.Gatherer. It makes families of metrics by itself: a Registry would look at each series
+// of each scrape for what cannot be wrong here, at ten times the cost.
+type gatherer struct {
 	options Options
-
-	apps, loops, node []*prometheus.Desc
-	latency, batches  *prometheus.Desc
-	latencyBounds     []float64
+	runtime prometheus.Gatherer // of Go and the process
 
 	mutex  sync.Mutex // one scrape at a time enters its accounts
 	ledger *ledger
 }
 
-func newCollector(o Options) *collector {
-	c := &collector{options: o, ledger: newLedger(o.AppsMax)}
-	for _, m := range appMetrics {
-		c.apps = append(c.apps, describe(m.name, m.help, "app", m.label))
-	}
-	for _, m := range loopMetrics {
-		c.loops = append(c.loops, describe(m.name, m.help, "loop", "lane"))
-	}
-	for _, m := range nodeMetrics {
-		c.node = append(c.node, describe(m.name, m.help, m.label))
-	}
-	c.latency = describe(appLatencyName, appLatencyHelp, "app")
-	c.batches = describe(loopBatchesName, loopBatchesHelp, "loop", "lane")
-	for _, bound := range loop.LatencyBounds {
-		c.latencyBounds = append(c.latencyBounds, bound.Seconds())
-	}
-	return c
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, all := range [][]*prometheus.Desc{c.apps, c.loops, c.node, {c.latency, c.batches}} {
-		for _, each := range all {
-			to <- each
-		}
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(to chan<- prometheus.Metric) {
+// Gather implements prometheus.Gatherer: families in the order of their names.
+func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
+	families, failed := g.runtime.Gather()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	accounts, gone, err := c.options.Source.Accounts(ctx)
-	c.collectNode(to, accounts)
-	c.collectLoops(to)
-	if err != nil {
-		// A loop is in a turn without end. A sum without it would be a counter that falls: apps have no series
-		// this time, and the loops' own tell why.
-		to <- prometheus.NewInvalidMetric(c.apps[0], err)
-		return
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	accounts, gone, err := g.options.Source.Accounts(ctx)
+	families = append(families, g.node(accounts)...)
+	families = append(families, g.loops()...)
+	if err == nil {
+		families = append(families, g.apps(accounts, gone)...)
 	}
-	named, other := c.ledger.enter(accounts, gone)
-	for _, a := range named {
-		c.collectApp(to, a)
-		if isUsed(a) {
-			to <- c.latencyOf(a)
-		}
-	}
-	if other != nil {
-		c.collectApp(to, other)
-	}
+	// Else a loop is in a turn without end. A sum without it would be a counter that falls: apps have no series this
+	// time, and the loops' own tell why.
+	families = slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 })
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return families, errors.Join(failed, err)
 }
 
-func (c *collector) collectApp(to chan<- prometheus.Metric, a *loop.AppStats) {
+// apps are the metrics of apps.
+func (g *gatherer) apps(accounts, gone []loop.AppStats) (families []*dto.MetricFamily) {
+	named, other := g.ledger.enter(accounts, gone)
+	shown := named
+	if other != nil {
+		shown = append(slices.Clip(named), other)
+	}
+	labels := make([]*dto.LabelPair, len(shown))
+	for i, a := range shown {
+		labels[i] = pair("app", a.Name)
+	}
 	for i := range appMetrics {
 		m := &appMetrics[i]
-		m.values(a, func(label string, value float64) {
-			if m.label == "" {
-				to <- constant(c.apps[i], m.kind, value, a.Name)
-			} else {
-				to <- constant(c.apps[i], m.kind, value, a.Name, label)
-			}
-		})
+		f := newFamily(m.name, m.help, m.kind)
+		values := map[string]*dto.LabelPair{}
+		for k, a := range shown {
+			m.values(a, func(label string, value float64) {
+				if m.label == "" {
+					f.add(value, labels[k])
+					return
+				}
+				second := values[label]
+				if second == nil {
+					second = pair(m.label, label)
+					values[label] = second
+				}
+				f.add(value, labels[k], second)
+			})
+		}
+		families = append(families, &f.MetricFamily)
 	}
+	latency := newFamily(appLatencyName, appLatencyHelp, histogram)
+	for k, a := range named {
+		if isUsed(a) {
+			latency.addHistogram(latencyBounds, a.Latency.Buckets[:], a.Latency.Total.Seconds(), labels[k])
+		}
+	}
+	return append(families, &latency.MetricFamily)
 }
 
-func constant(description *prometheus.Desc, kind kind, value float64, labels ...string) prometheus.Metric {
-	valueType := prometheus.GaugeValue
-	if kind == counter {
-		valueType = prometheus.CounterValue
-	}
-	return prometheus.MustNewConstMetric(description, valueType, value, labels...)
-}
-
-func (c *collector) latencyOf(a *loop.AppStats) prometheus.Metric {
-	buckets := make(map[float64]uint64, len(c.latencyBounds))
-	sum := uint64(0)
-	for i, bound := range c.latencyBounds {
-		sum += a.Latency.Buckets[i]
-		buckets[bound] = sum
-	}
-	return prometheus.MustNewConstHistogram(c.latency, a.Latency.Count(), a.Latency.Total.Seconds(), buckets, a.Name)
-}
-
-func (c *collector) collectLoops(to chan<- prometheus.Metric) {
+// loops are the metrics of loops.
+func (g *gatherer) loops() (families []*dto.MetricFamily) {
 	ctx, cancel := context.WithTimeout(context.Background(), loopPatience)
 	defer cancel()
-	for _, status := range c.options.Source.Loops(ctx) {
-		seat, lane := strconv.Itoa(status.Loop), "normal"
-		if status.IsSlow {
+	all := g.options.Source.Loops(ctx)
+	labels := make([][]*dto.LabelPair, len(all))
+	for i := range all {
+		lane := "normal"
+		if all[i].IsSlow {
 			lane = "slow"
 		}
-		for i, m := range loopMetrics {
-			to <- constant(c.loops[i], m.kind, m.value(&status), seat, lane)
-		}
-		buckets := make(map[float64]uint64, loop.BatchClasses-1)
-		count := uint64(0)
-		for class, ticks := range status.Stats.Batches {
-			count += ticks
-			if class < loop.BatchClasses-1 {
-				buckets[float64(int(2)<<class-1)] = count
-			}
-		}
-		to <- prometheus.MustNewConstHistogram(c.batches, count, float64(status.Stats.Completions), buckets, seat, lane)
+		labels[i] = []*dto.LabelPair{pair("lane", lane), pair("loop", strconv.Itoa(all[i].Loop))}
 	}
+	for _, m := range loopMetrics {
+		f := newFamily(m.name, m.help, m.kind)
+		for i := range all {
+			f.add(m.value(&all[i]), labels[i]...)
+		}
+		families = append(families, &f.MetricFamily)
+	}
+	batches := newFamily(loopBatchesName, loopBatchesHelp, histogram)
+	for i := range all {
+		s := &all[i].Stats
+		batches.addHistogram(batchBounds, s.Batches[:], float64(s.Completions), labels[i]...)
+	}
+	return append(families, &batches.MetricFamily)
 }
 
-// collectNode fills nodeMetrics, in their order.
-func (c *collector) collectNode(to chan<- prometheus.Metric, accounts []loop.AppStats) {
-	source := c.options.Source
+// node are nodeMetrics, in their order.
+func (g *gatherer) node(accounts []loop.AppStats) (families []*dto.MetricFamily) {
+	source := g.options.Source
 	next := 0
-	tell := func(value float64, labels ...string) {
-		to <- constant(c.node[next], nodeMetrics[next].kind, value, labels...)
+	tell := func(values map[string]float64) {
+		m := &nodeMetrics[next]
+		next++
+		f := newFamily(m.name, m.help, m.kind)
+		for _, label := range slices.Sorted(maps.Keys(values)) {
+			if m.label == "" {
+				f.add(values[label])
+			} else {
+				f.add(values[label], pair(m.label, label))
+			}
+		}
+		families = append(families, &f.MetricFamily)
 	}
-	tell(1, c.options.Version)
-	next++
-	tell(number(source.Ready()))
-	next++
+	tell(map[string]float64{g.options.Version: 1})
+	tell(map[string]float64{"": number(source.Ready())})
 	apps := map[string]bool{} // by name: whether it is warm
 	for i := range accounts {
 		apps[accounts[i].Name] = apps[accounts[i].Name] || accounts[i].Warm != 0
@@ -203,26 +193,19 @@ func (c *collector) collectNode(to chan<- prometheus.Metric, accounts []loop.App
 			warm++
 		}
 	}
+	states := map[string]float64{"failed": float64(failed)}
 	if accounts != nil {
-		tell(float64(warm), "warm")
-		tell(float64(max(len(apps)-warm-failed, 0)), "asleep")
+		states["warm"], states["asleep"] = float64(warm), float64(max(len(apps)-warm-failed, 0))
 	}
-	tell(float64(failed), "failed")
-	next++
+	tell(states)
 	memory := source.Memory()
-	tell(float64(memory.Budget))
-	next++
-	tell(float64(memory.Limit))
-	next++
-	tell(float64(memory.Resident))
-	next++
-	dropped := source.LogDropped()
-	var reasons []string
-	for reason := range dropped {
-		reasons = append(reasons, reason)
+	tell(map[string]float64{"": float64(memory.Budget)})
+	tell(map[string]float64{"": float64(memory.Limit)})
+	tell(map[string]float64{"": float64(memory.Resident)})
+	dropped := map[string]float64{}
+	for reason, lines := range source.LogDropped() {
+		dropped[reason] = float64(lines)
 	}
-	slices.Sort(reasons)
-	for _, reason := range reasons {
-		tell(float64(dropped[reason]), reason)
-	}
+	tell(dropped)
+	return families
 }

@@ -116,6 +116,14 @@ func TestMetrics(t *testing.T) {
 	if strings.Contains(text, `_total{app="unused",`) || strings.Contains(text, `app="`+OtherApps) {
 		t.Error("series of what there is not")
 	}
+	series := map[string]bool{}
+	for line := range strings.Lines(text) {
+		name, _, _ := strings.Cut(line, "} ")
+		if !strings.HasPrefix(line, "#") && strings.Contains(line, "} ") && series[name] {
+			t.Errorf("twice: %s", line)
+		}
+		series[name] = true
+	}
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) != 0 {
 		t.Errorf("promlint: %v %v", problems, err)

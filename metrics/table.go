@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"nano/isolates"
 	"nano/loop"
 )
@@ -218,7 +216,7 @@ type nodeMetric struct {
 	label string
 }
 
-// nodeMetrics are those of the node, which collect fills in this order.
+// nodeMetrics are those of the node, in the order in which gatherer.node tells them.
 var nodeMetrics = []nodeMetric{
 	{"nano_build_info", gauge, "1, with the version of NANO.", "version"},
 	{"nano_ready", gauge, "1 if the node serves and does not drain.", ""},
@@ -234,17 +232,6 @@ func number(is bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// describe makes the client library's description of a metric.
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	var all []string
-	for _, label := range labels {
-		if label != "" {
-			all = append(all, label)
-		}
-	}
-	return prometheus.NewDesc(name, help, all, nil)
 }
 
 // Table is the documentation of all metrics as a table of Markdown.
