@@ -61,7 +61,7 @@ func New(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(&gatherer{options: o, runtime: registry, ledger: newLedger(o.AppsMax)}, promhttp.HandlerOpts{
-		MaxRequestsInFlight: scrapesMax, Timeout: 2 * patience, EnableOpenMetrics: true, DisableCompression: true,
+		MaxRequestsInFlight: scrapesMax, EnableOpenMetrics: true, DisableCompression: true,
 		ErrorHandling: promhttp.ContinueOnError,
 	})
 }
