@@ -68,7 +68,7 @@ package: | tools links
 	@mkdir -p bin/package
 	GOARCH=$(HOSTARCH) CC= CXX= CGO_ENABLED=0 go -C tools/package build -trimpath -o ../../bin/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
 	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.revision=$(REVISION) -extldflags=-Wl,-z,now" -o bin/package/nano ./cmd/nano
-	$(MAKE) GOARCH=$(HOSTARCH) build
+	env -u CC -u CXX $(MAKE) GOARCH=$(HOSTARCH) build # prints manual and completion
 	bin/nano manual 1 | gzip -9n > bin/package/nano.1.gz
 	bin/nano manual 5 | gzip -9n > bin/package/nano.toml.5.gz
 	bin/nano completion bash > bin/package/nano.bash
