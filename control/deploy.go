@@ -68,8 +68,8 @@ func (n *Node) uploadFolder() (string, error) {
 	return os.MkdirTemp(n.options.Uploads, snapshot.TemporaryPrefix)
 }
 
-// CleanUploads removes the uploads that a node before this one has not ended.
-func CleanUploads(folder string) error {
+// cleanUploads removes the uploads that a node before this one has not ended.
+func cleanUploads(folder string) error {
 	left, err := filepath.Glob(filepath.Join(folder, snapshot.TemporaryPrefix+"*"))
 	for _, each := range left {
 		err = errors.Join(err, os.RemoveAll(each))

@@ -25,6 +25,9 @@ func New(c *config.Config, o Options) *Node {
 		apps: map[string]*app{}, busy: map[string]bool{}, pins: map[apps.SourceID]int{}, folders: map[int]*static.Folder{},
 	}
 	if o.Apps != "" {
+		if err := cleanUploads(o.Uploads); err != nil {
+			o.Logger.Warn("uploads: " + err.Error())
+		}
 		n.records = &records{folder: o.Apps, files: o.Files}
 		if n.records.files == nil {
 			n.records.files = snapshot.Disk{}

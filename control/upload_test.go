@@ -1,0 +1,234 @@
+package control
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// entry is one entry of an archive.
+type entry struct {
+	name, text string
+	kind       byte // 0: a file
+	link       string
+}
+
+func archive(t *testing.T, entries ...entry) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, e := range entries {
+		header := &tar.Header{Name: e.name, Mode: 0o644, Typeflag: tar.TypeReg, Linkname: e.link, Size: int64(len(e.text))}
+		if e.kind != 0 {
+			header.Typeflag = e.kind
+		}
+		if e.kind == tar.TypeXGlobalHeader {
+			header = &tar.Header{Typeflag: e.kind, PAXRecords: map[string]string{"comment": e.name}}
+		}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, e.text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := io.WriteString(w, text)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestReceive(t *testing.T) {
+	project := archive(t, entry{name: "package.json", text: `{"main": "./src/app.ts"}`}, entry{name: "src/", kind: tar.TypeDir}, entry{name: "src/app.ts", text: "T"})
+	for _, test := range []struct{ kind, body, main, text string }{
+		{"application/javascript", "J", "main.js", "J"},
+		{"text/javascript; charset=utf-8", "J", "main.js", "J"},
+		{"text/typescript", "T", "main.ts", "T"},
+		{"text/jsx", "X", "main.jsx", "X"},
+		{"application/x-nano", "N", "main.nano", "N"},
+		{"application/x-tar", project, "src/app.ts", "T"},
+		{"application/gzip", zipped(t, project), "src/app.ts", "T"},
+		{"application/x-tar", archive(t, entry{name: "./index.js", text: "I"}), "index.js", "I"},
+		{"application/x-tar", archive(t, entry{name: "top/index.js", text: "I"}, entry{name: "top/a/b/c.js", text: "C"}), "top/index.js", "I"},
+		{"application/x-tar", archive(t, entry{name: "index.js", text: "I"}, entry{name: "index.ts", text: "T"}), "index.ts", "T"},
+		{"application/x-tar", archive(t, entry{kind: tar.TypeXGlobalHeader, name: "pax_global_header"}, entry{name: "index.js", text: "I"}), "index.js", "I"},
+	} {
+		folder := t.TempDir()
+		d := Deployment{Body: iotest.OneByteReader(strings.NewReader(test.body)), Type: test.kind, Length: int64(len(test.body))}
+		main, err := receive(&d, folder, 1<<20)
+		if err != nil {
+			t.Errorf("%s: %v", test.kind, err)
+			continue
+		}
+		text, err := os.ReadFile(main)
+		if relative, _ := filepath.Rel(folder, main); err != nil || relative != test.main || string(text) != test.text {
+			t.Errorf("%s: %s: %q, %v", test.kind, relative, text, err)
+		}
+	}
+	for _, kind := range Types() {
+		if !strings.Contains(kind, "/") {
+			t.Errorf("%q is no type", kind)
+		}
+	}
+}
+
+// TestReceiveRefuses what is cut off, too large, or reaches out of its folder; and nothing comes out of it.
+func TestReceiveRefuses(t *testing.T) {
+	file := entry{name: "index.js", text: strings.Repeat("x", 700)}
+	whole := archive(t, file)
+	packed := zipped(t, whole)
+	bomb := zipped(t, archive(t, entry{name: "index.js", text: strings.Repeat("x", 1<<20)}))
+	many := zipped(t, strings.Repeat(archive(t, entry{name: "d/", kind: tar.TypeDir})[:512], 1<<12)+archive(t, file))
+	for _, test := range []struct {
+		kind, body, want string
+		length           int64
+	}{
+		{"", "x", "is none of", 0},
+		{"text/html", "x", `content-type "text/html"`, 0},
+		{"text/javascript", "", "is empty", 0},
+		{"text/javascript", "abc", "not 4 as announced", 4},
+		{"text/javascript", "abc", "not 2 as announced", 2},
+		{"text/javascript", strings.Repeat("x", 64<<10+1), "too large", 0},
+		{"text/javascript", "x", "too large", 64<<10 + 1},
+		{"application/x-tar", "", "ends early", 0},
+		{"application/x-tar", whole[:600], "ends early", 0},
+		{"application/x-tar", whole[:len(whole)-1024], "ends early", 0},
+		{"application/x-tar", "no archive at all" + strings.Repeat(" ", 1000), "cannot be read", 0},
+		{"application/gzip", packed[:len(packed)-9], "ends early", 0},
+		{"application/gzip", packed[:5], "ends early", 0},
+		{"application/gzip", "", "ends early", 0},
+		{"application/gzip", whole, "cannot be read", 0},
+		{"application/gzip", bomb, "too large", 0},
+		{"application/gzip", many, "too large", 0},
+		{"application/x-tar", archive(t), "has no main", 0},
+		{"application/x-tar", archive(t, entry{name: "a.js", text: "x"}), "has no main", 0},
+		{"application/x-tar", archive(t, entry{name: "package.json", text: "{"}), "package.json: ", 0},
+		{"application/x-tar", archive(t, entry{name: "package.json", text: `{"main":"../x.js"}`}), "not below the root", 0},
+		{"application/x-tar", archive(t, file, file), "twice", 0},
+		{"application/x-tar", archive(t, file, entry{name: "index.js/x", text: "x"}), "twice", 0},
+		{"application/x-tar", archive(t, file, entry{name: "../out.js", text: "x"}), "not below its root", 0},
+		{"application/x-tar", archive(t, file, entry{name: "a/../../out.js", text: "x"}), "not below its root", 0},
+		{"application/x-tar", archive(t, file, entry{name: "/out.js", text: "x"}), "not below its root", 0},
+		{"application/x-tar", archive(t, file, entry{name: "..\\out.js", text: "x"}), "not below its root", 0},
+		{"application/x-tar", archive(t, file, entry{name: "link", kind: tar.TypeSymlink, link: "/etc/passwd"}), "neither a file nor a folder", 0},
+		{"application/x-tar", archive(t, file, entry{name: "link", kind: tar.TypeLink, link: "index.js"}), "neither a file nor a folder", 0},
+		{"application/x-tar", archive(t, file, entry{name: "null", kind: tar.TypeChar}), "neither a file nor a folder", 0},
+		{"application/x-tar", archive(t, file, entry{name: "pipe", kind: tar.TypeFifo}), "neither a file nor a folder", 0},
+	} {
+		above := t.TempDir()
+		folder := filepath.Join(above, "folder")
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		d := Deployment{Body: strings.NewReader(test.body), Type: test.kind, Length: test.length}
+		_, err := receive(&d, folder, 64<<10)
+		var rejection *RejectedError
+		isLarge := errors.Is(err, ErrTooLarge)
+		if err == nil || !strings.Contains(err.Error(), test.want) || isLarge != (test.want == "too large") || !isLarge && !errors.As(err, &rejection) {
+			t.Errorf("%s, %d bytes: %v, want %q", test.kind, len(test.body), err, test.want)
+		}
+		if entries, err := os.ReadDir(above); err != nil || len(entries) != 1 {
+			t.Errorf("%s: %v is beside the folder, %v", test.want, entries, err)
+		}
+	}
+	// A client that goes away.
+	d := Deployment{Body: io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)), Type: "text/javascript"}
+	if _, err := receive(&d, t.TempDir(), 1<<20); err == nil || !strings.Contains(err.Error(), "ends early") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestBadUploads leave the running version, and nothing behind.
+func TestBadUploads(t *testing.T) {
+	w := newWorld(t, map[string]string{"nano.toml": "[server]\nmax_bundle = \"1KiB\"\n" + twoApps, "a.js": "A", "b.js": "B"})
+	for _, test := range []struct {
+		body   io.Reader
+		kind   string
+		tooBig bool
+		want   string
+	}{
+		{strings.NewReader("syntax"), "text/javascript", false, "main.js:1:1: SyntaxError"},
+		{strings.NewReader("throws"), "text/javascript", false, "TypeError"},
+		{strings.NewReader("dies"), "text/javascript", false, "does not start: Error: at the start"},
+		{strings.NewReader(strings.Repeat("x", 1025)), "text/javascript", true, "1024 bytes of [server] max_bundle"},
+		{strings.NewReader("x"), "image/png", false, "content-type"},
+		{iotest.ErrReader(io.ErrUnexpectedEOF), "text/javascript", false, "ends early"},
+		{strings.NewReader(archive(t, entry{name: "package.json", text: `{"main":"gone.js"}`})[:1024]), "application/x-tar", false, "ends early"},
+	} {
+		_, err := w.node.Deploy(context.Background(), "a", Deployment{Body: test.body, Type: test.kind})
+		var rejection *RejectedError
+		if errors.Is(err, ErrTooLarge) != test.tooBig || !test.tooBig && !errors.As(err, &rejection) || !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%v, want %q", err, test.want)
+		}
+		if strings.Contains(err.Error(), w.folder) {
+			t.Errorf("it tells of a folder that is gone: %v", err)
+		}
+		w.settle()
+		w.expect("a/=A b/=B")
+	}
+	if got := w.versions("a"); got != "1=A*" {
+		t.Error(got)
+	}
+	entries, err := os.ReadDir(filepath.Join(w.folder, ".nano", "uploads"))
+	if err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestCleanUploads(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{".new-1/a/b", "kept"} {
+		if err := os.MkdirAll(filepath.Join(folder, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cleanUploads(folder); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil || !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == "kept" }) || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+// FuzzReceive unpacks whatever comes: nothing but files and folders below the folder may come of it.
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte("x"), uint8(0))
+	names := Types()
+	f.Fuzz(func(t *testing.T, body []byte, kind uint8) {
+		above := t.TempDir()
+		folder := filepath.Join(above, "folder")
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		d := Deployment{Body: bytes.NewReader(body), Type: names[int(kind)%len(names)]}
+		main, err := receive(&d, folder, 1<<16)
+		if err == nil && !strings.HasPrefix(main, folder+"/") {
+			t.Errorf("main is %s", main)
+		}
+		if entries, err := os.ReadDir(above); err != nil || len(entries) != 1 {
+			t.Errorf("%v, %v", entries, err)
+		}
+	})
+}
