@@ -188,7 +188,7 @@ function writeAttribute(name, value, out) {
 }
 
 // Properties of styles whose numbers are no lengths.
-const unitless = /^(?:animationIterationCount|aspectRatio|borderImage(?:Outset|Slice|Width)|columnCount|columns|fillOpacity|flex(?:Grow|Shrink)?|floodOpacity|fontWeight|grid(?:Area|Column|Row)(?:Start|End)?|lineClamp|lineHeight|opacity|order|orphans|scale|stopOpacity|stroke(?:Dasharray|Dashoffset|Miterlimit|Opacity|Width)|tabSize|widows|zIndex|zoom)$/;
+const unitless = /^(?:animationIterationCount|aspectRatio|borderImage(?:Outset|Slice|Width)|columnCount|columns|fillOpacity|flex(?:Grow|Shrink)?|floodOpacity|fontWeight|WebkitLineClamp|grid(?:Area|Column|Row)(?:Start|End)?|lineClamp|lineHeight|opacity|order|orphans|scale|stopOpacity|stroke(?:Dasharray|Dashoffset|Miterlimit|Opacity|Width)|tabSize|widows|zIndex|zoom)$/;
 
 function styleOf(properties) {
   let text = "";

@@ -93,3 +93,27 @@ func TestRunProject(t *testing.T) {
 		t.Errorf("%d, %s", exit, stderr)
 	}
 }
+
+// TestJSXWrites holds nano:jsx against what it writes and refuses, case by case.
+func TestJSXWrites(t *testing.T) {
+	p := startNano(t, 1, "run", "cmd/nano/testdata/jsx.tsx", "--listen", "127.0.0.1:0")
+	p.expect("GET", "/", "", "", 200, strings.Join([]string{
+		`nested arrays: <p>12&lt;3</p>`,
+		`void: <img src="a&amp;b" alt="&quot;">`,
+		`bad void: <br> can have no children`,
+		`bad attr: "a b" is no name of an attribute`,
+		`bad tag: a JSX element's type is a b`,
+		`object child: an object is no JSX child: {a}`,
+		`async sync: a component is async: use await renderToString() or renderToStream()`,
+		`async: <p>a<i>1</i>b<i>&lt;</i></p>`,
+		`inner html: <div><b></div>`,
+		`fragment: a<hr>b`,
+		`h: <p class="c" for="f">ab</p>`,
+		`style: <p style="line-height:2;-webkit-line-clamp:3;--x:4;margin-top:0;opacity:0.5" aria-hidden="false"></p>`,
+		`proto: <p __proto__="x" constructor="y"></p>`,
+		`rejects: no`,
+		`stream: <p>a<i>1</i></p>`,
+		`stream rejects: error no`,
+		`stream throws: error a symbol is no JSX child: Symbol(x)`,
+	}, "\n"))
+}
