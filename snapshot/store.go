@@ -118,6 +118,7 @@ func (s Store) Sweep(keep func(path string) bool, age time.Duration) (removed in
 	return removed, failed
 }
 
+// write replaces the file at path, so that the name outlives a crash too.
 func write(path string, data []byte, permissions fs.FileMode) error {
 	return ReplaceFile(Disk{}, path, data, permissions, true)
 }
