@@ -330,7 +330,11 @@ func (s *Set) logStart(e *entry, lines []isolates.LogLine) {
 	}
 	for _, line := range lines {
 		level := startLevels[min(line.Level, isolates.LevelUncaught)]
-		s.options.Logger.Log(context.Background(), level, line.Text, "app", e.Name)
+		attributes := []slog.Attr{slog.String("app", e.Name)}
+		if line.Source != "" {
+			attributes = append(attributes, slog.String("source", line.Source))
+		}
+		s.options.Logger.LogAttrs(context.Background(), level, line.Text, attributes...)
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 	// cellBytes at the start of an arena are not records but cells, see ArenaCell in shim/engine.h.
 	cellBytes = 16
 
-	requestWords = 12 // words before the field table, see writeRequest
+	requestWords = 14 // words before the field table, see writeRequest
 	shortWords   = 3
 	noteWords    = 6 // before the text, see note
 
@@ -146,10 +146,10 @@ func (a *arena) note(kind, id uint32, value, other uint32, text []byte) error {
 }
 
 // scheduled stages the firing of a schedule: a note of the time in milliseconds, a space and the
-// schedule.
-func (a *arena) scheduled(id uint32, cron []byte, timeMS int64) error {
+// schedule. Words 3 and 5 are the halves of the id in the logs.
+func (a *arena) scheduled(id uint32, logID uint64, cron []byte, timeMS int64) error {
 	text := append(strconv.AppendInt(nil, timeMS, 10), ' ')
-	return a.note(recordScheduled, id, 0, 0, append(text, cron...))
+	return a.note(recordScheduled, id, uint32(logID), uint32(logID>>32), append(text, cron...))
 }
 
 // data stages bytes of a handle: 2 handle · 3 kind · 4 length · 5 slot of the store + 1, or 0: they
@@ -187,7 +187,7 @@ func (a *arena) response(r *Response) error {
 //
 //	 2 handle · 3 status | flags · 4 head offset · 5 head length · 6 length of the URL ·
 //	 7 length of the reason · 8 number of fields · 9 body offset (0: none) · 10 body length ·
-//	11 offset of the URL · 12… the fields as in a request record
+//	11 offset of the URL · 12 and 13 nothing · 14… the fields as in a request record
 //
 // then the head, the URL, the reason and the body.
 func writeResponse(record []byte, r *Response) {
@@ -242,8 +242,8 @@ func requestSize(r *Request) int {
 //	 2 id · 3 method | minor<<8 | flags · 4 head offset · 5 head length ·
 //	 6 host offset | length<<16 · 7 target offset | length<<16 · 8 number of fields ·
 //	 9 body offset (0: none) · 10 body length; if it streams 1<<32-1, unless it is known ·
-//	11 remote address offset | length<<24 ·
-//	12… two words a field: name offset | length<<16, value offset | length<<16
+//	11 remote address offset | length<<24 · 12 and 13 the halves of the id in the logs, the low one first ·
+//	14… two words a field: name offset | length<<16, value offset | length<<16
 //
 // then the head, the remote address and the body. Offsets of head, body and remote address are in
 // bytes from the start of the record, all others from the start of the head.
@@ -279,6 +279,7 @@ func writeRequest(record []byte, r *Request) {
 		}
 	}
 	words[11] = uint32(remoteOffset) | uint32(len(r.RemoteAddress))<<24
+	words[12], words[13] = uint32(r.LogID), uint32(r.LogID>>32)
 	writeFields(record[4*requestWords:headOffset], parsed.Fields)
 	copy(record[headOffset:], r.Head)
 	copy(record[remoteOffset:], r.RemoteAddress)

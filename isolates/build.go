@@ -137,10 +137,10 @@ func startLog(started shim.Isolate) (lines []LogLine) {
 		if record.Kind == KindLog && left >= 0 {
 			text := record.Body[:min(len(record.Body), left)]
 			if left -= len(record.Body); left >= 0 {
-				lines = append(lines, LogLine{record.Level, string(text)})
+				lines = append(lines, LogLine{record.Level, string(text), string(record.Target)})
 			} else {
 				text = append(text[:len(text):len(text)], "… (the rest was dropped)"...)
-				lines = append(lines, LogLine{record.Level, strings.ToValidUTF8(string(text), "")})
+				lines = append(lines, LogLine{record.Level, strings.ToValidUTF8(string(text), ""), string(record.Target)})
 			}
 		}
 		FreeBlock(record.Block)

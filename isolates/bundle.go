@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"nano/isolates/shim"
+	"nano/sourcemap"
 )
 
 // ModuleKind says what a Module is.
@@ -29,7 +30,7 @@ type Module struct {
 	Kind   ModuleKind
 	Source []byte // UTF-8, or WebAssembly's binary format
 	// Map is the source map of Source, version 3 as JSON; nil: Source is what was written by hand. It is
-	// kept as it is.
+	// kept as it is, and with a table for looking places up (see package sourcemap).
 	Map     []byte
 	Imports []Import // of a ModuleJS
 }
@@ -59,6 +60,13 @@ func NewBundle(modules []Module) (*Bundle, error) {
 			return nil, fmt.Errorf("%w: %.80q has %d bytes, and %d of source map", ErrBundle, m.Name, len(m.Source), len(m.Map))
 		}
 		module := shim.Module{Name: m.Name, Kind: shim.ModuleKind(m.Kind), Source: string(m.Source), Map: m.Map}
+		if len(m.Map) > 0 {
+			table, err := sourcemap.Parse(m.Map)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %q: %w", ErrBundle, m.Name, err)
+			}
+			module.Table = table
+		}
 		switch {
 		case m.Kind == ModuleJS:
 			module.Source = strings.ToValidUTF8(module.Source, "\ufffd")
@@ -134,7 +142,7 @@ func (b *Bundle) Hash() [sha256.Size]byte { return sha256.Sum256(b.Encode()) }
 
 // Limits of an encoded bundle, far beyond what V8 would take.
 const (
-	bundleMagic      = "NANOBND2"
+	bundleMagic      = "NANOBND3"
 	bundleMagicOld   = "NANOBND1" // without kinds and source maps
 	bundleModulesMax = 1 << 16
 	bundleNameMax    = 1 << 12
@@ -145,16 +153,16 @@ const (
 //
 //	magic (8) · number of modules ·
 //	for each module: name · kind (ModuleKind) · encoding of the text (shim.Encoding) ·
-//	  lengths of the source and of its map · number of imports ·
+//	  lengths of the source, of its map and of the map's table · number of imports ·
 //	  for each import: specifier · index of the module ·
-//	the sources · the source maps
+//	the sources · the source maps, each followed by its table
 //
 // with the length of a text before it. All that is needed to link lies before the sources, so that
 // whoever restores the app from a snapshot does not touch the pages of these.
 func (b *Bundle) Encode() []byte {
 	maps := 0
 	for _, module := range b.modules {
-		maps += len(module.Map)
+		maps += len(module.Map) + len(module.Table)
 	}
 	out := append(make([]byte, 0, 1024+b.Size()+maps), bundleMagic...)
 	number := func(n int) { out = binary.LittleEndian.AppendUint32(out, uint32(n)) }
@@ -166,6 +174,7 @@ func (b *Bundle) Encode() []byte {
 		number(int(module.Encoding))
 		number(len(module.Source))
 		number(len(module.Map))
+		number(len(module.Table))
 		number(len(module.Imports))
 		for _, imported := range module.Imports {
 			text(imported.Name)
@@ -176,7 +185,7 @@ func (b *Bundle) Encode() []byte {
 		out = append(out, module.Source...)
 	}
 	for _, module := range b.modules {
-		out = append(out, module.Map...)
+		out = append(append(out, module.Map...), module.Table...)
 	}
 	return out
 }
@@ -196,7 +205,8 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 		if err := checkModule(module); err != nil {
 			return nil, err
 		}
-		module.Source, module.Map = strings.Clone(module.Source), bytes.Clone(module.Map)
+		module.Source = strings.Clone(module.Source)
+		module.Map, module.Table = bytes.Clone(module.Map), bytes.Clone(module.Table)
 	}
 	return &Bundle{modules}, nil
 }
@@ -205,13 +215,19 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 func checkModule(module *shim.Module) error {
 	switch {
 	case module.Kind == shim.Wasm:
-		if module.Encoding != shim.ASCII || len(module.Imports) > 0 || len(module.Map) > 0 {
+		if module.Encoding != shim.ASCII || len(module.Imports) > 0 || len(module.Map)+len(module.Table) > 0 {
 			return fmt.Errorf("%w: %q is WebAssembly with what only JavaScript has", ErrBundle, module.Name)
 		}
 	case !utf8.ValidString(module.Source):
 		return fmt.Errorf("%w: %q is not UTF-8", ErrBundle, module.Name)
 	case module.Encoding != encodingOf(module.Source):
 		return fmt.Errorf("%w: the encoding of %q", ErrBundle, module.Name)
+	case (len(module.Map) > 0) != (len(module.Table) > 0):
+		return fmt.Errorf("%w: %q has half of a source map", ErrBundle, module.Name)
+	case len(module.Table) > 0:
+		if err := sourcemap.Check(module.Table); err != nil {
+			return fmt.Errorf("%w: %q: %w", ErrBundle, module.Name, err)
+		}
 	}
 	return nil
 }
@@ -228,17 +244,18 @@ func decodeModules(data []byte) ([]shim.Module, error) {
 		return nil, fmt.Errorf("%w: no modules", ErrBundle)
 	}
 	var modules []shim.Module
-	var lengths, mapLengths []int
+	var lengths []int
+	var mapLengths [][2]int
 	for range count {
 		module := shim.Module{Name: reader.text()}
-		mapLength := 0
+		var mapLength [2]int // of the JSON, of the table
 		if magic == bundleMagic {
 			module.Kind = shim.ModuleKind(reader.number(int(shim.Wasm)))
 		}
 		module.Encoding = shim.Encoding(reader.number(int(shim.UTF16)))
 		lengths = append(lengths, reader.number(bundleBytesMax))
 		if magic == bundleMagic {
-			mapLength = reader.number(bundleBytesMax)
+			mapLength = [2]int{reader.number(bundleBytesMax), reader.number(bundleBytesMax)}
 		}
 		mapLengths = append(mapLengths, mapLength)
 		for range reader.number(bundleModulesMax) {
@@ -256,8 +273,8 @@ func decodeModules(data []byte) ([]shim.Module, error) {
 		modules[i].Source = shim.StringView(reader.take(lengths[i]))
 	}
 	for i, length := range mapLengths {
-		if length > 0 {
-			modules[i].Map = reader.take(length)
+		if length[0]+length[1] > 0 {
+			modules[i].Map, modules[i].Table = reader.take(length[0]), reader.take(length[1])
 		}
 	}
 	if reader.failed || len(reader.rest) > 0 {

@@ -7,16 +7,30 @@ import (
 	"testing"
 
 	"nano/isolates/shim"
+	"nano/sourcemap"
 )
 
 var testBundle = &Bundle{[]shim.Module{
-	{Name: "main.js", Source: "import './b.js'; import './c.js'; import './e.wasm'", Encoding: shim.ASCII, Map: []byte(`{"version":3}`),
+	{Name: "main.js", Source: "import './b.js'; import './c.js'; import './e.wasm'", Encoding: shim.ASCII, Map: []byte(`{"version":3}`), Table: tableOf("AAAA"),
 		Imports: []shim.Import{{Name: "./b.js", Target: 1}, {Name: "./c.js", Target: 2}, {Name: "./e.wasm", Target: 4}}},
 	{Name: "b.js", Source: "'é'", Encoding: shim.Latin1},
 	{Name: "d.js", Source: "'é日😀'", Encoding: shim.UTF16},
 	{Name: "c.js", Source: "", Encoding: shim.ASCII, Imports: []shim.Import{{Name: "./main.js", Target: 0}}},
 	{Name: "e.wasm", Kind: shim.Wasm, Source: "\x00asm\x01\x00\x00\x00\xff"},
 }}
+
+// mapOf is a source map with mappings, and tableOf its table.
+func mapOf(mappings string) string {
+	return `{"version":3,"sources":["a.ts"],"mappings":"` + mappings + `"}`
+}
+
+func tableOf(mappings string) []byte {
+	table, err := sourcemap.Parse([]byte(mapOf(mappings)))
+	if err != nil {
+		panic(err)
+	}
+	return table
+}
 
 // oldBundle is main.js, which imports itself, as the version before kinds and source maps wrote it.
 const oldBundle = bundleMagicOld + "\x01\x00\x00\x00" +
@@ -43,7 +57,7 @@ func TestDecodeBundleReadsOldOnes(t *testing.T) {
 
 func TestNewBundle(t *testing.T) {
 	modules := []Module{
-		{Name: "main.js", Source: []byte("'é'\xff"), Map: []byte("{}"), Imports: []Import{{"./e.wasm", 1}, {"cloudflare:sockets", -1}, {"nano:sockets", -1}}},
+		{Name: "main.js", Source: []byte("'é'\xff"), Map: []byte(mapOf("AAAA")), Imports: []Import{{"./e.wasm", 1}, {"cloudflare:sockets", -1}, {"nano:sockets", -1}}},
 		{Name: "e.wasm", Kind: ModuleWasm, Source: []byte("\x00asm\x01\x00\x00\x00\xff")},
 	}
 	bundle, err := NewBundle(modules)
@@ -51,7 +65,7 @@ func TestNewBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []shim.Module{
-		{Name: "main.js", Source: "'é'\ufffd", Encoding: shim.UTF16, Map: []byte("{}"),
+		{Name: "main.js", Source: "'é'\ufffd", Encoding: shim.UTF16, Map: []byte(mapOf("AAAA")), Table: tableOf("AAAA"),
 			Imports: []shim.Import{{Name: "./e.wasm", Target: 1}, {Name: "cloudflare:sockets", Target: 2}, {Name: "nano:sockets", Target: 2}}},
 		{Name: "e.wasm", Kind: shim.Wasm, Source: "\x00asm\x01\x00\x00\x00\xff"},
 		{Name: "nano:sockets", Source: moduleSources["nano:sockets"], Encoding: shim.ASCII},

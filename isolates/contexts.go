@@ -108,12 +108,12 @@ func (c *contexts) addRequest(r *Request) error {
 	return context.arena.request(r)
 }
 
-func (c *contexts) addScheduled(id uint32, cron []byte, timeMS int64) error {
+func (c *contexts) addScheduled(id uint32, logID uint64, cron []byte, timeMS int64) error {
 	context, err := c.enter(id)
 	if err != nil {
 		return err
 	}
-	return context.arena.scheduled(id, cron, timeMS)
+	return context.arena.scheduled(id, logID, cron, timeMS)
 }
 
 // enter gives a request a context, and lists that for the next turn.

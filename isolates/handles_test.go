@@ -278,7 +278,7 @@ func TestSchedules(t *testing.T) {
 	}
 	defer isolate.Dispose()
 	run := func(cron string) (records []Record) {
-		isolate.AddScheduled(9, []byte(cron), 1_700_000_000_123)
+		isolate.AddScheduled(9, 0, []byte(cron), 1_700_000_000_123)
 		for len(records) == 0 || records[len(records)-1].Kind == KindTimerSet {
 			for _, timer := range only(records, KindTimerSet) {
 				isolate.AddTimer(timer.ID)
@@ -304,7 +304,7 @@ func TestSchedules(t *testing.T) {
 
 func TestAppsMayHaveOnlySchedules(t *testing.T) {
 	perRequest(t, `export default { scheduled(controller) { console.log(controller.cron) } }`, func(t *testing.T, isolate *Isolate) {
-		isolate.AddScheduled(1, []byte("@daily"), 0)
+		isolate.AddScheduled(1, 0, []byte("@daily"), 0)
 		got := turn(t, isolate)
 		if logged := only(got, KindLog); len(logged) != 1 || string(logged[0].Body) != "@daily" || respondOf(t, got).Status != 200 {
 			t.Errorf("%+v", got)
@@ -314,7 +314,7 @@ func TestAppsMayHaveOnlySchedules(t *testing.T) {
 		}
 	})
 	isolate := startApp(t, unlimited, `export default { fetch() {} }`)
-	isolate.AddScheduled(1, []byte("@daily"), 0)
+	isolate.AddScheduled(1, 0, []byte("@daily"), 0)
 	if got := respondOf(t, turn(t, isolate)); got.Status != 500 {
 		t.Errorf("%+v", got)
 	}

@@ -122,13 +122,19 @@ var unlimited = Options{Wake: -1}
 // request stages a request given as text with "\n" line ends and a body after the empty line.
 func request(t testing.TB, isolate *Isolate, id uint32, text string) {
 	t.Helper()
+	requestWithLogID(t, isolate, id, 0, text)
+}
+
+// requestWithLogID is the same for a request that the logs know by an id.
+func requestWithLogID(t testing.TB, isolate *Isolate, id uint32, logID uint64, text string) {
+	t.Helper()
 	head, body, _ := strings.Cut(strings.ReplaceAll(text, "\n", "\r\n"), "\r\n\r\n")
 	head += "\r\n\r\n"
 	var parsed http1.Head
 	if err := parsed.Parse([]byte(head), 1<<16-1); err != nil {
 		t.Fatalf("%q: %v", head, err)
 	}
-	staged := Request{ID: id, Head: []byte(head), Parsed: &parsed, RemoteAddress: []byte("192.0.2.1:1234")}
+	staged := Request{ID: id, LogID: logID, Head: []byte(head), Parsed: &parsed, RemoteAddress: []byte("192.0.2.1:1234")}
 	if body != "" {
 		staged.Body = []byte(body)
 	}

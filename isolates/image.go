@@ -22,7 +22,7 @@ const (
 
 // imageVersion changes with the meaning of the sections, and with what decides how a snapshot
 // refers to the sources that lie beside it.
-const imageVersion = "5"
+const imageVersion = "6"
 
 // manifest is what an image tells of itself.
 type manifest struct {
@@ -38,6 +38,8 @@ type manifest struct {
 type LogLine struct {
 	Level Level  `json:"level"`
 	Text  string `json:"text"` // UTF-8
+	// Source is where in the app's source it was written, "file:line:column", or "".
+	Source string `json:"source,omitempty"`
 }
 
 // Image is what isolates of an app are started from: an app image on disk, mapped only while
@@ -198,7 +200,7 @@ func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
 	data := make([]byte, 0, len(texts)+len(caches)+bundle.Size())
 	data = append(append(data, texts...), caches...) // first, since they are aligned
 	for _, module := range bundle.modules {
-		data = append(data, module.Source...)
+		data = append(append(data, module.Source...), module.Table...)
 	}
 	memory := shim.NewBlob(data)
 	rest := memory.Bytes()
@@ -212,6 +214,9 @@ func loadBundle(bundle *Bundle, caches []byte) *loadedImage {
 	for k := range views {
 		length := len(views[k].Source)
 		views[k].Source = shim.StringView(rest[:length:length])
+		rest = rest[length:]
+		length = len(views[k].Table)
+		views[k].Table = rest[:length:length]
 		rest = rest[length:]
 	}
 	loaded := newLoadedImage(nil, views)

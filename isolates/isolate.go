@@ -128,12 +128,12 @@ func (i *Isolate) addShort(kind, id uint32) error {
 
 // AddScheduled stages the firing of a cron schedule, which is answered as a request with this id is:
 // with status 200, or 500 if the app's scheduled() failed.
-func (i *Isolate) AddScheduled(id uint32, cron []byte, timeMS int64) {
+func (i *Isolate) AddScheduled(id uint32, logID uint64, cron []byte, timeMS int64) {
 	if i.contexts != nil {
-		i.note(i.contexts.addScheduled(id, cron, timeMS))
+		i.note(i.contexts.addScheduled(id, logID, cron, timeMS))
 		return
 	}
-	i.note(i.arena.scheduled(id, cron, timeMS))
+	i.note(i.arena.scheduled(id, logID, cron, timeMS))
 }
 
 // AddResponse stages the head of the answer to what a KindOpen record has asked for.
@@ -410,6 +410,7 @@ func (i *Isolate) read() (realm uint32) {
 	case KindLog:
 		record.Level = Level(header.Flags)
 		record.Target, record.Reason = record.Reason, nil
+		record.LogID = uint64(header.Request)
 		record.Pending = header.Status != 0
 	case KindOpen, KindRead, KindCancel, KindWrite, KindFinish:
 		i.readHandle(header)

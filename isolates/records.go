@@ -11,6 +11,7 @@ import (
 // Isolate.AddRequest, which copies them into memory of the isolate.
 type Request struct {
 	ID            uint32 // chosen by the loop; comes back in the records that answer it
+	LogID         uint64 // by which the logs know it, or 0; comes back in the records of KindLog
 	Secure        bool   // the listener's scheme is https
 	Head          []byte // the request head as received
 	Parsed        *http1.Head
@@ -88,7 +89,7 @@ const (
 	// KindTimerClear takes a KindTimerSet back.
 	KindTimerClear
 	// KindLog is a line of the app's log: Level and Body (UTF-8). ID is the request that was
-	// running when it was written, if Pending is set. Target is where in the app's source,
+	// running when it was written, if Pending is set, and LogID its LogID, though it has ended. Target is where in the app's source,
 	// "file:line:column", or empty.
 	KindLog
 	// KindOpen asks for the I/O object What under a new Handle: Target, Head, Body, Flags (Open...),
@@ -183,6 +184,7 @@ type Record struct {
 	Handle    int32  // KindOpen and later
 	Source    int32  // KindRespond, KindOpen: the handle whose bytes are the body, or 0
 	Exchange  uint32 // KindOpen
+	LogID     uint64 // KindLog: Request.LogID; 0: none
 	Number    int64  // KindOpen, KindRespond: a length, if a flag says so; KindRead: bytes
 	Target    []byte // KindOpen, KindFinish, KindLog: see there
 	// Block is set when Body is large: it lies in memory of its own, with HeadRoom writable bytes

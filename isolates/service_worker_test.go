@@ -172,7 +172,7 @@ func TestScheduledEvents(t *testing.T) {
 			cron, log string
 			status    uint16
 		}{{"@daily", "", 200}, {"@hourly", "scheduled: Error: failed", 500}, {"@yearly", "scheduled: TypeError: thrown", 500}} {
-			isolate.AddScheduled(uint32(id), []byte(c.cron), 1_700_000_000_123)
+			isolate.AddScheduled(uint32(id), 0, []byte(c.cron), 1_700_000_000_123)
 			records := turn(t, isolate)
 			log := logsOf(records)
 			if got := respondOf(t, records); got.Status != c.status || !strings.Contains(log, c.log) ||

@@ -15,12 +15,8 @@ type LogEntry struct {
 
 // logRecord logs what an app has logged.
 func (l *Loop) logRecord(w *appWorker, record *isolates.Record) {
-	var e *exchange
-	if record.Pending {
-		e = l.exchanges.lookup(record.ID, w)
-	}
-	l.entry.Source = record.Target
-	l.logFor(w, e, record.Level, record.Body)
+	l.entry.Source, l.entry.Request = record.Target, record.LogID
+	l.logFor(w, nil, record.Level, record.Body)
 	l.freeBlock(record.Block) // of a long text
 }
 

@@ -215,7 +215,7 @@ func (l *Loop) stage(w *appWorker, e *exchange, r *isolates.Request) {
 		reader, body = &e.body.reader, e.body
 	} else if e.caller != nil {
 		if f, ok := e.caller.(*firing); ok {
-			w.isolate.AddScheduled(e.id, f.text, f.timeMS)
+			w.isolate.AddScheduled(e.id, e.request, f.text, f.timeMS)
 			l.wantTurn(w)
 			return
 		}
@@ -263,7 +263,7 @@ const passesMax = 16
 // describe says what an isolate is to know of a request. What it returns is valid until the next call.
 func (l *Loop) describe(e *exchange, head *http1.Head, headBytes, body []byte) *isolates.Request {
 	r := &l.request
-	r.ID = e.id
+	r.ID, r.LogID = e.id, e.request
 	r.Head, r.Parsed, r.Body = headBytes, head, body
 	c := e.connection
 	if c == nil {

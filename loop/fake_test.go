@@ -137,7 +137,7 @@ func methodName(p *http1.Head) string {
 	return http1.MethodNames[p.Method]
 }
 
-func (w *fakeWorker) AddScheduled(id uint32, cron []byte, timeMS int64) {
+func (w *fakeWorker) AddScheduled(id uint32, _ uint64, cron []byte, timeMS int64) {
 	w.mustLive()
 	w.requests = append(w.requests, fakeRequest{id: id, method: "CRON", target: string(cron), timeMS: timeMS})
 }

@@ -123,8 +123,8 @@ func (noHandles) AddOpened(int32, []byte)                  {}
 func (noHandles) NewWork(*isolates.Record) (*hostcall.Work, error) {
 	return nil, errors.New("no works")
 }
-func (noHandles) AddWork(int32, *hostcall.Work)      {}
-func (noHandles) AddScheduled(uint32, []byte, int64) {}
+func (noHandles) AddWork(int32, *hostcall.Work)              {}
+func (noHandles) AddScheduled(uint32, uint64, []byte, int64) {}
 
 type noSockets struct{}
 

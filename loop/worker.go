@@ -26,7 +26,7 @@ type Worker interface {
 	AddRequest(*isolates.Request)
 	// AddScheduled stages a firing of a cron trigger, which is answered as a request with this id is: with
 	// status 200, or 500 if scheduled() failed. timeMS is when it was due, since 1970.
-	AddScheduled(id uint32, cron []byte, timeMS int64)
+	AddScheduled(id uint32, logID uint64, cron []byte, timeMS int64)
 	// AddTimer stages that the timer of a KindTimerSet record is due.
 	AddTimer(id uint32)
 	// AddSent stages that the last chunk of a streaming response has left.

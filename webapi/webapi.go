@@ -79,7 +79,7 @@ var Ops = []string{
 	"remoteAddress",    // (words, offset): "192.0.2.1:1234"
 	"timerSet",         // (id, milliseconds): asks for one TIMER record
 	"timerClear",       // (id)
-	"log",              // (level, id or -1, text)
+	"log",              // (words or undefined, offset, level, text, is the request over)
 	"promiseState",     // (value): 0 pending, 1 fulfilled, 2 rejected, -1 not a promise
 	"promiseResult",    // (promise): value or reason; a rejected promise counts as handled from then on
 	"enqueueMicrotask", // (function)

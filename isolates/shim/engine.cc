@@ -185,24 +185,32 @@ std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack) {
     v8::Local<v8::StackFrame> frame = stack->GetFrame(isolate, static_cast<uint32_t>(i));
     v8::String::Utf8Value name(isolate, frame->GetScriptName());
     if (*name == nullptr || name.length() == 0 || strncmp(*name, "nano:", 5) == 0) continue;
-    return std::string(*name, name.length()) + ":" + std::to_string(frame->GetLineNumber()) + ":" +
-           std::to_string(frame->GetColumn());
+    return PlaceText(isolate, {*name, static_cast<size_t>(name.length())}, frame->GetLineNumber(),
+                     frame->GetColumn());
   }
   return "";
 }
 
-// PlaceIn is the same of a stack in words, "Error: …\n    at name (file:line:column)\n    at
-// file:…".
+// The text is "Error: …\n    at name (file:line:column)\n    at async file:…".
 std::string PlaceIn(std::string_view stack) {
-  constexpr std::string_view kFrame = "\n    at ";
+  constexpr std::string_view kFrame = "\n    at ", kAsync = "async ";
+  auto ends_with_number = [](std::string_view* text) {
+    size_t end = text->find_last_not_of("0123456789");
+    if (end == text->npos || end + 1 == text->size() || (*text)[end] != ':') return false;
+    *text = text->substr(0, end);
+    return true;
+  };
   for (size_t at = stack.find(kFrame); at != std::string_view::npos; at = stack.find(kFrame, at)) {
     at += kFrame.size();
     std::string_view frame = stack.substr(at, stack.find('\n', at) - at);
     if (frame.ends_with(')')) {
       frame.remove_suffix(1);
       frame = frame.substr(frame.rfind('(') + 1);
+    } else if (frame.starts_with(kAsync)) {
+      frame.remove_prefix(kAsync.size());
     }
-    if (!frame.starts_with("nano:") && frame.find(':') != std::string_view::npos)
+    std::string_view file = frame;
+    if (!frame.starts_with("nano:") && ends_with_number(&file) && ends_with_number(&file))
       return std::string(frame);
   }
   return "";
@@ -225,9 +233,10 @@ std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::T
       place = PlaceIn(*v8::String::Utf8Value(isolate, stack));
     return place.empty() ? described : place + ": " + described;
   }
-  return std::string(*file, file.length()) + ":" +
-         std::to_string(message->GetLineNumber(context).FromMaybe(0)) + ":" +
-         std::to_string(message->GetStartColumn(context).FromMaybe(-1) + 1) + ": " + described;
+  return PlaceText(isolate, {*file, static_cast<size_t>(file.length())},
+                   message->GetLineNumber(context).FromMaybe(0),
+                   message->GetStartColumn(context).FromMaybe(-1) + 1) +
+         ": " + described;
 }
 
 char* CopyOut(std::string_view text) {

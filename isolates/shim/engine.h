@@ -150,10 +150,36 @@ struct SharedWasm {
   std::optional<v8::CompiledWasmModule> compiled;
 };
 
+// Place is where something stands in a file: lines and columns begin with 1, columns are UTF-16 units.
+struct Place {
+  std::string_view file;
+  uint32_t line, column;
+};
+
+// SourceMap is a view of a table that package sourcemap has made.
+class SourceMap {
+ public:
+  SourceMap() = default;
+  explicit SourceMap(nano_bytes table);  // of no valid table it is empty
+  bool empty() const { return table_.empty(); }
+  // Find tells where a place of the generated text comes from, which is counted from 0. False: from
+  // nowhere that is known.
+  bool Find(uint32_t line, uint32_t column, Place* place) const;
+
+ private:
+  uint32_t Number(size_t offset) const;
+  bool Source(uint32_t index, std::string_view* name) const;
+
+  std::string_view table_;
+  uint32_t segments_ = 0, sources_ = 0, blocks_ = 0, names_ = 0, data_ = 0;
+};
+
 // A module of an image.
 struct ModuleSource {
   std::string name;
   std::unique_ptr<SharedWasm> wasm;  // set if it is WebAssembly
+  std::u16string wide_name;  // if it has a map
+  SourceMap places;
   nano_bytes source;
   nano_bytes cache;
   // One of them is set, unless the source is short.
@@ -163,12 +189,19 @@ struct ModuleSource {
   std::string map;  // the URL of its source map, for debuggers; or empty
 };
 
+// Rejection is a promise that was rejected, the reason, and the exchange that it happened for.
+struct Rejection {
+  v8::Global<v8::Promise> promise;
+  v8::Global<v8::Value> reason, exchange;
+};
+
 }  // namespace nano
 
 struct nano_image {
   v8::StartupData blob = {nullptr, 0};
   std::vector<nano::ModuleSource> modules;
   std::vector<intptr_t> references;  // those of the process, and the external sources
+  bool has_maps = false;
 };
 
 // A realm is one context with what belongs to it: its runtime, its app, its records in. Most
@@ -181,6 +214,9 @@ struct nano_realm {
   v8::Global<v8::Context> context;
   v8::Global<v8::Object> internals;
   v8::Global<v8::Function> tick;
+  // Error, and what reads the stacks of errors, as they were before the app: see UseMaps.
+  v8::Global<v8::Object> error_constructor;
+  v8::Global<v8::Function> stack_getter;
   nano::Arena arena;
   // Components of the URL parsed last, the memory of internals.urlComponents.
   v8::Global<v8::Uint32Array> url_components;
@@ -207,6 +243,7 @@ struct nano_isolate {
   pthread_t owner = pthread_self();
   v8::StartupData snapshot = {};  // V8 refers to it for new contexts
   bool has_app_snapshot = false;  // and the app is in it
+  const nano_image* image = nullptr;  // that the app was started from
   nano_shared shared = {};
   std::string name = "?";  // of the app, for messages
   size_t heap_limit = 0;   // in bytes, off-heap memory included; 0: none
@@ -250,8 +287,8 @@ struct nano_isolate {
   nano::Inspection* inspection = nullptr;  // null: nobody can debug it
   bool abandoned = false;                  // frames were skipped, see Rescue
   nano::Bill billed = std::make_shared<std::atomic<int64_t>>(0);
-  // Promises rejected in this turn and not handled so far, with their reasons.
-  std::vector<std::pair<v8::Global<v8::Promise>, v8::Global<v8::Value>>> rejections, reporting;
+  // Promises rejected in this turn and not handled so far.
+  std::vector<nano::Rejection> rejections, reporting;
   // Promises that were rejected before and have got a handler in this turn.
   std::vector<v8::Global<v8::Promise>> handled_late;
 
@@ -344,6 +381,16 @@ inline v8::MaybeLocal<v8::String> Utf8(v8::Isolate* isolate, nano_bytes text) {
 
 // PlaceOf is the innermost place in the app's code, "file:line:column", or "".
 std::string PlaceOf(v8::Isolate* isolate, v8::Local<v8::StackTrace> stack);
+
+// PlaceText is "file:line:column" of a place in the app's code, by the app's source maps.
+std::string PlaceText(v8::Isolate* isolate, std::string_view file, int line, int column);
+
+// PlaceIn is the innermost place in the app's code of the text of a stack, or "".
+std::string PlaceIn(std::string_view stack);
+
+// UseMaps has the stacks of a realm's errors name places in the sources, if the image that its app
+// is started from has source maps. Before the app runs.
+void UseMaps(nano_realm* realm, v8::Local<v8::Context> context, const nano_image* image);
 
 // Describe formats a caught exception as "name:line:column: text" (or just the text).
 // PlaceIn is the same of a stack in words.

@@ -16,7 +16,7 @@
   X(remoteAddress, 2)    \
   X(timerSet, 2)         \
   X(timerClear, 1)       \
-  X(log, 3)              \
+  X(log, 5)              \
   X(promiseState, 1)     \
   X(promiseResult, 1)    \
   X(enqueueMicrotask, 1) \

@@ -116,9 +116,9 @@ std::string WaitsFor(v8::Isolate* isolate, v8::Local<v8::Context> context, const
   if (!messages.empty()) {
     v8::String::Utf8Value file(isolate, messages[0]->GetScriptResourceName());
     if (*file != nullptr)
-      place = std::string(*file, file.length()) + ":" +
-              std::to_string(messages[0]->GetLineNumber(context).FromMaybe(0)) + ":" +
-              std::to_string(messages[0]->GetStartColumn(context).FromMaybe(-1) + 1);
+      place = PlaceText(isolate, {*file, static_cast<size_t>(file.length())},
+                        messages[0]->GetLineNumber(context).FromMaybe(0),
+                        messages[0]->GetStartColumn(context).FromMaybe(-1) + 1);
   }
   return place +
          ": top-level await waits for something that cannot happen before the app has started";
@@ -141,7 +141,9 @@ v8::MaybeLocal<v8::Module> CompileGlue(nano_realm* realm, v8::Local<v8::Context>
                                        const ModuleSource& source) {
   v8::Isolate* isolate = realm->owner->isolate;
   nano_bytes glue{kWasmGlue, sizeof kWasmGlue - 1};
-  ModuleSource text{source.name, nullptr, glue, {}, nullptr, nullptr, {}, {}};
+  ModuleSource text;
+  text.name = source.name;
+  text.source = glue;
   bool cached;
   v8::Local<v8::Module> module;
   v8::Local<v8::Value> result, setter, setters;
@@ -267,6 +269,14 @@ void HideBuffers(v8::Isolate* isolate, v8::Local<v8::Context> context) {
   v8::Local<v8::Value> prototype = context->Global()->GetPrototypeV2();
   if (prototype->IsObject() && !prototype->IsProxy())
     (void)prototype.As<v8::Object>()->DeletePrivate(context, BuffersKey(isolate));
+}
+
+// Widen makes UTF-16 of UTF-8.
+std::u16string Widen(std::string_view text) {
+  std::u16string wide(text.size(), 0);
+  wide.resize(
+      simdutf::convert_utf8_to_utf16le_with_errors(text.data(), text.size(), wide.data()).count);
+  return wide;
 }
 
 }  // namespace
@@ -408,6 +418,11 @@ nano_image* nano_image_new(nano_bytes blob, const nano_module* modules, size_t c
       source.wasm = std::make_unique<SharedWasm>();
       continue;
     }
+    source.places = SourceMap(module.map_table);
+    if (!source.places.empty()) {
+      source.wide_name = Widen(source.name);
+      image->has_maps = true;
+    }
     for (size_t k = 0; k < module.import_count; k++)
       source.imports.emplace_back(
           std::string(module.import_names[k].data, module.import_names[k].length),
@@ -508,8 +523,9 @@ int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source,
   v8::Isolate* isolate = self->isolate;
   v8::TryCatch caught(isolate);
   v8::Local<v8::Module> module;
-  ModuleSource text{
-      std::string(name.data, name.length), nullptr, source, {}, nullptr, nullptr, {}, {}};
+  ModuleSource text;
+  text.name = std::string(name.data, name.length);
+  text.source = source;
   bool from_cache;
   if (!CompileModule(isolate, text, false, &from_cache).ToLocal(&module)) {
     *error = CopyOut(Describe(isolate, scope.context, caught));
@@ -546,6 +562,7 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
   self->out.Swap(self->start_out);
   Survive(self, [&] {
     RealmScope scope(realm);
+    UseMaps(realm, scope.context, image);
     started = realm->from_snapshot
                   ? ResumeWasm(realm, scope.context, *image, &problem)
                   : Load(realm, scope.context, *image, app_name, options, &cached, &problem);

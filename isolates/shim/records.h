@@ -12,6 +12,7 @@ namespace nano::ops {
 // Words of a request record, and of a response record, see isolates/arena.go.
 enum Word {
   kKind = 1,
+  kID = 2,
   kFlags = 3,
   kHeadOffset = 4,
   kHeadLength = 5,
@@ -24,7 +25,8 @@ enum Word {
   kURLLength = 6,  // of a response
   kReasonLength = 7,
   kURLOffset = 11,  // the reason follows it
-  kFields = 12,
+  kLogID = 12,         // of a request, low half first
+  kFields = 14,
 };
 
 // Record is a view of a request record, of a response record, or of a short one.
@@ -62,6 +64,12 @@ struct Record {
 
 // Words of a note record, and of a data record.
 enum NoteWord { kNoteLength = 4, kNoteSlot = 5, kNoteText = 6 };
+
+// Words of the record of a schedule, which is a note.
+enum ScheduledWord { kNoteLogID = 3, kNoteLogIDHigh = 5 };
+
+// Of the kinds of records those that have an id for the logs are this one and schedules.
+constexpr uint32_t kRequestKind = 1;
 
 // NextHandle gives out a handle that nobody has had for long.
 inline int32_t NextHandle(nano_isolate* self) {
@@ -144,6 +152,14 @@ class Writer {
         text->WriteUtf8V2(isolate, at, capacity, v8::String::WriteFlags::kReplaceInvalidUtf8);
     self_->out.Commit(length);
     return static_cast<uint32_t>(length);
+  }
+
+  // Text appends text as it is.
+  uint32_t Text(std::string_view text) {
+    if (text.empty()) return 0;
+    memcpy(self_->out.Reserve(text.size()), text.data(), text.size());
+    self_->out.Commit(text.size());
+    return static_cast<uint32_t>(text.size());
   }
 
   // Body appends a string as UTF-8, or bytes; large ones go to a block of their own.

@@ -153,22 +153,60 @@ void timerClear(Info info) {
 // Beyond this many bytes a turn's log ends, with a note.
 constexpr size_t kLogBytes = 16 << 20;
 
-constexpr uint32_t kUncaught = 4;  // the level of errors that nothing has caught
+// LEVEL_UNCAUGHT of 90_dispatch.js: the text has a stack.
+constexpr uint32_t kLevelUncaught = 4;
+
+// CallerPlace is where in the app's code the console was called. That is mostly the third frame, and
+// each frame costs.
+static std::string CallerPlace(v8::Isolate* isolate) {
+  constexpr auto kOptions = static_cast<v8::StackTrace::StackTraceOptions>(
+      v8::StackTrace::kScriptName | v8::StackTrace::kLineNumber | v8::StackTrace::kColumnOffset);
+  for (int frames : {3, 8}) {
+    auto stack = v8::StackTrace::CurrentStackTrace(isolate, frames, kOptions);
+    std::string place = PlaceOf(isolate, stack);
+    if (!place.empty() || stack->GetFrameCount() < frames) return place;
+  }
+  return "";
+}
+
+// LogID is the id that the logs give the request of a record.
+static int64_t LogID(const Record& record) {
+  const uint32_t* words = record.words;
+  bool is_request = words[kKind] == kRequestKind;
+  uint64_t low = is_request ? words[kLogID] : words[kNoteLogID];
+  uint64_t high = is_request ? words[kLogID + 1] : words[kNoteLogIDHigh];
+  return static_cast<int64_t>(high << 32 | low);
+}
 
 void log(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);
-  v8::Local<v8::Value> text = info[2];
+  v8::Local<v8::Value> text = info[3];
   size_t length = text->IsString() ? static_cast<size_t>(text.As<v8::String>()->Length()) : 0;
   if (self->out.logged > kLogBytes) return;
   self->out.logged += length + sizeof(nano_record);
   if (self->out.logged > kLogBytes)
     text = OneByte(isolate, "too much for the log at once: this line and the next ones are lost");
-  if (self->inspection != nullptr && Unsigned(info[0]) == kUncaught) TellUncaught(self, text);
-  int32_t request = info[1].As<v8::Int32>()->Value();
-  Writer writer(self, NANO_LOG, request < 0 ? 0 : static_cast<uint32_t>(request));
-  writer.record()->status = request < 0 ? 0 : 1;
-  writer.record()->flags = static_cast<uint8_t>(Unsigned(info[0]));
+  const uint32_t level = Unsigned(info[2]);
+  if (self->inspection != nullptr && level == kLevelUncaught) TellUncaught(self, text);
+  const std::string source = level == kLevelUncaught
+                                 ? PlaceIn(*v8::String::Utf8Value(isolate, text))
+                                 : CallerPlace(isolate);
+  uint32_t id = 0;
+  int64_t log_id = 0;
+  bool is_ended = true;
+  if (!info[0]->IsUndefined()) {
+    Record record(info);
+    id = record.words[kID];
+    log_id = LogID(record);
+    is_ended = info[4]->IsTrue();
+  }
+  Writer writer(self, NANO_LOG, is_ended ? 0 : id);
+  writer.record()->status = is_ended ? 0 : 1;
+  writer.record()->request = log_id;
+  writer.record()->flags = static_cast<uint8_t>(level);
+  uint32_t source_length = writer.Text(source);
+  writer.record()->reason_length = source_length;
   writer.Body(isolate, text);
 }
 

@@ -76,13 +76,14 @@ const (
 	Wasm ModuleKind = C.NANO_MODULE_WASM
 )
 
-// Module is an ES module with its imports resolved, or WebAssembly. Map is its source map. Cache is V8's code cache of it, or nil. Text is
-// its source in Encoding: nil for ASCII, and for one that is short.
+// Module is an ES module with its imports resolved, or WebAssembly. Map is its source map, and Table the
+// same as package sourcemap makes it for searching. Cache is V8's code cache of it, or nil. Text is its
+// source in Encoding: nil for ASCII, and for one that is short.
 type Module struct {
 	Name, Source string
 	Kind         ModuleKind
 	Imports      []Import
-	Map          []byte
+	Map, Table   []byte
 	Cache        []byte
 	Encoding     Encoding
 	Text         []byte
@@ -249,7 +250,7 @@ func NewImage(snapshot []byte, modules []Module) Image {
 	defer pinner.Unpin()
 	list := make([]C.nano_module, len(modules))
 	for k, module := range modules {
-		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache),
+		list[k] = C.nano_module{name: pin(&pinner, module.Name), source: cBytes(module.Source), cache: view(module.Cache), map_table: view(module.Table),
 			kind: C.int(module.Kind), encoding: C.int(module.Encoding), text: view(module.Text)}
 		if len(module.Imports) == 0 {
 			continue
@@ -271,6 +272,15 @@ func NewImage(snapshot []byte, modules []Module) Image {
 // Map gives a module its source map, for debuggers.
 func (i Image) Map(module int, text []byte) {
 	C.nano_image_map(i.pointer, C.size_t(module), view(text))
+}
+
+// MapFind looks a place up in a table of package sourcemap. For tests.
+func MapFind(table []byte, line, column uint32) (file string, fileLine, fileColumn uint32, ok bool) {
+	var place C.nano_place
+	if C.nano_map_find(view(table), C.uint32_t(line), C.uint32_t(column), &place) == 0 {
+		return "", 0, 0, false
+	}
+	return C.GoStringN(place.file.data, C.int(place.file.length)), uint32(place.line), uint32(place.column), true
 }
 
 // Free gives the image back. No isolate of it may live.

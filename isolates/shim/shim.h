@@ -44,6 +44,7 @@ typedef struct {
   int kind;           // an enum nano_module_kind
   nano_bytes source;  // UTF-8, or WebAssembly's binary format
   nano_bytes cache;   // V8's code cache of it, or empty
+  nano_bytes map_table;  // a table of package sourcemap, or empty
   int encoding;       // an enum nano_encoding
   nano_bytes text;    // the source in that encoding, unless it is NANO_ASCII; or empty
   const nano_bytes* import_names;
@@ -103,10 +104,16 @@ typedef struct {
   int32_t source;   // NANO_RESPOND, NANO_OPEN: the handle that the body comes from, or 0
   uint8_t* block;   // large body: NANO_HEAD_ROOM bytes, then the body; owned by the receiver
   double number;    // milliseconds, bytes or a length
-  int64_t request;  // NANO_OPEN: the request that asks, or -1
+  int64_t request;  // NANO_OPEN: the request that asks, or -1; NANO_LOG: its id in the logs, or 0
 } nano_record;
 
 #define NANO_HEAD_ROOM 1024
+
+// A place in a source: line and column begin with 1.
+typedef struct {
+  nano_bytes file;  // in the table that it was found in
+  uint32_t line, column;
+} nano_place;
 
 typedef struct {
   uint64_t heap_used, heap_total, heap_physical, external, malloced;
@@ -304,6 +311,9 @@ void nano_session_free(nano_session*);
 
 // nano_isolate_terminate may be called from any thread while the isolate lives.
 void nano_isolate_terminate(nano_isolate*, int death);
+
+// nano_map_find looks up a place in a table of package sourcemap. 0: it comes from nowhere.
+int nano_map_find(nano_bytes table, uint32_t line, uint32_t column, nano_place* place);
 
 void nano_free(void*);
 

@@ -417,6 +417,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
   std::vector<v8::Global<v8::Object>> stand_ins;  // weak
   SetTraps(isolate, context);
   CallHook(realm, context, "building", v8::True(isolate), nullptr);
+  UseMaps(realm, context, source.image);
   {
     WatchScope watch(self, kStartLimit);
     bool from_cache;
@@ -672,6 +673,7 @@ char* nano_diagnose(nano_bytes runtime_blob, const nano_image* image, nano_bytes
       std::string error;
       bool from_cache;
       WatchScope watch(self, kStartLimit);
+      UseMaps(self->main(), scope.context, image);
       if (RecordIntl(self->isolate, scope.context, &made))
         Load(self->main(), scope.context, *image, app_name, {}, &from_cache, &error);
     }

@@ -10,7 +10,7 @@ namespace {
 void ReportRejections(nano_isolate* self) {
   v8::Isolate* isolate = self->isolate;
   self->reporting.swap(self->rejections);
-  for (auto& [promise, reason] : self->reporting) {
+  for (auto& [promise, reason, exchange] : self->reporting) {
     if (IsDead(self)) break;
     v8::HandleScope handles(isolate);
     v8::Local<v8::Promise> rejected = promise.Get(isolate);
@@ -21,8 +21,10 @@ void ReportRejections(nano_isolate* self) {
     v8::Local<v8::Value> arguments[] = {rejected, reason.Get(isolate)};
     v8::TryCatch caught(isolate);
     v8::Local<v8::Function> hook;
+    isolate->SetContinuationPreservedEmbedderData(exchange.Get(isolate));
     if (Hook(nano_realm::Of(context), context, "onUnhandledRejection").ToLocal(&hook))
       (void)hook->Call(context, v8::Undefined(isolate), 2, arguments);
+    isolate->SetContinuationPreservedEmbedderData(v8::Undefined(isolate));
   }
   self->reporting.clear();
 }
@@ -158,10 +160,12 @@ void OnPromiseReject(v8::PromiseRejectMessage message) {
   v8::Isolate* isolate = promise->GetIsolate();
   nano_isolate* self = nano_isolate::From(isolate);
   if (message.GetEvent() == v8::kPromiseRejectWithNoHandler) {
-    self->rejections.emplace_back(v8::Global<v8::Promise>(isolate, promise),
-                                  v8::Global<v8::Value>(isolate, message.GetValue()));
+    self->rejections.emplace_back(
+        v8::Global<v8::Promise>(isolate, promise),
+        v8::Global<v8::Value>(isolate, message.GetValue()),
+        v8::Global<v8::Value>(isolate, isolate->GetContinuationPreservedEmbedderData()));
   } else if (message.GetEvent() == v8::kPromiseHandlerAddedAfterReject) {
-    auto same = [&](const auto& entry) { return entry.first == promise; };
+    auto same = [&](const auto& entry) { return entry.promise == promise; };
     if (std::erase_if(self->rejections, same) == 0 &&
         std::none_of(self->reporting.begin(), self->reporting.end(), same))
       self->handled_late.emplace_back(isolate, promise);

@@ -7,7 +7,7 @@
     SafeMap, SafeSet, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
     globalThis,
   } = internals.primordials;
-  const { exposeMembers, jsonTooDeep, lazyGlobal, loadScript } = ops;
+  const { exposeMembers, jsonTooDeep, lazyGlobal, loadScript, log } = ops;
 
   // ---- The global object ----
 
@@ -128,6 +128,12 @@
     return exchange === undefined || exchange.ended ? NO_REQUEST : exchange.id;
   };
   const NO_REQUEST = -1;
+
+  // Writes a line to the app's log under the request of an exchange, be it over; or under none, if that is undefined.
+  internals.logUnder = function logUnder(exchange, level, text) {
+    if (exchange === undefined) log(undefined, 0, level, text, true);
+    else log(exchange.words, exchange.offset, level, text, exchange.ended);
+  };
 
   // ---- Interfaces ----
 

@@ -9,7 +9,7 @@
     StringPrototypeRepeat, StringPrototypeReplaceAll, StringPrototypeSlice, StringPrototypeSplit,
     SymbolToStringTag, TypedArrayPrototypeGetLength,
   } = internals.primordials;
-  const { currentRequestId, webidl } = internals;
+  const { currentExchange, webidl } = internals;
   const { classify, log, now } = ops;
 
   const DEBUG = 0, INFO = 1, WARN = 2, ERROR = 3;
@@ -21,7 +21,10 @@
 
   function write(level, text) {
     if (indentation !== "") text = indentation + StringPrototypeReplaceAll(text, "\n", "\n" + indentation);
-    log(level, currentRequestId(), text);
+    // Not by internals.logUnder: each function on the way costs, since the log op looks for who has called them.
+    const exchange = currentExchange();
+    if (exchange === undefined) log(undefined, 0, level, text, true);
+    else log(exchange.words, exchange.offset, level, text, exchange.ended);
   }
   const print = (level, args) => write(level, internals.formatLog(args));
   const labelOf = (label) => label === undefined ? "default" : webidl.DOMString(label, "console");
@@ -152,16 +155,16 @@
       indentation = "";
     },
     debug(...data) {
-      print(DEBUG, data);
+      write(DEBUG, internals.formatLog(data));
     },
     error(...data) {
-      print(ERROR, data);
+      write(ERROR, internals.formatLog(data));
     },
     info(...data) {
-      print(INFO, data);
+      write(INFO, internals.formatLog(data));
     },
     log(...data) {
-      print(INFO, data);
+      write(INFO, internals.formatLog(data));
     },
     table(tabularData = undefined, properties = undefined) {
       if (!isObject(tabularData)) print(INFO, [tabularData]);
@@ -174,7 +177,7 @@
       write(DEBUG, "Trace" + (text === "" ? "" : ": " + text) + ownFrames(StringPrototypeSlice(error.stack, at)));
     },
     warn(...data) {
-      print(WARN, data);
+      write(WARN, internals.formatLog(data));
     },
     dir(item = undefined, options = undefined) {
       const depth = isObject(options) ? options.depth : undefined;

@@ -11,12 +11,12 @@
     StringPrototypeStartsWith, SymbolPrototypeToString,
   } = internals.primordials;
   const {
-    classify, constructorName, drainMicrotasks, log, now, promiseResult, promiseState, remoteAddress, respond,
+    classify, constructorName, drainMicrotasks, now, promiseResult, promiseState, remoteAddress, respond,
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, copyRecord, currentRequestId, endRequestBody, enterExchange, isResponse, requestFromRecord, running, sendResponse,
-    streamOf, webSocketOf, webidl, whyUnsendable,
+    abortRequest, copyRecord, currentExchange, endRequestBody, enterExchange, isResponse, logUnder, requestFromRecord, running,
+    sendResponse, streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
   // Kinds of records, and the word of a record that holds an id.
@@ -204,7 +204,7 @@
     const why = isResponse(value) ? whyUnsendable(value) : describe(value) + " instead of a Response";
     if (why !== "") {
       const text = "fetch() returned " + why;
-      log(LEVEL_UNCAUGHT, exchange.id, text);
+      logUnder(exchange, LEVEL_UNCAUGHT, text);
       refuse(exchange, text);
       return;
     }
@@ -244,7 +244,7 @@
   // Answers with status 500 for an error that the handler threw or rejected with.
   function fail(exchange, error) {
     if (exchange.answered) return;
-    log(LEVEL_UNCAUGHT, exchange.id, describeError(error));
+    logUnder(exchange, LEVEL_UNCAUGHT, describeError(error));
     refuse(exchange, "uncaught " + headline(error));
   }
 
@@ -265,7 +265,7 @@
     } else if (exchange.pump !== null) {
       exchange.pump.break(error);
     }
-    log(LEVEL_UNCAUGHT, exchange.id, "internal error: " + describeError(error));
+    logUnder(exchange, LEVEL_UNCAUGHT, "internal error: " + describeError(error));
   }
 
   // ---- Schedules ----
@@ -288,7 +288,7 @@
       await FunctionPrototypeCall(scheduledHandler, target, controller, env, new ExecutionContext(exchange));
     } catch (error) {
       status = 500;
-      log(LEVEL_UNCAUGHT, exchange.id, "scheduled: " + describeError(error));
+      logUnder(exchange, LEVEL_UNCAUGHT, "scheduled: " + describeError(error));
     }
     forget(exchange);
     if (exchange.answered) return; // it took longer than the loop waits
@@ -304,7 +304,7 @@
     try {
       await promise;
     } catch (error) {
-      log(LEVEL_UNCAUGHT, exchange.id, "waitUntil: " + describeError(error));
+      logUnder(exchange, LEVEL_UNCAUGHT, "waitUntil: " + describeError(error));
     }
     exchange.waits--;
     settleIfDone(exchange);
@@ -355,7 +355,7 @@
     }
     end(failed, error) {
       const { exchange } = this;
-      if (failed && !exchange.gone) log(LEVEL_UNCAUGHT, exchange.id, describeError(error));
+      if (failed && !exchange.gone) logUnder(exchange, LEVEL_UNCAUGHT, describeError(error));
       respondEnd(exchange.id, failed);
       forget(exchange);
       exchange.pump = null;
@@ -489,13 +489,13 @@
   internals.reportException = internals.onError = function onError(error) {
     const { announceError } = internals;
     if (announceError === undefined || announceError(error)) {
-      log(LEVEL_UNCAUGHT, currentRequestId(), describeError(error));
+      logUnder(currentExchange(), LEVEL_UNCAUGHT, describeError(error));
     }
   };
   internals.onUnhandledRejection = function onUnhandledRejection(promise, reason) {
     const { announceRejection } = internals;
     if (announceRejection === undefined || announceRejection(promise, reason)) {
-      log(LEVEL_UNCAUGHT, -1, "unhandled rejection: " + describeError(reason));
+      logUnder(currentExchange(), LEVEL_UNCAUGHT, "unhandled rejection: " + describeError(reason));
     }
   };
 
