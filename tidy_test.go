@@ -21,7 +21,7 @@ var layers = map[string][]string{
 	"admin":        {"control", "isolates", "logs", "loop"},
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
-	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "uring"},
+	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},

@@ -28,8 +28,6 @@ type AppOptions struct {
 	// Warmup is the path of a synthetic GET request that the app is warmed up with before its
 	// snapshot is made; "": none.
 	Warmup string
-	// Inspector is what the app can be debugged by; nil: it cannot. It is started from its source then.
-	Inspector *Inspector
 }
 
 // App is an app ready to be started in isolates, from source or from an image. All loops may use it

@@ -1,7 +1,10 @@
 package isolates
 
 import (
+	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -27,12 +30,50 @@ type InspectorOptions struct {
 //
 // While an app stands at a breakpoint its loop's thread waits, and with it all other apps of the loop. Its time
 // limits, and all of its loop's, stand still meanwhile.
-type Inspector struct{ inspector shim.Inspector }
+type Inspector struct {
+	inspector shim.Inspector
+	base      string
+}
 
-// NewInspector makes an inspector, which lives as long as the process. It is given to AppOptions.
+// NewInspector makes an inspector, which lives as long as the process; see PoolOptions.Inspect.
 func NewInspector(o InspectorOptions) *Inspector {
 	base := "file://" + strings.NewReplacer("%", "%25", " ", "%20", "?", "%3F", "#", "%23").Replace(strings.TrimSuffix(o.Base, "/")) + "/"
-	return &Inspector{shim.NewInspector(base, o.Break, o.PauseMax)}
+	return &Inspector{shim.NewInspector(base, o.Break, o.PauseMax), o.Base}
+}
+
+// sourceMax is the longest source in bytes that is put into a map for clients.
+const sourceMax = 4 << 20
+
+// withSources puts the sources into a map that does not have them: a client may not be able, or not be
+// allowed, to read files. What cannot be read is left out, and a map that is none stays as it is.
+func (n *Inspector) withSources(text []byte) []byte {
+	var sourceMap map[string]json.RawMessage
+	var sources []string
+	if json.Unmarshal(text, &sourceMap) != nil || json.Unmarshal(sourceMap["sources"], &sources) != nil || sourceMap["sourcesContent"] != nil {
+		return text
+	}
+	contents := make([]*string, len(sources))
+	for i, name := range sources {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(n.base, name)
+		}
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() || info.Size() > sourceMax {
+			continue
+		}
+		if content, err := os.ReadFile(name); err == nil {
+			source := string(content)
+			contents[i] = &source
+		}
+	}
+	var err error
+	if sourceMap["sourcesContent"], err = json.Marshal(contents); err != nil {
+		return text
+	}
+	filled, err := json.Marshal(sourceMap)
+	if err != nil {
+		return text
+	}
+	return filled
 }
 
 // Stop ends all sessions and pauses; no more begin. From any goroutine.
@@ -102,9 +143,16 @@ func (s *InspectorSession) Close() {
 	s.session.Free()
 }
 
+func (p *Pool) inspectorOf(app *App) *Inspector {
+	if p.options.Inspect == nil {
+		return nil
+	}
+	return p.options.Inspect(app.Name())
+}
+
 // startInspected starts an app that can be debugged: from its source, since V8 cannot debug what came with a
 // snapshot.
-func (p *Pool) startInspected(app *App) (*Isolate, error) {
+func (p *Pool) startInspected(app *App, inspector *Inspector) (*Isolate, error) {
 	bundle := app.image.Load().bundle
 	if bundle == nil {
 		file, err := app.image.Load().open()
@@ -123,10 +171,10 @@ func (p *Pool) startInspected(app *App) (*Isolate, error) {
 	}
 	for k, module := range bundle.modules {
 		if len(module.Map) != 0 {
-			loaded.image.Map(k, module.Map)
+			loaded.image.Map(k, inspector.withSources(module.Map))
 		}
 	}
-	i := &Isolate{app: app, runtime: p.runtime, wake: p.options.Wake, image: image, loaded: loaded}
+	i := &Isolate{app: app, runtime: p.runtime, wake: p.options.Wake, image: image, loaded: loaded, inspector: inspector}
 	if i.isolate, err = i.restore(); err != nil {
 		image.release()
 		return nil, err

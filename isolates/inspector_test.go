@@ -120,16 +120,20 @@ func (d *debugger) call(method, params string) string {
 func startInspected(t *testing.T, options AppOptions, inspector *Inspector, source string) *Isolate {
 	t.Helper()
 	watchThread(t)
-	options.Inspector = inspector
 	app, err := resolve(t, options, "app.js", source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	isolate, err := startOn(app, -1)
+	isolate, err := startDebugged(app, inspector)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return isolate
+}
+
+func startDebugged(app *App, inspector *Inspector) (*Isolate, error) {
+	inspect := func(string) *Inspector { return inspector }
+	return testRuntime.NewPool(PoolOptions{Wake: -1, Inspect: inspect}).Start(app)
 }
 
 // scriptID is V8's id of the module app.js, in quotes.
@@ -277,7 +281,7 @@ func TestInspectorStops(t *testing.T) {
 		d.call("Debugger.stepInto", "{}")
 		line(0)
 		d.call("Debugger.stepOut", "{}")
-		line(5) // behind the await
+		line(5)                           // behind the await
 		d.call("Debugger.stepInto", "{}") // console.log is the runtime's
 		line(6)
 		d.call("Debugger.resume", "{}")
@@ -497,13 +501,23 @@ func TestInspectorTakesTimers(t *testing.T) {
 func TestInspectorGivesMaps(t *testing.T) {
 	lockThread(t)
 	inspector := NewInspector(InspectorOptions{Base: "/src"})
+	withSources := NewInspector(InspectorOptions{Base: writeFiles(t, "in.ts", "// from the disk")}).withSources
+	for given, want := range map[string]string{
+		`{"sources":["in.ts","gone.ts"]}`:                       `{"sources":["in.ts","gone.ts"],"sourcesContent":["// from the disk",null]}`,
+		`{"sources":["in.ts"],"sourcesContent":["// its own"]}`: `{"sources":["in.ts"],"sourcesContent":["// its own"]}`,
+		`{"sources":7}`: `{"sources":7}`, `[]`: `[]`, `{`: `{`, `{"sources":[""]}`: `{"sources":[""],"sourcesContent":[null]}`,
+	} {
+		if got := string(withSources([]byte(given))); got != want {
+			t.Errorf("%s: %s", given, got)
+		}
+	}
 	bundle, err := NewBundle([]Module{{Name: "out.js", Source: []byte("export default { fetch() { return new Response('m') } }"),
 		Map: []byte(`{"version":3,"sources":["in.ts"],"sourcesContent":["// TypeScript"],"mappings":"AAAA"}`)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := testRuntime.NewApp(AppOptions{Name: "mapped", EnvJSON: "{}", Inspector: inspector}, bundle)
-	isolate, err := startOn(app, -1)
+	app := testRuntime.NewApp(AppOptions{Name: "mapped", EnvJSON: "{}"}, bundle)
+	isolate, err := startDebugged(app, inspector)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -575,10 +589,10 @@ func FuzzInspector(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	app := testRuntime.NewApp(AppOptions{Name: "fuzz", EnvJSON: "{}", Inspector: inspector, Limits: Limits{Heap: 64 << 20, CPU: time.Second}}, resolved)
+	app := testRuntime.NewApp(AppOptions{Name: "fuzz", EnvJSON: "{}", Limits: Limits{Heap: 64 << 20, CPU: time.Second}}, resolved)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		lockThread(t)
-		isolate, err := startOn(app, -1)
+		isolate, err := startDebugged(app, inspector)
 		if err != nil {
 			t.Fatal(err)
 		}

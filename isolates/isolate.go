@@ -13,18 +13,19 @@ import (
 
 // Isolate is one app in one V8 isolate.
 type Isolate struct {
-	isolate  shim.Isolate
-	app      *App
-	runtime  *Runtime
-	wake     int
-	image    *Image
-	loaded   *loadedImage
-	contexts *contexts // nil, but for an app with a context for each request
-	arena    arena     // without contexts
-	inputs   []shim.Input
-	out      []byte // records of the last turn not yet given by Next
-	record   Record
-	failed   error // staging failed: the next turn ends the isolate
+	isolate   shim.Isolate
+	app       *App
+	runtime   *Runtime
+	wake      int
+	image     *Image
+	loaded    *loadedImage
+	inspector *Inspector // nil: it cannot be debugged
+	contexts  *contexts  // nil, but for an app with a context for each request
+	arena     arena      // without contexts
+	inputs    []shim.Input
+	out       []byte // records of the last turn not yet given by Next
+	record    Record
+	failed    error // staging failed: the next turn ends the isolate
 
 	cpu          time.Duration // of V8 isolates that were replaced
 	paused       time.Duration // the same, for debuggers

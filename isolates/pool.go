@@ -15,6 +15,9 @@ type PoolOptions struct {
 	Heap uint64
 	// Ready is how many isolates are kept ready.
 	Ready int
+	// Inspect gives what an app of a name can be debugged by: the app is started from its source then. nil, or
+	// what it gives is nil: it cannot.
+	Inspect func(name string) *Inspector
 }
 
 // Pool starts the apps of one loop. It keeps a few isolates of the runtime snapshot ready, for apps
@@ -76,11 +79,13 @@ func (p *Pool) Start(app *App) (*Isolate, error) {
 			return nil, ErrNoRoom
 		}
 	}
-	start := p.startImage
-	if app.options.Inspector != nil {
-		start = p.startInspected
+	var i *Isolate
+	var err error
+	if inspector := p.inspectorOf(app); inspector != nil {
+		i, err = p.startInspected(app, inspector)
+	} else {
+		i, err = p.startImage(app)
 	}
-	i, err := start(app)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +149,8 @@ func (p *Pool) takeReady(app *App, image *Image) (shim.Isolate, bool) {
 func (i *Isolate) restore() (shim.Isolate, error) {
 	limits := i.app.options.Limits
 	options := shim.IsolateOptions{Wake: i.wake, HeapLimit: limits.Heap, CPULimit: limits.CPU}
-	if i.app.options.Inspector != nil {
-		options.Inspector = i.app.options.Inspector.inspector
+	if i.inspector != nil {
+		options.Inspector = i.inspector.inspector
 	}
 	bare, err := shim.NewIsolate(i.runtime.blob, i.loaded.image, options)
 	if err != nil {

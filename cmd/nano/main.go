@@ -228,7 +228,7 @@ SIGUSR1 writes to the log what each app has used: requests, errors, CPU time, me
 	if _, err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	return serve(s, func() (*config.Config, error) { return config.Load(*file) }, *isSuccessor)
+	return serve(s, func() (*config.Config, error) { return config.Load(*file) }, *isSuccessor, nil)
 }
 
 func runFile(s *streams, args []string) error {
@@ -238,12 +238,15 @@ JavaScript or TypeScript that exports { fetch(request, env, ctx) } as its defaul
 wrangler.toml, or else with a package.json or a src/index.ts.
 `)
 	listen := flags.String("listen", "127.0.0.1:8080", "the `address`: host:port, or unix:/path")
+	var inspect, breaks inspectFlag
+	flags.Var(&inspect, "inspect", "let DevTools and editors debug the app: by 127.0.0.1:9229, or --inspect=`address`")
+	flags.Var(&breaks, "inspect-brk", "the same, and wait for a debugger before the app's first line")
 	environment := flags.String("env", "", "the `environment` of a project's wrangler.toml")
 	operands, err := parseFlags(flags, args, "FILE")
 	if err != nil {
 		return err
 	}
-	return serve(s, func() (*config.Config, error) { return loneApp(operands[0], *environment, *listen) }, false)
+	return serve(s, func() (*config.Config, error) { return loneApp(operands[0], *environment, *listen) }, false, newDebugging(&inspect, &breaks))
 }
 
 // loneApp is the configuration of a node with one app: a file, or a project's folder.

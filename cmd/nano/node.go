@@ -40,6 +40,7 @@ type node struct {
 	admin      *adminInterface
 	socket     *controlSocket // nil: there is none
 	handedOver chan struct{}  // closed when another process has taken its place
+	debugged   *debugging     // nil: nobody debugs its apps
 }
 
 // startNode starts everything that serve needs, in this order:
@@ -57,7 +58,7 @@ type node struct {
 //  6. From then on the node is controlled: apps whose files have changed since they were deployed are deployed.
 //
 // load reads the configuration again. log is what logger logs to, and the apps and the access log do.
-func startNode(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, inherited []loop.ListenerFile) (*node, error) {
+func startNode(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, inherited []loop.ListenerFile, debugged *debugging) (*node, error) {
 	files, err := raiseFileLimit()
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 	// Sockets that a supervisor has passed are for the loops, not for the builder. The call fails on
 	// kernels only that the probe has refused.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	n := &node{configured: c, log: log, logger: logger, handedOver: make(chan struct{})}
+	n := &node{configured: c, debugged: debugged, log: log, logger: logger, handedOver: make(chan struct{})}
 	sources := &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")}
 	n.Node = control.New(c, n.controlOptions(load, sources))
 	setApps, loopApps, err := n.Initial()
@@ -96,7 +97,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 		set.Close()
 		return nil, err
 	}
-	if n.loops, err = startLoops(c, image, set, loopApps, logger, log, inherited); err != nil {
+	if n.loops, err = startLoops(c, image, set, loopApps, logger, log, inherited, debugged); err != nil {
 		set.Close()
 		return nil, err
 	}
@@ -145,20 +146,23 @@ func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources
 const readyIsolates = 2
 
 func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, initial []loop.App, logger *slog.Logger, log *logs.Log,
-	inherited []loop.ListenerFile) (*loop.Node, error) {
-	options := loopOptions(c, logger, log)
-	options.Apps = initial
-	options.NewShard = func(_ int, waker int) (loop.Shard, error) {
-		pool := image.NewPool(isolates.PoolOptions{Wake: waker, Heap: uint64(c.Isolates.Heap), Ready: readyIsolates})
-		return &shard{pool: pool, apps: set}, nil
-	}
-	return loop.Start(loop.NodeOptions{
-		Options:   options,
+	inherited []loop.ListenerFile, debugged *debugging) (*loop.Node, error) {
+	options := loop.NodeOptions{
+		Options:   loopOptions(c, logger, log),
 		OnThread:  isolates.WatchThread,
 		Loops:     countLoops(c.Server.Loops),
 		Listen:    c.Server.Listen,
 		Inherited: inherited,
-	})
+	}
+	options.Options.Apps = initial
+	pools := isolates.PoolOptions{Heap: uint64(c.Isolates.Heap), Ready: readyIsolates}
+	debugged.prepare(&options, &pools)
+	options.Options.NewShard = func(_ int, waker int) (loop.Shard, error) {
+		pools := pools
+		pools.Wake = waker
+		return &shard{pool: image.NewPool(pools), apps: set}, nil
+	}
+	return loop.Start(options)
 }
 
 // triggersOf says in the loops' terms when an app's scheduled() is to be called.
@@ -322,6 +326,7 @@ func describeAddress(address net.Addr) string {
 
 func (n *node) drain() {
 	n.manager.Stopping("draining")
+	n.debugged.drain()
 	n.Drain()
 }
 

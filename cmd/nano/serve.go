@@ -18,7 +18,7 @@ import (
 )
 
 // serve runs a node until it has drained. isSuccessor: it takes the place of the node that runs.
-func serve(s *streams, load func() (*config.Config, error), isSuccessor bool) error {
+func serve(s *streams, load func() (*config.Config, error), isSuccessor bool, debugged *debugging) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	configured, err := load()
@@ -37,20 +37,26 @@ func serve(s *streams, load func() (*config.Config, error), isSuccessor bool) er
 	manager := systemd.New()
 	manager.Report = func(err error) { logger.Warn(err.Error()) }
 	started := manager.Starting(startPatience(configured), "starting "+count(len(configured.Apps), "app"))
-	running, err := startOrTakeOver(configured, load, logger, log, manager, isSuccessor)
+	if err := debugged.listen(configured); err != nil {
+		return err
+	}
+	defer debugged.close()
+	running, err := startOrTakeOver(configured, load, logger, log, manager, isSuccessor, debugged)
 	started()
 	if err != nil {
 		return err
 	}
 	defer running.notify()()
 	printBanner(s.out, logger, configured, running.addresses())
+	debugged.serve(configured, running.loops, s.out, logger)
 	ended := make(chan error, 1)
 	go func() { ended <- running.wait() }()
 	return supervise(running, signals, ended, logger)
 }
 
 // startOrTakeOver starts a node, in the place of the one that runs if it is its successor.
-func startOrTakeOver(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, manager *systemd.Manager, isSuccessor bool) (*node, error) {
+func startOrTakeOver(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, manager *systemd.Manager, isSuccessor bool,
+	debugged *debugging) (*node, error) {
 	var before *predecessor
 	var inherited []loop.ListenerFile
 	if isSuccessor {
@@ -59,7 +65,7 @@ func startOrTakeOver(c *config.Config, load func() (*config.Config, error), logg
 			return nil, err
 		}
 	}
-	running, err := startNode(c, load, logger, log, inherited)
+	running, err := startNode(c, load, logger, log, inherited, debugged)
 	if err != nil {
 		before.close()
 		return nil, err
