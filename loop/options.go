@@ -78,8 +78,8 @@ type Options struct {
 	DrainTimeout  time.Duration // for the whole of Drain; default 10 s
 	DrainGrace    time.Duration // for idle connections after Drain; default 500 ms
 
-	// Debugged says that apps may stand still at breakpoints: time stands still for their loop meanwhile, and none is
-	// put into the slow lane, which is another thread.
+	// Debugged says that apps may stand still at breakpoints: time stands still for their loop meanwhile, and none
+	// falls asleep, or is put into the slow lane, which is another thread.
 	Debugged bool
 
 	Logger        Logger    // default: none

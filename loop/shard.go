@@ -192,7 +192,7 @@ func (w *appWorker) isIdle() bool { return w.inHand == 0 && w.handlesOpen == 0 }
 
 // noteIdle is called when an app has nothing in hand any more.
 func (l *Loop) noteIdle(w *appWorker) {
-	if w.isolate == nil || w.held != 0 {
+	if w.isolate == nil || w.held != 0 || l.options.Debugged { // a debugger looks at it, whatever the memory
 		return
 	}
 	l.timeouts.sleep.start(&w.sleep, l.now)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"path/filepath"
 	"strings"
@@ -87,7 +86,6 @@ func (d *debugging) prepare(node *loop.NodeOptions, pools *isolates.PoolOptions)
 	}
 	node.Loops = 1
 	node.Options.Debugged = true
-	node.Options.Idle = math.MaxInt64 / 4
 	pools.Inspect = d.inspectorOf
 	pools.Ready = 0
 }

@@ -517,6 +517,7 @@ bool AttachInspector(nano_isolate* self, nano_inspector* shared) {
   v8::Isolate::Scope scope(self->isolate);
   v8::HandleScope handles(self->isolate);
   self->inspection = new Inspection(self, shared);
+  self->inspection->waiting = shared->breaks;  // a client may say that it is ready before the app is
   return true;
 }
 
@@ -527,6 +528,7 @@ void ConnectInspector(nano_isolate* self) {
     std::lock_guard<std::mutex> lock(shared->mutex);
     shared->isolate = self;
     sessions = shared->sessions;
+    if (!shared->in.empty()) shared->Wake();  // it came while there was no isolate
   }
   v8::Isolate::Scope scope(self->isolate);
   v8::HandleScope handles(self->isolate);
@@ -564,7 +566,6 @@ void BreakAtStart(nano_isolate* self) {
   Inspection* inspection = self->inspection;
   if (!inspection->shared->breaks) return;
   inspection->shared->breaks = false;
-  inspection->waiting = true;
   inspection->Wait([=] { return !inspection->waiting; }, 0);
   inspection->waiting = false;
   for (auto& client : inspection->clients)

@@ -574,6 +574,8 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
   });
   self->out.Truncate();
   self->out.Swap(self->start_out);
+  // Perhaps no request follows, whose turn would run what was posted meanwhile.
+  if (self->inspection != nullptr) WakeForTasks(*self->tasks);
   *from_cache = cached;
   if (started && !IsDead(self)) return 0;
   *error = CopyOut(started ? kEndedAtStart : problem);
