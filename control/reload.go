@@ -52,7 +52,7 @@ func (n *Node) Reload(ctx context.Context) (*Report, error) {
 			n.options.Logger.Warn("versions: "+err.Error(), "app", name)
 		}
 	}
-	n.carryOut(ctx, plans, order)
+	n.carryOut(ctx, plans, func([]string) []string { return order })
 	n.mutex.Lock()
 	n.config = next
 	n.mutex.Unlock()

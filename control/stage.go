@@ -185,12 +185,15 @@ func (n *Node) unrecord(p *plan) {
 	}
 }
 
-// carryOut makes plans true: records first, then all routes at once. order has the names of all apps
-// that there are then; those that are in none of the plans stay as they are, and those that are not in
+// carryOut makes plans true: records first, then all routes at once. reorder gives the names of
+// all apps that there are then, made of those that there are now; those that are in none of the plans stay as they are, and those that are not in
 // order go. Plans that cannot be carried out are given up, each for itself.
-func (n *Node) carryOut(ctx context.Context, plans []*plan, order []string) {
+func (n *Node) carryOut(ctx context.Context, plans []*plan, reorder func(order []string) []string) {
 	n.commits.Lock()
 	defer n.commits.Unlock()
+	n.mutex.Lock()
+	order := reorder(slices.Clone(n.order))
+	n.mutex.Unlock()
 	next := n.snapshotApps()
 	for _, p := range plans {
 		if p.err == nil {

@@ -179,7 +179,7 @@ func (n *Node) Start(ctx context.Context, set Set, loops Loops) {
 		}
 		plans = append(plans, p)
 	}
-	n.carryOut(ctx, plans, n.order)
+	n.carryOut(ctx, plans, func(order []string) []string { return order })
 	for _, p := range plans {
 		if p.err != nil {
 			n.options.Logger.Error(oneLine(p.err), "app", p.next.name)

@@ -63,13 +63,12 @@ func (n *Node) change(ctx context.Context, p *plan) error {
 		n.release(p)
 		return p.err
 	}
-	n.mutex.Lock()
-	order := slices.Clone(n.order)
-	n.mutex.Unlock()
-	if !slices.Contains(order, p.next.name) {
-		order = append(order, p.next.name)
-	}
-	n.carryOut(ctx, []*plan{p}, order)
+	n.carryOut(ctx, []*plan{p}, func(order []string) []string {
+		if !slices.Contains(order, p.next.name) {
+			order = append(order, p.next.name)
+		}
+		return order
+	})
 	if p.err != nil {
 		return p.err
 	}
@@ -165,10 +164,9 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := n.records.remove(name); err != nil {
 		return fmt.Errorf("%w: %w", apps.ErrState, err)
 	}
-	n.mutex.Lock()
-	order := slices.DeleteFunc(slices.Clone(n.order), func(other string) bool { return other == name })
-	n.mutex.Unlock()
-	n.carryOut(ctx, nil, order)
+	n.carryOut(ctx, nil, func(order []string) []string {
+		return slices.DeleteFunc(order, func(other string) bool { return other == name })
+	})
 	n.options.Logger.Info("removed", "app", name)
 	return nil
 }

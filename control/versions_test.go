@@ -252,6 +252,32 @@ func TestOneDeploymentAtATime(t *testing.T) {
 	}
 }
 
+// TestNewAppsAtOnce: apps that come at the same time all stay.
+func TestNewAppsAtOnce(t *testing.T) {
+	w := newWorld(t, map[string]string{"nano.toml": twoApps, "a.js": "A", "b.js": "B"})
+	w.set.gate, w.set.entered = make(chan struct{}), make(chan struct{})
+	ended := make(chan error)
+	for _, name := range []string{"c", "d", "e"} {
+		go func() {
+			_, err := w.deploy(name, name, func(d *Deployment) { d.Hosts = []string{name} })
+			ended <- err
+		}()
+		<-w.set.entered
+	}
+	close(w.set.gate)
+	for range 3 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	w.settle()
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		if app := w.app(name); app.State != StateWarm {
+			t.Errorf("%+v", app)
+		}
+	}
+}
+
 // changes are what is done while the disk fails.
 var changes = map[string]struct {
 	do     func(w *world) error
