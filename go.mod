@@ -11,6 +11,7 @@ require (
 	github.com/cloudflare/circl v1.6.1
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/evanw/esbuild v0.28.2
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/gorilla/websocket v1.5.3
 	github.com/klauspost/compress v1.20.1
 	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9

@@ -21,11 +21,12 @@ var layers = map[string][]string{
 	"admin":        {"control", "isolates", "logs", "loop"},
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
-	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "uring"},
+	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "dev", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
 	"cron":         {},
+	"dev":          {"apps", "bundle", "config", "control", "logs", "loop"},
 	"dns":          {},
 	"egress":       {},
 	"encodings":    {"hostcall"},
@@ -69,6 +70,7 @@ var confined = map[string]string{
 	"github.com/coreos/go-systemd/v22/journal":                  "logs",
 	"github.com/coreos/go-systemd/v22/daemon":                   "systemd",
 	"github.com/evanw/esbuild/pkg/api":                          "bundle",
+	"github.com/fsnotify/fsnotify":                              "dev",
 }
 
 // longFunctions are the functions that may have more than functionLinesMax lines. None is wished:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"sync"
 	"time"
@@ -21,9 +22,15 @@ type Bundler struct {
 	// Builder bundles in processes of its own, whose memory goes when they have nothing to do; nil: it is
 	// done in this process, which is quicker.
 	Builder  *Builder
-	ReadOnly bool         // nothing new goes into the Cache
-	BytesMax int64        // of a bundle; 0: bundle.BytesMaxDefault
-	Logger   *slog.Logger // of warnings; nil: they are dropped
+	ReadOnly bool  // nothing new goes into the Cache
+	BytesMax int64 // of a bundle; 0: bundle.BytesMaxDefault
+	// Live is for development: it is done in this process, nothing comes from the Cache or goes into it, and what
+	// may be needed for the next bundle of the same main module is kept in memory.
+	Live   bool
+	Logger *slog.Logger // of warnings; nil: they are dropped
+
+	live     sync.Mutex
+	contexts map[string]*liveContext // of Live, by main module
 
 	start    sync.Once
 	closing  sync.Once
@@ -58,6 +65,9 @@ func (b *Bundler) Bundle(o bundle.Options) (*bundle.Result, error) {
 		return bundle.Build(context.Background(), o)
 	}
 	o.BytesMax = b.BytesMax
+	if b.Live {
+		return b.bundleLive(o)
+	}
 	if result := b.Cache.Load(o); result != nil {
 		return result, nil
 	}
@@ -78,6 +88,52 @@ func (b *Bundler) Bundle(o bundle.Options) (*bundle.Result, error) {
 		b.Logger.Warn("state_dir: a bundle cannot be kept: " + err.Error())
 	}
 	return result, nil
+}
+
+// liveContext is what is kept for a main module.
+type liveContext struct {
+	options bundle.Options
+	context *bundle.Context
+}
+
+// bundleLive bundles what has changed since the same main module was bundled last.
+func (b *Bundler) bundleLive(o bundle.Options) (*bundle.Result, error) {
+	o.Development = true
+	b.live.Lock()
+	defer b.live.Unlock()
+	kept := b.contexts[o.Main]
+	if kept != nil && !reflect.DeepEqual(kept.options, o) {
+		kept.context.Close()
+		kept = nil
+	}
+	if kept == nil {
+		context, err := bundle.NewContext(o)
+		if err != nil {
+			return nil, err
+		}
+		if b.contexts == nil {
+			b.contexts = map[string]*liveContext{}
+		}
+		kept = &liveContext{o, context}
+		b.contexts[o.Main] = kept
+	}
+	result, err := kept.context.Rebuild(context.Background())
+	if err == nil && b.Logger != nil {
+		for i := range result.Warnings {
+			b.Logger.Warn(result.Warnings[i].String())
+		}
+	}
+	return result, err
+}
+
+// closeLive frees what is kept.
+func (b *Bundler) closeLive() {
+	b.live.Lock()
+	defer b.live.Unlock()
+	for main, kept := range b.contexts {
+		kept.context.Close()
+		delete(b.contexts, main)
+	}
 }
 
 func (b *Bundler) make(o bundle.Options) (*bundle.Result, error) {
@@ -132,7 +188,11 @@ func (b *Bundler) Sweep() {
 
 // Close ends the process that bundles. What is being bundled fails.
 func (b *Bundler) Close() {
-	if b == nil || b.Builder == nil {
+	if b == nil {
+		return
+	}
+	b.closeLive()
+	if b.Builder == nil {
 		return
 	}
 	b.start.Do(func() { // nothing was ever bundled, and nothing will be

@@ -68,7 +68,7 @@ func (s *Set) Ensure(ctx context.Context, id int) error {
 
 func (s *Set) ensure(e *entry, reader *reader) error {
 	source, err := s.read(e, reader)
-	if err != nil {
+	if err != nil || s.options.Direct {
 		return err
 	}
 	if source.Bundle == nil { // it was read before
@@ -163,7 +163,9 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 		if err := s.options.Sources.save(data, found, false); err != nil {
 			return fmt.Errorf("%w: %w", ErrState, err)
 		}
-		s.findImage(&entry{App: app}, source)
+		if !s.options.Direct {
+			s.findImage(&entry{App: app}, source)
+		}
 		id = found
 		return nil
 	})

@@ -41,6 +41,12 @@ type Options struct {
 	// Pinned tells which kept sources are needed, with their images, though no app here is started
 	// from them; nil: none. Any goroutine may call it.
 	Pinned func(SourceID) bool
+	// Direct has apps started from their source, and no images built: for development, where there soon is another
+	// version.
+	Direct bool
+	// Noted is told what an app's files are whenever they have been read, or what is wrong with them; nil: nobody wants to know.
+	// It is called by one goroutine after the other.
+	Noted func(app *App, inputs []string, err error)
 	// Eager is how many apps Start looks at before it returns; 0: eagerDefault. The others follow
 	// in the background, so that a node with thousands of them listens at once.
 	Eager int
@@ -179,7 +185,11 @@ func (s *Set) readFiles(reader *reader, app *App, base string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return ReadSource(s.options.Runtime, resolver, s.options.Bundler, app, base)
+	source, err := ReadSource(s.options.Runtime, resolver, s.options.Bundler, app, base)
+	if s.options.Noted != nil {
+		s.options.Noted(app, source.Inputs, err)
+	}
+	return source, err
 }
 
 func (s *Set) explain(app *App, err error) error {
@@ -209,8 +219,11 @@ func (s *Set) readLocked(e *entry, reader *reader) (source Source, err error) {
 	if s.options.Sources != nil && e.Source.IsZero() {
 		s.keep(e, source)
 	}
-	e.image, e.hash = s.findImage(e, source), source.Key.App
-	if e.image == "" {
+	e.hash = source.Key.App
+	if s.options.Direct {
+		return source, nil
+	}
+	if e.image = s.findImage(e, source); e.image == "" {
 		s.queue.want(e, false)
 	}
 	return source, nil
@@ -341,7 +354,9 @@ func (s *Set) fromSourceLocked(e *entry, source Source, reader *reader) (*isolat
 	app := s.options.Runtime.NewApp(e.AppOptions, source.Bundle)
 	e.hash = source.Key.App
 	e.started.Store(app)
-	s.queue.want(e, true)
+	if !s.options.Direct {
+		s.queue.want(e, true)
+	}
 	return app, nil
 }
 

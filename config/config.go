@@ -32,6 +32,8 @@ type Config struct {
 	Apps     []App // in the order of the file
 	// Warnings are what the file may say, and whoever wrote it should know of.
 	Warnings Problems
+	// Inputs are the absolute paths of the files that it was read from: nano.toml, secrets, certificates.
+	Inputs []string
 
 	dir string // absolute; relative paths are taken from it
 }

@@ -62,6 +62,7 @@ func TestEmptyFileGivesDefaults(t *testing.T) {
 	got := parseTest(t, "")
 	want := Default("/etc/nano")
 	want.File = "/etc/nano/nano.toml"
+	want.Inputs = []string{"/etc/nano/nano.toml"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

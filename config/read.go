@@ -34,14 +34,24 @@ func parse(file string, text []byte, around surroundings) (*Config, error) {
 	}
 	c := Default(r.dir)
 	c.File = file
+	r.inputs = []string{absolute}
+	r.readFile, r.readRoots = r.noting(r.readFile), r.noting(r.readRoots)
 	r.read(c, &table{reader: &r.reader, section: sectionOf(""), node: root, values: values})
 	if len(r.problems) > 0 {
 		r.problems.sort()
 		return nil, r.problems
 	}
 	r.warnings.sort()
-	c.Warnings = r.warnings
+	c.Warnings, c.Inputs = r.warnings, r.inputs
 	return c, nil
+}
+
+// noting makes a function that reads a file note its path.
+func (r *documentReader) noting(read func(string) ([]byte, error)) func(string) ([]byte, error) {
+	return func(path string) ([]byte, error) {
+		r.inputs = append(r.inputs, path)
+		return read(path)
+	}
 }
 
 // decode parses the document. Only one problem of syntax can be told at a time.
@@ -96,6 +106,7 @@ type documentReader struct {
 
 	services []service
 	secrets  []string // files of [app.secrets]
+	inputs   []string // all files that were asked for
 }
 
 // service is an entry of [app.services]; whether there is such an app is known in the end.

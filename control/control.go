@@ -110,6 +110,7 @@ type Change struct {
 	App    string `json:"app"`
 	Action string `json:"action"`
 	Reason string `json:"reason,omitempty"` // of Failed
+	Serves bool   `json:"-"`                // of Failed: the version before goes on
 }
 
 // Report is what a Reload did.
@@ -225,6 +226,9 @@ type Options struct {
 	Loop func(app *config.App) (loop.App, error)
 	// Logger takes what changes.
 	Logger *slog.Logger
+	// Stale tells whether the files of an app may have changed since they were read last, so that a Reload is to
+	// read them again; nil: it reads those of all apps.
+	Stale func(name string) bool
 	// Changing is called when a reload begins, and what it gives when that ends; nil: nothing is called.
 	Changing func() (done func())
 }

@@ -136,6 +136,10 @@ func (n *Node) planApp(ctx context.Context, p *plan, isWarm bool) {
 	if p.old != nil && (p.from.Path != conf.Path || !slices.Equal(p.from.Hosts, conf.Hosts)) {
 		p.action = Moved
 	}
+	if isSame && p.from.Main == conf.Main && n.options.Stale != nil && !n.options.Stale(conf.Name) {
+		p.next.problem = p.old.problem
+		return
+	}
 	if !p.next.uploaded {
 		if n.planFile(ctx, p, conf) || p.err != nil {
 			return
@@ -276,7 +280,7 @@ func (n *Node) tell(report *Report, plans []*plan, removed []string) {
 	for _, p := range plans {
 		change := Change{App: p.next.name, Action: p.action}
 		if p.err != nil {
-			change.Action, change.Reason = Failed, p.err.Error()
+			change.Action, change.Reason, change.Serves = Failed, p.err.Error(), len(p.next.runs) > 0
 		}
 		if change.Action == Unchanged {
 			report.Same++

@@ -38,6 +38,9 @@ type Options struct {
 	// IsTerminal is for text that somebody reads while it comes: aligned, with the time of day.
 	IsTerminal bool
 	Color      bool
+	// NewText makes what writes lines in FormText, each with one Write; nil: as package logs has it. App lines have
+	// the attributes "app", "version", "request" and "source".
+	NewText func(to io.Writer) slog.Handler
 }
 
 // Limits of what waits, and of a line.
@@ -110,6 +113,9 @@ func New(o Options) *Log {
 	newPlain := func(to io.Writer) slog.Handler {
 		if o.Form == FormJSON {
 			return slog.NewJSONHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})
+		}
+		if o.NewText != nil {
+			return o.NewText(to)
 		}
 		return newTextHandler(to, o.IsTerminal, o.Color)
 	}

@@ -131,6 +131,10 @@ func isPlain(text string) bool {
 	return text != ""
 }
 
+// AppendSafe appends a text that others have chosen so that it does nothing else to a terminal than to be shown: control
+// characters are escaped but for tabs and line ends, after which it is indented.
+func AppendSafe(line []byte, text string) []byte { return appendSafe(line, text) }
+
 // appendSafe appends text, its control characters escaped but for tabs and line ends, after which it
 // is indented.
 func appendSafe(line []byte, text string) []byte {

@@ -9,6 +9,7 @@ type change struct {
 	app   *sharedApp  // but of changeTable and changeNothing
 	table *routeTable // of changeTable
 	probe *probe      // of changeProbe
+	text  []byte      // of changeEvents
 
 	missing atomic.Int32  // loops that have not done it
 	done    chan struct{} // closed when all have
@@ -27,6 +28,7 @@ const (
 	changeWake                      // start an app's isolate
 	changeSleep                     // dispose of it, if the app has nothing in hand
 	changeProbe                     // send it a request
+	changeEvents                    // add to the answers without end, see Node.Tell
 )
 
 // tell posts a change to all loops. The mutex is held.
@@ -92,6 +94,8 @@ func (l *Loop) apply(m *change) {
 	case changeProbe:
 		m.probe.begin(l)
 		return
+	case changeEvents:
+		l.tellEvents(m.text)
 	}
 	m.finished()
 }

@@ -59,6 +59,8 @@ type exchange struct {
 
 	request uint64 // id for the logs; that of a service call is its caller's
 
+	developed *DevRequest // nil: there is no Options.Developer
+
 	// For the access log.
 	status  int
 	started int64
@@ -187,6 +189,9 @@ func (l *Loop) dispatch(c *connection, w *appWorker, head *http1.Head, headBytes
 	}
 	if l.log != nil {
 		l.noteRequest(e, c, w, head, headBytes)
+	}
+	if l.options.Developer != nil && l.develop(e, w, head, headBytes) {
+		return false
 	}
 	if w == nil {
 		l.answerNoApp(e, head, headBytes)

@@ -124,9 +124,13 @@ type Loop struct {
 	place
 	routing
 
-	log       *accessLog // nil: off
-	entry     LogEntry   // reused for each line
-	requests  uint64     // that were given an id
+	log   *accessLog // nil: off
+	entry LogEntry   // reused for each line
+
+	// For Options.Developer.
+	uncaught  DevFailure // the record before was about it
+	events    []*eventSource
+	requests  uint64 // that were given an id
 	stats     Stats
 	published published
 }

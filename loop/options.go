@@ -82,6 +82,8 @@ type Options struct {
 	// falls asleep, or is put into the slow lane, which is another thread.
 	Debugged bool
 
+	Developer Developer // nil: nobody develops on the node
+
 	Logger        Logger    // default: none
 	AccessLog     io.Writer // nil: off. Written to by one goroutine per loop, whole lines at a time
 	AccessLogJSON bool

@@ -32,7 +32,9 @@ func (l *Loop) respond(e *exchange, record *isolates.Record) {
 		}
 	default:
 		e.wall.stop()
-		l.writeResponse(e, record)
+		if e.developed == nil || !l.developUncaught(e, record) {
+			l.writeResponse(e, record)
+		}
 	}
 	l.watchBackground(e)
 	l.workerDone(e)
@@ -397,6 +399,9 @@ func (l *Loop) breakStream(e *exchange) {
 // answerError answers with an error of ours: a plain text, and perhaps a nano-error header that
 // names the limit that was hit.
 func (l *Loop) answerError(e *exchange, status int, nanoError, text string) {
+	if e.developed != nil && e.caller == nil && l.developError(e, status, nanoError, text) {
+		return
+	}
 	lines := l.scratch[:0]
 	if nanoError != "" {
 		lines = append(lines, "nano-error: "...)

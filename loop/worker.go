@@ -186,6 +186,9 @@ func (l *Loop) takeTurns() {
 				}
 				answers++
 			}
+			if l.options.Developer != nil {
+				l.noteUncaught(record)
+			}
 			l.act(w, record)
 		}
 		if err != nil {

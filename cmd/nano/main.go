@@ -39,6 +39,7 @@ func init() {
 	commands = []command{
 		{"serve", "[-c nano.toml]", "run the node in the foreground", runServe},
 		{"run", "FILE [--listen 127.0.0.1:8080]", "serve one app from a file or a project's folder", runFile},
+		{"dev", "[FILE] [--listen 127.0.0.1:8080]", "serve with rebuild on change and readable errors", runDev},
 		{"check", "[-c nano.toml]", "validate configuration, apps, kernel and limits", runCheck},
 		{"build", "FILE -o app.nano", "bundle and snapshot an app into one file", runBuild},
 		{"apps", "[COMMAND]", "show and change the apps of a running node", runApps},
@@ -49,7 +50,6 @@ func init() {
 		{"types", "[-c nano.toml]", "print TypeScript's types of what apps find in env", runTypes},
 		{"completion", "bash|zsh|fish", "print what completes the command line in a shell", runCompletion},
 		{"version", "", "print the versions of NANO, V8, Go and the kernel", runVersion},
-		{"dev", "[FILE]", "serve with rebuild on change and readable errors", nil},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"nano/apps"
 	"nano/config"
 	"nano/control"
+	"nano/dev"
 	"nano/isolates"
 	"nano/logs"
 	"nano/loop"
@@ -36,6 +37,7 @@ type node struct {
 	loops      *loop.Node
 	log        *logs.Log
 	logger     *slog.Logger
+	developer  *dev.Developer // nil: nobody develops on it
 	manager    *systemd.Manager
 	admin      *adminInterface
 	socket     *controlSocket // nil: there is none
@@ -57,8 +59,10 @@ type node struct {
 //     on its own thread. Isolates are made by the loops, at the first request for their app.
 //  6. From then on the node is controlled: apps whose files have changed since they were deployed are deployed.
 //
-// load reads the configuration again. log is what logger logs to, and the apps and the access log do.
-func startNode(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, inherited []loop.ListenerFile, debugged *debugging) (*node, error) {
+// load reads the configuration again. log is what logger logs to, and the apps and the access log do. debugged is what
+// it has for debuggers, and developer develops on it; each may be nil.
+func startNode(c *config.Config, load func() (*config.Config, error), logger *slog.Logger, log *logs.Log, inherited []loop.ListenerFile,
+	debugged *debugging, developer *dev.Developer) (*node, error) {
 	files, err := raiseFileLimit()
 	if err != nil {
 		return nil, err
@@ -83,7 +87,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 	// Sockets that a supervisor has passed are for the loops, not for the builder. The call fails on
 	// kernels only that the probe has refused.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	n := &node{configured: c, debugged: debugged, log: log, logger: logger, handedOver: make(chan struct{})}
+	n := &node{configured: c, debugged: debugged, developer: developer, log: log, logger: logger, handedOver: make(chan struct{})}
 	sources := &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")}
 	n.Node = control.New(c, n.controlOptions(load, sources))
 	setApps, loopApps, err := n.Initial()
@@ -97,7 +101,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 		set.Close()
 		return nil, err
 	}
-	if n.loops, err = startLoops(c, image, set, loopApps, logger, log, inherited, debugged); err != nil {
+	if n.loops, err = n.startLoops(image, set, loopApps, inherited); err != nil {
 		set.Close()
 		return nil, err
 	}
@@ -118,7 +122,9 @@ func (n *node) controlOptions(load func() (*config.Config, error), sources *apps
 		Logger:   n.logger,
 		Changing: n.reloading,
 	}
-	if c.File != "" {
+	if n.developer != nil {
+		n.developed(&options)
+	} else if c.File != "" {
 		options.Apps = filepath.Join(c.Server.StateDir, "apps")
 	}
 	return options
@@ -126,7 +132,7 @@ func (n *node) controlOptions(load func() (*config.Config, error), sources *apps
 
 // setOptions says in the terms of package apps what the configuration says.
 func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources *apps.Sources) apps.Options {
-	return apps.Options{
+	options := apps.Options{
 		Runtime: image,
 		Store:   store,
 		Sources: sources,
@@ -140,15 +146,20 @@ func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources
 			return explain(now, slices.IndexFunc(now.Apps, func(each config.App) bool { return each.Name == app.Name }), err)
 		},
 	}
+	if n.developer != nil {
+		options.Direct, options.Noted, options.Explain = true, n.developer.Noted, nil
+		options.Bundler = &apps.Bundler{Live: true, Logger: n.logger}
+	}
+	return options
 }
 
 // readyIsolates is how many isolates of the runtime snapshot each loop keeps ready for apps that wake.
 const readyIsolates = 2
 
-func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, initial []loop.App, logger *slog.Logger, log *logs.Log,
-	inherited []loop.ListenerFile, debugged *debugging) (*loop.Node, error) {
+func (n *node) startLoops(image *isolates.Runtime, set *apps.Set, initial []loop.App, inherited []loop.ListenerFile) (*loop.Node, error) {
+	c := n.configured
 	options := loop.NodeOptions{
-		Options:   loopOptions(c, logger, log),
+		Options:   loopOptions(c, n.logger, n.log),
 		OnThread:  isolates.WatchThread,
 		Loops:     countLoops(c.Server.Loops),
 		Listen:    c.Server.Listen,
@@ -156,7 +167,11 @@ func startLoops(c *config.Config, image *isolates.Runtime, set *apps.Set, initia
 	}
 	options.Options.Apps = initial
 	pools := isolates.PoolOptions{Heap: uint64(c.Isolates.Heap), Ready: readyIsolates}
-	debugged.prepare(&options, &pools)
+	n.debugged.prepare(&options, &pools)
+	if n.developer != nil {
+		options.Options.Developer = n.developer
+		options.Options.AccessLog, options.Options.AccessLogJSON = dev.Requests{Logger: n.logger}, true
+	}
 	options.Options.NewShard = func(_ int, waker int) (loop.Shard, error) {
 		pools := pools
 		pools.Wake = waker

@@ -65,7 +65,7 @@ func startOrTakeOver(c *config.Config, load func() (*config.Config, error), logg
 			return nil, err
 		}
 	}
-	running, err := startNode(c, load, logger, log, inherited, debugged)
+	running, err := startNode(c, load, logger, log, inherited, debugged, nil)
 	if err != nil {
 		before.close()
 		return nil, err

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// devProject is a folder on which nano dev works.
+type devProject struct {
+	*process
+	folder string
+}
+
+// startDev writes files and starts nano dev among them.
+func startDev(t *testing.T, files map[string]string, args ...string) *devProject {
+	t.Helper()
+	p := &devProject{folder: t.TempDir()}
+	for name, text := range files {
+		p.save(t, name, text)
+	}
+	command := nanoCommand(t, append([]string{"dev", "--listen", "127.0.0.1:0"}, args...)...)
+	command.Dir = p.folder
+	p.process = startCommand(t, 1, command)
+	return p
+}
+
+// save writes a file as simple editors do.
+func (p *devProject) save(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(p.folder, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace writes a file as other editors do: beside it, and renamed.
+func (p *devProject) replace(t *testing.T, name, text string) {
+	t.Helper()
+	p.save(t, name+".tmp", text)
+	if err := os.Rename(filepath.Join(p.folder, name+".tmp"), filepath.Join(p.folder, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask gives status, header and body of what is answered to who accepts a type.
+func (p *devProject) ask(path, accept string) (status int, header http.Header, body string) {
+	request, err := http.NewRequest("GET", p.url+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("accept", accept)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(content)
+}
+
+// What clients accept.
+const (
+	browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+	others  = "*/*"
+)
+
+// waitFor asks until an answer contains a text.
+func (p *devProject) waitFor(accept, want string) (body string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		_, _, body := p.ask("/", accept)
+		if strings.Contains(body, want) {
+			return body
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("no answer has %q, the last one is %.500s", want, body)
+		}
+	}
+}
+
+// answering is an app that answers with a text.
+func answering(text string) string {
+	return "export default { fetch() { return new Response(" + text + "); } };\n"
+}
+
+func TestDev(t *testing.T) {
+	p := startDev(t, map[string]string{"src/index.js": answering(`"first"`)}, "src/index.js")
+	p.waitFor(others, "first")
+
+	p.save(t, "src/index.js", answering(`"second"`))
+	p.waitFor(browser, "second")
+	p.replace(t, "src/index.js", answering(`"third"`))
+	p.waitFor(others, "third")
+	p.waitForLog("rebuilt in ")
+
+	p.save(t, "src/index.js", "export default {\n  fetch() { return new Response('a' 'b') }\n}\n")
+	page := p.waitFor(browser, "SyntaxError")
+	for _, want := range []string{"src/index.js:2:", "missing )", `class="marked"`, "EventSource"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q:\n%s", want, page)
+		}
+	}
+	if status, _, body := p.ask("/", others); status != 200 || body != "third" {
+		t.Errorf("who is no browser gets %d %s", status, body)
+	}
+	p.waitForLog(">    2 |   fetch() { return new Response('a' 'b') }")
+
+	p.save(t, "src/index.js", "throw new RangeError('at the top');\n")
+	p.waitFor(browser, "RangeError: at the top")
+
+	p.save(t, "src/index.js", `import { text } from "./later.js";`+"\n"+answering("text"))
+	p.waitFor(browser, "later.js")
+	p.save(t, "src/later.js", `export const text = "fourth";`)
+	p.waitFor(others, "fourth")
+	p.replace(t, "src/later.js", `export const text = "fifth";`)
+	p.waitFor(browser, "fifth")
+
+	if err := os.Remove(filepath.Join(p.folder, "src/index.js")); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor(browser, "no such file")
+	p.save(t, "src/index.js", answering(`"sixth"`))
+	p.waitFor(browser, "sixth")
+
+	if err := p.command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	if code := p.command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it ends with %d", code)
+	}
+}
