@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -140,5 +141,98 @@ func TestDev(t *testing.T) {
 	<-p.ended
 	if code := p.command.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("it ends with %d", code)
+	}
+}
+
+// TestDevHostile has an app fail with texts that would be markup, commands of a terminal, or paths of others' files.
+func TestDevHostile(t *testing.T) {
+	p := startDev(t, map[string]string{"app.js": `export default { fetch() {
+	const error = new Error("</script><script>alert(1)</script><img src=x onerror=alert(2)> \u001b[2J");
+	error.stack = error.message + "\n    at f (/etc/passwd:1:1)\n    at g (../../../../../etc/passwd:1:1)";
+	throw error;
+} };`}, "app.js")
+	for _, accept := range []string{browser, others} {
+		status, header, body := p.ask("/", accept)
+		if status != 500 || strings.Contains(body, "root:") {
+			t.Errorf("%s: %d %s", accept, status, body)
+		}
+		if accept == others {
+			if got := header.Get("content-type"); got != "text/plain; charset=utf-8" || header.Get("x-content-type-options") != "nosniff" {
+				t.Errorf("header %v", header)
+			}
+			continue
+		}
+		if strings.Contains(body, "<img") || strings.Count(body, "<script") != 1 || !strings.Contains(body, "&lt;img") {
+			t.Errorf("not escaped:\n%s", body)
+		}
+		if policy := header.Get("content-security-policy"); !strings.HasPrefix(policy, "default-src 'none'; ") {
+			t.Errorf("policy %q", policy)
+		}
+	}
+	p.waitForLog("alert(1)")
+	if strings.Contains(p.logText(), "\x1b") {
+		t.Error("the terminal gets commands of the app")
+	}
+	request, err := http.NewRequest("GET", p.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "evil.example"
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); strings.Contains(string(body), "app.js") {
+		t.Errorf("another's web page reads sources: %s", body)
+	}
+}
+
+// TestDevConfiguration changes nano.toml, and what it names.
+func TestDevConfiguration(t *testing.T) {
+	const one = "[[app]]\nname = \"a\"\nmain = \"a.js\"\n[app.secrets]\nKEY = { file = \"key\" }\n"
+	p := startDev(t, map[string]string{
+		"nano.toml": one, "key": "old", "b.js": answering(`"of b"`),
+		"a.js": "export default { fetch(request, env) { return new Response(`a has ${env.KEY}`); } };",
+	})
+	p.waitFor(others, "a has old")
+	p.replace(t, "key", "new")
+	p.waitFor(others, "a has new")
+	p.save(t, "nano.toml", one+"[[app]]\n")
+	p.waitFor(browser, "The configuration cannot be read")
+	p.waitFor(others, "a has new")
+	p.replace(t, "nano.toml", one+"[[app]]\nname = \"b\"\nmain = \"b.js\"\npath = \"/b\"\n")
+	p.waitFor(browser, "a has new")
+	if status, _, body := p.ask("/b", others); status != 200 || body != "of b" {
+		t.Errorf("b answers %d %s", status, body)
+	}
+}
+
+// TestDevManySaves saves faster than anybody builds, and looks for what is left.
+func TestDevManySaves(t *testing.T) {
+	p := startDev(t, map[string]string{"app.ts": answering(`"first"`)}, "app.ts")
+	p.waitFor(others, "first")
+	files := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.command.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := files()
+	for i := range 200 {
+		text := answering(fmt.Sprintf(`"save %d." as string`, i))
+		if i%2 == 0 {
+			p.save(t, "app.ts", text)
+		} else {
+			p.replace(t, "app.ts", text)
+		}
+		time.Sleep(time.Millisecond) // as fast as a script saves
+	}
+	p.waitFor(others, "save 199.")
+	for deadline := time.Now().Add(patience); files() > before+4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d files are open, %d were", files(), before)
+		}
 	}
 }
