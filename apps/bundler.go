@@ -68,8 +68,11 @@ func (b *Bundler) Bundle(o bundle.Options) (*bundle.Result, error) {
 	if b.Live {
 		return b.bundleLive(o)
 	}
-	if result := b.Cache.Load(o); result != nil {
-		return result, nil
+	isKept := o.Root == "" // else it lies in a folder of its own, which goes
+	if isKept {
+		if result := b.Cache.Load(o); result != nil {
+			return result, nil
+		}
 	}
 	began := time.Now()
 	result, err := b.make(o)
@@ -81,7 +84,7 @@ func (b *Bundler) Bundle(o bundle.Options) (*bundle.Result, error) {
 			b.Logger.Warn(result.Warnings[i].String())
 		}
 	}
-	if b.ReadOnly {
+	if b.ReadOnly || !isKept {
 		return result, nil
 	}
 	if err := b.Cache.Save(o, result, began); err != nil && b.Logger != nil {
@@ -254,7 +257,7 @@ func needsBundle(extension string) bool {
 func readModules(resolver *isolates.Resolver, bundler *Bundler, o bundle.Options, extension string) (found *isolates.Bundle, inputs []string, err error) {
 	var direct error
 	if !needsBundle(extension) {
-		found, err := resolver.Resolve(o.Main, o.Base)
+		found, err := resolver.ResolveWithin(o.Root, o.Main, o.Base)
 		if err == nil {
 			return found, inputsOf(found, o.Base), nil
 		}

@@ -1,16 +1,19 @@
 package apps
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"nano/isolates"
+	"nano/snapshot"
 )
 
 // newKeepingBench is newBench with a folder for sources.
@@ -223,6 +226,64 @@ func TestSweepOfSources(t *testing.T) {
 	for _, text := range []string{"", "zz", strings.Repeat("z", 64), ids[1].String() + "00"} {
 		if _, err := ParseSourceID(text); err == nil {
 			t.Errorf("%q is no hash", text)
+		}
+	}
+}
+
+// TestImagesFromOutside are never restored: V8 trusts a snapshot as it does its own code, and the key of an
+// image is no secret.
+func TestImagesFromOutside(t *testing.T) {
+	ctx := context.Background()
+	b := newKeepingBench(t, map[string]string{"a.js": wellApp})
+	image, source := b.build("a.js", "a.nano", "")
+	file, err := snapshot.Decode(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := slices.Clone(file.Sections())
+	for i := range sections {
+		if sections[i].Name == "snapshot" || sections[i].Name == "cache" {
+			sections[i].Data = bytes.Repeat([]byte{0xff}, len(sections[i].Data))
+		}
+	}
+	if err := WriteBuilt(filepath.Join(b.folder, "a.nano"), source, snapshot.Encode(file.Key(), sections)); err != nil {
+		t.Fatal(err)
+	}
+	b.start(0)
+	app := b.app("a", "a.nano", SourceID{})
+	app.Root = b.folder
+	id, err := b.set.Keep(ctx, app, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if images := b.images(); images != 0 {
+		t.Fatalf("%d images that the node has not built", images)
+	}
+	if err := errors.Join(b.set.Put(0, b.app("a", "", id)), b.set.Ensure(ctx, 0)); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(0, "well 1", fromImage)
+}
+
+// TestModulesFromOutside are of the project alone.
+func TestModulesFromOutside(t *testing.T) {
+	b := newKeepingBench(t, map[string]string{
+		"direct.js": "import '../secret.js'; export default {}", "bundled.ts": "export { default } from '../secret.js'"})
+	root := filepath.Join(b.folder, "project")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.write("secret.js", "the secret of another")
+	b.start(0)
+	for _, main := range []string{"direct.js", "bundled.ts"} {
+		if err := os.Rename(filepath.Join(b.folder, main), filepath.Join(root, main)); err != nil {
+			t.Fatal(err)
+		}
+		app := b.app("a", filepath.Join("project", main), SourceID{})
+		app.Root = root
+		_, err := b.set.Keep(context.Background(), app, root)
+		if err == nil || !strings.Contains(err.Error(), isolates.ErrOutside.Error()) || strings.Contains(err.Error(), "the secret") {
+			t.Errorf("%s: %v", main, err)
 		}
 	}
 }

@@ -21,6 +21,10 @@ type App struct {
 	Main string // absolute path of the main module, or of a file of `nano build`
 	// Bundling is how the modules are bundled, if they are.
 	Bundling bundle.Settings
+	// Root is the folder of an app that came from outside: nothing is read that does not lie in it, and an
+	// image in Main is not used but built anew, since V8 trusts what it restores. "": Main is one of the
+	// node's own files.
+	Root string
 	// Source is what the app is started from, whatever is in Main by now; zero: Main is read.
 	Source SourceID
 }

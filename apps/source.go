@@ -46,7 +46,7 @@ func ReadSource(runtime *isolates.Runtime, resolver *isolates.Resolver, bundler 
 	}
 	extension := strings.ToLower(filepath.Ext(app.Main))
 	if extension != BuiltExtension {
-		options := bundle.Options{Main: app.Main, Base: base, Settings: app.Bundling}
+		options := bundle.Options{Main: app.Main, Base: base, Root: app.Root, Settings: app.Bundling}
 		modules, inputs, err := readModules(resolver, bundler, options, extension)
 		if err != nil {
 			return Source{}, err
@@ -58,6 +58,7 @@ func ReadSource(runtime *isolates.Runtime, resolver *isolates.Resolver, bundler 
 		return Source{}, &MainError{app.Main, fmt.Errorf("%w; build it again from its sources with `nano build`", err)}
 	}
 	source.Inputs = []string{app.Main}
+	source.IsImage = source.IsImage && app.Root == "" // its key, anybody can write
 	return source, nil
 }
 

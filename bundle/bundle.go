@@ -24,6 +24,9 @@ type Options struct {
 	Minify bool `json:"minify,omitempty"`
 	// Development: process.env.NODE_ENV is "development" instead of "production".
 	Development bool `json:"development,omitempty"`
+	// Root is the absolute path of the folder of a project that came from outside: nothing that lies
+	// elsewhere gets into the bundle, or is shown. "": there is no bound.
+	Root string `json:"root,omitempty"`
 	// BytesMax bounds the bundle: its JavaScript without source map, and its WebAssembly; 0: BytesMaxDefault.
 	BytesMax int64 `json:"bytes_max,omitempty"`
 	Settings
@@ -121,7 +124,7 @@ func (c *Context) Rebuild(ctx context.Context) (*Result, error) {
 
 // diagnostics are an error of esbuild's messages.
 func (c *Context) diagnostics(messages []api.Message) *Diagnostics {
-	failed := &Diagnostics{List: translate(messages, c.options.Base)}
+	failed := &Diagnostics{List: translate(messages, &c.options)}
 	if c.record != nil {
 		failed.Inputs = c.record.inputs(c.options.Main)
 	}
@@ -194,7 +197,7 @@ func (c *Context) result(built *api.BuildResult) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Result{bundle, c.record.inputs(c.options.Main), translate(built.Warnings, c.options.Base)}, nil
+	return &Result{bundle, c.record.inputs(c.options.Main), translate(built.Warnings, &c.options)}, nil
 }
 
 // wasmMagic is how WebAssembly's binary format begins, with its version.

@@ -430,3 +430,78 @@ func TestInputs(t *testing.T) {
 		}
 	}
 }
+
+// TestRoot: nothing that lies outside of a project from outside gets into its bundle, or into what it is told.
+func TestRoot(t *testing.T) {
+	const secret = "hunter2"
+	outside := project(t, map[string]string{"secret": secret, "s.txt": secret, "s.js": "export default '" + secret + "'", "s.wasm": wasm + secret,
+		"s.bin": secret, "broken.js": secret + " " + secret, "broken.json": secret + " " + secret, "s.js.map": secret + " " + secret})
+	for what, files := range map[string]map[string]string{
+		"a relative path":      {"main.ts": "import a from 'UP/s.js'; export default a"},
+		"an absolute path":     {"main.ts": "import a from 'OUT/s.js'; export default a"},
+		"a text":               {"main.ts": "import a from 'OUT/s.txt'; export default a"},
+		"a text by attribute":  {"main.ts": "import a from 'OUT/secret' with { type: 'text' }; export default a"},
+		"data":                 {"main.ts": "import a from 'OUT/s.bin'; export default a"},
+		"WebAssembly":          {"main.ts": "import a from 'OUT/s.wasm'; export default a"},
+		"WebAssembly later":    {"main.ts": "export default await import('OUT/s.wasm')"},
+		"a glob":               {"main.ts": "export default (n) => import(`UP/${n}.txt`)"},
+		"code that is no code": {"main.ts": "import a from 'OUT/broken.js'; export default a"},
+		"JSON":                 {"main.ts": "import a from 'OUT/broken.json'; export default a"},
+		"a main module":        {"main.ts": "import a from 'p'; export default a", "node_modules/p/package.json": `{"main": "UP/s.js"}`},
+		"paths of TypeScript":  {"main.ts": "import a from 'a'; export default a", "tsconfig.json": `{"compilerOptions": {"paths": {"a": ["OUT/s.js"]}}}`},
+		"settings":             {"main.ts": "export default 1", "tsconfig.json": `{"extends": "OUT/broken.json"}`},
+		"a style sheet":        {"main.ts": "import './a.css'; export default 1", "a.css": "@import 'OUT/s.txt';"},
+		"a source map":         {"main.ts": "export default 1\n//# sourceMappingURL=file://OUT/s.js.map"},
+		"sources of a map":     {"main.ts": "export default 1\n//# sourceMappingURL=m.map", "m.map": `{"version": 3, "sources": ["file://OUT/s.txt"], "mappings": "AAAA"}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := project(t, nil)
+			up, err := filepath.Rel(o.Base, outside.Base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range files {
+				write(t, filepath.Join(o.Base, name), strings.NewReplacer("UP", up, "OUT", outside.Base).Replace(text))
+			}
+			o.Main, o.Root = filepath.Join(o.Base, "main.ts"), o.Base
+			result, err := Build(context.Background(), o)
+			shown := ""
+			if err != nil {
+				found := err.(*Diagnostics)
+				encoded, _ := json.Marshal(found)
+				shown = string(encoded)
+			} else {
+				encoded, _ := json.Marshal(result.Warnings)
+				shown = text(result) + string(encoded)
+			}
+			if strings.Contains(shown, secret) || strings.Contains(shown, "aHVudGVyM") {
+				t.Errorf("it is told: %s", shown)
+			}
+			if err == nil && !slices.Contains([]string{"a source map", "sources of a map", "settings"}, what) {
+				t.Errorf("it was bundled: %s", shown)
+			}
+		})
+	}
+}
+
+// TestRootIsFollowed: a project may lie behind a link, but no link leads out of it.
+func TestRootIsFollowed(t *testing.T) {
+	o := project(t, map[string]string{"real/main.ts": "import a from './a'; export default a", "real/a.ts": "export default 4711", "b.ts": "export default 815"})
+	link := filepath.Join(o.Base, "link")
+	if err := os.Symlink("real", link); err != nil {
+		t.Fatal(err)
+	}
+	o.Base, o.Root, o.Main = link, link, filepath.Join(link, "main.ts")
+	if shown := text(build(t, o)); !strings.Contains(shown, "4711") {
+		t.Error(shown)
+	}
+	if err := os.Remove(filepath.Join(link, "a.ts")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../b.ts", filepath.Join(link, "a.ts")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(context.Background(), o); err == nil || !strings.Contains(err.Error(), "outside the project") {
+		t.Errorf("got %v", err)
+	}
+}

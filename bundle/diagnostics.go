@@ -9,6 +9,8 @@ import (
 	"unicode/utf16"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"nano/isolates"
 )
 
 // Diagnostics are everything that is wrong with the files of an app.
@@ -55,16 +57,18 @@ func (d *Diagnostic) String() string {
 }
 
 // translate says in our words what esbuild has found.
-func translate(messages []api.Message, base string) []Diagnostic {
+func translate(messages []api.Message, o *Options) []Diagnostic {
 	list := make([]Diagnostic, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
-		d := Diagnostic{Text: m.Text, Note: noteOf(m)}
-		if at := m.Location; at != nil {
+		d := Diagnostic{Text: m.Text, Note: o.noteOf(m)}
+		if o.isOutside(m.Location) { // such as what a tsconfig.json extends: its text is not the project's to see
+			d = Diagnostic{File: o.absolute(m.Location.File), Text: "cannot be used: " + isolates.ErrOutside.Error()}
+		} else if at := m.Location; at != nil {
 			d.File, d.Line, d.LineText = at.File, at.Line, at.LineText
 			d.Column = len(utf16.Encode([]rune(at.LineText[:min(at.Column, len(at.LineText))]))) + 1
 			if strings.HasPrefix(d.File, "../") {
-				d.File = filepath.Join(base, d.File)
+				d.File = o.absolute(d.File)
 			}
 		}
 		if found := notResolved.FindStringSubmatch(m.Text); found != nil {
@@ -77,10 +81,26 @@ func translate(messages []api.Message, base string) []Diagnostic {
 
 var notResolved = regexp.MustCompile(`^Could not resolve "(.*)"$`)
 
+// isOutside tells whether a message is about a file outside of Root.
+func (o *Options) isOutside(at *api.Location) bool {
+	if at == nil || at.Namespace != "" && at.Namespace != "file" {
+		return false
+	}
+	return !isolates.Within(o.Root, o.absolute(at.File))
+}
+
+// absolute is the path of a file in a message.
+func (o *Options) absolute(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(o.Base, file)
+}
+
 // noteOf is the first of esbuild's notes, unless it tells how to set up esbuild.
-func noteOf(m *api.Message) string {
+func (o *Options) noteOf(m *api.Message) string {
 	for _, note := range m.Notes {
-		if note.Text == "" || slices.ContainsFunc(esbuildAdvice, func(part string) bool { return strings.Contains(note.Text, part) }) {
+		if note.Text == "" || o.isOutside(note.Location) || slices.ContainsFunc(esbuildAdvice, func(part string) bool { return strings.Contains(note.Text, part) }) {
 			continue
 		}
 		return strings.TrimSuffix(note.Text, ".")

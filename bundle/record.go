@@ -102,7 +102,7 @@ func (r *record) plugin() api.Plugin {
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "file"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
 			r.note(args.Path)
-			return api.OnLoadResult{}, nil
+			return api.OnLoadResult{Errors: r.outside(args.Path)}, nil
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceOwn}, loadOwn)
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceWasm}, r.loadWasm)
@@ -110,6 +110,14 @@ func (r *record) plugin() api.Plugin {
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceBytes}, r.loadAs(api.LoaderBinary))
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceText}, r.loadAs(api.LoaderText))
 	}}
+}
+
+// outside refuses a file that does not lie in Root; nil: it does.
+func (r *record) outside(file string) []api.Message {
+	if isolates.Within(r.options.Root, file) {
+		return nil
+	}
+	return []api.Message{{Text: fmt.Sprintf("cannot import %s: %s", file, isolates.ErrOutside)}}
 }
 
 // filter matches what the rules may be about: most imports then cost no call.
@@ -175,6 +183,9 @@ func (r *record) resolveFile(build api.PluginBuild, args api.OnResolveArgs) (api
 		return api.OnResolveResult{Errors: found.Errors, Warnings: found.Warnings}, nil
 	}
 	r.note(found.Path)
+	if outside := r.outside(found.Path); outside != nil {
+		return api.OnResolveResult{Errors: outside}, nil
+	}
 	switch kind {
 	case "CompiledWasm":
 		if args.Kind == api.ResolveJSImportStatement {

@@ -121,7 +121,7 @@ func (n *Node) planUpload(name string, d *Deployment) (*plan, error) {
 // keepUpload reads an upload, and keeps what it consists of.
 func (n *Node) keepUpload(ctx context.Context, c *config.App, main, folder string) (apps.SourceID, error) {
 	app := appOf(c, apps.SourceID{})
-	app.Main = main
+	app.Main, app.Root = main, folder
 	source, err := n.set.Keep(ctx, app, filepath.Dir(main))
 	var mainError *apps.MainError
 	switch {

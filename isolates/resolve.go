@@ -35,7 +35,13 @@ func (r *Resolver) Close() {
 // Resolve reads an app's main module and all that it imports. Paths are shown relative to base.
 // The error is a *ResolveError, of all problems found, if the main module could be read.
 func (r *Resolver) Resolve(main, base string) (*Bundle, error) {
-	graph := graph{resolver: r, base: base, moduleList: moduleList{index: map[string]int{}}}
+	return r.ResolveWithin("", main, base)
+}
+
+// ResolveWithin is Resolve of modules that came from outside: no file is read that does not lie in the
+// folder root, unless that is "".
+func (r *Resolver) ResolveWithin(root, main, base string) (*Bundle, error) {
+	graph := graph{resolver: r, root: root, base: base, moduleList: moduleList{index: map[string]int{}}}
 	if _, err := graph.add(filepath.Clean(main)); err != nil {
 		return nil, fmt.Errorf("%s: %s", graph.shown(main), reason(err))
 	}
@@ -66,6 +72,7 @@ func (e *ResolveError) Unwrap() error { return e.Problems }
 type graph struct {
 	moduleList // by cleaned path, or name of a module of the runtime
 	resolver   *Resolver
+	root       string
 	base       string
 	problems   []error
 
@@ -84,6 +91,9 @@ func (g *graph) shown(path string) string {
 func (g *graph) add(path string) (int, error) {
 	if index, ok := g.index[path]; ok {
 		return index, nil
+	}
+	if !Within(g.root, path) {
+		return 0, ErrOutside
 	}
 	source, err := os.ReadFile(path)
 	if err != nil {
@@ -140,6 +150,26 @@ func (g *graph) follow(from, specifier string) (int, error) {
 		}
 	}
 	return 0, errors.New(reason(err))
+}
+
+// ErrOutside: a file of an app that must stay in its folder lies elsewhere.
+var ErrOutside = errors.New("it lies outside the project")
+
+// Within tells whether a file lies in a folder, links followed; root "": it may lie anywhere. One that
+// does not exist is where its path says.
+func Within(root, path string) bool {
+	if root == "" {
+		return true
+	}
+	for _, each := range []*string{&root, &path} {
+		if real, err := filepath.EvalSymlinks(*each); err == nil {
+			*each = real
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	relative, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(relative)
 }
 
 // reason is an error of the file system without the path, which the message already has.
