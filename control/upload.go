@@ -278,10 +278,13 @@ func findMain(root *os.Root, folder string) (string, error) {
 			return filepath.Join(folder, main), nil
 		}
 	}
-	for _, name := range []string{"index.ts", "index.tsx", "index.js", "index.mjs", "index.jsx"} {
-		if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.Mode().IsRegular() {
-			return filepath.Join(folder, name), nil
+	for _, below := range []string{"src", ""} { // in the order of `nano run DIR`
+		for _, name := range []string{"index.ts", "index.tsx", "index.js", "index.mjs", "index.jsx"} {
+			main := filepath.Join(folder, below, name)
+			if info, err := os.Stat(main); err == nil && info.Mode().IsRegular() {
+				return main, nil
+			}
 		}
 	}
-	return "", rejected("the archive has no main: name it in package.json, or call it index.ts or index.js")
+	return "", rejected("the archive has no main: name it in package.json, or call it index.ts, src/index.ts or the like")
 }

@@ -70,6 +70,7 @@ func TestReceive(t *testing.T) {
 		{"application/x-tar", project, "src/app.ts", "T"},
 		{"application/gzip", zipped(t, project), "src/app.ts", "T"},
 		{"application/x-tar", archive(t, entry{name: "./index.js", text: "I"}), "index.js", "I"},
+		{"application/x-tar", archive(t, entry{name: "src/index.ts", text: "T"}, entry{name: "package.json", text: "{}"}), "src/index.ts", "T"},
 		{"application/x-tar", archive(t, entry{name: "top/index.js", text: "I"}, entry{name: "top/a/b/c.js", text: "C"}), "top/index.js", "I"},
 		{"application/x-tar", archive(t, entry{name: "index.js", text: "I"}, entry{name: "index.ts", text: "T"}), "index.ts", "T"},
 		{"application/x-tar", archive(t, entry{kind: tar.TypeXGlobalHeader, name: "pax_global_header"}, entry{name: "index.js", text: "I"}), "index.js", "I"},
