@@ -75,6 +75,7 @@ type Head struct {
 	Continue      bool  // Expect: 100-continue
 	Upgrade       bool  // Connection: upgrade
 	Hops          uint8 // how often CDN-Loop (RFC 8586) says that the request has gone through NANO
+	Traced        bool  // there is a traceparent (W3C Trace Context), be it well-formed or not
 	Fields        []Field
 
 	// Of a response only.

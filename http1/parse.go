@@ -128,7 +128,7 @@ func (h *Head) parse(b []byte) error {
 	h.Chunked, h.KeepAlive, h.Continue, h.Upgrade = false, false, false, false
 	h.absolute, h.hostSeen, h.hostEmpty = false, false, false
 	h.codingSeen, h.codingUnknown, h.expectationElse = false, false, false
-	h.closeAsked, h.keepAliveAsked = false, false
+	h.closeAsked, h.keepAliveAsked, h.Traced = false, false, false
 	h.HostOffset, h.HostLength, h.Hops = 0, 0, 0
 	h.KeepAliveSeconds = -1
 
@@ -328,7 +328,7 @@ func (h *Head) parseFields(b []byte, i int) (int, error) {
 		}
 		fields = append(fields, Field{uint16(name), uint16(nameLength), uint16(value), uint16(valueEnd - value)})
 		switch nameLength {
-		case 4, 6, 8, 10, 14, 17:
+		case 4, 6, 8, 10, 11, 14, 17:
 			if err := h.known(b, name, nameLength, value, valueEnd); err != nil {
 				return 0, err
 			}
@@ -370,6 +370,8 @@ func (h *Head) known(b []byte, name, nameLength, value, valueEnd int) error {
 		if equalFold(b[name:name+10], "connection") {
 			return h.connection(b[value:valueEnd])
 		}
+	case 11:
+		h.Traced = h.Traced || equalFold(b[name:name+11], "traceparent")
 	case 14, 17:
 		return h.framing(b[name:name+nameLength], b[value:valueEnd])
 	}

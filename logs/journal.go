@@ -10,7 +10,7 @@ import (
 
 // journalHandler is a slog.Handler that writes to the systemd journal by its own protocol
 // (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), with the fields of systemd.journal-fields(7) and
-// NANO_APP, NANO_VERSION, NANO_REQUEST and NANO_SOURCE.
+// NANO_APP, NANO_VERSION, NANO_REQUEST, NANO_TRACE and NANO_SOURCE.
 type journalHandler struct {
 	send  func(message string, priority journal.Priority, fields map[string]string) error
 	plain *textHandler // for attributes that have no field; and for all, while the journal takes nothing
@@ -27,7 +27,7 @@ func JournalEnabled() bool { return journal.Enabled() }
 
 // journalFields are the fields of attributes.
 var journalFields = map[string]string{
-	keyApp: "NANO_APP", keyVersion: "NANO_VERSION", keyRequest: "NANO_REQUEST", keySource: "NANO_SOURCE",
+	keyApp: "NANO_APP", keyVersion: "NANO_VERSION", keyRequest: "NANO_REQUEST", keyTrace: "NANO_TRACE", keySource: "NANO_SOURCE",
 }
 
 func newJournalHandler(send func(string, journal.Priority, map[string]string) error, plain *textHandler) *journalHandler {

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -14,11 +15,12 @@ import (
 type Line struct {
 	Time    time.Time
 	Level   slog.Level
-	App     string // "": of the node
-	Version string // of the app, or ""
-	Request uint64 // id of the client's request that it belongs to; 0: none
-	Source  string // where in the app's source, "src/index.ts:12:5"; "": unknown
-	Text    string // UTF-8, perhaps of several lines, with whatever characters the app has put there
+	App     string   // "": of the node
+	Version string   // of the app, or ""
+	Request uint64   // id of the client's request that it belongs to; 0: none
+	Trace   [16]byte // id of the trace (W3C Trace Context) that the request belongs to; zero: none
+	Source  string   // where in the app's source, "src/index.ts:12:5"; "": unknown
+	Text    string   // UTF-8, perhaps of several lines, with whatever characters the app has put there
 	// Dropped is how many lines are missing here, because they were not taken as fast as they came.
 	// Of such a Line nothing else is set.
 	Dropped int
@@ -29,6 +31,7 @@ const (
 	keyApp     = "app"
 	keyVersion = "version"
 	keyRequest = "request"
+	keyTrace   = "trace_id"
 	keySource  = "source"
 )
 
@@ -40,11 +43,19 @@ func RequestID(id uint64) string {
 	return fmt.Sprintf("%016x", id)
 }
 
+// traceID is the id of a trace as logs show it, 32 hexadecimal digits; "" of zero.
+func traceID(id [16]byte) string {
+	if id == [16]byte{} {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
+
 // record is the line as handlers take it.
 func (l *Line) record() slog.Record {
 	r := slog.NewRecord(l.Time, l.Level, l.Text, 0)
 	for _, attribute := range [...]struct{ key, value string }{
-		{keyApp, l.App}, {keyVersion, l.Version}, {keyRequest, RequestID(l.Request)}, {keySource, l.Source},
+		{keyApp, l.App}, {keyVersion, l.Version}, {keyRequest, RequestID(l.Request)}, {keyTrace, traceID(l.Trace)}, {keySource, l.Source},
 	} {
 		if attribute.value != "" {
 			r.AddAttrs(slog.String(attribute.key, attribute.value))
@@ -82,6 +93,7 @@ type jsonLine struct {
 	App     string      `json:"app,omitempty"`
 	Version string      `json:"version,omitempty"`
 	Request string      `json:"request,omitempty"`
+	Trace   string      `json:"trace_id,omitempty"`
 	Source  string      `json:"source,omitempty"`
 	Dropped int         `json:"dropped,omitempty"`
 }
@@ -91,7 +103,7 @@ func (l Line) MarshalJSON() ([]byte, error) {
 	if l.Dropped != 0 {
 		return json.Marshal(jsonLine{Dropped: l.Dropped})
 	}
-	return json.Marshal(jsonLine{&l.Time, &l.Level, l.Text, l.App, l.Version, RequestID(l.Request), l.Source, 0})
+	return json.Marshal(jsonLine{&l.Time, &l.Level, l.Text, l.App, l.Version, RequestID(l.Request), traceID(l.Trace), l.Source, 0})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -113,6 +125,13 @@ func (l *Line) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("request: %w", err)
 		}
 		l.Request = id
+	}
+	if read.Trace != "" {
+		id, err := hex.DecodeString(read.Trace)
+		if err != nil || len(id) != len(l.Trace) {
+			return fmt.Errorf("trace_id: %q is not 32 hexadecimal digits", read.Trace)
+		}
+		copy(l.Trace[:], id)
 	}
 	return nil
 }

@@ -68,7 +68,8 @@ const tellPause = time.Second
 // Entry is a line that an app logged, or one about an app.
 type Entry struct {
 	App, Version string
-	Request      uint64 // 0: none
+	Request      uint64   // 0: none
+	Trace        [16]byte // id of the trace that the request belongs to; zero: none
 	Level        slog.Level
 	Text, Source []byte // as Line has them; only read during the call
 	Rate         int    // lines a second that the app may log; 0: RateDefault
@@ -175,6 +176,7 @@ type queued struct {
 	version      string
 	time         time.Time
 	request      uint64
+	trace        [16]byte
 	level        slog.Level
 	text, source int // lengths
 }
@@ -223,7 +225,7 @@ func (l *Log) App(e *Entry) {
 		return
 	}
 	a.queued += uint64(cost)
-	q.entries = append(q.entries, queued{a, e.Version, now, e.Request, e.Level, len(text), len(source)})
+	q.entries = append(q.entries, queued{a, e.Version, now, e.Request, e.Trace, e.Level, len(text), len(source)})
 	q.texts = append(append(q.texts, text...), source...)
 	q.mutex.Unlock()
 	l.queued.Add(int64(cost))

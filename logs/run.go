@@ -114,7 +114,7 @@ func (l *Log) write(b *batch) {
 			continue
 		}
 		q := e.queued
-		line := Line{Time: q.time, Level: q.level, App: q.app.name, Version: q.version, Request: q.request,
+		line := Line{Time: q.time, Level: q.level, App: q.app.name, Version: q.version, Request: q.request, Trace: q.trace,
 			Source: string(e.source), Text: string(e.text)}
 		l.writeApp(&line, q.app)
 	}

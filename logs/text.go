@@ -115,7 +115,7 @@ func appendAttribute(line []byte, groups string, attribute slog.Attr) []byte {
 	line = append(line, attribute.Key...)
 	line = append(line, '=')
 	value := attribute.Value.Resolve().String()
-	if groups == "" && (attribute.Key == keyRequest || attribute.Key == keySource || attribute.Key == keyVersion) && isPlain(value) {
+	if groups == "" && (attribute.Key == keyRequest || attribute.Key == keyTrace || attribute.Key == keySource || attribute.Key == keyVersion) && isPlain(value) {
 		return append(line, value...)
 	}
 	return strconv.AppendQuote(line, value)

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"encoding/hex"
 	"io"
 	"strconv"
 	"time"
@@ -18,8 +19,9 @@ import (
 //
 // with time of arrival, client, host, request line, status, bytes of the body, seconds until the
 // answer was complete, app ("-" if there is none), and the id that lines of the app about the request
-// have. A client that left before its answer has status 499. The JSON form has the same under the names
-// time, client, host, method, target, protocol, status, bytes, seconds, app, request.
+// have; the id of its trace follows if it belongs to one. A client that left before its answer has status 499.
+// The JSON form has the same under the names time, client, host, method, target, protocol, status, bytes,
+// seconds, app, request, trace_id.
 type accessLog struct {
 	json    bool
 	buffer  []byte
@@ -155,6 +157,9 @@ func (l *Loop) logAnswer(e *exchange) {
 		line = appendSeconds(line, took)
 		line = append(line, `,"request":"`...)
 		line = appendRequestID(line, e.request)
+		if e.trace != nil {
+			line = hex.AppendEncode(append(line, `","trace_id":"`...), e.trace.id[:])
+		}
 		log.buffer = append(line, "\"}\n"...)
 		return
 	}
@@ -182,6 +187,9 @@ func (l *Loop) logAnswer(e *exchange) {
 	line = append(line, app...)
 	line = append(line, ' ')
 	line = appendRequestID(line, e.request)
+	if e.trace != nil {
+		line = hex.AppendEncode(append(line, ' '), e.trace.id[:])
+	}
 	log.buffer = append(line, '\n')
 }
 

@@ -128,6 +128,9 @@ func (s *StartCounts) add(other StartCounts) {
 func (l *Loop) countAnswer(w *appWorker, e *exchange, status int) {
 	w.counts.answered(status)
 	w.counts.Latency.note(time.Duration(l.lastLook - e.started))
+	if e.trace != nil {
+		e.trace.noteAnswer(w)
+	}
 }
 
 // answered counts an answer by its status; 0: nobody was there to get one.

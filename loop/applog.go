@@ -1,12 +1,16 @@
 package loop
 
-import "nano/isolates"
+import (
+	"nano/isolates"
+	"nano/tracecontext"
+)
 
 // A LogEntry is a line that an app logged, or one about an app.
 type LogEntry struct {
 	App     string
-	Version string // of the app, ""
-	Request uint64 // id of the client's request that it belongs to; 0: none
+	Version string               // of the app, ""
+	Request uint64               // id of the client's request that it belongs to; 0: none
+	Trace   tracecontext.TraceID // that the request belongs to; zero: none
 	Level   isolates.Level
 	Text    []byte // UTF-8, of any length, perhaps of several lines
 	Source  []byte // where in the app's source: "src/index.ts:12:5"; empty: unknown
@@ -32,6 +36,9 @@ func (l *Loop) logFor(w *appWorker, e *exchange, level isolates.Level, text []by
 	entry.Level, entry.Text = level, text
 	if e != nil {
 		entry.Request = e.request
+		if e.trace != nil {
+			entry.Trace = e.trace.id
+		}
 	}
 	l.options.Logger.App(entry)
 	*entry = LogEntry{}

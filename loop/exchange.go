@@ -58,6 +58,7 @@ type exchange struct {
 	parked []byte
 
 	request uint64 // id for the logs; that of a service call is its caller's
+	trace   *trace // nil: it belongs to none
 
 	developed *DevRequest // nil: there is no Options.Developer
 
@@ -136,6 +137,9 @@ func (s *exchanges) give(e *exchange) {
 	if cap(line) > lineKeptMax {
 		line = nil
 	}
+	if e.trace != nil {
+		e.loop.giveTrace(e.trace)
+	}
 	*e = exchange{loop: e.loop, id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
 	e.wall.exchange = e
 	e.next, s.free = s.free, e
@@ -189,6 +193,9 @@ func (l *Loop) dispatch(c *connection, w *appWorker, head *http1.Head, headBytes
 	}
 	if l.log != nil {
 		l.noteRequest(e, c, w, head, headBytes)
+	}
+	if head.Traced || l.options.Tracing != nil {
+		l.traceRequest(e, c, w, head, headBytes, true)
 	}
 	if l.options.Developer != nil && l.develop(e, w, head, headBytes) {
 		return false
@@ -346,6 +353,7 @@ func (l *Loop) orphan(e *exchange) {
 		if e.worker != nil {
 			e.worker.counts.answered(0)
 		}
+		e.trace.fails(spanClientGone)
 	}
 	if from := e.from; from != nil {
 		e.from = nil
@@ -359,6 +367,9 @@ func (l *Loop) orphan(e *exchange) {
 	}
 	if l.log != nil {
 		l.logAnswer(e)
+	}
+	if e.trace != nil {
+		l.endSpan(e.trace, e.status)
 	}
 	l.connectionDone(e)
 }
@@ -408,6 +419,9 @@ func (l *Loop) pump(c *connection) {
 		l.unqueue(c, e)
 		if l.log != nil {
 			l.logAnswer(e)
+		}
+		if e.trace != nil {
+			l.endSpan(e.trace, e.status)
 		}
 		l.connectionDone(e)
 		if closes {

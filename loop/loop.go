@@ -118,6 +118,10 @@ type Loop struct {
 	response     isolates.Response
 	responseHead http1.ResponseHead
 	scratch      []byte
+	traces       spares[trace]
+	traceScratch []byte
+	traceRandom  *rand.PCG
+	spans        *spanLog // nil: Options.Tracing is
 	dateText     []byte
 	dateSecond   int64
 
@@ -200,6 +204,8 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 		handles:     newHandles(),
 		files:       files{waits: map[*fileEntry][]fileWaiter{}},
 		routing:     routing{random: rand.NewPCG(options.seed, uint64(seat))},
+		traceRandom: rand.NewPCG(options.seed, ^uint64(seat)),
+		spans:       options.Tracing.newLog(),
 		head:        new(http1.Head),
 	}
 	if options.NewShard != nil {

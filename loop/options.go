@@ -88,6 +88,9 @@ type Options struct {
 	AccessLog     io.Writer // nil: off. Written to by one goroutine per loop, whole lines at a time
 	AccessLogJSON bool
 
+	// Tracing records traces; nil: they are only passed on, where a client has begun one.
+	Tracing *Tracing
+
 	// Clock is time.Now, whose readings carry the monotonic clock, or the virtual time of a test.
 	Clock func() time.Time
 

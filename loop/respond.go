@@ -391,6 +391,7 @@ func (l *Loop) endAnswer(e *exchange, broken bool) {
 // chunk is never sent. Where the end of the connection is the end of the body, only a reset tells.
 func (l *Loop) breakStream(e *exchange) {
 	e.complete, e.closes = true, true
+	e.trace.fails(spanBroken)
 	if !e.chunked {
 		l.options.sockets.resetOnClose(int(e.connection.fd))
 	}
@@ -409,6 +410,7 @@ func (l *Loop) answerError(e *exchange, status int, nanoError, text string) {
 		lines = append(lines, "\r\n"...)
 	}
 	l.scratch = lines
+	e.trace.fails(nanoError)
 	l.writeError(e, status, lines, text)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"nano/http1"
 	"nano/isolates"
+	"nano/tracecontext"
 )
 
 // A service call is a request of one app to another, env.OTHER.fetch(request): the callee gets it as it
@@ -21,6 +22,10 @@ type chain struct {
 	apps    [serviceDepthMax]*sharedApp
 	depth   int
 	request uint64 // id of what that client asked, for the log; 0: of no client
+	// isTraced says that the traceparent of the call is ours, and names the span of the call. span is that of the
+	// last of apps, if it is recorded.
+	isTraced bool
+	span     tracecontext.SpanID
 }
 
 // A caller is where a request comes from that did not come over a connection.
@@ -103,9 +108,13 @@ func (l *Loop) openService(h *handle, record *isolates.Record) ioObject {
 		l.giveCall(s)
 		return nil
 	}
-	head := http1.RequestHead{Method: method, Target: to.target, Host: to.authority, Head: record.Head, ContentLength: length,
+	lines := record.Head
+	if l.isTraced(h.exchange) {
+		lines = l.traceService(s, h.exchange, lines)
+	}
+	head := http1.RequestHead{Method: method, Target: to.target, Host: to.authority, Head: lines, ContentLength: length,
 		Chunked: length < 0 && s.up.from != nil, Hops: h.passes()}
-	text, err := http1.AppendRequestHead(l.buffers.take(len(record.Target)+len(record.Head)+256), &head)
+	text, err := http1.AppendRequestHead(l.buffers.take(len(record.Target)+len(lines)+256), &head)
 	if err == nil {
 		err = l.head.Parse(text, http1.MaxHeadLength)
 	}
@@ -148,6 +157,7 @@ func (s *serviceCall) inherit(e *exchange) {
 		}
 	}
 	s.callers.request = e.request
+	s.callers.isTraced = false
 }
 
 // chainText names the apps that wait for each other, and the one that is called in the end.
@@ -226,6 +236,9 @@ func (l *Loop) call(app *sharedApp, from caller, head, body []byte) *exchange {
 		e.request = l.newRequestID()
 	}
 	e.headOnly, e.minor, e.keepAlive = l.head.Method == http1.MethodHead, 1, true
+	if l.head.Traced || l.options.Tracing != nil {
+		l.traceCall(e, w, from, head)
+	}
 	w.load.count++
 	if !l.takesOn(w, e) {
 		return nil
@@ -244,6 +257,9 @@ func (l *Loop) call(app *sharedApp, from caller, head, body []byte) *exchange {
 
 // callerDone ends the caller's side of an exchange: it has its answer, or does not want it.
 func (l *Loop) callerDone(e *exchange) {
+	if e.trace != nil {
+		l.endSpan(e.trace, e.status)
+	}
 	e.caller = nil
 	l.called--
 	if e.worker == nil {
@@ -257,6 +273,10 @@ func (l *Loop) callerGone(e *exchange) {
 	if !e.answered {
 		e.wall.stop()
 		w.counts.answered(0)
+		e.trace.fails(spanClientGone)
+	}
+	if e.trace != nil {
+		l.endSpan(e.trace, e.status)
 	}
 	e.caller = nil
 	l.called--
@@ -303,6 +323,7 @@ func (l *Loop) loseCall(e *exchange, status int, nanoError, text string) {
 		return
 	}
 	to := e.caller
+	e.trace.fails(spanBroken)
 	l.callerDone(e)
 	to.finished(newFault(isolates.FaultNetwork, text))
 }

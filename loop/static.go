@@ -479,6 +479,9 @@ func (l *Loop) openForFile(c *connection, w *appWorker, head *http1.Head, input 
 	if l.log != nil {
 		l.noteRequest(e, c, w, head, input[:head.Length])
 	}
+	if head.Traced || l.options.Tracing != nil {
+		l.traceRequest(e, c, w, head, input[:head.Length], false)
+	}
 	return e
 }
 

@@ -63,6 +63,8 @@ type fetch struct {
 	isRead, isGiven bool     // by JavaScript; to another sink
 	isUnwanted      bool     // JavaScript has cancelled the body before it came
 
+	trace *trace // with the span of the fetch; nil: it is not recorded
+
 	timeout timeoutNode // for the head of the response; then for the next piece of it
 	excess  *fault      // why the request has to fail when that has passed; usually nil
 }
@@ -120,7 +122,14 @@ func (l *Loop) newFetch(h *handle, record *isolates.Record) *fetch {
 	}
 	f := l.takeFetch()
 	f.handle, f.worker, f.state, f.flags, f.passes = h, h.worker, fetchAsking, record.Flags, h.passes()+1
-	f.text = append(append(l.buffers.take(len(record.Target)+len(record.Head)), record.Target...), record.Head...)
+	traced, room := l.isTraced(h.exchange), len(record.Target)+len(record.Head)
+	if traced {
+		room += traceRoom
+	}
+	f.text = append(append(l.buffers.take(room), record.Target...), record.Head...)
+	if traced {
+		l.traceFetch(f, h.exchange, len(record.Target))
+	}
 	f.lines = f.text[len(record.Target):]
 	f.method, f.url, _ = bytes.Cut(f.text[:len(record.Target)], space)
 	if why := f.to.parse(f.url); why != "" {
@@ -313,6 +322,9 @@ func (u *fetchUpload) end(why *fault) {
 func (f *fetch) switched(t transport, head []byte, parsed *http1.Head, rest []byte) {
 	by := f.upgrade
 	f.carrier, f.handle = nil, nil
+	if f.trace != nil {
+		f.trace.span.Status = 101
+	}
 	by.switched(t, head, parsed, rest)
 	f.stop()
 	f.over()
@@ -334,7 +346,13 @@ func (f *fetch) responded(head []byte, parsed *http1.Head, body []byte, whole bo
 	if whole {
 		f.carrier = nil
 	}
-	if f.follows(head, parsed) || f.isRefused(int(parsed.Status), nil) {
+	if f.follows(head, parsed) {
+		return
+	}
+	if f.trace != nil {
+		f.trace.span.Status = int(parsed.Status)
+	}
+	if f.isRefused(int(parsed.Status), nil) {
 		return
 	}
 	response := &f.loop.response
@@ -434,7 +452,15 @@ func (f *fetch) failSoon(why *fault) {
 func (f *fetch) received(why *fault) {
 	f.carrier = nil
 	f.stop()
+	f.noteFault(why)
 	f.endBody(why)
+}
+
+// noteFault notes a fault, or nil, for the trace.
+func (f *fetch) noteFault(why *fault) {
+	if f.trace != nil && why != nil {
+		f.trace.fails(spanFaults[why.kind])
+	}
 }
 
 // lost is called when the carrier has failed. isStale: it may have failed before the request came to the
@@ -481,6 +507,7 @@ func isIdempotent(method []byte) bool {
 // fail ends the fetch with a fault, of which JavaScript hears, or whoever takes the body.
 func (f *fetch) fail(why *fault) {
 	f.stop()
+	f.noteFault(why)
 	if f.state == fetchAsking {
 		if f.isRefused(0, why) {
 			return
@@ -599,6 +626,9 @@ func (f *fetch) over() {
 	l := f.loop
 	f.state = fetchOver
 	f.timeout.stop()
+	if f.trace != nil {
+		f.endTrace()
+	}
 	if f.handle != nil {
 		f.handle.release()
 	}

@@ -64,7 +64,7 @@ var _ loop.Logger = nodeLogger{}
 
 // App logs a line of an app, or about one.
 func (l nodeLogger) App(e *loop.LogEntry) {
-	l.log.App(&logs.Entry{App: e.App, Version: e.Version, Request: e.Request, Level: slogLevels[e.Level],
+	l.log.App(&logs.Entry{App: e.App, Version: e.Version, Request: e.Request, Trace: e.Trace, Level: slogLevels[e.Level],
 		Text: e.Text, Source: e.Source, Rate: e.Rate})
 }
 
