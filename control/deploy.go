@@ -7,15 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"nano/apps"
 	"nano/config"
 	"nano/snapshot"
 )
-
-var errNotFolder = syscall.ENOTDIR
 
 // Deploy makes an upload the version of an app that serves. An app that there is not is added, if
 // nano.toml does not have it. Until everything is well, the version that serves goes on; afterwards it
@@ -102,19 +99,13 @@ func (n *Node) planUpload(name string, d *Deployment) (*plan, error) {
 	if d.Settings != nil {
 		up.Settings = string(d.Settings)
 	}
-	n.mutex.Lock()
-	c, order, all := n.config, n.order, n.apps
-	n.mutex.Unlock()
-	conf, err := c.ParseApp(name, []byte(up.Settings), up.Hosts, up.Path)
+	conf, err := n.placeUpload(name, &up)
 	if err != nil {
-		return nil, &RejectedError{err}
-	}
-	if err := collisionIn(&conf, order, all); err != nil {
-		return nil, &RejectedError{err}
+		return nil, err
 	}
 	p := newPlan(old, &conf)
 	r.Upload = &up
-	p.next.record, p.next.uploaded = r, true
+	p.next.record, p.next.uploaded, p.isPlaced = r, true, true
 	return p, nil
 }
 

@@ -71,7 +71,7 @@ func (n *Node) isEnding() bool {
 // planReload prepares the change of every app to a configuration, and gives the names of all apps in
 // their new order.
 func (n *Node) planReload(ctx context.Context, next *config.Config) (plans []*plan, order []string) {
-	old := n.snapshotApps()
+	old, _ := n.snapshotApps()
 	for i := range next.Apps {
 		conf := &next.Apps[i]
 		order = append(order, conf.Name)
@@ -268,7 +268,7 @@ func sameSettings(a, b *config.App) bool {
 
 // missing are the apps that are not in order.
 func (n *Node) missing(order []string) (names []string) {
-	all := n.snapshotApps()
+	all, _ := n.snapshotApps()
 	for _, name := range order {
 		delete(all, name)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -23,9 +25,12 @@ type plan struct {
 	held   []apps.SourceID // that Keep was called for
 	action string
 	err    error // why it was given up
+	// isPlaced: nano.toml does not say where it is found, so another upload may be there by now.
+	isPlaced bool
 }
 
-// give up ends what was started for a plan, so that everything is as it was but for hosts and path.
+// giveUp ends what was started for a plan, so that everything is as it was; but for hosts and path, if those are of
+// nano.toml. Those of an upload go with its record.
 func (n *Node) giveUp(p *plan, err error) {
 	p.err, p.action = err, Failed
 	for _, r := range p.added {
@@ -37,10 +42,15 @@ func (n *Node) giveUp(p *plan, err error) {
 		p.next.runs, p.next.record, p.next.problem = nil, nil, oneLine(err)
 		return
 	}
+	isUpload := p.next.uploaded
 	p.next = *p.old
+	p.next.problem = oneLine(err)
+	if isUpload {
+		return
+	}
 	conf := *p.old.config
 	conf.Hosts, conf.Path = hosts, path
-	p.next.config, p.next.problem = &conf, oneLine(err)
+	p.next.config = &conf
 }
 
 // release takes back what Keep was called for. What is pinned by now stays.
@@ -152,16 +162,30 @@ func (n *Node) record(p *plan) error {
 		return nil
 	}
 	if n.records != nil {
-		for _, k := range r.Versions {
-			if err := n.set.Persist(k.Source.SourceID); err != nil {
-				return fmt.Errorf("%w: %w", apps.ErrState, err)
-			}
+		if err := n.persist(p.next.name, r); err != nil {
+			return fmt.Errorf("%w: %w", apps.ErrState, err)
 		}
 	}
 	if err := n.records.save(p.next.name, r); err != nil {
 		return fmt.Errorf("%w: %w", apps.ErrState, err)
 	}
 	return nil
+}
+
+// persist has what a record names outlive a crash of the machine. A version that does not serve and whose source
+// somebody has removed is taken off the record: it must not keep the app from being changed.
+func (n *Node) persist(name string, r *record) error {
+	var failed error
+	r.Versions = slices.DeleteFunc(r.Versions, func(k kept) bool {
+		err := n.set.Persist(k.Source.SourceID)
+		if k.Weight == 0 && errors.Is(err, fs.ErrNotExist) {
+			n.options.Logger.Warn("versions: what it was deployed from is not in state_dir any more: it is forgotten", "app", name, "version", k.id())
+			return true
+		}
+		failed = errors.Join(failed, err)
+		return false
+	})
+	return failed
 }
 
 // unrecord puts back the record from before a plan that failed when its own was in place already. If
@@ -185,17 +209,20 @@ func (n *Node) unrecord(p *plan) {
 	}
 }
 
-// carryOut makes plans true: records first, then all routes at once. reorder gives the names of
-// all apps that there are then, made of those that there are now; those that are in none of the plans stay as they are, and those that are not in
-// order go. Plans that cannot be carried out are given up, each for itself.
-func (n *Node) carryOut(ctx context.Context, plans []*plan, reorder func(order []string) []string) {
+// carryOut makes plans true: records first, then all routes at once. arrange makes of the names of all apps
+// those that there are then; those that are in none of the plans stay as they are, and those that it leaves out
+// go. Plans that cannot be carried out are given up, each for itself.
+func (n *Node) carryOut(ctx context.Context, plans []*plan, arrange func(order []string) []string) {
 	n.commits.Lock()
 	defer n.commits.Unlock()
-	n.mutex.Lock()
-	order := reorder(slices.Clone(n.order))
-	n.mutex.Unlock()
-	next := n.snapshotApps()
+	next, order := n.snapshotApps()
+	order = arrange(order) // only now: what another call has changed by now stays
 	for _, p := range plans {
+		if p.err == nil && p.isPlaced {
+			if err := collisionIn(p.next.config, order, next); err != nil {
+				n.giveUp(p, &RejectedError{err})
+			}
+		}
 		if p.err == nil {
 			if err := n.record(p); err != nil {
 				n.unrecord(p)
@@ -204,7 +231,7 @@ func (n *Node) carryOut(ctx context.Context, plans []*plan, reorder func(order [
 		}
 		next[p.next.name] = &p.next
 		if p.err != nil && p.old == nil && p.next.uploaded { // nothing says that there is such an app
-			order = slices.DeleteFunc(slices.Clone(order), func(name string) bool { return name == p.next.name })
+			order = slices.DeleteFunc(order, func(name string) bool { return name == p.next.name })
 		}
 	}
 	// A change that was begun is finished, whoever waits for it.
@@ -257,15 +284,11 @@ func (n *Node) revert(plans []*plan, why error) {
 	}
 }
 
-// snapshotApps copies the table of apps.
-func (n *Node) snapshotApps() map[string]*app {
+// snapshotApps copies the table of apps, and their order.
+func (n *Node) snapshotApps() (all map[string]*app, order []string) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
-	all := make(map[string]*app, len(n.apps))
-	for name, a := range n.apps {
-		all[name] = a
-	}
-	return all
+	return maps.Clone(n.apps), slices.Clone(n.order)
 }
 
 // routesOf are the routes of apps, in that order.

@@ -54,10 +54,12 @@ func (n *Node) adopt(conf *config.App, uploaded bool, r *record) {
 	n.order = append(n.order, a.name)
 	if r != nil && !n.isWhole(r) {
 		n.options.Logger.Error("versions: what it was deployed from is not in state_dir any more", "app", a.name)
-		if r = nil; uploaded {
-			a.problem = "what it was deployed from is not in state_dir any more; deploy it again"
+		if uploaded { // its record says where it is found, and what it can be rolled back to
+			a.record, a.problem = r, "what it was deployed from is not in state_dir any more; deploy it again"
+			n.pinLocked(nil, r)
 			return
 		}
+		r = nil
 	}
 	a.runs = []run{{weight: 1}}
 	if r != nil {
@@ -133,6 +135,8 @@ func (n *Node) Initial() (set []apps.App, loops []loop.App, err error) {
 }
 
 func (n *Node) closeFolders() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
 	for _, folder := range n.folders {
 		if folder != nil {
 			folder.Close()
@@ -172,11 +176,7 @@ func (n *Node) Start(ctx context.Context, set Set, loops Loops) {
 		if a.record == nil || len(a.runs) == 0 {
 			continue
 		}
-		p := &plan{old: a, next: *a, from: a.config}
-		n.planSplit(ctx, p)
-		if !a.uploaded {
-			n.planFile(ctx, p, a.config)
-		}
+		p := n.planStart(ctx, a)
 		plans = append(plans, p)
 	}
 	n.carryOut(ctx, plans, func(order []string) []string { return order })
@@ -185,6 +185,29 @@ func (n *Node) Start(ctx context.Context, set Set, loops Loops) {
 			n.options.Logger.Error(oneLine(p.err), "app", p.next.name)
 		}
 	}
+}
+
+// planStart prepares what an app with a record is to be at the start: deployed from its file if that has changed,
+// and else split as it was. A file that cannot be deployed leaves the versions of the record.
+func (n *Node) planStart(ctx context.Context, a *app) *plan {
+	p := &plan{old: a, next: *a, from: a.config}
+	if a.uploaded {
+		n.planSplit(ctx, p)
+		return p
+	}
+	if n.planFile(ctx, p, a.config) {
+		return p
+	}
+	failed := p.err
+	if failed != nil {
+		n.options.Logger.Error("its new version does not serve, the one before goes on: "+oneLine(failed), "app", a.name)
+		p.err, p.action = nil, ""
+	}
+	n.planSplit(ctx, p)
+	if failed != nil && p.err == nil {
+		p.next.problem = oneLine(failed)
+	}
+	return p
 }
 
 // Pinned tells which sources are needed for versions that do not serve.

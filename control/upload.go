@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"nano/apps"
 )
@@ -246,7 +247,10 @@ func unpack(root *os.Root, from io.Reader, header *tar.Header) error {
 
 // unpackError tells what an archive brought about from what the disk did.
 func unpackError(header *tar.Header, err error) error {
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, errNotFolder) {
+	if errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EINVAL) {
+		return rejected("the archive has the path %.200q, which no file can have", header.Name)
+	}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
 		return rejected("the archive has %s twice", header.Name)
 	}
 	return uploadError(err)

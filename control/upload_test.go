@@ -132,6 +132,8 @@ func TestReceiveRefuses(t *testing.T) {
 		{"application/x-tar", archive(t, file, entry{name: "a/../../out.js", text: "x"}), "not below its root", 0},
 		{"application/x-tar", archive(t, file, entry{name: "/out.js", text: "x"}), "not below its root", 0},
 		{"application/x-tar", archive(t, file, entry{name: "..\\out.js", text: "x"}), "not below its root", 0},
+		{"application/x-tar", archive(t, file, entry{name: strings.Repeat("n", 300), text: "x"}), "no file can have", 0},
+		{"application/x-tar", archive(t, file, entry{name: "d", kind: tar.TypeDir}, entry{name: "d", text: "x"}), "twice", 0},
 		{"application/x-tar", archive(t, file, entry{name: "link", kind: tar.TypeSymlink, link: "/etc/passwd"}), "neither a file nor a folder", 0},
 		{"application/x-tar", archive(t, file, entry{name: "link", kind: tar.TypeLink, link: "index.js"}), "neither a file nor a folder", 0},
 		{"application/x-tar", archive(t, file, entry{name: "null", kind: tar.TypeChar}), "neither a file nor a folder", 0},

@@ -64,10 +64,10 @@ func (n *Node) change(ctx context.Context, p *plan) error {
 		return p.err
 	}
 	n.carryOut(ctx, []*plan{p}, func(order []string) []string {
-		if !slices.Contains(order, p.next.name) {
-			order = append(order, p.next.name)
+		if slices.Contains(order, p.next.name) {
+			return order
 		}
-		return order
+		return append(order, p.next.name)
 	})
 	if p.err != nil {
 		return p.err
@@ -83,7 +83,10 @@ func (n *Node) Rollback(ctx context.Context, name, version string) (Version, err
 		return Version{}, err
 	}
 	defer done()
-	p := &plan{old: a, next: *a, from: a.config, action: Replaced}
+	p, err := n.planVersions(a)
+	if err != nil {
+		return Version{}, err
+	}
 	r := n.recordOf(a)
 	target, err := r.target(version)
 	if err != nil {
@@ -96,6 +99,34 @@ func (n *Node) Rollback(ctx context.Context, name, version string) (Version, err
 		return Version{}, err
 	}
 	return target.version(1), nil
+}
+
+// planVersions begins a plan for other versions of an app to serve. Where an upload is found that does not serve,
+// and how it runs, is found out again: its settings may have been wrong, or its place another app's.
+func (n *Node) planVersions(a *app) (*plan, error) {
+	p := &plan{old: a, next: *a, from: a.config, action: Replaced}
+	if !a.uploaded || len(a.runs) > 0 {
+		return p, nil
+	}
+	up := a.record.Upload
+	conf, err := n.placeUpload(a.name, up)
+	p.next.config, p.isPlaced = &conf, true
+	return p, err
+}
+
+// placeUpload reads the settings of an upload. A *RejectedError: they are wrong, or another app is where it is to be.
+func (n *Node) placeUpload(name string, up *upload) (config.App, error) {
+	n.mutex.Lock()
+	c, order, all := n.config, n.order, n.apps
+	n.mutex.Unlock()
+	conf, err := c.ParseApp(name, []byte(up.Settings), up.Hosts, up.Path)
+	if err == nil {
+		err = collisionIn(&conf, order, all)
+	}
+	if err != nil {
+		return conf, &RejectedError{err}
+	}
+	return conf, nil
 }
 
 // target is the version to go back to.
@@ -144,8 +175,11 @@ func (n *Node) Split(ctx context.Context, name string, weights map[string]int) e
 	if sum == 0 {
 		return rejected("no version has a weight above 0")
 	}
+	p, err := n.planVersions(a)
+	if err != nil {
+		return err
+	}
 	r.weigh(weights)
-	p := &plan{old: a, next: *a, from: a.config, action: Replaced}
 	p.next.record, p.next.problem = r, ""
 	n.planSplit(ctx, p)
 	return n.change(ctx, p)
@@ -338,8 +372,13 @@ func (n *Node) Drain() {
 // Wait returns when the node has ended, with what made any of its loops fail.
 func (n *Node) Wait() error {
 	err := n.loops.Wait()
+	n.mutex.Lock()
+	n.isOver = true // its loops may have failed
+	n.mutex.Unlock()
+	n.set.Close()    // what a change waits for comes to an end,
+	n.changes.Lock() // and with that the change
+	defer n.changes.Unlock()
 	n.ending.Wait()
-	n.set.Close()
 	n.closeFolders()
 	return err
 }

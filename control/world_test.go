@@ -36,6 +36,7 @@ type fakeSet struct {
 	pinned  func(apps.SourceID) bool
 	gate    chan struct{} // Ensure waits for it, if it is not nil
 	entered chan struct{}
+	closing func() // called by Close, if it is not nil
 	sync    func() error
 }
 
@@ -151,7 +152,7 @@ func (s *fakeSet) Persist(id apps.SourceID) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if _, ok := s.kept[id]; !ok {
-		return fmt.Errorf("%s is not kept", id)
+		return fmt.Errorf("%s: %w", id, fs.ErrNotExist)
 	}
 	if s.sync != nil {
 		return s.sync()
@@ -168,7 +169,11 @@ func (s *fakeSet) Forget(id apps.SourceID, _ string) {
 	}
 }
 
-func (s *fakeSet) Close() {}
+func (s *fakeSet) Close() {
+	if s.closing != nil {
+		s.closing()
+	}
+}
 
 // fakeLoops are loops whose requests are asked for by the tests.
 type fakeLoops struct {
@@ -177,7 +182,8 @@ type fakeLoops struct {
 	apps    map[int]loop.App
 	routes  []loop.Route
 	swaps   int
-	failing error // of SetRoutes
+	failing error  // of SetRoutes
+	swap    func() // called by SetRoutes, if it is not nil
 	next    int
 	health  func(text string) (int, error)
 	held    map[int]chan struct{} // RemoveApp of these waits
@@ -196,6 +202,9 @@ func (l *fakeLoops) AddApp(app loop.App) (int, error) {
 }
 
 func (l *fakeLoops) SetRoutes(_ context.Context, routes []loop.Route) error {
+	if l.swap != nil {
+		l.swap()
+	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if l.failing != nil {
