@@ -28,7 +28,8 @@ type app struct {
 	now     loop.AppStats // accounts of this scrape
 	counted counted       // those of the last one
 	isNamed bool          // it has series of its own
-	scrape  uint64
+	isGone  bool          // only the accounts of its versions are left: it was removed
+	scrape  uint64        // the last one that it was in
 }
 
 // counted is what only grows of an app's accounts.
@@ -47,20 +48,11 @@ func newLedger(appsMax int) *ledger {
 func (l *ledger) enter(accounts, gone []loop.AppStats) (named []*loop.AppStats, other *loop.AppStats) {
 	l.scrape++
 	for i := range accounts {
-		a := l.apps[accounts[i].Name]
-		if a == nil {
-			a = &app{}
-			l.apps[accounts[i].Name] = a
-		}
-		if a.scrape != l.scrape {
-			a.scrape = l.scrape
-			a.now = loop.AppStats{Name: accounts[i].Name}
-		}
-		a.now.Add(&accounts[i])
+		l.take(&accounts[i], false)
 	}
 	for i := range gone {
-		if a := l.apps[gone[i].Name]; a != nil && a.scrape == l.scrape {
-			a.now.Add(&gone[i])
+		if gone[i].Name != "" { // or else it is of apps that are long gone, which were counted by their names
+			l.take(&gone[i], true)
 		}
 	}
 	for name, a := range l.apps {
@@ -69,13 +61,15 @@ func (l *ledger) enter(accounts, gone []loop.AppStats) (named []*loop.AppStats, 
 		}
 	}
 	l.choose()
-	others := 0
 	l.other = loop.AppStats{Name: OtherApps, AppCounts: l.other.AppCounts, CPU: l.other.CPU}
+	others := 0
 	for _, a := range l.apps {
 		if a.isNamed {
 			named = append(named, &a.now)
 		} else {
-			others++
+			if !a.isGone {
+				others++
+			}
 			l.other.Add(new(a.since()))
 		}
 		a.counted = counted{a.now.AppCounts, a.now.CPU}
@@ -85,6 +79,21 @@ func (l *ledger) enter(accounts, gone []loop.AppStats) (named []*loop.AppStats, 
 		other = &l.other
 	}
 	return named, other
+}
+
+// take adds accounts to those of their app. Of one that was removed they are kept in mind as long as the loops tell
+// them: so nothing is lost that came after the last scrape, nor counted again should the app come back.
+func (l *ledger) take(accounts *loop.AppStats, isGone bool) {
+	a := l.apps[accounts.Name]
+	if a == nil {
+		a = &app{}
+		l.apps[accounts.Name] = a
+	}
+	if a.scrape != l.scrape {
+		a.scrape, a.isGone, a.isNamed = l.scrape, isGone, a.isNamed && !isGone
+		a.now = loop.AppStats{Name: accounts.Name}
+	}
+	a.now.Add(accounts)
 }
 
 // since is what is so now, and has been counted since the last scrape.
@@ -102,9 +111,10 @@ func (a *app) since() loop.AppStats {
 func (l *ledger) choose() {
 	var named, others []*app
 	for _, a := range l.apps {
-		if a.isNamed {
+		switch {
+		case a.isNamed:
 			named = append(named, a)
-		} else {
+		case !a.isGone:
 			others = append(others, a)
 		}
 	}

@@ -172,6 +172,9 @@ func TestLedger(t *testing.T) {
 	of := func(name string, requests uint64) loop.AppStats {
 		return loop.AppStats{Name: name, Warm: 1, AppCounts: loop.AppCounts{Requests: requests}}
 	}
+	gone := func(name string, requests uint64) []loop.AppStats {
+		return []loop.AppStats{{Name: name, AppCounts: loop.AppCounts{Requests: requests}}}
+	}
 	for i, step := range []struct {
 		accounts []loop.AppStats
 		gone     []loop.AppStats
@@ -184,10 +187,13 @@ func TestLedger(t *testing.T) {
 		// With more than twice as many it has the place of the smallest, whose later requests count there.
 		{[]loop.AppStats{of("a", 11), of("b", 20), of("c", 123)}, nil, "b:20 c:123 _other:19 warm 1"},
 		{[]loop.AppStats{of("a", 18), of("b", 20), of("c", 123)}, nil, "b:20 c:123 _other:26 warm 1"},
-		// An app that is gone makes room; the counter of the others does not fall.
-		{[]loop.AppStats{of("a", 18), of("c", 123)}, nil, "a:18 c:123 _other:26 warm 0"},
+		// An app that is gone makes room; what came to it after the last scrape is the others'.
+		{[]loop.AppStats{of("a", 18), of("c", 123)}, gone("b", 25), "a:18 c:123 _other:31 warm 0"},
 		// A version that was replaced begins again, but the app's counter does not.
-		{[]loop.AppStats{of("a", 5), of("c", 100), of("c", 23)}, []loop.AppStats{{Name: "a", AppCounts: loop.AppCounts{Requests: 18}}, of("b", 30)}, "a:23 c:123 _other:26 warm 0"},
+		{[]loop.AppStats{of("a", 5), of("c", 100), of("c", 23)}, append(gone("a", 18), gone("b", 25)...), "a:23 c:123 _other:31 warm 0"},
+		// It comes back: what it had is not counted again. Another one came and went between two scrapes.
+		{[]loop.AppStats{of("a", 23), of("b", 4), of("c", 123)}, append(gone("b", 25), gone("d", 3)...), "a:23 c:123 _other:38 warm 1"},
+		{[]loop.AppStats{of("a", 23), of("b", 4), of("c", 123)}, append(gone("", 3), gone("b", 25)...), "a:23 c:123 _other:38 warm 1"},
 	} {
 		if got := enter(step.accounts, step.gone); got != step.want {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
