@@ -190,8 +190,8 @@ func (r *documentReader) readApps(c *Config, document *table) {
 		t := &table{reader: &r.reader, section: sectionOf("app"), node: at.item(i), values: values}
 		c.Apps = append(c.Apps, r.readApp(c, t, routes))
 	}
-	r.checkServices(c)
-	r.checkStatic(c)
+	r.checkServices(c.Apps, "")
+	r.checkStatic(c.Apps, c.Apps)
 }
 
 func (r *documentReader) readApp(c *Config, t *table, routes *routeCheck) App {
@@ -423,33 +423,50 @@ func isBelow(path, folder string) bool {
 	return strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
-// checkStatic refuses folders of static files that hold what is not for everybody to read.
-func (r *documentReader) checkStatic(c *Config) {
-	for i := range c.Apps {
-		app := &c.Apps[i]
-		if app.Static == "" {
-			continue
+// checkStatic refuses folders of static files that hold what is not for everybody to read: the source of any app, a
+// secret, the configuration. all are the apps whose sources there are. It takes time in proportion to their number,
+// however many of them have such folders.
+func (r *documentReader) checkStatic(apps, all []App) {
+	held := map[string]string{} // by folder
+	for i := range apps {
+		if apps[i].Static != "" {
+			held[apps[i].Static] = ""
 		}
-		what := ""
-		for k := range c.Apps {
-			if c.Apps[k].Main != "" && isBelow(c.Apps[k].Main, app.Static) {
-				what = "the source of app " + c.Apps[k].Name
-			}
-		}
-		for _, secret := range r.secrets {
-			if isBelow(secret, app.Static) {
-				what = "the secret " + filepath.Base(secret)
-			}
-		}
-		if isBelow(filepath.Join(r.dir, filepath.Base(r.file)), app.Static) {
-			what = "this file"
-		}
-		if isBelow(app.Main, app.Static) {
+	}
+	if len(held) == 0 {
+		return
+	}
+	for i := range all {
+		noteHeld(held, all[i].Main, "the source of app "+all[i].Name)
+	}
+	for _, secret := range r.secrets {
+		noteHeld(held, secret, "the secret "+filepath.Base(secret))
+	}
+	noteHeld(held, filepath.Join(r.dir, filepath.Base(r.file)), "this file")
+	for i := range apps {
+		app := &apps[i]
+		what := held[app.Static]
+		if app.Static != "" && isBelow(app.Main, app.Static) {
 			what = "main"
 		}
 		if what != "" {
 			r.report(app.StaticAt, "[[app]] static", "holds "+what+", which everybody could read then",
 				"keep the files in a folder of their own")
+		}
+	}
+}
+
+// noteHeld notes what a file is for those of the folders that it lies in.
+func noteHeld(held map[string]string, path, what string) {
+	if path == "" {
+		return
+	}
+	for folder := filepath.Dir(path); ; folder = filepath.Dir(folder) {
+		if _, isOne := held[folder]; isOne {
+			held[folder] = what
+		}
+		if folder == filepath.Dir(folder) {
+			return
 		}
 	}
 }
@@ -472,14 +489,21 @@ func has[V any](m map[string]V, key string) bool {
 	return ok
 }
 
-// checkServices looks for services that no app of the document is.
-func (r *documentReader) checkServices(c *Config) {
-	var names []string
-	for i := range c.Apps {
-		names = append(names, c.Apps[i].Name)
+// checkServices looks for services that none of the apps is, nor the one of another name.
+func (r *documentReader) checkServices(apps []App, another string) {
+	if len(r.services) == 0 {
+		return
+	}
+	isThere, names := map[string]bool{}, []string{}
+	if another != "" {
+		isThere[another] = true
+	}
+	for i := range apps {
+		isThere[apps[i].Name] = true
+		names = append(names, apps[i].Name)
 	}
 	for _, each := range r.services {
-		if slices.Contains(names, each.app) {
+		if isThere[each.app] {
 			continue
 		}
 		cure := "name an [[app]] of this file"

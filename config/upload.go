@@ -44,10 +44,8 @@ func (c *Config) parseApp(name string, settings []byte, hosts []string, path str
 	}
 	app := r.readApp(c, &table{reader: &r.reader, section: sectionOf("app"), node: root, values: values}, newRouteCheck(&r.reader))
 	app.Main, app.At, app.MainAt, app.StaticAt = "", Position{}, Position{}, Position{}
-	with := *c
-	with.Apps = append(slices.Clone(c.Apps), app)
-	r.checkServices(&with)
-	r.checkStatic(&with)
+	r.checkServices(c.Apps, name)
+	r.checkStatic([]App{app}, c.Apps)
 	if len(r.problems) > 0 {
 		r.problems.sort()
 		return App{}, r.problems

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,35 @@ func TestParseAppTellsProblems(t *testing.T) {
 	}
 	if _, err := c.ParseApp("up", nil, []string{"a:80"}, ""); err == nil || !strings.Contains(err.Error(), "has a port") {
 		t.Errorf("a bad host: %v", err)
+	}
+}
+
+// TestParseAppAmongMany: a node that has thousands of uploads reads the settings of each at a start and a reload, so
+// that must not cost in proportion to all apps.
+func TestParseAppAmongMany(t *testing.T) {
+	var text strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&text, "[[app]]\nname = \"a%d\"\nmain = \"src/%d/a.js\"\nhosts = [\"a%d\"]\n", i, i, i)
+	}
+	c, err := Parse("node/nano.toml", []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := []byte("static = \"public\"\n[services]\nSELF = \"up\"\nLAST = \"a4999\"\n")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	app, err := c.ParseApp("up", settings, []string{"up"}, "")
+	runtime.ReadMemStats(&after)
+	if err != nil || app.Services["LAST"] != "a4999" {
+		t.Fatalf("%+v, %v", app, err)
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
+		t.Errorf("%d KiB are allocated for one app", allocated>>10)
+	}
+	for static, want := range map[string]string{"src": "holds the source of app a4999", "src/17": "holds the source of app a17", ".": "holds this file"} {
+		if _, err := c.ParseApp("up", []byte("static = \""+static+"\"\n"), nil, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", static, err, want)
+		}
 	}
 }
 
