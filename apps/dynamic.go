@@ -160,7 +160,7 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 			return s.explain(&app, err)
 		}
 		data, found := encodeSource(source.Bundle, source.ownWarmup(&app))
-		if err := s.options.Sources.save(data, found, false); err != nil {
+		if err := s.options.Sources.save(data, found); err != nil {
 			return fmt.Errorf("%w: %w", ErrState, err)
 		}
 		if !s.options.Direct {

@@ -178,12 +178,14 @@ func TestDamagedSources(t *testing.T) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}
-	// One that was cut off by a crash is written anew.
-	if err := os.WriteFile(path, whole[:10], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if again, err := b.set.Keep(ctx, b.app("a", "a.js", SourceID{}), ""); err != nil || again != id || !b.sources.Has(id) {
-		t.Errorf("%s, %v", again, err)
+	// One that was cut off by a crash is written anew, and so is one that the disk has spoilt.
+	for _, text := range []string{string(whole[:10]), strings.Repeat("\x00", len(whole))} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := b.set.Keep(ctx, b.app("a", "a.js", SourceID{}), ""); err != nil || again != id || !b.sources.Has(id) {
+			t.Errorf("%.10q: %s, %v", text, again, err)
+		}
 	}
 }
 

@@ -237,7 +237,7 @@ func (s *Set) readLocked(e *entry, reader *reader) (source Source, err error) {
 // serve: what a crash of the machine loses is read from the files again.
 func (s *Set) keep(e *entry, source Source) {
 	data, id := encodeSource(source.Bundle, source.ownWarmup(&e.App))
-	if err := s.options.Sources.save(data, id, false); err != nil {
+	if err := s.options.Sources.save(data, id); err != nil {
 		s.options.Logger.Warn("its source cannot be kept in state_dir, so its files must not be changed while the node runs: "+err.Error(),
 			"app", e.Name)
 		return

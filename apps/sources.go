@@ -97,21 +97,18 @@ func (s *Sources) files() snapshot.Files {
 	return s.Files
 }
 
-// save keeps a source, and holds it until release. A file that is there is not written again, unless
-// its length is wrong. isDurable: it is to outlive a crash of the machine.
-func (s *Sources) save(data []byte, id SourceID, isDurable bool) error {
+// save keeps a source, and holds it until release. A file that is there is not written again, unless it is
+// damaged: whoever deploys an app anew must get it. What is to outlive a crash of the machine goes through
+// Set.Persist, too.
+func (s *Sources) save(data []byte, id SourceID) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	path := s.path(id)
-	if info, err := os.Stat(path); err != nil || info.Size() != int64(len(data)) {
+	if found, err := os.ReadFile(path); err != nil || !bytes.Equal(found, data) {
 		if err := os.MkdirAll(s.Folder, 0o700); err != nil {
 			return err
 		}
-		if err := snapshot.ReplaceFile(s.files(), path, data, 0o600, isDurable); err != nil {
-			return err
-		}
-	} else if isDurable {
-		if err := s.files().Sync(path); err != nil {
+		if err := snapshot.ReplaceFile(s.files(), path, data, 0o600, false); err != nil {
 			return err
 		}
 	}
