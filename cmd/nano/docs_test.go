@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -173,6 +174,34 @@ func TestWrongInCommand(t *testing.T) {
 	} {
 		if got := wrongInCommand(all, line); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestReadmeIsComplete finds each command, each folder of the root and each page in README.md.
+func TestReadmeIsComplete(t *testing.T) {
+	readme := documentation(t)["README.md"]
+	for _, d := range describeCommands() {
+		if !strings.Contains(readme, "\n| `nano "+d.name) {
+			t.Errorf("the table of commands lacks %s", d.name)
+		}
+	}
+	listed, err := exec.Command("git", "-C", filepath.Join("..", ".."), "ls-tree", "-d", "--name-only", "HEAD").Output()
+	if err != nil {
+		t.Skip("without git, what was built cannot be told from what is in the repository:", err)
+	}
+	for _, folder := range strings.Fields(string(listed)) {
+		if !strings.HasPrefix(folder, ".") && !strings.Contains(readme, "`"+folder+"/") {
+			t.Errorf("the layout lacks %s/", folder)
+		}
+	}
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if !strings.Contains(readme, "(docs/"+filepath.Base(page)+")") {
+			t.Errorf("the list of pages lacks %s", filepath.Base(page))
 		}
 	}
 }
