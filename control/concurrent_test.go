@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nano/apps"
+	"nano/snapshot"
 )
 
 func on(host string) func(*Deployment) { return func(d *Deployment) { d.Hosts = []string{host} } }
@@ -235,5 +238,30 @@ func TestEndDuringAChange(t *testing.T) {
 	w.settle()
 	if _, err := w.deploy("a", "A2"); !errors.Is(err, ErrBusy) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestSharedFolder: a node that starts while another one runs with the same state_dir and another nano.toml takes
+// nothing away from that one: neither records of apps that only that one has, nor what it is receiving or writing.
+func TestSharedFolder(t *testing.T) {
+	w := newWorld(t, map[string]string{"nano.toml": twoApps, "a.js": "A", "b.js": "B"})
+	if _, err := w.deploy("a", "A2"); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	ofTheOther := []string{".nano/apps/a/record.json", ".nano/apps/a/" + snapshot.TemporaryPrefix + "1", ".nano/apps/new/" + snapshot.TemporaryPrefix + "2",
+		".nano/uploads/" + snapshot.TemporaryPrefix + "3/main.js"}
+	for _, name := range ofTheOther[1:] {
+		w.write(map[string]string{name: "half"})
+	}
+	w.write(map[string]string{"nano.toml": "[[app]]\nname = \"b\"\nmain = \"b.js\"\n"})
+	for _, w.isShared = range []bool{true, false} {
+		w.restart()
+		w.expect("/=B")
+		for _, name := range ofTheOther {
+			if _, err := os.Stat(filepath.Join(w.folder, name)); (err == nil) != w.isShared {
+				t.Errorf("shared %v: %s: %v", w.isShared, name, err)
+			}
+		}
 	}
 }

@@ -218,6 +218,8 @@ type Options struct {
 	Apps string
 	// Uploads is the folder for what is being uploaded.
 	Uploads string
+	// IsShared: another node runs with the same folders. What looks left over at the start may be that one's.
+	IsShared bool
 	// Files are the operations that write records; nil: those of the disk.
 	Files snapshot.Files
 	// Has tells whether a source is kept.

@@ -166,8 +166,9 @@ func (r *record) check() error {
 
 // records is the folder state_dir/apps.
 type records struct {
-	folder string
-	files  snapshot.Files
+	folder   string
+	files    snapshot.Files
+	isShared bool // another node writes there, too
 }
 
 const (
@@ -255,9 +256,12 @@ func (s *records) load() (found map[string]*record, problems []error) {
 		if !entry.IsDir() || config.CheckName(name) != nil {
 			continue
 		}
-		s.clean(name)
+		if !s.isShared {
+			s.clean(name)
+		}
 		r, err := s.loadOne(name)
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && s.isShared:
 		case errors.Is(err, fs.ErrNotExist):
 			_ = os.Remove(filepath.Join(s.folder, name)) // of a first deployment that did not come so far
 		case err != nil:

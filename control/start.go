@@ -25,10 +25,12 @@ func New(c *config.Config, o Options) *Node {
 		apps: map[string]*app{}, busy: map[string]bool{}, pins: map[apps.SourceID]int{}, folders: map[int]*static.Folder{},
 	}
 	if o.Apps != "" {
-		if err := cleanUploads(o.Uploads); err != nil {
-			o.Logger.Warn("uploads: " + err.Error())
+		if !o.IsShared {
+			if err := cleanUploads(o.Uploads); err != nil {
+				o.Logger.Warn("uploads: " + err.Error())
+			}
 		}
-		n.records = &records{folder: o.Apps, files: o.Files}
+		n.records = &records{folder: o.Apps, files: o.Files, isShared: o.IsShared}
 		if n.records.files == nil {
 			n.records.files = snapshot.Disk{}
 		}
@@ -78,6 +80,9 @@ func (n *Node) isWhole(r *record) bool {
 // adoptUpload takes in an app that nano.toml does not have. If it was nano.toml that had it, it is gone.
 func (n *Node) adoptUpload(name string, r *record) {
 	if r.Upload == nil {
+		if n.options.IsShared { // and perhaps the other node's nano.toml still has it
+			return
+		}
 		if err := n.records.remove(name); err != nil {
 			n.options.Logger.Warn("versions: "+err.Error(), "app", name)
 		}

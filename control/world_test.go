@@ -303,6 +303,8 @@ type world struct {
 	loops  *fakeLoops
 	node   *Node
 	log    bytes.Buffer
+
+	isShared bool // with another node: Options.IsShared of the next start
 }
 
 func newWorld(t *testing.T, files map[string]string) *world {
@@ -338,7 +340,7 @@ func (w *world) restart() {
 	w.set = &fakeSet{kept: w.set.kept, holds: map[apps.SourceID]int{}, apps: map[int]fakeApp{}, sync: w.set.sync}
 	w.node = New(c, Options{
 		Load: load, Apps: filepath.Join(c.Server.StateDir, "apps"), Uploads: filepath.Join(c.Server.StateDir, "uploads"),
-		Files:  w.disk,
+		Files: w.disk, IsShared: w.isShared,
 		Has:    func(id apps.SourceID) bool { _, has := w.set.kept[id]; return has },
 		Loop:   func(app *config.App) (loop.App, error) { return loop.App{Name: app.Name, Wall: app.Limits.Wall}, nil },
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),

@@ -90,6 +90,16 @@ const (
 	controlEndPatience = time.Second
 )
 
+// isControlled reports whether a node listens on the control socket of a state_dir.
+func isControlled(stateDir string) bool {
+	other, err := dialSocket(stateDir, controlSocketFile)
+	if err != nil {
+		return false
+	}
+	other.Close()
+	return true
+}
+
 // serveControl opens the node's control socket. isSuccessor: the node takes the place of another, whose socket it
 // replaces. Without the socket the node serves all the same, and the log says why.
 func (n *node) serveControl(isSuccessor bool) {
@@ -98,8 +108,7 @@ func (n *node) serveControl(isSuccessor bool) {
 	}
 	folder := n.configured.Server.StateDir
 	if !isSuccessor {
-		if other, err := dialSocket(folder, controlSocketFile); err == nil {
-			other.Close()
+		if n.isSecond || isControlled(folder) {
 			n.logger.Warn("another node runs with the same state_dir, so `nano reload` and others reach that one: give each node its own")
 			return
 		}

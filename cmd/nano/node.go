@@ -42,6 +42,7 @@ type node struct {
 	admin      *adminInterface
 	socket     *controlSocket // nil: there is none
 	handedOver chan struct{}  // closed when another process has taken its place
+	isSecond   bool           // another node that it does not take the place of has the same state_dir
 	debugged   *debugging     // nil: nobody debugs its apps
 }
 
@@ -88,6 +89,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 	// kernels only that the probe has refused.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	n := &node{configured: c, debugged: debugged, developer: developer, log: log, logger: logger, handedOver: make(chan struct{})}
+	n.isSecond = inherited == nil && c.File != "" && isControlled(c.Server.StateDir)
 	sources := &apps.Sources{Folder: filepath.Join(c.Server.StateDir, "sources")}
 	n.Node = control.New(c, n.controlOptions(load, sources))
 	setApps, loopApps, err := n.Initial()
@@ -121,6 +123,7 @@ func (n *node) controlOptions(load func() (*config.Config, error), sources *apps
 		Loop:     maker.of,
 		Logger:   n.logger,
 		Changing: n.reloading,
+		IsShared: n.isSecond,
 	}
 	if n.developer != nil {
 		n.developed(&options)
