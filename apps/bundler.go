@@ -65,7 +65,7 @@ func (b *Bundler) Bundle(o bundle.Options) (*bundle.Result, error) {
 		return bundle.Build(context.Background(), o)
 	}
 	o.BytesMax = b.BytesMax
-	if b.Live {
+	if b.Live && o.Root == "" {
 		return b.bundleLive(o)
 	}
 	isKept := o.Root == "" // else it lies in a folder of its own, which goes

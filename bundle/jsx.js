@@ -157,9 +157,10 @@ function writeElement({ type, props }, out) {
   if (typeof type === "function") return write(type(props), out);
   if (typeof type !== "string" || !tagName.test(type)) throw new TypeError(`a JSX element's type is ${String(type)}`);
   out.text += "<" + type;
-  for (const name in props) writeAttribute(name, props[name], out);
+  for (const name of Object.keys(props)) writeAttribute(name, props[name], out);
   out.text += ">";
-  const html = props.dangerouslySetInnerHTML?.__html;
+  // Never what all objects inherit: whoever has polluted their prototype would write into every element.
+  const html = Object.hasOwn(props, "dangerouslySetInnerHTML") ? props.dangerouslySetInnerHTML?.__html : null;
   if (voids.has(type)) {
     if (props.children != null || html != null) throw new TypeError(`<${type}> can have no children`);
     return;

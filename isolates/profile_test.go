@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // heapSnapshot is the part of a .heapsnapshot file that says how to read the rest.
@@ -92,6 +94,54 @@ func TestHeapSnapshotIsOfItsMoment(t *testing.T) {
 	}
 	if !bytes.Contains(data, []byte("mark of request ")) || bytes.Contains(data, []byte("mark of request 11")) {
 		t.Error("the snapshot is not that of the moment at which it was asked for")
+	}
+}
+
+// TestHeapSnapshotProcess is the first that the kernel ends when memory is short, and does not outlive the
+// thread that it comes from: the node's end, however it comes about.
+func TestHeapSnapshotProcess(t *testing.T) {
+	var taking *HeapSnapshot
+	var thread int
+	begin := func(t *testing.T) {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		isolate := startApp(t, unlimited, `export default { fetch() { return new Response("fine") } }`)
+		reader, err := isolate.HeapSnapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		taking, thread = reader.(*HeapSnapshot), unix.Gettid()
+		// From here on it waits: there is more than what a pipe holds.
+		if _, err := taking.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", taking.pid)); err != nil || string(score) != "1000\n" {
+			t.Errorf("oom_score_adj is %q, %v", score, err)
+		}
+	}
+	t.Run("begin", func(t *testing.T) {
+		if runtime.LockOSThread(); unix.Gettid() != os.Getpid() {
+			begin(t)
+			return
+		}
+		t.Run("beside the main thread, which never ends", begin)
+	})
+	if taking == nil {
+		t.FailNow()
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(fmt.Sprint("/proc/self/task/", thread)); err != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the thread has not ended")
+		}
+	}
+	data, err := io.ReadAll(taking)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := taking.Close(); err == nil || bytes.HasSuffix(bytes.TrimSpace(data), []byte("}")) {
+		t.Errorf("its process went on after its thread's end: %v", err)
 	}
 }
 

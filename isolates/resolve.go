@@ -130,6 +130,9 @@ func (g *graph) follow(from, specifier string) (int, error) {
 	}
 	if !strings.HasPrefix(specifier, "./") && !strings.HasPrefix(specifier, "../") {
 		g.needsBundle = true
+		if strings.HasPrefix(specifier, "nano:") || strings.HasPrefix(specifier, "cloudflare:") {
+			return 0, errors.New("there is no such module in this version")
+		}
 		return 0, errors.New("it is no path of a module")
 	}
 	switch strings.ToLower(filepath.Ext(specifier)) {

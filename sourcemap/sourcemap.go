@@ -160,8 +160,7 @@ func (m *mapping) source(root, name *string) (int32, error) {
 	if root != nil && *root != "" {
 		full = strings.TrimSuffix(*root, "/") + "/" + full
 	}
-	isUnfit := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError || r == 0x2028 || r == 0x2029 }
-	if full == "" || len(full) > sourceBytesMax || strings.ContainsFunc(full, isUnfit) {
+	if !isSourceName(full) {
 		return 0, malformed("the name of a source, %.100q", full)
 	}
 	index, isKnown := m.indexes[full]
@@ -174,6 +173,12 @@ func (m *mapping) source(root, name *string) (int32, error) {
 		m.sources = append(m.sources, full)
 	}
 	return index, nil
+}
+
+// isSourceName tells whether a name can stand in a line of a log.
+func isSourceName(name string) bool {
+	isUnfit := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError || r == 0x2028 || r == 0x2029 }
+	return name != "" && len(name) <= sourceBytesMax && !strings.ContainsFunc(name, isUnfit)
 }
 
 const nowhere = -1

@@ -1,6 +1,7 @@
 package sourcemap
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,6 +99,13 @@ func TestCheck(t *testing.T) {
 	for length := range len(table) {
 		if Check(table[:length]) == nil {
 			t.Errorf("%d of %d bytes are a table", length, len(table))
+		}
+	}
+	// Names come into logs.
+	table = parse(t, `{"version":3,"sources":["name"],"names":[],"mappings":"AAAA"}`)
+	for _, name := range []string{"na\ne", "n\x1bme", "nam\x00", "nam\xff"} {
+		if Check(bytes.Replace(table, []byte("name"), []byte(name), 1)) == nil {
+			t.Errorf("%q is the name of a source", name)
 		}
 	}
 }

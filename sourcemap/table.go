@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"sort"
-	"unicode/utf8"
 )
 
 // Table is a source map to search. Its numbers are little-endian, 32 bits wide:
@@ -172,7 +171,7 @@ func Check(table []byte) error {
 		return malformed("a table whose parts do not fit")
 	}
 	for i := range t.sources() {
-		if name, ok := t.source(i); !ok || !utf8.ValidString(name) {
+		if name, ok := t.source(i); !ok || !isSourceName(name) {
 			return malformed("a table with a source without name")
 		}
 	}

@@ -111,6 +111,7 @@ func TestJSXWrites(t *testing.T) {
 		`h: <p class="c" for="f">ab</p>`,
 		`style: <p style="line-height:2;-webkit-line-clamp:3;--x:4;margin-top:0;opacity:0.5" aria-hidden="false"></p>`,
 		`proto: <p __proto__="x" constructor="y"></p>`,
+		`polluted: <p id="p">a</p>`,
 		`rejects: no`,
 		`stream: <p>a<i>1</i></p>`,
 		`stream rejects: error no`,

@@ -70,6 +70,7 @@ struct nano_inspector {
   std::deque<Incoming> in;
   std::condition_variable news;
   std::vector<std::shared_ptr<nano_session>> sessions;  // open
+  nano_isolate* claimed = nullptr;                      // is to be attached, or is
   nano_isolate* isolate = nullptr;                      // attached
   bool waits = false;                                   // its thread waits for news
   bool stopped = false;
@@ -489,8 +490,10 @@ void DetachInspector(nano_isolate* self) {
   if (inspection == nullptr) return;
   {
     std::lock_guard<std::mutex> lock(inspection->shared->mutex);
-    inspection->shared->isolate = nullptr;
-    inspection->shared->waits = false;
+    nano_inspector* shared = inspection->shared;
+    if (shared->claimed == self) shared->claimed = nullptr;
+    shared->isolate = nullptr;
+    shared->waits = false;
   }
   self->inspection = nullptr;
   if (self->abandoned)
@@ -509,15 +512,17 @@ bool AttachInspector(nano_isolate* self, nano_inspector* shared) {
   nano_isolate* before;
   {
     std::lock_guard<std::mutex> lock(shared->mutex);
-    before = shared->isolate;
+    before = shared->claimed;
     // Another thread's isolate cannot be detached from here.
     if (shared->stopped || (before != nullptr && before->owner != self->owner)) return false;
+    shared->claimed = self;  // two loops may start the app at once
   }
   if (before != nullptr) DetachInspector(before);
   v8::Isolate::Scope scope(self->isolate);
   v8::HandleScope handles(self->isolate);
   self->inspection = new Inspection(self, shared);
-  self->inspection->waiting = shared->breaks;  // a client may say that it is ready before the app is
+  self->inspection->waiting =
+      shared->breaks;  // a client may say that it is ready before the app is
   return true;
 }
 

@@ -67,8 +67,18 @@ class File final : public v8::OutputStream {
 // LeaveProcess takes from the child what it must not touch: the files of the process (a connection
 // that the parent closes would stay open), its signal handlers, of which Go's work in the parent
 // only, its place among the loops.
-void LeaveProcess(int fd) {
+void LeaveProcess(int fd, pid_t parent) {
+  // It ends with the thread that it comes from: one that waits for a lock would outlive the node,
+  // with the rings of its loops, and so their sockets, in its memory.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);
   constexpr int kOwn = 3;
+  // Where memory is short the kernel ends it, rather than the node. Failing, it chooses by size.
+  if (int adjust = open("/proc/self/oom_score_adj", O_WRONLY); adjust >= 0) {
+    constexpr std::string_view kFirst = "1000";
+    [[maybe_unused]] ssize_t written = write(adjust, kFirst.data(), kFirst.size());
+    close(adjust);
+  }
   if (fd != kOwn) dup2(fd, kOwn);
   syscall(SYS_close_range, kOwn + 1, UINT_MAX, 0);
   int none = open("/dev/null", O_RDWR);
@@ -92,9 +102,9 @@ void LeaveProcess(int fd) {
 
 // TakeSnapshot is the life of the child. It ends without destructors and without what is to be done
 // at an exit: that belongs to the parent.
-[[noreturn]] void TakeSnapshot(nano_isolate* self, int fd) {
+[[noreturn]] void TakeSnapshot(nano_isolate* self, int fd, pid_t parent) {
   constexpr int kOwn = 3;
-  LeaveProcess(fd);
+  LeaveProcess(fd, parent);
   v8::Isolate* isolate = self->isolate;
   v8::Isolate::Scope isolate_scope(isolate);
   v8::HandleScope handles(isolate);
@@ -152,8 +162,9 @@ int64_t nano_heap_snapshot(nano_isolate* self, int fd, char** error) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
+  const pid_t parent = getpid();
   pid_t child = fork();
-  if (child == 0) TakeSnapshot(self, fd);
+  if (child == 0) TakeSnapshot(self, fd, parent);
   int failure = errno;
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
   if (child > 0) return child;

@@ -133,9 +133,14 @@ std::shared_ptr<void> StartStreaming(void* engine, v8::Isolate* isolate, Feature
 namespace nano {
 
 v8::MaybeLocal<v8::Object> WasmModule(v8::Isolate* isolate, const ModuleSource& source) {
-  std::lock_guard<std::mutex> lock(source.wasm->mutex);
+  // The mutex is not held while V8 works: an isolate that is abandoned there unlocks nothing.
+  // Threads that compile the same bytes at once get the same code from V8.
+  std::optional<v8::CompiledWasmModule> compiled;
+  {
+    std::lock_guard<std::mutex> lock(source.wasm->mutex);
+    if (source.wasm->compiled.has_value()) compiled.emplace(*source.wasm->compiled);
+  }
   v8::Local<v8::WasmModuleObject> module;
-  std::optional<v8::CompiledWasmModule>& compiled = source.wasm->compiled;
   if (compiled.has_value()) {
     if (!v8::WasmModuleObject::FromCompiledModule(isolate, *compiled).ToLocal(&module)) return {};
     return module;
@@ -144,6 +149,8 @@ v8::MaybeLocal<v8::Object> WasmModule(v8::Isolate* isolate, const ModuleSource& 
                                       source.source.length);
   if (!v8::WasmModuleObject::Compile(isolate, bytes).ToLocal(&module)) return {};
   compiled.emplace(module->GetCompiledModule());
+  std::lock_guard<std::mutex> lock(source.wasm->mutex);
+  if (!source.wasm->compiled.has_value()) source.wasm->compiled.emplace(*compiled);
   return module;
 }
 

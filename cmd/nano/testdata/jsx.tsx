@@ -14,6 +14,11 @@ const checks: [string, () => unknown][] = [
   ["h", () => String(h("p", { className: "c", htmlFor: "f", onClick() {} }, "a", h(Fragment, null, "b")))],
   ["style", () => String(<p style={{ lineHeight: 2, WebkitLineClamp: 3, "--x": 4, marginTop: 0, opacity: 0.5 }} aria-hidden={false} />)],
   ["proto", () => String(<p {...JSON.parse('{"__proto__": "x", "constructor": "y"}')} />)],
+  ["polluted", () => {
+    const all = Object.prototype as any;
+    all.onclick = "x", all.dangerouslySetInnerHTML = { __html: "<script>" };
+    try { return String(<p id="p">a</p>); } finally { delete all.onclick; delete all.dangerouslySetInnerHTML; }
+  }],
   ["rejects", async () => { try { return await renderToString(<p>{Promise.reject(new Error("no"))}</p>); } catch (e) { return e.message; } }],
   ["stream", () => new Response(renderToStream(<p>a<Async n={1} /></p>)).text()],
   ["stream rejects", async () => { try { return await new Response(renderToStream(<p>a{Promise.reject(new Error("no"))}</p>)).text(); } catch (e) { return "error " + e.message; } }],
