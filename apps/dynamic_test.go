@@ -267,6 +267,26 @@ func TestImagesFromOutside(t *testing.T) {
 	b.expect(0, "well 1", fromImage)
 }
 
+// TestWarmUpsAreBounded, since what is kept would not be read again.
+func TestWarmUpsAreBounded(t *testing.T) {
+	b := newKeepingBench(t, map[string]string{"a.js": wellApp})
+	image, source := b.build("a.js", "a.nano", "")
+	for length, want := range map[int]string{sourceWarmupMax: "", sourceWarmupMax + 1: "a warm-up path of"} {
+		source.Warmup = "/" + strings.Repeat("a", length-1)
+		if err := WriteBuilt(filepath.Join(b.folder, "a.nano"), source, image); err != nil {
+			t.Fatal(err)
+		}
+		b.start(0)
+		id, err := b.set.Keep(context.Background(), b.app("a", "a.nano", SourceID{}), "")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d: %v", length, err)
+		}
+		if err == nil && !b.sources.Has(id) {
+			t.Errorf("%d: what is kept cannot be read", length)
+		}
+	}
+}
+
 // TestModulesFromOutside are of the project alone.
 func TestModulesFromOutside(t *testing.T) {
 	b := newKeepingBench(t, map[string]string{

@@ -91,6 +91,9 @@ func readBuilt(runtime *isolates.Runtime, path, warmup string) (source Source, e
 	if err := json.Unmarshal(file.Section(sectionBuilt), &how); err != nil {
 		return Source{}, fmt.Errorf("section %s: %w", sectionBuilt, err)
 	}
+	if len(how.Warmup) > sourceWarmupMax {
+		return Source{}, fmt.Errorf("section %s: a warm-up path of %d bytes", sectionBuilt, len(how.Warmup))
+	}
 	source.Warmup = warmup
 	if warmup == "" {
 		source.Warmup = how.Warmup
