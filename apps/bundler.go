@@ -41,7 +41,7 @@ type Bundler struct {
 
 // BundlingOf says in the bundler's terms how an app is bundled.
 func BundlingOf(app *config.App) bundle.Settings {
-	settings := bundle.Settings{Define: app.Bundling.Define, Alias: app.Bundling.Alias}
+	settings := bundle.Settings{Define: app.Bundling.Define, Alias: app.Bundling.Alias, Minify: app.Bundling.Minify}
 	for _, rule := range app.Bundling.Rules {
 		settings.Rules = append(settings.Rules, bundle.Rule{Type: rule.Type, Globs: rule.Globs})
 	}
@@ -256,7 +256,7 @@ func needsBundle(extension string) bool {
 // other by their paths, which keeps their files apart, and else by bundling. inputs are what they depend on.
 func readModules(resolver *isolates.Resolver, bundler *Bundler, o bundle.Options, extension string) (found *isolates.Bundle, inputs []string, err error) {
 	var direct error
-	if !needsBundle(extension) {
+	if !needsBundle(extension) && o.Settings.IsZero() {
 		found, err := resolver.ResolveWithin(o.Root, o.Main, o.Base)
 		if err == nil {
 			return found, inputsOf(found, o.Base), nil

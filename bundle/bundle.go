@@ -3,6 +3,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,8 +21,6 @@ import (
 type Options struct {
 	Main string `json:"main"` // absolute path of the main module
 	Base string `json:"base"` // absolute path of a folder: paths are shown relative to it
-	// Minify makes the bundle short.
-	Minify bool `json:"minify,omitempty"`
 	// Development: process.env.NODE_ENV is "development" instead of "production".
 	Development bool `json:"development,omitempty"`
 	// Root is the absolute path of the folder of a project that came from outside: nothing that lies
@@ -40,7 +39,12 @@ type Settings struct {
 	Define map[string]string `json:"define,omitempty"` // expressions by the names that they replace
 	Alias  map[string]string `json:"alias,omitempty"`  // packages by the names that are imported
 	Rules  []Rule            `json:"rules,omitempty"`  // before those that every project has
+	// Minify makes the bundle short.
+	Minify bool `json:"minify,omitempty"`
 }
+
+// IsZero tells whether bundling would change nothing of a plain ES module.
+func (s *Settings) IsZero() bool { return len(s.Define)+len(s.Alias)+len(s.Rules) == 0 && !s.Minify }
 
 // Rule says what files are when they are imported.
 type Rule struct {
@@ -158,7 +162,11 @@ func (c *Context) result(built *api.BuildResult) (*Result, error) {
 		case outputPath(&c.options):
 			main.Source = file.Contents
 		case outputPath(&c.options) + ".map":
-			main.Map = file.Contents
+			text, err := shownSources(c.options.Base, file.Contents)
+			if err != nil {
+				return nil, fmt.Errorf("bundle: esbuild's source map: %w", err)
+			}
+			main.Map = text
 		}
 	}
 	modules := []isolates.Module{main}
@@ -262,6 +270,31 @@ func shownPath(base, path string) string {
 		return relative
 	}
 	return path
+}
+
+// shownSources is a source map, of esbuild's, whose sources are called as shownPath does.
+func shownSources(base string, text []byte) ([]byte, error) {
+	if !bytes.Contains(text, []byte(`"../`)) {
+		return text, nil // all of them lie in base
+	}
+	var fields map[string]json.RawMessage
+	var sources []string
+	err := json.Unmarshal(text, &fields)
+	if err == nil {
+		err = json.Unmarshal(fields["sources"], &sources)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, source := range sources {
+		if strings.HasPrefix(source, "../") {
+			sources[i] = filepath.Join(base, source)
+		}
+	}
+	if fields["sources"], err = json.Marshal(sources); err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
 }
 
 // withoutPath takes operation and path off an error of the os package, for messages that name the path

@@ -185,6 +185,11 @@ func TestDiagnostics(t *testing.T) {
 			files: map[string]string{"main.ts": "import 'cloudflare:email'"},
 			want:  []string{`main.ts:1:8: cannot import "cloudflare:email": there is no such module in this version`},
 		},
+		"the module that has env on Workers": {
+			files: map[string]string{"main.ts": "import { env } from 'cloudflare:workers'; env"},
+			want: []string{`main.ts:1:21: cannot import "cloudflare:workers": there is no such module in this version: ` +
+				`env is known only to requests here, since the app's top level is kept in a snapshot: take that of fetch(request, env, ctx)`},
+		},
 		"what is no WebAssembly": {
 			files: map[string]string{"main.ts": "import a from './a.wasm'; export default a", "a.wasm": "text"},
 			want:  []string{`a.wasm: is not a WebAssembly module: it does not begin with "\0asm" and version 1`},
@@ -226,24 +231,54 @@ func TestSizeIsBounded(t *testing.T) {
 }
 
 // TestSourceMap makes sure that the sources are named as messages name them, and are not in the map.
+// sourceMap is what matters of one.
+type sourceMap struct {
+	Version        int
+	Sources        []string
+	SourcesContent []string
+	Mappings       string
+}
+
+// readSourceMap reads the source map in an encoded bundle, which more follows.
+func readSourceMap(t *testing.T, encoded string) (found sourceMap) {
+	t.Helper()
+	start := max(strings.LastIndex(encoded, "{\n  \"version\""), strings.LastIndex(encoded, `{"mappings"`))
+	if start < 0 {
+		t.Fatalf("there is no source map in\n%s", encoded)
+	}
+	if err := json.NewDecoder(strings.NewReader(encoded[start:])).Decode(&found); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 func TestSourceMap(t *testing.T) {
 	o := project(t, map[string]string{"src/main.ts": "import { b } from './b';\nexport default b", "src/b.ts": "export const b: number = 1"})
 	encoded := text(build(t, o))
-	var found struct {
-		Version        int
-		Sources        []string
-		SourcesContent []string
-		Mappings       string
-	}
-	start := strings.LastIndex(encoded, "{\n  \"version\"")
-	if err := json.Unmarshal([]byte(encoded[start:]), &found); err != nil {
-		t.Fatal(err)
-	}
+	found := readSourceMap(t, encoded)
 	if found.Version != 3 || !slices.Equal(found.Sources, []string{"src/b.ts", "src/main.ts"}) || found.SourcesContent != nil || found.Mappings == "" {
 		t.Errorf("got %+v", found)
 	}
 	if strings.Contains(encoded, "sourceMappingURL") {
 		t.Error("the bundle names a file for its map")
+	}
+}
+
+// Sources outside of Base are called as in diagnostics.
+func TestSourceMapOfSourcesElsewhere(t *testing.T) {
+	o := project(t, map[string]string{"main.ts": "import { a } from './a'; export default { fetch: () => a }", "a.ts": "export const a: number = Date.now();"})
+	inside := readSourceMap(t, text(build(t, o)))
+	folder := o.Base
+	o.Base = filepath.Join(folder, "elsewhere")
+	if err := os.Mkdir(o.Base, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	found := readSourceMap(t, text(build(t, o)))
+	if want := []string{filepath.Join(folder, "a.ts"), filepath.Join(folder, "main.ts")}; !slices.Equal(found.Sources, want) {
+		t.Errorf("got %q, want %q", found.Sources, want)
+	}
+	if found.Version != 3 || found.Mappings != inside.Mappings {
+		t.Errorf("got %+v instead of %+v", found, inside)
 	}
 }
 

@@ -148,7 +148,9 @@ func (r *record) resolveScheme(args api.OnResolveArgs) (api.OnResolveResult, err
 		return api.OnResolveResult{Path: args.Path, External: true}, nil
 	}
 	problem := api.Message{Text: fmt.Sprintf("cannot import %q: there is no such module in this version", args.Path)}
-	if strings.HasPrefix(args.Path, "node:") {
+	if args.Path == "cloudflare:workers" {
+		problem.Notes = []api.Note{{Text: "env is known only to requests here, since the app's top level is kept in a snapshot: take that of fetch(request, env, ctx)"}}
+	} else if strings.HasPrefix(args.Path, "node:") {
 		problem = api.Message{Text: noNodeModule(args.Path), Notes: []api.Note{{Text: nodeModuleCure}}}
 	} else if isolates.IsRuntimeModule(args.Path) {
 		problem = api.Message{Text: fmt.Sprintf("cannot import %q in this way: use an import statement", args.Path)}

@@ -55,7 +55,7 @@ type Server struct {
 	AccessLog      bool          // a log line for every request
 	StaticCache    int64         // bytes of static files that are kept in memory
 	Versions       int           // of each app, that are kept; at least 1
-	MaxBundle      int64         // bytes of an upload
+	MaxBundle      int64         // bytes of a bundle, and of an upload
 }
 
 // The forms of Server.Log.
@@ -148,6 +148,7 @@ type Bundling struct {
 	Define map[string]string // expressions by the names that they replace
 	Alias  map[string]string // packages by the names that are imported
 	Rules  []BundlingRule    // in the order in which they are asked
+	Minify bool
 }
 
 // BundlingRule says what the files are whose paths match one of the globs.

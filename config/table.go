@@ -67,7 +67,7 @@ var serverSection = section{
 			meaning: "how many versions of an app are kept, to go back to or to split requests between; see [versions](OPERATING.md#versions)"},
 		{name: "max_bundle", standard: `"32MiB"`, least: bundleBytesMin, most: bundleBytesMax,
 			into:    func(c *Config, _ *App) any { return &c.Server.MaxBundle },
-			meaning: "longest upload of an app, packed and unpacked"},
+			meaning: "longest bundle of an app, and longest upload of one, packed and unpacked"},
 		{name: "log", standard: `"text"`, choices: []string{LogText, LogJSON, LogJournal},
 			into:    func(c *Config, _ *App) any { return &c.Server.Log },
 			meaning: "form of the log on standard error: `\"text\"` for people, `\"json\"` for machines, `\"journal\"` for the systemd journal with fields, which `\"text\"` is too where the journal reads standard error; see [OPERATING.md](OPERATING.md#logs)"},

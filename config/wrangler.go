@@ -259,6 +259,7 @@ func (p *project) readBundling(app *App) {
 			p.warn("rules", fmt.Sprintf("%q is no type of modules here", read.Type), "use Text, Data or CompiledWasm")
 		}
 	}
+	app.Bundling.Minify = p.flag("minify")
 	if command := p.textOf(p.table(p.values, "build"), "command"); command != "" {
 		p.warn("build", "the command is not run", fmt.Sprintf("run %q before", command))
 	}
@@ -408,6 +409,15 @@ func (p *project) textOf(values any, key string) string {
 		p.wrong(key, "a string")
 	}
 	return text
+}
+
+// flag gives a boolean of the top level.
+func (p *project) flag(key string) bool {
+	flag, ok := p.values[key].(bool)
+	if !ok && p.values[key] != nil {
+		p.wrong(key, "true or false")
+	}
+	return flag
 }
 
 func (p *project) number(values map[string]any, key string) int64 {

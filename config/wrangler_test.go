@@ -29,6 +29,7 @@ const wranglerTOML = `
 name = "shop"
 main = "src/worker.ts"
 compatibility_date = "2025-01-01"
+minify = true
 compatibility_flags = ["nodejs_compat"]
 routes = [{ pattern = "shop.example.com/*", zone_name = "example.com" }]
 rules = [{ type = "Text", globs = ["**/*.graphql"], fallthrough = true }]
@@ -66,7 +67,7 @@ const wranglerJSON = `{
 	"name": "shop", "main": "src/worker.ts", "compatibility_date": "2025-01-01", "compatibility_flags": ["nodejs_compat"],
 	"routes": [{ "pattern": "shop.example.com/*", "zone_name": "example.com" }],
 	"rules": [{ "type": "Text", "globs": ["**/*.graphql"], "fallthrough": true }],
-	"limits": { "cpu_ms": 30 }, "define": { "VERSION": "'1'" }, "alias": { "old": "./src/new.ts" },
+	"minify": true, "limits": { "cpu_ms": 30 }, "define": { "VERSION": "'1'" }, "alias": { "old": "./src/new.ts" },
 	"kv_namespaces": [{ "binding": "CACHE", "id": "1" }, { "binding": "MORE", "id": "2" }],
 	"services": [{ "binding": "SELF", "service": "shop" }, { "binding": "OTHER", "service": "cart" }],
 	"vars": { "NAME": "value", "COUNT": 3, "NESTED": { "a": [1, 2.5, true] } },
@@ -95,7 +96,7 @@ func TestProject(t *testing.T) {
 		if app.Limits.CPU != 30*time.Millisecond || len(app.Cron) != 1 || app.Cron[0].Text != "*/5 * * * *" || !reflect.DeepEqual(app.Services, map[string]string{"SELF": "shop"}) {
 			t.Errorf("%s: got %+v", name, app)
 		}
-		want := Bundling{map[string]string{"VERSION": "'1'"}, map[string]string{"old": filepath.Join(folder, "src/new.ts")}, []BundlingRule{{"Text", []string{"**/*.graphql"}}}}
+		want := Bundling{map[string]string{"VERSION": "'1'"}, map[string]string{"old": filepath.Join(folder, "src/new.ts")}, []BundlingRule{{"Text", []string{"**/*.graphql"}}}, true}
 		if !reflect.DeepEqual(app.Bundling, want) {
 			t.Errorf("%s: got %+v", name, app.Bundling)
 		}

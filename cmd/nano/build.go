@@ -23,6 +23,7 @@ default, such a file, or the folder of a project, as for "nano run".
 	output := flags.String("o", "", "the `file` to write, app.nano for example")
 	warmup := flags.String("warmup", "", "`path` of a GET request that the app answers once before it is snapshotted")
 	environment := flags.String("env", "", "the `environment` of a project's wrangler.toml")
+	minify := flags.Bool("minify", false, "make the code short: places in errors and logs stay those of the sources")
 	operands, err := parseFlags(flags, args, "FILE")
 	if err != nil {
 		return err
@@ -44,12 +45,17 @@ default, such a file, or the folder of a project, as for "nano run".
 	for _, warning := range single.Warnings {
 		fmt.Fprintf(s.err, "nano: %s\n", warning.Error())
 	}
+	app := &single.Apps[0]
+	if *minify && filepath.Ext(app.Main) == apps.BuiltExtension {
+		return usageError{fmt.Sprintf("--minify: %s is built: build it from its sources", operands[0])}
+	}
+	app.Bundling.Minify = app.Bundling.Minify || *minify
 	w, err := newWorkshop()
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	app := &single.Apps[0]
+	w.bundler = &apps.Bundler{Cache: bundleCache(single), ReadOnly: true, BytesMax: single.Server.MaxBundle}
 	source, reply, err := w.build(app, *warmup)
 	if err != nil {
 		return explain(single, 0, err)
@@ -91,7 +97,7 @@ func newBuilder(store snapshot.Store) *apps.Builder {
 
 // newBundler makes what bundles the apps of a node, in processes of its own if isApart.
 func newBundler(c *config.Config, logger *slog.Logger, isApart bool) *apps.Bundler {
-	bundler := &apps.Bundler{Cache: bundleCache(c), Logger: logger}
+	bundler := &apps.Bundler{Cache: bundleCache(c), BytesMax: c.Server.MaxBundle, Logger: logger}
 	if isApart {
 		bundler.Builder = newBuilder(snapshot.Store{Folder: onlyBundles})
 	}

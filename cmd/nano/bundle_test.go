@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nano/isolates"
+	"nano/snapshot"
 )
 
 // addWasm exports add(a, b).
@@ -91,6 +94,72 @@ func TestRunProject(t *testing.T) {
 	exit, _, stderr := runNano(t, "run", folder, "--env", "none")
 	if exit != 1 || !strings.Contains(stderr, `there is no environment "none": it has staging`) {
 		t.Errorf("%d, %s", exit, stderr)
+	}
+}
+
+// TestMinify builds the same app with and without --minify, and as a project that has minify = true.
+func TestMinify(t *testing.T) {
+	source := strings.Repeat("// It greets.\n", 20) + "const unlikely = (name) => `hello ${name}`;\nexport default { fetch() { return new Response(unlikely('you')); } };\n"
+	folder := writeFiles(t, map[string]string{
+		"app.js": source, "short/src/index.js": source, "short/wrangler.toml": "main = 'src/index.js'\nminify = true\n",
+		"wrong/wrangler.toml": "main = '../app.js'\nminify = 'yes'\n",
+	})
+	sizes := map[string]int{}
+	for name, args := range map[string][]string{"plain": {"app.js"}, "flag": {"--minify", "app.js"}, "project": {"short"}} {
+		built := filepath.Join(folder, name+".nano")
+		args[len(args)-1] = filepath.Join(folder, args[len(args)-1])
+		if exit, _, stderr := runNano(t, append([]string{"build", "-o", built}, args...)...); exit != 0 {
+			t.Fatalf("%s: %d, %s", name, exit, stderr)
+		}
+		file, err := snapshot.Open(built)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		made, err := isolates.ImageBundle(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[name] = made.Size()
+	}
+	if sizes["plain"] != len(source) || sizes["flag"] >= len(source) || sizes["project"] >= len(source) {
+		t.Errorf("a source of %d bytes became %v", len(source), sizes)
+	}
+	for args, want := range map[string]string{"plain.nano": "is built: build it from its sources", "wrong": "wrangler.toml: minify: expected true or false"} {
+		exit, _, stderr := runNano(t, "build", "--minify", filepath.Join(folder, args), "-o", filepath.Join(folder, "x.nano"))
+		if exit == 0 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d, %s", args, exit, stderr)
+		}
+	}
+}
+
+// TestMaxBundle: a bundle that is longer than max_bundle is refused, by a node and by a check.
+func TestMaxBundle(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"nano.toml": `[server]
+listen = ["127.0.0.1:0"]
+max_bundle = "2KiB"
+[[app]]
+name = "small"
+main = "small.ts"
+[[app]]
+name = "large"
+main = "large.ts"
+path = "/large"
+`,
+		"small.ts": "export default { fetch(): Response { return new Response('small') } }",
+		"large.ts": "export default { fetch(): Response { return new Response('" + strings.Repeat("large", 1000) + "') } }",
+	})
+	const want = "large.ts: the bundle has "
+	p := startNano(t, 1, "serve", "-c", filepath.Join(folder, "nano.toml"))
+	p.expect("GET", "/", "", "", 200, "small")
+	p.expect("GET", "/large", "", "", 500, "nano: large: failed to start")
+	if line := p.waitForLog(want); !strings.Contains(line, "and 2048 are allowed") {
+		t.Error(line)
+	}
+	exit, _, stderr := runNano(t, "check", "-c", filepath.Join(folder, "nano.toml"))
+	if exit != 1 || !strings.Contains(stderr, want) || strings.Contains(stderr, "small") {
+		t.Errorf("check: %d, %s", exit, stderr)
 	}
 }
 

@@ -115,7 +115,7 @@ func checkApps(node *config.Config) (notes []string, err error) {
 	}
 	defer w.close()
 	w.built = imageStore(node)
-	w.bundler = &apps.Bundler{Cache: bundleCache(node), ReadOnly: true}
+	w.bundler = &apps.Bundler{Cache: bundleCache(node), ReadOnly: true, BytesMax: node.Server.MaxBundle}
 	var problems []error
 	for i := range node.Apps {
 		app := &node.Apps[i]

@@ -1,15 +1,9 @@
 package main
 
 import (
-	"context"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"nano/apps"
-	"nano/bundle"
-	"nano/isolates"
-	"nano/snapshot"
 )
 
 // TestErrorsOfMinifiedTypeScript: what an app in minified, bundled TypeScript logs and leaves uncaught names
@@ -40,42 +34,21 @@ export default {
 };
 `,
 	})
-	built := minified(t, folder)
+	built := filepath.Join(folder, "app.nano")
+	if exit, _, stderr := runNano(t, "build", "--minify", folder, "-o", built); exit != 0 {
+		t.Fatalf("%d, %s", exit, stderr)
+	}
 	p := startNano(t, 1, "run", built, "--listen", "127.0.0.1:0")
 	p.expect("GET", "/x", "localhost", "", 500, "nano: app: uncaught RangeError: no price for apple")
 	line := p.waitForLog("asked for")
-	if !strings.Contains(line, "asked for /x") || !strings.Contains(line, "source=src/index.ts:7:13") {
+	if !strings.Contains(line, "asked for /x") || !strings.Contains(line, "source="+filepath.Join(folder, "src/index.ts")+":7:13") {
 		t.Errorf("the line of the console: %s", line)
 	}
 	line = p.waitForLog("RangeError: no price for apple")
-	if !strings.Contains(line, "source=src/shop/price.ts:7:13") {
+	if !strings.Contains(line, "source="+filepath.Join(folder, "src/shop/price.ts")+":7:13") {
 		t.Errorf("the line of the error: %s", line)
 	}
-	for _, frame := range []string{" at src/shop/price.ts:7:13", "(src/shop/price.ts:5:16)", "(src/index.ts:8:32)"} {
-		p.waitForLog(frame)
+	for _, frame := range []string{" at %/src/shop/price.ts:7:13", "(%/src/shop/price.ts:5:16)", "(%/src/index.ts:8:32)"} {
+		p.waitForLog(strings.ReplaceAll(frame, "%", folder))
 	}
-}
-
-// minified builds the app of a folder as nano build does, but minified.
-func minified(t *testing.T, folder string) (path string) {
-	t.Helper()
-	result, err := bundle.Build(context.Background(), bundle.Options{Main: filepath.Join(folder, "src/index.ts"), Base: folder, Minify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	scratch := t.TempDir()
-	runtime, _, err := isolates.LoadRuntime(snapshot.Store{Folder: scratch})
-	if err != nil {
-		t.Fatal(err)
-	}
-	built, err := runtime.Build(result.Bundle, isolates.BuildOptions{Name: "app"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := apps.Source{Bundle: result.Bundle, Key: runtime.ImageKey(result.Bundle, "")}
-	path = filepath.Join(scratch, "app.nano")
-	if err := apps.WriteBuilt(path, source, snapshot.Encode(source.Key, built.Sections)); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
