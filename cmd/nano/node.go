@@ -151,7 +151,7 @@ func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources
 	}
 	if n.developer != nil {
 		options.Direct, options.Noted, options.Explain = true, n.developer.Noted, nil
-		options.Bundler = &apps.Bundler{Live: true, Logger: n.logger}
+		options.Bundler = &apps.Bundler{Live: true, BytesMax: n.configured.Server.MaxBundle, Logger: n.logger}
 	}
 	return options
 }
