@@ -23,7 +23,7 @@ type Bundler struct {
 	// done in this process, which is quicker.
 	Builder  *Builder
 	ReadOnly bool  // nothing new goes into the Cache
-	BytesMax int64 // of a bundle; 0: bundle.BytesMaxDefault
+	BytesMax int64 // of a bundle, and of modules that need none; 0: bundle.BytesMaxDefault
 	// Live is for development: it is done in this process, nothing comes from the Cache or goes into it, and what
 	// may be needed for the next bundle of the same main module is kept in memory.
 	Live   bool
@@ -137,6 +137,13 @@ func (b *Bundler) closeLive() {
 		kept.context.Close()
 		delete(b.contexts, main)
 	}
+}
+
+func (b *Bundler) bytesMax() int64 {
+	if b == nil || b.BytesMax == 0 {
+		return bundle.BytesMaxDefault
+	}
+	return b.BytesMax
 }
 
 func (b *Bundler) make(o bundle.Options) (*bundle.Result, error) {
@@ -257,6 +264,7 @@ func needsBundle(extension string) bool {
 func readModules(resolver *isolates.Resolver, bundler *Bundler, o bundle.Options, extension string) (found *isolates.Bundle, inputs []string, err error) {
 	var direct error
 	if !needsBundle(extension) && o.Settings.IsZero() {
+		resolver.BytesMax = bundler.bytesMax()
 		found, err := resolver.ResolveWithin(o.Root, o.Main, o.Base)
 		if err == nil {
 			return found, inputsOf(found, o.Base), nil

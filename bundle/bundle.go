@@ -212,9 +212,13 @@ func (c *Context) result(built *api.BuildResult) (*Result, error) {
 const wasmMagic = "\x00asm\x01\x00\x00\x00"
 
 func (c *Context) readWasm(specifier, file string) (isolates.Module, error) {
-	source, err := os.ReadFile(file)
 	shown := shownPath(c.options.Base, file)
 	what := ""
+	var source []byte
+	err := c.record.checkFile(file)
+	if err == nil {
+		source, err = os.ReadFile(file)
+	}
 	if err != nil {
 		what = withoutPath(err).Error()
 	} else if !strings.HasPrefix(string(source[:min(len(source), len(wasmMagic))]), wasmMagic) {

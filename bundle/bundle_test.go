@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // wasm is the shortest module.
@@ -228,6 +230,23 @@ func TestSizeIsBounded(t *testing.T) {
 	}
 	o.BytesMax = 6000
 	build(t, o)
+	// Files that no bundle could hold are not even read: this one has 1 TiB.
+	for _, name := range []string{"a.txt", "a.wasm", "main.ts"} {
+		o := project(t, map[string]string{"main.ts": "import a from './a.txt'; import b from './a.wasm'; export default [a, b]", "a.txt": "", "a.wasm": wasmMagic})
+		if err := os.Truncate(filepath.Join(o.Base, name), 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Build(context.Background(), o); !errors.As(err, &found) || !strings.Contains(err.Error(), "the file has 1099511627776 bytes, and a bundle of") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	o = project(t, map[string]string{"main.ts": "import './pipe.ts'"})
+	if err := unix.Mkfifo(filepath.Join(o.Base, "pipe.ts"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(context.Background(), o); !errors.As(err, &found) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestSourceMap makes sure that the sources are named as messages name them, and are not in the map.

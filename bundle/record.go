@@ -3,6 +3,7 @@ package bundle
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,7 +103,10 @@ func (r *record) plugin() api.Plugin {
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "file"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
 			r.note(args.Path)
-			return api.OnLoadResult{Errors: r.outside(args.Path)}, nil
+			if problems := r.outside(args.Path); problems != nil {
+				return api.OnLoadResult{Errors: problems}, nil
+			}
+			return api.OnLoadResult{}, r.checkFile(args.Path)
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceOwn}, loadOwn)
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceWasm}, r.loadWasm)
@@ -119,6 +123,24 @@ func (r *record) outside(file string) []api.Message {
 	}
 	return []api.Message{{Text: fmt.Sprintf("cannot import %s: %s", file, isolates.ErrOutside)}}
 }
+
+// checkFile refuses files before they are read that no bundle could hold, and what would let the bundler wait, or
+// read without end. A module may be longer than what is left of it in the bundle, but not without bounds.
+func (r *record) checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil // esbuild says it better
+	case !info.Mode().IsRegular():
+		return errors.New("is not a file")
+	case info.Size() > inputsPerOutput*r.options.BytesMax:
+		return fmt.Errorf("the file has %d bytes, and a bundle of %d is allowed", info.Size(), r.options.BytesMax)
+	}
+	return nil
+}
+
+// inputsPerOutput is how many times longer than a bundle a file may be of which parts come into it.
+const inputsPerOutput = 4
 
 // filter matches what the rules may be about: most imports then cost no call.
 func (r *record) filter() string {
@@ -235,6 +257,9 @@ func loadData(args api.OnLoadArgs) (api.OnLoadResult, error) {
 
 func (r *record) loadAs(loader api.Loader) func(api.OnLoadArgs) (api.OnLoadResult, error) {
 	return func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+		if err := r.checkFile(args.Path); err != nil {
+			return api.OnLoadResult{}, err
+		}
 		content, err := os.ReadFile(args.Path)
 		if err != nil {
 			return api.OnLoadResult{}, withoutPath(err)

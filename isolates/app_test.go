@@ -1,8 +1,13 @@
 package isolates
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestModulesImportEachOther(t *testing.T) {
@@ -57,6 +62,41 @@ func TestResolveWithoutTheMainFile(t *testing.T) {
 	}
 	defer resolver.Close()
 	if _, err := resolver.Resolve(folder+"/none.js", folder); err == nil || err.Error() != "none.js: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestModulesAreBounded: what is too long, or would let a reader wait, is not read.
+func TestModulesAreBounded(t *testing.T) {
+	folder := writeFiles(t, "app.js", "import './long.js';", "long.js", "// "+strings.Repeat("x", 100))
+	resolver, err := testRuntime.NewResolver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resolver.Close()
+	resolveUpTo := func(bytesMax int64) (*Bundle, error) {
+		resolver.BytesMax = bytesMax
+		return resolver.Resolve(filepath.Join(folder, "app.js"), folder)
+	}
+	if _, err := resolveUpTo(122); err != nil {
+		t.Error(err)
+	}
+	want := "app.js:1:8: cannot import \"./long.js\": the app's modules have more than 121 bytes, which are allowed"
+	if _, err := resolveUpTo(121); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	// A file of 1 TiB, of which nothing lies on the disk, as it does not in memory.
+	if err := os.Truncate(filepath.Join(folder, "long.js"), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resolveUpTo(1 << 30); err == nil || !strings.Contains(err.Error(), "more than 1073741824 bytes") {
+		t.Errorf("got %v", err)
+	}
+	pipe := filepath.Join(folder, "long.js")
+	if err := errors.Join(os.Remove(pipe), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resolveUpTo(1 << 30); err == nil || !strings.HasSuffix(err.Error(), "is not a file") {
 		t.Errorf("got %v", err)
 	}
 }

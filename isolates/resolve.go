@@ -3,17 +3,25 @@ package isolates
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"nano/isolates/shim"
 )
 
 // Resolver finds the modules of apps, by V8's own parser, in an isolate that runs nothing.
-type Resolver struct{ isolate shim.Isolate }
+type Resolver struct {
+	// BytesMax bounds the modules of an app together; 0: nothing does.
+	BytesMax int64
+
+	isolate shim.Isolate
+}
 
 // NewResolver locks the calling goroutine to its thread until Close.
 func (r *Runtime) NewResolver() (*Resolver, error) {
@@ -23,7 +31,7 @@ func (r *Runtime) NewResolver() (*Resolver, error) {
 		runtime.UnlockOSThread()
 		return nil, err
 	}
-	return &Resolver{isolate}, nil
+	return &Resolver{isolate: isolate}, nil
 }
 
 // Close ends the resolver.
@@ -75,6 +83,7 @@ type graph struct {
 	root       string
 	base       string
 	problems   []error
+	bytes      int64 // read so far
 
 	needsBundle, mayBeJSX bool // see ResolveError
 }
@@ -95,7 +104,7 @@ func (g *graph) add(path string) (int, error) {
 	if !Within(g.root, path) {
 		return 0, ErrOutside
 	}
-	source, err := os.ReadFile(path)
+	source, err := g.read(path)
 	if err != nil {
 		return 0, err
 	}
@@ -122,6 +131,40 @@ func (g *graph) add(path string) (int, error) {
 	}
 	g.modules[index].Imports = imports
 	return index, nil
+}
+
+// read reads a file, but nothing that is no plain file (a pipe would let everybody wait), and no more than is left.
+func (g *graph) read(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, unix.EISDIR
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a file")
+	}
+	most := g.resolver.BytesMax
+	if most == 0 {
+		return io.ReadAll(file)
+	}
+	tooLarge := fmt.Errorf("the app's modules have more than %d bytes, which are allowed", most)
+	if info.Size() > most-g.bytes {
+		return nil, tooLarge
+	}
+	source, err := io.ReadAll(io.LimitReader(file, most-g.bytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if g.bytes += int64(len(source)); g.bytes > most { // it has grown meanwhile
+		return nil, tooLarge
+	}
+	return source, nil
 }
 
 func (g *graph) follow(from, specifier string) (int, error) {

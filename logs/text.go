@@ -153,6 +153,10 @@ func appendSafe(line []byte, text string) []byte {
 	return line
 }
 
+// Printable is a text, its control characters escaped but for tabs and line ends, after which it is indented: what
+// apps and clients have a say in is shown so on a terminal.
+func Printable(text string) string { return string(appendSafe(nil, text)) }
+
 // isControl tells of characters beyond ASCII's that change what others look like, or where lines end:
 // those of ISO 6429, line and paragraph separators, and those that turn the direction of text.
 func isControl(r rune) bool {

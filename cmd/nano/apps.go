@@ -20,6 +20,7 @@ import (
 
 	"nano/admin"
 	"nano/apps"
+	"nano/logs"
 )
 
 // appsCommand is one of `nano apps`.
@@ -194,7 +195,7 @@ func (a *appsCall) describe(app *admin.App) error {
 	s := &app.Stats
 	fmt.Fprintf(a.out, "%s: %s, on %s\n", app.Name, app.State, whereIs(app))
 	if app.Problem != "" {
-		fmt.Fprintf(a.out, "  problem: %s\n", app.Problem)
+		fmt.Fprintf(a.out, "  problem: %s\n", logs.Printable(app.Problem))
 	}
 	mean := time.Duration(0)
 	if s.Answered != 0 {

@@ -68,9 +68,9 @@ itself. With -f it goes on with those that come.
 	switch {
 	case ctx.Err() != nil: // Ctrl-C
 		return nil
-	case err != nil:
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
-	case *follow:
+	case *follow || err != nil: // at its end a node cuts off who follows
 		return errors.New("the node has ended")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"nano/config"
+	"nano/logs"
 )
 
 // Exit codes.
@@ -116,10 +117,11 @@ func exitCode(s *streams, name string, err error) int {
 	}
 }
 
-// printError prints one line for an error, or one for each problem of a configuration.
+// printError prints one line for an error, or one for each problem of a configuration. Apps have a say in some: what
+// would move a terminal's cursor is escaped.
 func printError(w io.Writer, err error) {
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "nano: %s\n", strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(w, "nano: %s\n", logs.Printable(strings.TrimSuffix(line, "\n")))
 	}
 }
 

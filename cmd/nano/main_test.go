@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"reflect"
 	"strings"
@@ -96,5 +97,14 @@ func TestVersion(t *testing.T) {
 		if want := []string{"NANO     0.", "V8       13.", "Go       1.", "kernel   Linux ", "io_uring multishot"}[i]; !strings.HasPrefix(line, want) {
 			t.Errorf("line %q, want %q", line, want)
 		}
+	}
+}
+
+// TestErrorsOnTerminals: what an app has a say in moves no cursor and forges no line.
+func TestErrorsOnTerminals(t *testing.T) {
+	var out bytes.Buffer
+	printError(&out, errors.New("a: app.js:1:1: Error: \x1b[2Jboo\u202e\r\nsecond"))
+	if want := "nano: a: app.js:1:1: Error: \\x1b[2Jboo\\u202e\\x0d\nnano: second\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
