@@ -22,6 +22,7 @@ require (
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.46.0
 	golang.org/x/text v0.42.0
+	go.opentelemetry.io/proto/otlp v1.11.1
 	rogchap.com/v8go v0.9.0
 )
 

@@ -21,7 +21,7 @@ var layers = map[string][]string{
 	"admin":        {"control", "isolates", "logs", "loop"},
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
-	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "dev", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "uring"},
+	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "dev", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "tracing", "uring"},
 	"compression":  {"hostcall"},
 	"config":       {"cron", "egress"},
 	"control":      {"apps", "config", "isolates", "loop", "snapshot", "static"},
@@ -46,6 +46,7 @@ var layers = map[string][]string{
 	"tlsclient":    {},
 	"tracecontext": {},
 	"uring":        {},
+	"tracing":      {"http1", "loop", "tracecontext"},
 	"webapi":       {},
 	"webapi/js":    {},
 	"webcrypto":    {"hostcall"},
@@ -72,6 +73,9 @@ var confined = map[string]string{
 	"github.com/coreos/go-systemd/v22/daemon":                   "systemd",
 	"github.com/evanw/esbuild/pkg/api":                          "bundle",
 	"github.com/fsnotify/fsnotify":                              "dev",
+	"go.opentelemetry.io/proto/otlp/common/v1":                  "tracing",
+	"go.opentelemetry.io/proto/otlp/resource/v1":                "tracing",
+	"go.opentelemetry.io/proto/otlp/trace/v1":                   "tracing",
 }
 
 // longFunctions are the functions that may have more than functionLinesMax lines. None is wished:

@@ -28,6 +28,7 @@ type Config struct {
 	File     string // the file it was read from, as the user named it; "" if made in memory
 	Server   Server
 	Admin    Admin
+	Tracing  Tracing
 	Isolates Isolates
 	Apps     []App // in the order of the file
 	// Warnings are what the file may say, and whoever wrote it should know of.
@@ -182,7 +183,7 @@ func Default(dir string) *Config {
 		Listen:   []string{literal(strings.Trim(keyAt("server.listen").standard, "[]")).(string)},
 		StateDir: filepath.Join(dir, literal(keyAt("server.state_dir").standard).(string)),
 	}}
-	for _, path := range []string{"server", "admin", "isolates"} {
+	for _, path := range []string{"server", "admin", "tracing", "isolates"} {
 		sectionOf(path).setDefaults(c, nil)
 	}
 	return c

@@ -21,7 +21,7 @@ type section struct {
 // documentation.
 type key struct {
 	name string
-	// into is where the value goes: a *bool, *int, *int64 (a size in bytes), *time.Duration or *string. The App is
+	// into is where the value goes: a *bool, *int, *float64, *int64 (a size in bytes), *time.Duration or *string. The App is
 	// nil in tables of the node. nil: read.go reads the key itself, and kind says what it wants.
 	into func(c *Config, app *App) any
 	kind kind
@@ -44,6 +44,7 @@ type kind string
 const (
 	kindBool     kind = "true or false"
 	kindInteger  kind = "a whole number"
+	kindNumber   kind = "a number"
 	kindSize     kind = "a string with a size"
 	kindDuration kind = "a string with a duration"
 	kindText     kind = "a string"
@@ -96,6 +97,8 @@ func (k *key) wants() kind {
 		return kindBool
 	case *int:
 		return kindInteger
+	case *float64:
+		return kindNumber
 	case *int64:
 		return kindSize
 	case *time.Duration:
@@ -129,6 +132,13 @@ func (k *key) set(value, into any) (what, cure string) {
 		if v, ok := value.(int64); ok {
 			return k.setInteger(v, into)
 		}
+	case *float64:
+		switch v := value.(type) {
+		case float64:
+			return k.setNumber(v, into)
+		case int64:
+			return k.setNumber(float64(v), into)
+		}
 	case *int64:
 		if v, ok := value.(string); ok {
 			return k.setSize(v, into)
@@ -159,6 +169,14 @@ func (k *key) setInteger(v int64, into *int) (what, cure string) {
 		return fmt.Sprintf("is %d, out of its range", v), fmt.Sprintf("write a number from %d to %d", k.least, most)
 	}
 	*into = int(v)
+	return "", ""
+}
+
+func (k *key) setNumber(v float64, into *float64) (what, cure string) {
+	if !(v >= float64(k.least) && v <= float64(k.most)) { // NaN is not, either
+		return fmt.Sprintf("is %v, out of its range", v), fmt.Sprintf("write a number from %d to %d", k.least, k.most)
+	}
+	*into = v
 	return "", ""
 }
 
@@ -250,6 +268,9 @@ func literal(text string) any {
 		return unquoted
 	}
 	if number, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return number
+	}
+	if number, err := strconv.ParseFloat(text, 64); err == nil {
 		return number
 	}
 	if value, err := strconv.ParseBool(text); err == nil {

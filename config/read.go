@@ -122,6 +122,9 @@ func (r *documentReader) read(c *Config, document *table) {
 	if t, ok := document.table("admin"); ok {
 		r.readAdmin(c, t)
 	}
+	if t, ok := document.table("tracing"); ok {
+		r.readTracing(c, t)
+	}
 	if t, ok := document.table("isolates"); ok {
 		t.read(c, nil)
 		t.finish()

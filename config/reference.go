@@ -64,6 +64,8 @@ func (k *key) bounds() string {
 			return ""
 		}
 		least, most = strconv.FormatInt(k.least, 10), strconv.FormatInt(k.most, 10)
+	case kindNumber:
+		least, most = strconv.FormatInt(k.least, 10), strconv.FormatInt(k.most, 10)
 	case kindSize:
 		least, most = spaced(formatSize(k.least)), spaced(formatSize(k.most))
 	case kindDuration:

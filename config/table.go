@@ -15,7 +15,7 @@ var sections []section
 // The table's functions lead back to the table, so it cannot be a plain initialiser.
 func init() {
 	sections = []section{
-		fileSection, serverSection, adminSection, isolatesSection, appSection, cronSection, varsSection, secretsSection,
+		fileSection, serverSection, adminSection, tracingSection, tracingHeadersSection, isolatesSection, appSection, cronSection, varsSection, secretsSection,
 		secretSection, servicesSection, limitsSection, fetchSection, egressSection,
 	}
 }
@@ -25,6 +25,7 @@ var fileSection = section{
 	keys: []key{
 		{name: "server", kind: kindTable, meaning: "what the node listens on"},
 		{name: "admin", kind: kindTable, meaning: "its address for health, metrics and control"},
+		{name: "tracing", kind: kindTable, meaning: "where traces of requests go"},
 		{name: "isolates", kind: kindTable, meaning: "memory and limits"},
 		{name: "app", kind: kindTables, meaning: "the apps"},
 	},
@@ -89,6 +90,27 @@ var adminSection = section{
 			into:    func(c *Config, _ *App) any { return &c.Admin.MetricsApps },
 			meaning: "how many apps have metrics of their own; those of further ones are added up under one name"},
 	},
+}
+
+var tracingSection = section{
+	path: "tracing", header: "[tracing]",
+	about: "Traces of requests, for an OpenTelemetry collector; see [OPERATING.md](OPERATING.md#traces). Without this table none are recorded, and those that clients have begun are only passed on.",
+	keys: []key{
+		{name: "endpoint", kind: kindText, isRequired: true, example: `"http://127.0.0.1:4318"`,
+			meaning: "URL of a collector that takes OTLP over HTTP; `/v1/traces` is added to it"},
+		{name: "sample", standard: "0.01", most: 1,
+			into:    func(c *Config, _ *App) any { return &c.Tracing.Sample },
+			meaning: "part of the requests for which a trace begins, where the client has not begun one. Those of clients are recorded if they say that they are sampled"},
+		{name: "service_name", standard: `"nano"`,
+			into:    func(c *Config, _ *App) any { return &c.Tracing.Service },
+			meaning: "`service.name` of what is recorded"},
+		{name: "headers", kind: kindTable, meaning: "headers of requests to the collector"},
+	},
+}
+
+var tracingHeadersSection = section{
+	path: "tracing.headers", header: "[tracing.headers]", isFree: true,
+	about: "Headers of requests to the collector, such as credentials. Each key is the name of one, and its value a string, or a table that says as in `[app.secrets]` where it comes from.",
 }
 
 var isolatesSection = section{

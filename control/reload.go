@@ -345,6 +345,7 @@ func fixedKeys(a, b *config.Config) (warnings []string) {
 		{"[server] static_cache", a.Server.StaticCache, b.Server.StaticCache},
 		{"[server] log", a.Server.Log, b.Server.Log},
 		{"[server] access_log", a.Server.AccessLog, b.Server.AccessLog},
+		{"[tracing]", a.Tracing, b.Tracing},
 		{"[isolates] memory", a.Isolates.Memory, b.Isolates.Memory},
 		{"[isolates] idle", a.Isolates.Idle, b.Isolates.Idle},
 		{"[admin] listen", a.Admin.Listen, b.Admin.Listen},

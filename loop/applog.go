@@ -20,6 +20,11 @@ type LogEntry struct {
 // logRecord logs what an app has logged.
 func (l *Loop) logRecord(w *appWorker, record *isolates.Record) {
 	l.entry.Source, l.entry.Request = record.Target, record.LogID
+	if record.Pending {
+		if e := l.exchanges.lookup(record.ID, w); e != nil && e.trace != nil {
+			l.entry.Trace = e.trace.id
+		}
+	}
 	l.logFor(w, nil, record.Level, record.Body)
 	l.freeBlock(record.Block) // of a long text
 }

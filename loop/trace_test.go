@@ -326,7 +326,7 @@ func TestTraceInLogs(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, func(o *Options) {
 		o.NewShard = shardOf(func(int) (Worker, error) {
 			return newFakeWorker("demo", func(w *fakeWorker, r *fakeRequest) {
-				w.record(isolates.Record{Kind: isolates.KindLog, ID: r.id, Pending: true, Body: []byte("line")})
+				w.record(isolates.Record{Kind: isolates.KindLog, ID: r.id, Pending: true, LogID: 7, Body: []byte("line")})
 				w.text(r.id, []byte("done"))
 			}), nil
 		})

@@ -27,6 +27,7 @@ import (
 	"nano/static"
 	"nano/systemd"
 	"nano/tlsclient"
+	"nano/tracing"
 	"nano/uring"
 )
 
@@ -40,6 +41,7 @@ type node struct {
 	developer  *dev.Developer // nil: nobody develops on it
 	manager    *systemd.Manager
 	admin      *adminInterface
+	traces     *tracing.Exporter // nil: [tracing] is not configured
 	socket     *controlSocket // nil: there is none
 	handedOver chan struct{}  // closed when another process has taken its place
 	isSecond   bool           // another node that it does not take the place of has the same state_dir
@@ -180,7 +182,14 @@ func (n *node) startLoops(image *isolates.Runtime, set *apps.Set, initial []loop
 		pools.Wake = waker
 		return &shard{pool: image.NewPool(pools), apps: set}, nil
 	}
-	return loop.Start(options)
+	if c.Tracing.Endpoint != "" {
+		options.Options.Tracing = loop.NewTracing(c.Tracing.Sample)
+	}
+	loops, err := loop.Start(options)
+	if err == nil {
+		n.traces = startTraces(c, options.Options.Tracing, n.logger)
+	}
+	return loops, err
 }
 
 // triggersOf says in the loops' terms when an app's scheduled() is to be called.
@@ -350,6 +359,7 @@ func (n *node) drain() {
 
 func (n *node) wait() error {
 	err := n.Wait()
+	closeTraces(n.traces)
 	n.admin.close()
 	n.socket.close()
 	return err
