@@ -352,6 +352,17 @@ var problemTests = []struct{ text, want string }{
 	{"[admin]\ntoken_file = \"/secrets/empty\"", `2:14: [admin] token_file: /secrets/empty: is empty; make one`},
 	{"[admin]\ntoken_file = \"/secrets/key\"", `2:14: [admin] token_file: /secrets/key: holds blanks`},
 	{"[admin]\ntoken_file = \"/secrets/binary\"", `characters outside ASCII`},
+	{"[tracing]", `1:2: [tracing] endpoint: is missing; add endpoint = "http://127.0.0.1:4318"`},
+	{"[tracing]\nendpoint = \"grpc://h\"", `2:12: [tracing] endpoint: has the scheme "grpc"; write one such as`},
+	{"[tracing]\nendpoint = \"http://h/v1/traces/\"", `has the path of traces already; remove /v1/traces`},
+	{"[tracing]\nendpoint = \"http://u:p@h\"", `2:12: [tracing] endpoint: has a user name`},
+	{"[tracing]\nsample = 1.5", `2:10: [tracing] sample: is 1.5, out of its range; write a number from 0 to 1`},
+	{"[tracing]\nsample = nan", `2:10: [tracing] sample: is NaN, out of its range`},
+	{"[tracing]\nsample = \"1\"", `2:10: [tracing] sample: must be a number, not a string`},
+	{"[tracing.headers]\n\"a b\" = \"x\"", `is not the name of a header`},
+	{"[tracing.headers]\na = 1", `2:5: [tracing.headers] a: must be a string or a table, not a whole number`},
+	{"[tracing.headers]\na = \"x\\ny\"", `holds a line end`},
+	{"[tracing.headers]\na = { file = \"/no\" }", `2:5: [tracing.headers] a: /no: file does not exist`},
 	{"[admin]\nmetrics_apps = 100001", `2:16: [admin] metrics_apps: is 100001, out of its range`},
 	{"[admin]\ntoken = \"x\"", `2:1: [admin] token: unknown key; `},
 	{"[admin]\ntoken_file = \"/secrets/token\"\n" + minimalApp + "static = \"/secrets\"", `6:10: [[app]] static: holds the secret token`},
@@ -658,3 +669,15 @@ AQH/MAoGCCqGSM49BAMCA0gAMEUCICZMEruHSK0cQLXEFVfal80oYbiHTQG9kxrt
 KnMolnZTAiEA0jK3cPYLImXgsa00+lS+eNa/RwPuJyEcFlGkxPSCmJ4=
 -----END CERTIFICATE-----
 `
+
+// TestTracing: absent it is off; headers may be secrets, which are nobody else's to see.
+func TestTracing(t *testing.T) {
+	if c := parseTest(t, ""); c.Tracing.Endpoint != "" || c.Tracing.Sample != 0.01 || c.Tracing.Service != "nano" {
+		t.Errorf("%+v", c.Tracing)
+	}
+	c := parseTest(t, "[tracing]\nendpoint = \"https://h:4318/x/\"\nsample = 1\nservice_name = \"shop\"\n[tracing.headers]\nx-a = \"b\"\nauthorization = { file = \"/secrets/token\" }")
+	want := Tracing{"https://h:4318/x", 1, "shop", map[string]Secret{"X-A": "b", "Authorization": "6b1f-token"}}
+	if !reflect.DeepEqual(c.Tracing, want) || strings.Contains(fmt.Sprintf("%+v", c.Tracing), "6b1f") {
+		t.Errorf("%+v", c.Tracing)
+	}
+}

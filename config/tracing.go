@@ -19,21 +19,21 @@ type Tracing struct {
 
 // readTracing reads the [tracing] table, which is there.
 func (r *documentReader) readTracing(c *Config, t *table) {
+	problemsBefore := len(r.problems)
 	t.read(c, nil)
-	endpoint, at, ok := t.text("endpoint")
-	switch {
-	case ok:
+	if endpoint, at, ok := t.text("endpoint"); ok {
 		if what, cure := checkEndpoint(endpoint); what != "" {
 			r.report(at.value, t.label("endpoint"), what, cure)
 		}
 		c.Tracing.Endpoint = strings.TrimRight(endpoint, "/")
-	case t.values["endpoint"] == nil:
-		r.report(t.node.key, t.label("endpoint"), "is missing", "add endpoint = "+t.key("endpoint").show())
 	}
 	if headers, ok := t.table("headers"); ok {
 		r.readTracingHeaders(&c.Tracing, headers)
 	}
 	t.finish()
+	if c.Tracing.Endpoint == "" && len(r.problems) == problemsBefore {
+		r.report(t.node.key, t.label("endpoint"), "is missing", "add endpoint = "+t.key("endpoint").show())
+	}
 }
 
 // checkEndpoint says what is wrong with the URL of a collector.

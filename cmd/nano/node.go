@@ -42,10 +42,10 @@ type node struct {
 	manager    *systemd.Manager
 	admin      *adminInterface
 	traces     *tracing.Exporter // nil: [tracing] is not configured
-	socket     *controlSocket // nil: there is none
-	handedOver chan struct{}  // closed when another process has taken its place
-	isSecond   bool           // another node that it does not take the place of has the same state_dir
-	debugged   *debugging     // nil: nobody debugs its apps
+	socket     *controlSocket    // nil: there is none
+	handedOver chan struct{}     // closed when another process has taken its place
+	isSecond   bool              // another node that it does not take the place of has the same state_dir
+	debugged   *debugging        // nil: nobody debugs its apps
 }
 
 // startNode starts everything that serve needs, in this order:
