@@ -275,8 +275,13 @@ func (n *Node) missing(order []string) (names []string) {
 	return sortedKeys(all)
 }
 
+// changesTold is how many changes of a Reload are logged, each in a line; failures are all. The log's queue is bounded,
+// and thousands of apps that have changed must not crowd out what failed.
+const changesTold = 100
+
 // tell fills in a report, and logs what it says.
 func (n *Node) tell(report *Report, plans []*plan, removed []string) {
+	told := 0
 	for _, p := range plans {
 		change := Change{App: p.next.name, Action: p.action}
 		if p.err != nil {
@@ -287,11 +292,21 @@ func (n *Node) tell(report *Report, plans []*plan, removed []string) {
 			continue
 		}
 		report.Changes = append(report.Changes, change)
-		n.logChange(change, p)
+		if change.Action != Failed {
+			told++
+		}
+		if change.Action == Failed || told <= changesTold {
+			n.logChange(change, p)
+		}
 	}
 	for _, name := range removed {
 		report.Changes = append(report.Changes, Change{App: name, Action: Removed})
-		n.options.Logger.Info("removed", "app", name)
+		if told++; told <= changesTold {
+			n.options.Logger.Info("removed", "app", name)
+		}
+	}
+	if told > changesTold {
+		n.options.Logger.Info(fmt.Sprintf("and %d more apps are changed", told-changesTold))
 	}
 }
 

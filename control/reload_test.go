@@ -177,3 +177,27 @@ func TestEndedLoopsChangeNothing(t *testing.T) {
 		t.Errorf("a record of what was not done: %v", err)
 	}
 }
+
+// TestLargeReload: the log names what failed, however many apps have changed, and counts the others.
+func TestLargeReload(t *testing.T) {
+	const count = 3 * changesTold
+	text := func(first int, main string) string {
+		var text strings.Builder
+		for i := first; i < first+count; i++ {
+			fmt.Fprintf(&text, "[[app]]\nname = \"n%d\"\nmain = %q\nhosts = [\"n%d\"]\n", i, main, i)
+		}
+		return text.String() + "[[app]]\nname = \"last\"\nmain = \"b.js\"\n"
+	}
+	w := newWorld(t, map[string]string{"nano.toml": text(0, "a.js"), "a.js": "A", "b.js": "B"})
+	w.log.Reset()
+	w.write(map[string]string{"nano.toml": text(count/2, "a.js"), "b.js": "syntax"})
+	report := w.reload()
+	if len(report.Changes) != count+1 || !report.Failed() {
+		t.Errorf("%d changes", len(report.Changes))
+	}
+	w.waitForLog("SyntaxError")
+	w.waitForLog(fmt.Sprintf("and %d more apps are changed", count-changesTold))
+	if lines := strings.Count(w.log.String(), "\n"); lines > changesTold+4 {
+		t.Errorf("%d lines are logged", lines)
+	}
+}
