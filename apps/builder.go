@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -66,10 +67,14 @@ func (b *Builder) BuildImage(request Request) (Reply, error) {
 	if errors.As(err, &death) {
 		request.Death = death.What
 		reply, err = b.Build(request)
-		reply.HasDied = true
+		reply.HasDied = !isOfTheApp(death.What)
 	}
 	return reply, err
 }
+
+// isOfTheApp tells whether what ended two builders will end every other, too: V8 has found what its snapshots
+// cannot hold. A shortage of memory passes.
+func isOfTheApp(death string) bool { return strings.Contains(death, "Check failed: ") }
 
 // Build asks a child, a new one if there is none. A *DeathError: the app ends its builders (two of
 // them, if it was not for the time, since one may have been killed by chance). Other errors are

@@ -378,3 +378,16 @@ func FuzzReadFrame(f *testing.F) {
 		}
 	})
 }
+
+func TestDeathsThatWillComeAgain(t *testing.T) {
+	for death, want := range map[string]bool{
+		"the snapshot builder died: exit status 2: nano: V8: :0: Check failed: !serializer_->SerializePendingObject(*slot_value).": true,
+		"the snapshot builder died: signal: killed":                                             false,
+		"the snapshot builder died: exit status 2: nano: V8: out of memory: Reached heap limit": false,
+		"building it takes too long":                                                            false,
+	} {
+		if got := isOfTheApp(death); got != want {
+			t.Errorf("%q: %t", death, got)
+		}
+	}
+}

@@ -41,7 +41,7 @@ type Reply struct {
 	Image []byte `json:"-"`
 	// Diagnostics are why an app cannot be bundled, if it is for its files.
 	Diagnostics *bundle.Diagnostics `json:"diagnostics,omitempty"`
-	// HasDied says that builders died of the app, so that the Reason may be one of the moment. Set
+	// HasDied says that builders died, not of the app for certain, so that the Reason may be one of the moment. Set
 	// by Builder.BuildImage.
 	HasDied bool `json:"-"`
 }
