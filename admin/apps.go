@@ -83,8 +83,10 @@ func (h *handler) find(ctx context.Context, name string) (*control.App, error) {
 	return nil, fmt.Errorf("app %s: %w", name, control.ErrNotFound)
 }
 
-// upload is the body of a PUT: it extends the client's time with each piece, and remembers what broke it.
+// upload is the body of a PUT: it extends the client's time with each piece, up to the end of the request's context,
+// and remembers what broke it.
 type upload struct {
+	ctx        context.Context
 	from       io.Reader
 	controller *http.ResponseController
 	isWhole    bool
@@ -93,6 +95,10 @@ type upload struct {
 
 // Read implements io.Reader.
 func (u *upload) Read(into []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil { // a client may send a byte now and then, and keep the app from others
+		u.failed = err
+		return 0, err
+	}
 	_ = u.controller.SetReadDeadline(time.Now().Add(ioPatience))
 	n, err := u.from.Read(into)
 	switch {
@@ -140,7 +146,7 @@ func (h *handler) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), uploadPatience)
 	defer cancel()
-	body := &upload{from: r.Body, controller: http.NewResponseController(w)}
+	body := &upload{ctx: ctx, from: r.Body, controller: http.NewResponseController(w)}
 	d.Body = body
 	if isGzip {
 		d.Body = &unzip{body: body} // control bounds what comes out of it

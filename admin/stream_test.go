@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -138,5 +139,19 @@ func TestCloseEndsStreams(t *testing.T) {
 	})
 	if err := <-closed; err != nil || len(lines) != 0 {
 		t.Errorf("%v, %+v", err, lines)
+	}
+}
+
+// TestSlowUpload: a client that always sends a little more in time is cut off at the end of the request's time.
+func TestSlowUpload(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	body := &upload{ctx: ctx, from: strings.NewReader("one byte, and another one"), controller: http.NewResponseController(httptest.NewRecorder())}
+	piece := make([]byte, 1)
+	if n, err := body.Read(piece); n != 1 || err != nil || body.failed != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	cancel()
+	if n, err := body.Read(piece); n != 0 || err == nil || body.failed == nil {
+		t.Errorf("%d, %v", n, err)
 	}
 }
