@@ -37,6 +37,7 @@ type Isolate struct {
 	heapUsed     int64
 	external     int64 // bytes of ArrayBuffers and the like
 	externalKept int64 // of them, after the last collection for their sake
+	shrunkTo     int64 // resident, after the last Shrink
 	turns        uint
 	started      Start
 }
@@ -282,6 +283,7 @@ func (i *Isolate) measure() {
 	external := int64(m.External) - scriptBytes() - i.loaded.textBytes
 	i.resident = isolateCost + max(int64(m.HeapUsed), touched) + max(external, 0)
 	i.heapUsed, i.external = int64(m.HeapUsed), int64(m.External)
+	i.shrunkTo = min(i.shrunkTo, i.resident)
 	i.measuredAt, i.isGrown = i.CPU(), false
 	if m.HeapTotal != i.heapTotal {
 		i.heapTotal = m.HeapTotal
@@ -308,6 +310,27 @@ func (i *Isolate) collectBuffers() {
 	i.isolate.Collect()
 	i.measure()
 	i.externalKept = i.external
+}
+
+// shrinkFrom is by how much an isolate must have grown for Shrink to be worth its milliseconds: less than V8's
+// young generation takes in an isolate that has been busy.
+const shrinkFrom = 3 << 20
+
+// IsSwollen reports that the isolate has grown by so much since Shrink was called last that a part of it
+// is likely garbage, or pages that a burst of requests has left free. Contexts of requests take theirs
+// along.
+func (i *Isolate) IsSwollen() bool {
+	return i.contexts == nil && i.failed == nil && i.resident-i.shrunkTo >= shrinkFrom && i.heapUsed <= collectHeapMax
+}
+
+// Shrink collects all garbage and gives what was free back to the system. It takes some milliseconds:
+// it is for isolates that have had nothing to do for a while.
+func (i *Isolate) Shrink() {
+	if i.failed != nil {
+		return // the next turn ends it
+	}
+	i.collectBuffers()
+	i.shrunkTo = i.resident
 }
 
 // Unfinished reports that the last turn stopped after its share of time: staged records are left, for

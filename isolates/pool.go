@@ -99,6 +99,7 @@ func (p *Pool) Start(app *App) (*Isolate, error) {
 		}
 	}
 	i.measure()
+	i.shrunkTo = i.resident
 	i.started.Duration = time.Since(begun)
 	return i, nil
 }

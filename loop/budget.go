@@ -119,6 +119,7 @@ func (l *Loop) noteResident(w *appWorker) {
 	if now := w.isolate.Resident(); now != w.cost {
 		l.resident += now - w.cost
 		w.cost = now
+		l.tendHeaps(w)
 	}
 }
 

@@ -52,6 +52,8 @@ type fakeWorker struct {
 	keepOut    bool   // what out holds belongs to the next turn
 	cpu        time.Duration
 	resident   int64
+	swollen    int64 // what Shrink gives back of it
+	shrinks    int
 	heap       isolates.HeapStats
 	toPrepare  int  // pieces of idle work
 	isPrepared bool // it does not ask for them
@@ -305,6 +307,13 @@ func (w *fakeWorker) Prepare() bool {
 	return w.toPrepare != 0
 }
 func (w *fakeWorker) WantsPrepare() bool { return !w.isPrepared }
+func (w *fakeWorker) IsSwollen() bool    { return w.swollen != 0 }
+
+func (w *fakeWorker) Shrink() {
+	w.resident -= w.swollen
+	w.swollen = 0
+	w.shrinks++
+}
 func (w *fakeWorker) Started() isolates.Start {
 	return isolates.Start{How: "snapshot", Duration: time.Millisecond}
 }

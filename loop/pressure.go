@@ -78,6 +78,9 @@ const (
 	trimLeast    = 64 << 20
 	trimFraction = 8
 	trimPause    = 10 * time.Second
+	// Before the watcher rests, what Go's heap and the C library keep is given back once more, if it has
+	// grown by restTrimLeast bytes: nobody would look at it until the next isolate comes or goes.
+	restTrimLeast = 4 << 20
 )
 
 // pressure decides about the limit.
@@ -92,6 +95,7 @@ type pressure struct {
 	trimmedAt time.Time // when it was called last
 	restTotal int64     // what isolates took at the last look
 	looks     int       // since that changed
+	rested    int64     // what the process took when all of it had been given back last
 	surplus   int64     // the least since then of what the process takes beside what isolates account for
 }
 
@@ -133,6 +137,7 @@ func (p *pressure) rest(pause time.Duration) time.Duration {
 		return pause
 	}
 	p.looks = 0
+	p.giveBackAll()
 	p.memory.rests.Store(true)
 	if p.memory.total.Load() != total { // it changed before anybody could see that a nudge is wanted
 		p.memory.rests.Store(false)
@@ -187,6 +192,23 @@ func (p *pressure) giveBack(now time.Time) {
 	p.trimmedAt = now
 	if resident, ok = p.gauge.resident(); ok {
 		p.surplus = max(0, resident-p.memory.total.Load())
+	}
+}
+
+// giveBackAll has the C library and Go's heap give back what a burst has left, for a node that has nothing to
+// do. Both take milliseconds, on this thread.
+func (p *pressure) giveBackAll() {
+	resident, ok := p.gauge.resident()
+	if !ok {
+		return
+	}
+	if p.rested = min(p.rested, resident); resident-p.rested < restTrimLeast {
+		return
+	}
+	debug.FreeOSMemory()
+	p.trim()
+	if resident, ok = p.gauge.resident(); ok {
+		p.rested = resident
 	}
 }
 

@@ -302,6 +302,35 @@ func TestPressureRests(t *testing.T) {
 	}
 }
 
+// TestGiveBackAtRest: before the watcher rests it gives back what a burst has left, if that is worth it.
+func TestGiveBackAtRest(t *testing.T) {
+	gauge, trims := &fakeGauge{}, 0
+	m := &memory{budget: 1 << 30, nudge: func() {}}
+	m.limit.Store(m.budget)
+	p := &pressure{memory: m, gauge: gauge, logger: noLogger{}, trim: func() { trims++; gauge.own -= gauge.own / 4 }}
+	for i, each := range []struct {
+		grown int64 // in MiB, since the last rest
+		trims int
+	}{
+		{40, 1}, // leaves 30
+		{3, 1},
+		{1, 2}, // 34 by now, of which 25.5 are left
+		{0, 2},
+		{20, 3},
+	} {
+		gauge.own += each.grown << 20
+		m.total.Add(1) // an isolate came or went
+		for p.rest(p.step(time.Unix(1000, 0), false)) != restful {
+			if trims == each.trims && trims > 0 && i == 0 {
+				t.Fatal("given back before all was quiet")
+			}
+		}
+		if trims != each.trims {
+			t.Errorf("rest %d: %d times, want %d", i, trims, each.trims)
+		}
+	}
+}
+
 // TestKernelGaugeRests: one nudge ends one endless wait.
 func TestKernelGaugeRests(t *testing.T) {
 	gauge, err := newKernelGauge("")

@@ -36,6 +36,8 @@ type shardState struct {
 	wantsPrepare bool  // the shard may have work for an idle loop
 	wantsRoom    bool  // there is more to evict
 	isResting    bool  // the last tick had nothing to do
+
+	shrink timeoutNode // for the next look at heaps that a burst has swollen
 }
 
 // wake keeps a request until its app has started. gathered is what its head and body lie in, or nil.
@@ -196,6 +198,7 @@ func (l *Loop) noteIdle(w *appWorker) {
 		return
 	}
 	l.timeouts.sleep.start(&w.sleep, l.now)
+	l.tendHeaps(w)
 	if w.isRetired {
 		l.retired = append(l.retired, w)
 	}
@@ -291,6 +294,41 @@ func (l *Loop) noteUnprepared(w *appWorker) {
 func (l *Loop) hasIdleWork() bool {
 	return l.wantsPrepare || len(l.unprepared)+len(l.retired) != 0 ||
 		l.timeouts.sleep.first != nil && l.timeouts.sleep.first.deadline <= l.now
+}
+
+// shrinkRest is for how long an app has had nothing in hand, at the least, when what a burst has left in
+// its isolate is collected: in the gaps of traffic that goes on, that would cost its next requests time.
+const shrinkRest = 2 * time.Second
+
+// tendHeaps has the isolates looked at in a while if w's has become large.
+func (l *Loop) tendHeaps(w *appWorker) {
+	if l.shrink.list == nil && w.isolate.IsSwollen() {
+		l.shrink.waiter = (*heapShrink)(l)
+		l.startTimeout(&l.shrink, shrinkRest)
+	}
+}
+
+// heapShrink is a loop as who looks at the heaps of its isolates.
+type heapShrink Loop
+
+// timedOut implements waiter. It shrinks one isolate at a time, so that requests for others wait for no
+// more than that. Those that are busy are looked at when they are idle.
+func (s *heapShrink) timedOut(*timeoutNode) {
+	l := (*Loop)(s)
+	list, isDone := &l.timeouts.sleep, false
+	for node := list.first; node != nil; node = node.next {
+		w := node.worker
+		if !w.isolate.IsSwollen() {
+			continue
+		}
+		if isDone || l.now-(node.deadline-list.duration) < int64(shrinkRest) {
+			l.tendHeaps(w)
+			return
+		}
+		w.isolate.Shrink()
+		l.noteResident(w)
+		isDone = true
+	}
 }
 
 // sleepRetired puts one of the retired apps to sleep, unless it is wanted here after all.

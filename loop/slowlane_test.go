@@ -157,3 +157,35 @@ func TestNothingToPrepare(t *testing.T) {
 		t.Error("it was not done")
 	}
 }
+
+// TestShrink: an isolate that a burst has swollen gives memory back when it has been idle for a while, not in a
+// gap between requests, and the loop does not wake up for it after that.
+func TestShrink(t *testing.T) {
+	g := newLanes(t, &[2]time.Duration{})
+	g.talk(0, get("a", "/"))
+	loop, worker := g.worlds[0].loop, g.worlds[0].workers[0]
+	app := loop.apps[0]
+	worker.resident, worker.swollen = 8<<20, 6<<20
+	loop.noteBusy(app)
+	loop.noteResident(app)
+	if loop.shrink.list == nil {
+		t.Fatal("nothing is due for a swollen isolate")
+	}
+	look := func(after time.Duration) {
+		loop.now += int64(after)
+		loop.shrink.stop()
+		(*heapShrink)(loop).timedOut(&loop.shrink)
+	}
+	if look(shrinkRest); worker.shrinks != 0 || loop.shrink.list != nil {
+		t.Fatalf("busy: %d times, due again: %v", worker.shrinks, loop.shrink.list != nil)
+	}
+	if loop.noteIdle(app); loop.shrink.list == nil {
+		t.Fatal("nothing is due when it is idle")
+	}
+	if look(shrinkRest - 1); worker.shrinks != 0 || loop.shrink.list == nil {
+		t.Fatalf("in a gap: %d times, due again: %v", worker.shrinks, loop.shrink.list != nil)
+	}
+	if look(1); worker.shrinks != 1 || loop.shrink.list != nil || app.cost != 2<<20 {
+		t.Fatalf("%d times, %d bytes left, due again: %v", worker.shrinks, app.cost, loop.shrink.list != nil)
+	}
+}
