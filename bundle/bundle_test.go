@@ -236,7 +236,7 @@ func TestSizeIsBounded(t *testing.T) {
 		if err := os.Truncate(filepath.Join(o.Base, name), 1<<40); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Build(context.Background(), o); !errors.As(err, &found) || !strings.Contains(err.Error(), "the file has 1099511627776 bytes, and a bundle of") {
+		if _, err := Build(context.Background(), o); !errors.As(err, &found) || !strings.Contains(err.Error(), name+" has 1099511627776 bytes, and a bundle of") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

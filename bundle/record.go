@@ -3,7 +3,6 @@ package bundle
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -132,9 +131,9 @@ func (r *record) checkFile(path string) error {
 	case err != nil:
 		return nil // esbuild says it better
 	case !info.Mode().IsRegular():
-		return errors.New("is not a file")
+		return fmt.Errorf("%s is not a file", shownPath(r.options.Base, path))
 	case info.Size() > inputsPerOutput*r.options.BytesMax:
-		return fmt.Errorf("the file has %d bytes, and a bundle of %d is allowed", info.Size(), r.options.BytesMax)
+		return fmt.Errorf("%s has %d bytes, and a bundle of %d is allowed", shownPath(r.options.Base, path), info.Size(), r.options.BytesMax)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -218,6 +219,10 @@ func Load(file string) (*Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, withoutPath(err))
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		// It is as an editor leaves it that empties a file before it writes: a reload just then would remove all apps.
+		return nil, Problems{{file, Position{1, 1}, "", "is empty", "write at least [server] to serve no app of this file"}}
 	}
 	return Parse(file, text)
 }

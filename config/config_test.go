@@ -681,3 +681,17 @@ func TestTracing(t *testing.T) {
 		t.Errorf("%+v", c.Tracing)
 	}
 }
+
+// TestEmptyFile: a file that is just being written is not taken for one without apps, which a comment makes.
+func TestEmptyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nano.toml")
+	for text, want := range map[string]string{"": file + ":1:1: is empty", " \n\t\n": file + ":1:1: is empty", "[server]\n": "", "# no app yet\n": ""} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(file)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
