@@ -346,6 +346,18 @@ func TestBuildTellsWhyAnAppDoesNotStart(t *testing.T) {
 	}
 }
 
+// What is thrown and is no Error has no place: none is made up.
+func TestBuildTellsOfWhatIsNoError(t *testing.T) {
+	resolved, err := bundle(t, "app.js", "throw null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = testRuntime.Build(resolved, BuildOptions{Name: "test"})
+	if err == nil || !strings.Contains(err.Error(), "null") || strings.Contains(err.Error(), ":0") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMathRandom(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { fetch() {
 		const { random } = Math, d = Object.getOwnPropertyDescriptor(Math, "random");

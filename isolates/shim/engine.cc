@@ -223,8 +223,9 @@ std::string Describe(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::T
   std::string described = *text ? std::string(*text, text.length()) : "unprintable exception";
   v8::Local<v8::Message> message = caught.Message();
   if (message.IsEmpty()) return described;
+  // A module that throws what is no Error leaves neither stack nor place.
+  if (!message->GetScriptResourceName()->IsString()) return described;
   v8::String::Utf8Value file(isolate, message->GetScriptResourceName());
-  if (*file == nullptr) return described;
   if (strncmp(*file, "nano:", 5) == 0) {
     // The runtime has thrown it: the place is that of the app's call.
     std::string place;
