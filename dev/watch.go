@@ -258,7 +258,7 @@ func (w *watcher) take(event fsnotify.Event, gathered *change) bool {
 		concerned = append(slices.Clone(concerned), w.paths[filepath.Dir(event.Name)+"/"]...)
 	}
 	if isNaming && (w.folders[event.Name] || len(w.paths[event.Name]) > 0) {
-		delete(w.folders, event.Name) // if it was one, its watch has gone with it
+		w.drop(event.Name)
 		w.isMoved = true
 		if gathered.since.IsZero() {
 			gathered.since = time.Now()
@@ -276,6 +276,20 @@ func (w *watcher) take(event fsnotify.Event, gathered *change) bool {
 		}
 	}
 	return true
+}
+
+// drop forgets the watch of a folder that is not what it was, which has gone with it, and those of all below: they
+// are where the folder is now, and another may have taken its place. The mutex is held.
+func (w *watcher) drop(folder string) {
+	delete(w.folders, folder)
+	for each := range w.folders {
+		if strings.HasPrefix(each, folder+"/") {
+			delete(w.folders, each)
+			if w.notify != nil {
+				_ = w.notify.Remove(each) // it may be gone
+			}
+		}
+	}
 }
 
 // isFile tells whether a path is that of a file whose permissions matter.

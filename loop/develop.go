@@ -126,7 +126,7 @@ func (l *Loop) answerDeveloped(e *exchange, status int, nanoError string, a *Dev
 	e.wall.stop()
 	c := e.connection
 	e.answered, e.status = true, status
-	isEndless := a.Events && !e.headOnly
+	isEndless := a.Events && !e.headOnly && !l.draining
 	l.decideClose(e, isEndless && e.minor == 0)
 	lines := []byte(a.Head)
 	if nanoError != "" {
@@ -208,6 +208,15 @@ func (s *eventSource) length() int64 { return -1 }
 func (l *Loop) tellEvents(text []byte) {
 	for _, s := range slices.Clone(l.events) {
 		s.tell(text)
+	}
+}
+
+// endEvents ends all answers without end: the loop drains. Who listens asks again, and gets those of the next process.
+func (l *Loop) endEvents() {
+	events := l.events
+	l.events = nil
+	for _, s := range events {
+		s.to.end(nil)
 	}
 }
 

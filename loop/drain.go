@@ -31,6 +31,7 @@ func (l *Loop) startDrain() {
 	}
 	l.graceIdle()
 	l.closeWebSockets()
+	l.endEvents()
 }
 
 // graceIdle moves connections that wait for a request from their time-out to the grace.
@@ -100,7 +101,7 @@ func (l *Loop) isWorkDone() bool {
 // forceDrain gives up what has not ended in time.
 func (l *Loop) forceDrain() {
 	l.forced = true
-	if open := l.connections.open; open != 0 || l.pendingWork != 0 {
+	if open := l.connections.open; l.options.Developer == nil && (open != 0 || l.pendingWork != 0) {
 		l.options.Logger.Server(isolates.LevelWarn, fmt.Sprintf(
 			"drain timed out: %d connections cut, waitUntil work of %d requests given up", open, l.pendingWork))
 	}

@@ -82,7 +82,9 @@ type Options struct {
 	// falls asleep, or is put into the slow lane, which is another thread.
 	Debugged bool
 
-	Developer Developer // nil: nobody develops on the node
+	// Developer is who develops on the node: no app is put into the slow lane then, and a drain cuts what is left
+	// without a word. nil: nobody.
+	Developer Developer
 
 	Logger        Logger    // default: none
 	AccessLog     io.Writer // nil: off. Written to by one goroutine per loop, whole lines at a time

@@ -132,11 +132,12 @@ func (l *Loop) diedLong(w *appWorker, cause error) {
 	}
 }
 
-// slowDown puts an app into the slow lane beside this loop, if there are others here that it disturbs.
+// slowDown puts an app into the slow lane beside this loop, if there are others here that it disturbs. Where somebody
+// develops, a start from source after each save is no sign of what the app costs, and a second thread of no use.
 func (l *Loop) slowDown(w *appWorker) {
 	p := l.placement
 	lane := &w.load.lane
-	if l.draining || p.needSlow == nil || lane.isWaiting || !l.neighbours.has(w, l.now) {
+	if l.draining || l.options.Developer != nil || p.needSlow == nil || lane.isWaiting || !l.neighbours.has(w, l.now) {
 		return
 	}
 	if p.seats[p.loops+l.seat].loop.Load() == nil {

@@ -189,3 +189,23 @@ func TestShrink(t *testing.T) {
 		t.Fatalf("%d times, %d bytes left, due again: %v", worker.shrinks, app.cost, loop.shrink.list != nil)
 	}
 }
+
+// TestDevelopedStaysHome: an app that somebody develops on is started from source again and again, which is no reason.
+func TestDevelopedStaysHome(t *testing.T) {
+	for _, developer := range []Developer{nil, &fakeDeveloper{}} {
+		cost := &[2]time.Duration{400 * time.Microsecond, 0}
+		g := newLanes(t, cost)
+		for _, w := range g.worlds {
+			w.loop.options.Developer = developer
+		}
+		g.ask(0, "a", 5*time.Millisecond, 2*time.Second)
+		g.ask(0, "b", 100*time.Millisecond, 2*time.Second)
+		g.rings[0].busy = 100
+		g.run(1800 * time.Millisecond)
+		if isSlow := g.where(0)&slowBit != 0; isSlow != (developer == nil) {
+			t.Errorf("developed: %v: served by %#x", developer != nil, g.where(0))
+		}
+		g.run(time.Second)
+		g.end()
+	}
+}

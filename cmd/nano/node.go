@@ -174,7 +174,7 @@ func (n *node) startLoops(image *isolates.Runtime, set *apps.Set, initial []loop
 	pools := isolates.PoolOptions{Heap: uint64(c.Isolates.Heap), Ready: readyIsolates}
 	n.debugged.prepare(&options, &pools)
 	if n.developer != nil {
-		options.Options.Developer = n.developer
+		options.Options.Developer, options.Options.DrainGrace = n.developer, devGrace
 		options.Options.AccessLog, options.Options.AccessLogJSON = dev.Requests{Logger: n.logger}, true
 	}
 	options.Options.NewShard = func(_ int, waker int) (loop.Shard, error) {
