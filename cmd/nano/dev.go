@@ -31,6 +31,9 @@ state_dir of a configuration are for production: here --listen says where, and t
 // devDrain is how long requests may go on when nano dev is told to end. Nobody should wait for it.
 const devDrain = 50 * time.Millisecond
 
+// devGrace is how long connections without a request stay open then.
+const devGrace = 10 * time.Millisecond
+
 func runDev(s *streams, args []string) error {
 	flags := newFlags(s, "dev", devText)
 	file := flags.String("c", "", configFlagHelp)

@@ -142,6 +142,9 @@ func TestDev(t *testing.T) {
 	if code := p.command.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("it ends with %d", code)
 	}
+	if strings.Contains(p.logText(), "drain") {
+		t.Errorf("it complains of open connections:\n%s", p.logText())
+	}
 }
 
 // TestDevHostile has an app fail with texts that would be markup, commands of a terminal, or paths of others' files.
@@ -219,7 +222,15 @@ func TestDevManySaves(t *testing.T) {
 		}
 		return len(entries)
 	}
+	mappings := func() int { // each isolate has several
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.command.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(maps), "\n")
+	}
 	before := files()
+	early := 0
 	for i := range 200 {
 		text := answering(fmt.Sprintf(`"save %d." as string`, i))
 		if i%2 == 0 {
@@ -228,11 +239,22 @@ func TestDevManySaves(t *testing.T) {
 			p.replace(t, "app.ts", text)
 		}
 		time.Sleep(time.Millisecond) // as fast as a script saves
+		if i%10 == 9 {
+			p.waitFor(others, fmt.Sprintf("save %d.", i)) // so that there are some versions
+		}
+		if i == 99 {
+			early = mappings()
+		}
 	}
 	p.waitFor(others, "save 199.")
 	for deadline := time.Now().Add(patience); files() > before+4; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d files are open, %d were", files(), before)
+		}
+	}
+	for deadline := time.Now().Add(patience); mappings() > early+50; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d mappings of memory, %d after half of the saves", mappings(), early)
 		}
 	}
 }
