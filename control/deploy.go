@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func (n *Node) Deploy(ctx context.Context, name string, d Deployment) (Version, 
 		return Version{}, err
 	}
 	source, err := n.keepUpload(ctx, p.next.config, main, folder)
+	if err != nil && d.isOneFile() {
+		err = explainOneFile(err, filepath.Base(main))
+	}
 	if err != nil {
 		return Version{}, err
 	}
@@ -53,7 +57,7 @@ func (n *Node) Deploy(ctx context.Context, name string, d Deployment) (Version, 
 	if err := n.change(ctx, p); err != nil {
 		return Version{}, err
 	}
-	k := p.next.record.find(versionID(source))
+	k := p.next.record.find(VersionID(source))
 	return k.version(k.Weight), nil
 }
 
@@ -122,6 +126,17 @@ func (n *Node) keepUpload(ctx context.Context, c *config.App, main, folder strin
 		return source, rejected("%s", strings.ReplaceAll(err.Error(), folder+string(filepath.Separator), ""))
 	}
 	return source, &RejectedError{err}
+}
+
+// missing is what reading an app says of modules that are not there.
+var missing = regexp.MustCompile(`cannot import "\.\.?/|cannot find the package "`)
+
+// explainOneFile adds the cure to what is wrong with a single file, if that is what it imports.
+func explainOneFile(err error, main string) error {
+	if !missing.MatchString(err.Error()) {
+		return err
+	}
+	return &RejectedError{fmt.Errorf("%w\nonly %s was uploaded, not what it imports: upload the project's folder, or what \"nano build\" makes of it", err, main)}
 }
 
 // stageUpload prepares the version of an upload to serve.

@@ -70,14 +70,15 @@ func (id *sourceID) UnmarshalText(text []byte) (err error) {
 // idLength is how many digits of a hash name a version.
 const idLength = 12
 
-func versionID(source apps.SourceID) string {
+// VersionID is the Version.ID of what a version is started from; "" if that is zero.
+func VersionID(source apps.SourceID) string {
 	if source.IsZero() {
 		return ""
 	}
 	return source.String()[:idLength]
 }
 
-func (k *kept) id() string { return versionID(k.Source.SourceID) }
+func (k *kept) id() string { return VersionID(k.Source.SourceID) }
 
 // clone copies a record, so that a change can be given up.
 func (r *record) clone() *record {

@@ -315,7 +315,7 @@ func (n *Node) logChange(change Change, p *plan) {
 	case change.Action != Failed:
 		var versions []string
 		for _, r := range p.next.runs {
-			versions = append(versions, versionID(n.sourceOf(r)))
+			versions = append(versions, VersionID(n.sourceOf(r)))
 		}
 		n.options.Logger.Info(change.Action, "app", change.App, "version", strings.Join(versions, " "))
 	case len(p.next.runs) > 0:

@@ -68,7 +68,7 @@ func (n *Node) stage(ctx context.Context, c *config.App, source apps.SourceID, w
 	if err != nil {
 		return run{}, &RejectedError{err}
 	}
-	l.Version, l.Removed = versionID(source), n.removed
+	l.Version, l.Removed = VersionID(source), n.removed
 	id, err := n.loops.AddApp(l)
 	if err != nil {
 		if l.Static != nil {

@@ -127,7 +127,7 @@ func (n *Node) Initial() (set []apps.App, loops []loop.App, err error) {
 		}
 		l, loopErr := n.options.Loop(a.config)
 		errs = append(errs, loopErr)
-		l.Version, l.Removed = versionID(a.runs[0].source), n.removed
+		l.Version, l.Removed = VersionID(a.runs[0].source), n.removed
 		a.runs[0].id = len(set)
 		n.folders[len(set)] = l.Static
 		set, loops = append(set, appOf(a.config, a.runs[0].source)), append(loops, l)

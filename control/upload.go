@@ -55,6 +55,12 @@ const (
 	pathLengthMax = 4096
 )
 
+// isOneFile tells whether an upload is a single file rather than an archive.
+func (d *Deployment) isOneFile() bool {
+	kind, _, err := mime.ParseMediaType(d.Type)
+	return err == nil && forms[kind].file != ""
+}
+
 // receive writes an upload into a folder, which is empty, and gives the path of its main module. Neither
 // what comes nor what is unpacked of it is longer than bytesMax.
 func receive(d *Deployment, folder string, bytesMax int64) (main string, err error) {

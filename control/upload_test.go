@@ -173,6 +173,8 @@ func TestBadUploads(t *testing.T) {
 	}{
 		{strings.NewReader("syntax"), "text/javascript", false, "main.js:1:1: SyntaxError"},
 		{strings.NewReader("throws"), "text/javascript", false, "TypeError"},
+		{strings.NewReader("import ./a"), "text/typescript", false, "no such file\nonly main.ts was uploaded, not what it imports: upload the project's folder"},
+		{strings.NewReader(zipped(t, archive(t, entry{name: "index.ts", text: "import ./a"}))), "application/gzip", false, `index.ts:1:8: cannot import "./a": no such file`},
 		{strings.NewReader("dies"), "text/javascript", false, "does not start: Error: at the start"},
 		{strings.NewReader(strings.Repeat("x", 1025)), "text/javascript", true, "1024 bytes of [server] max_bundle"},
 		{strings.NewReader("x"), "image/png", false, "content-type"},
@@ -183,6 +185,9 @@ func TestBadUploads(t *testing.T) {
 		var rejection *RejectedError
 		if errors.Is(err, ErrTooLarge) != test.tooBig || !test.tooBig && !errors.As(err, &rejection) || !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("%v, want %q", err, test.want)
+		}
+		if test.kind == "application/gzip" && strings.Contains(err.Error(), "only") {
+			t.Errorf("an archive: %v", err)
 		}
 		if strings.Contains(err.Error(), w.folder) {
 			t.Errorf("it tells of a folder that is gone: %v", err)

@@ -267,7 +267,7 @@ func (n *Node) describe(a *app, sum *loop.AppStats) App {
 	}
 	told.Stats.Name = a.name
 	if len(a.runs) > 0 {
-		told.Stats.ID, told.Stats.Version = a.runs[0].id, versionID(n.sourceOf(a.runs[0]))
+		told.Stats.ID, told.Stats.Version = a.runs[0].id, VersionID(n.sourceOf(a.runs[0]))
 	}
 	if told.Stats.Warm > 0 {
 		told.State = StateWarm
@@ -287,7 +287,7 @@ func (n *Node) describe(a *app, sum *loop.AppStats) App {
 			told.Versions = append(told.Versions, k.version(k.Weight))
 		}
 	} else if len(a.runs) > 0 {
-		told.Versions = []Version{{ID: versionID(n.sourceOf(a.runs[0])), Number: 1, Created: n.begun, From: FromFile, Weight: 1}}
+		told.Versions = []Version{{ID: VersionID(n.sourceOf(a.runs[0])), Number: 1, Created: n.begun, From: FromFile, Weight: 1}}
 	}
 	return told
 }
@@ -303,6 +303,19 @@ func (n *Node) FailedApps() (failed int) {
 		}
 	}
 	return failed
+}
+
+// Served are the apps that the node has, as they are configured and in the order of Apps: but for uploads that
+// nothing is left of to start.
+func (n *Node) Served() (served []config.App) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	for _, name := range n.order {
+		if a := n.apps[name]; len(a.runs) > 0 || !a.uploaded {
+			served = append(served, *a.config)
+		}
+	}
+	return served
 }
 
 // Loops tells how each loop does.

@@ -164,6 +164,9 @@ func TestUploadedApps(t *testing.T) {
 	w.expect(all)
 	w.restart()
 	w.expect(all)
+	if served := w.node.Served(); len(served) != 3 || served[2].Name != "c" || served[2].Hosts[0] != "c" {
+		t.Errorf("served: %+v", served)
+	}
 	w.reload()
 	w.expect(all)
 	if _, err := w.deploy("c", "C2"); err != nil { // the rest is as before

@@ -58,6 +58,9 @@ func (s *fakeSet) read(app apps.App) (string, error) {
 	if err != nil {
 		return "", &apps.MainError{Path: app.Main, Err: err}
 	}
+	if strings.HasPrefix(string(text), "import") {
+		return "", fmt.Errorf("%s:1:8: cannot import %q: no such file", filepath.Base(app.Main), strings.Fields(string(text))[1])
+	}
 	if strings.Contains(string(text), "syntax") {
 		return "", fmt.Errorf("%s:1:1: SyntaxError", filepath.Base(app.Main))
 	}
@@ -465,7 +468,7 @@ func (w *world) versions(name string) string {
 	for _, v := range w.app(name).Versions {
 		text := "?"
 		for id, kept := range w.set.kept {
-			if versionID(id) == v.ID {
+			if VersionID(id) == v.ID {
 				text = kept
 			}
 		}

@@ -304,7 +304,7 @@ func (n *Node) Accounts(ctx context.Context) (apps, gone []AppStats, err error) 
 	sum, dead := make([]AppStats, len(of)), graves{}
 	for id, app := range of {
 		if app != nil {
-			sum[id].ID, sum[id].Name, sum[id].Version = id, app.Name, app.Version
+			sum[id].ID, sum[id].Name, sum[id].Version = id, app.Name, app.version()
 		}
 	}
 	for _, each := range *n.options.memory.portions.Load() {

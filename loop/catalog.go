@@ -44,8 +44,18 @@ type sharedApp struct {
 	outbound    atomic.Int64 // endpoints, see outbound
 	works       workQueue    // guarded by the work pool's mutex
 
+	found atomic.Pointer[string] // what Shard.Version has told; nil: nobody was asked
+
 	isGone    atomic.Bool // a loop that does not know it need not get to know it
 	isLeaving bool        // RemoveApp was called; guarded by the catalog's mutex
+}
+
+// version is the app's, as far as it is known.
+func (a *sharedApp) version() string {
+	if found := a.found.Load(); found != nil {
+		return *found
+	}
+	return a.Version
 }
 
 // A Route says which app answers requests for some hosts and paths: usually one, and two while a new version of it
@@ -280,7 +290,7 @@ func (l *Loop) workerOf(app *sharedApp) *appWorker {
 		l.apps = append(l.apps, nil)
 	}
 	w := &appWorker{
-		app: int(app.id), shared: app, name: app.Name, version: app.Version, logRate: app.LogRate, maxBody: app.MaxBody,
+		app: int(app.id), shared: app, name: app.Name, version: app.version(), logRate: app.LogRate, maxBody: app.MaxBody,
 		wall: l.timeouts.wall(app.Wall), taskDeadline: never,
 		concurrency: &app.concurrency, files: newAppFiles(app.Static, app.Path),
 	}

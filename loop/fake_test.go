@@ -345,11 +345,14 @@ func (w *fakeWorker) text(id uint32, body []byte) {
 // A fakeShard starts workers by a function.
 type fakeShard struct {
 	start     func(app int) (Worker, error)
+	version   string
 	toPrepare int // pieces of idle work
 	closed    bool
 }
 
 func (s *fakeShard) Start(app int) (Worker, error) { return s.start(app) }
+
+func (s *fakeShard) Version(int) string { return s.version }
 
 func (s *fakeShard) Prepare() bool {
 	if s.toPrepare == 0 {

@@ -17,7 +17,7 @@ import (
 // App is what a loop needs to know of an app.
 type App struct {
 	Name    string
-	Version string        // for accounts and logs; may be ""
+	Version string        // for accounts, logs and traces; "": Shard.Version tells it when the app was started
 	Hosts   []string      // exact or "*.example.com"; none: any host that no other app names
 	Path    string        // prefix, "" is "/"
 	MaxBody int64         // of a request, in bytes; 0: Options.MaxBody

@@ -161,6 +161,7 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	}
 	l.makeRoom(w.costThen())
 	isolate, err := l.shard.Start(w.app)
+	l.learnVersion(w)
 	l.wantsPrepare = true
 	l.startedLong(w, l.readClock()-begun)
 	if err != nil {
@@ -185,6 +186,17 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	l.noteResident(w)
 	l.noteUnprepared(w)
 	return true
+}
+
+// learnVersion asks for the version of an app that was not read before its start.
+func (l *Loop) learnVersion(w *appWorker) {
+	if w.version != "" {
+		return
+	}
+	if version := l.shard.Version(w.app); version != "" {
+		w.version = version
+		w.shared.found.Store(&version)
+	}
 }
 
 // Idle apps

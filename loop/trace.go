@@ -183,7 +183,11 @@ func (t *trace) asks(w *appWorker) {
 
 // noteAnswer notes that the head of an answer of w is decided.
 func (t *trace) noteAnswer(w *appWorker) {
-	if t.isRecorded && t.span.Start != StartNone && w.isolate != nil {
+	if !t.isRecorded {
+		return
+	}
+	t.span.Version = w.version // known by now, if the request has started the app
+	if t.span.Start != StartNone && w.isolate != nil {
 		t.span.CPU = max(w.isolate.CPU()-t.cpu, 0)
 	}
 }

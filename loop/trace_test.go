@@ -321,6 +321,41 @@ func TestTraceScheduled(t *testing.T) {
 	}
 }
 
+// TestVersionFound: the version of an app that is read only when it starts is in what is told from then on: in the log,
+// accounts, and already in the span of the request that has started it.
+func TestVersionFound(t *testing.T) {
+	tracing := NewTracing(1)
+	known := "" // App.Version
+	for _, want := range []string{"found", "given"} {
+		w := newWorld(t, fakering.Config{}, func(o *Options) {
+			o.Tracing = tracing
+			o.Apps[0].Version = known
+			start := func(int) (Worker, error) {
+				return newFakeWorker("demo", func(w *fakeWorker, r *fakeRequest) {
+					w.record(isolates.Record{Kind: isolates.KindLog, LogID: 7, Body: []byte("line")})
+					w.text(r.id, []byte("done"))
+				}), nil
+			}
+			o.NewShard = func(int, int) (Shard, error) { return &fakeShard{start: start, version: "found"}, nil }
+		})
+		if got := w.loop.options.catalog.all()[0].version(); got != known {
+			t.Errorf("before the start: %q", got)
+		}
+		peer, _ := w.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		peer.Close()
+		w.settle()
+		spans := spansOf(tracing)
+		if len(spans) != 1 || spans[0].Version != want {
+			t.Errorf("%s: %+v", want, spans)
+		}
+		logged := slices.ContainsFunc(w.log.entries, func(e LogEntry) bool { return e.Request == 7 && e.Version == want })
+		if got := w.loop.options.catalog.all()[0].version(); got != want || !logged {
+			t.Errorf("%s: accounts have %q; %+v", want, got, w.log.entries)
+		}
+		known = "given"
+	}
+}
+
 // TestTraceInLogs: lines of a request name its trace.
 func TestTraceInLogs(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, func(o *Options) {

@@ -13,6 +13,8 @@ import (
 type Shard interface {
 	// Start makes the isolate of the app with that id and runs the app's top level in it.
 	Start(app int) (Worker, error)
+	// Version is the version that Start has found, for an app whose App.Version is not known before; "": unknown.
+	Version(app int) string
 	// Prepare does a small piece of work that makes later starts faster, when the loop has nothing
 	// else to do. False: nothing is left to do, until the next Start or Dispose.
 	Prepare() bool

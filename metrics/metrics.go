@@ -37,6 +37,8 @@ type Source interface {
 	Ready() bool
 	// LogDropped is how many lines of apps were not logged, by reason.
 	LogDropped() map[string]uint64
+	// Spans are how many the collector of traces has taken, and how many were lost.
+	Spans() (sent, dropped uint64)
 }
 
 // Options set up a Handler.
@@ -207,5 +209,8 @@ func (g *gatherer) node(accounts []loop.AppStats) (families []*dto.MetricFamily)
 		dropped[reason] = float64(lines)
 	}
 	tell(dropped)
+	sent, lost := source.Spans()
+	tell(map[string]float64{"": float64(sent)})
+	tell(map[string]float64{"": float64(lost)})
 	return families
 }

@@ -37,6 +37,8 @@ func (n *fakeNode) LogDropped() map[string]uint64 {
 	return map[string]uint64{"rate": 5, "slow_reader": 0}
 }
 
+func (n *fakeNode) Spans() (sent, dropped uint64) { return 8, 4 }
+
 func (n *fakeNode) Loops(context.Context) []loop.LoopStatus {
 	stats := loop.Stats{Completions: 10, Batches: [loop.BatchClasses]uint64{1, 2, 0, 1}, StallTime: 15e6, Ticks: 9}
 	stats.Batches[loop.BatchClasses-1] = 3
@@ -78,6 +80,8 @@ func TestMetrics(t *testing.T) {
 		`nano_apps{state="failed"} 1`,
 		`nano_memory_limit_bytes 2`,
 		`nano_log_lines_dropped_total{reason="rate"} 5`,
+		`nano_trace_spans_total 8`,
+		`nano_trace_spans_dropped_total 4`,
 		`nano_app_requests_total{app="hello"} 10`,
 		`nano_app_requests_total{app="unused"} 0`,
 		`nano_app_responses_total{app="hello",class="2xx"} 9`,

@@ -225,6 +225,8 @@ var nodeMetrics = []nodeMetric{
 	{"nano_memory_limit_bytes", gauge, "What of that isolates may take now: less while the machine is short of memory.", ""},
 	{"nano_memory_resident_bytes", gauge, "Estimate of what all warm isolates cost.", ""},
 	{"nano_log_lines_dropped_total", counter, "Lines of apps that were not logged, by reason: rate is log_rate of the app, slow_reader a log that is read too slowly.", "reason"},
+	{"nano_trace_spans_total", counter, "Spans that the collector of [tracing] has taken.", ""},
+	{"nano_trace_spans_dropped_total", counter, "Spans that were lost: they came faster than they were sent, or the collector did not take them.", ""},
 }
 
 func number(is bool) float64 {

@@ -13,6 +13,7 @@ import (
 	"nano/logs"
 	"nano/loop"
 	"nano/metrics"
+	"nano/tracing"
 )
 
 // adminCloseLimit is how long the end of the node waits for calls of the admin interface that are being answered.
@@ -27,10 +28,11 @@ type adminInterface struct {
 }
 
 // newAdmin makes the interface of a node.
-func newAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, logger *slog.Logger) *adminInterface {
+func newAdmin(c *config.Config, node *control.Node, loops *loop.Node, log *logs.Log, traces *tracing.Exporter,
+	logger *slog.Logger) *adminInterface {
 	return &adminInterface{handler: admin.NewHandler(admin.Options{
 		Node:    node,
-		Metrics: metrics.New(metrics.Options{Source: metricsSource{node, loops, log}, Version: version, AppsMax: c.Admin.MetricsApps}),
+		Metrics: metrics.New(metrics.Options{Source: metricsSource{node, loops, log, traces}, Version: version, AppsMax: c.Admin.MetricsApps}),
 		Logs:    log.Hub(),
 		Version: version,
 		Logger:  logger,
@@ -81,8 +83,9 @@ func (a *adminInterface) close() {
 // metricsSource is a node as metrics see it.
 type metricsSource struct {
 	*control.Node
-	loops *loop.Node
-	log   *logs.Log
+	loops  *loop.Node
+	log    *logs.Log
+	traces *tracing.Exporter // nil: there is none
 }
 
 // Accounts implements metrics.Source.
@@ -97,4 +100,12 @@ func (s metricsSource) Memory() loop.MemoryStats { return s.loops.Memory() }
 func (s metricsSource) LogDropped() map[string]uint64 {
 	beyondRate, readSlowly := s.log.Lost()
 	return map[string]uint64{"rate": beyondRate, "slow_reader": readSlowly}
+}
+
+// Spans implements metrics.Source.
+func (s metricsSource) Spans() (sent, dropped uint64) {
+	if s.traces == nil {
+		return 0, 0
+	}
+	return s.traces.Sent(), s.traces.Dropped()
 }

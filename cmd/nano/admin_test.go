@@ -83,6 +83,12 @@ func TestAdmin(t *testing.T) {
 		n.expect("GET", "/hello", "", "", 200, "one")
 	}
 	n.ask("GET", "/loud", "", "")
+	_, listed := n.call("GET", "/v1/apps", "", "")
+	exit, out, stderr := order("logs", "hello", "--json", "-c", n.configuration)
+	version := regexp.MustCompile(`"version":"[0-9a-f]{12}"`).FindString(out)
+	if exit != 0 || version == "" || strings.Count(out, version) != 5 || !strings.Contains(listed, strings.Replace(version, "version", "id", 1)) {
+		t.Errorf("versions of lines: exit %d: %s%s\n%s", exit, out, stderr, listed)
+	}
 
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if status, answer := n.call("GET", path, "", ""); status != 200 {

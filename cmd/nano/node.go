@@ -228,6 +228,9 @@ func (s *shard) Start(app int) (loop.Worker, error) {
 	return isolate, nil
 }
 
+// Version is what an app was started from.
+func (s *shard) Version(app int) string { return control.VersionID(s.apps.Version(app)) }
+
 // Prepare makes isolates ready for later starts.
 func (s *shard) Prepare() bool { return s.pool.Prepare() }
 
@@ -369,7 +372,7 @@ func (n *node) wait() error {
 // told now that this one serves, has the address of [admin] only then; and should somebody else have it, that is
 // no reason to end.
 func (n *node) openInterface(before *predecessor) error {
-	n.admin = newAdmin(n.configured, n.Node, n.loops, n.log, n.logger)
+	n.admin = newAdmin(n.configured, n.Node, n.loops, n.log, n.traces, n.logger)
 	n.serveControl(before != nil)
 	if before == nil {
 		return n.admin.listen(n.configured, n.logger)
