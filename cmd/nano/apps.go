@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -351,7 +352,20 @@ func openUpload(name string) (body io.ReadCloser, kind string, err error) {
 	return file, kind, nil
 }
 
-// packFolder writes a project's folder as a compressed archive: all regular files, but those of version control. The
+// isPrivate tells whether a file or folder of a project stays on this machine: version control, caches, and what holds
+// secrets of whoever develops here. What a program imports has none of these names.
+func isPrivate(name string) bool {
+	base := path.Base(name)
+	switch base {
+	case ".git", ".hg", ".svn", ".nano", ".wrangler", ".dev.vars", ".env", ".envrc", ".npmrc", ".netrc", ".DS_Store":
+		return true
+	case ".cache":
+		return path.Base(path.Dir(name)) == "node_modules"
+	}
+	return strings.HasPrefix(base, ".env.") || strings.HasPrefix(base, ".dev.vars.")
+}
+
+// packFolder writes a project's folder as a compressed archive: all regular files but those that are private. The
 // packages in node_modules are what it is bundled with, so they go along; links in it are followed within the folder.
 func packFolder(to io.Writer, folder string) error {
 	compressed := gzip.NewWriter(to)
@@ -365,10 +379,9 @@ func packFolder(to io.Writer, folder string) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir():
-			if base := entry.Name(); base == ".git" || base == ".nano" || base == ".wrangler" {
-				return fs.SkipDir
-			}
+		case isPrivate(name) && entry.IsDir():
+			return fs.SkipDir
+		case isPrivate(name) || entry.IsDir():
 			return nil
 		}
 		return packFile(archive, root, name)

@@ -197,6 +197,8 @@ func TestDeployFolder(t *testing.T) {
 	configuration := serveDesk(t, node, nil)
 	folder := writeFiles(t, map[string]string{
 		"p/package.json": "{}", "p/src/index.ts": "export default {}", "p/node_modules/x/index.js": "1", "p/.git/HEAD": "ref", "outside": "secret",
+		"p/.env": "A=1", "p/.env.local": "A=1", "p/src/.dev.vars": "A=1", "p/.dev.vars.staging": "A=1", "p/.npmrc": "token", "p/.nano/x": "1",
+		"p/node_modules/.cache/x.js": "1", "p/src/.cache/y.js": "1", "p/.environment.js": "1", "p/node_modules/x/.env": "A=1",
 	})
 	if err := os.Symlink("../outside", filepath.Join(folder, "p", "escape")); err != nil {
 		t.Fatal(err)
@@ -224,7 +226,7 @@ func TestDeployFolder(t *testing.T) {
 		}
 		names = append(names, header.Name)
 	}
-	if got := strings.Join(names, " "); got != "node_modules/x/index.js package.json src/index.ts" {
+	if got := strings.Join(names, " "); got != ".environment.js node_modules/x/index.js package.json src/.cache/y.js src/index.ts" {
 		t.Errorf("sent %s", got)
 	}
 }

@@ -172,7 +172,7 @@ func develop(s *streams, target *devTarget, debugged *debugging) error {
 		if debugged == nil {
 			developer.Start(ctx, node)
 		}
-		printBanner(s.out, logger, configured, running.addresses())
+		printBanner(s.out, logger, configured.Server.Log, configured.Apps, running.addresses())
 		if debugged != nil { // which the apps may wait for
 			developer.Start(ctx, node)
 		}

@@ -47,7 +47,7 @@ func serve(s *streams, load func() (*config.Config, error), isSuccessor bool, de
 		return err
 	}
 	defer running.notify()()
-	printBanner(s.out, logger, configured, running.addresses())
+	printBanner(s.out, logger, configured.Server.Log, running.Served(), running.addresses())
 	debugged.serve(configured, running.loops, s.out, logger)
 	ended := make(chan error, 1)
 	go func() { ended <- running.wait() }()
@@ -128,22 +128,22 @@ func supervise(node drainer, signals <-chan os.Signal, ended <-chan error, logge
 const bannerAppsMax = 8
 
 // printBanner tells what is served where: to people on standard output, to machines in the log.
-func printBanner(out io.Writer, logger *slog.Logger, c *config.Config, addresses []string) {
-	if c.Server.Log == config.LogJSON {
-		names := make([]string, len(c.Apps))
-		for i := range c.Apps {
-			names[i] = c.Apps[i].Name
+func printBanner(out io.Writer, logger *slog.Logger, format string, served []config.App, addresses []string) {
+	if format == config.LogJSON {
+		names := make([]string, len(served))
+		for i := range served {
+			names[i] = served[i].Name
 		}
 		logger.Info("serving", "apps", names, "addresses", addresses)
 		return
 	}
 	var apps []string
-	for i := range c.Apps {
+	for i := range served {
 		if i == bannerAppsMax {
-			apps = append(apps, fmt.Sprintf("%d more", len(c.Apps)-i))
+			apps = append(apps, fmt.Sprintf("%d more", len(served)-i))
 			break
 		}
-		apps = append(apps, describeApp(&c.Apps[i]))
+		apps = append(apps, describeApp(&served[i]))
 	}
 	if len(apps) == 0 {
 		apps = []string{"no apps"}

@@ -75,7 +75,7 @@ func TestBanner(t *testing.T) {
 	addresses := []string{"http://127.0.0.1:8080", "unix:/run/nano.sock"}
 	banner := func() string {
 		var out bytes.Buffer
-		printBanner(&out, slog.New(slog.DiscardHandler), c, addresses)
+		printBanner(&out, slog.New(slog.DiscardHandler), c.Server.Log, c.Apps, addresses)
 		return out.String()
 	}
 	if got, want := banner(), "nano: serving no apps on http://127.0.0.1:8080\nnano: serving no apps on unix:/run/nano.sock\n"; got != want {
@@ -94,7 +94,7 @@ func TestBanner(t *testing.T) {
 	}
 	c.Server.Log = config.LogJSON
 	var log bytes.Buffer
-	printBanner(&log, slog.New(slog.NewJSONHandler(&log, nil)), c, addresses)
+	printBanner(&log, slog.New(slog.NewJSONHandler(&log, nil)), c.Server.Log, c.Apps, addresses)
 	if got := log.String(); !strings.Contains(got, `"msg":"serving","apps":["a","b"`) || strings.Contains(got, "nano: ") {
 		t.Errorf("%q", got)
 	}
