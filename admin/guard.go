@@ -63,28 +63,32 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
+	given, hasToken := bearer(r.Header.Get("Authorization"))
+	hash := sha256.Sum256([]byte(given))
+	if hasToken && subtle.ConstantTimeCompare(hash[:], token[:]) == 1 {
+		g.next.ServeHTTP(w, r) // whatever others behind the same address, such as a proxy's, have sent
+		return
+	}
+	g.refuse(w, r, hasToken)
+}
+
+// refuse answers a request that has not the right token.
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, hasToken bool) {
 	client := clientOf(r)
 	if !g.tries.may(client) {
 		w.Header().Set("Retry-After", fmt.Sprint(int(triesPause.Seconds())))
-		writeError(w, http.StatusTooManyRequests, "too many wrong tokens from this address: wait")
+		writeError(w, http.StatusTooManyRequests, "too many wrong tokens from this address: wait, or send the right one")
 		return
 	}
-	given, hasToken := bearer(r.Header.Get("Authorization"))
-	hash := sha256.Sum256([]byte(given))
-	if !hasToken || subtle.ConstantTimeCompare(hash[:], token[:]) != 1 {
-		what := "a wrong token"
-		if !hasToken {
-			what = "no token"
-		}
-		if left := g.tries.failed(client); left >= 0 && hasToken {
-			g.logger.Warn(fmt.Sprintf("admin: %s from %s; %d more tries are allowed", what, client, left))
-		}
-		w.Header().Set("WWW-Authenticate", `Bearer realm="nano"`)
-		writeError(w, http.StatusUnauthorized, what+`: send "Authorization: Bearer" with the content of token_file`)
-		return
+	what := "a wrong token"
+	if !hasToken {
+		what = "no token"
 	}
-	g.tries.passed(client)
-	g.next.ServeHTTP(w, r)
+	if left := g.tries.failed(client); left >= 0 && hasToken {
+		g.logger.Warn(fmt.Sprintf("admin: %s from %s; %d more tries are allowed", what, client, left))
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="nano"`)
+	writeError(w, http.StatusUnauthorized, what+`: send "Authorization: Bearer" with the content of token_file`)
 }
 
 // bearer is the token of an Authorization field (RFC 6750 §2.1).
@@ -133,8 +137,8 @@ const (
 	triersMax  = 1024
 )
 
-// tries counts wrong tokens by address. An address that has sent triesMax of them waits for triesPause, in which
-// its tokens are not even looked at.
+// tries counts wrong tokens by address. Of an address that has sent triesMax of them, others are neither counted nor
+// logged for triesPause. That keeps the log short; what keeps a token from being guessed is its length.
 type tries struct {
 	now func() time.Time
 
@@ -147,7 +151,7 @@ type trier struct {
 	last   time.Time
 }
 
-// may reports whether an address may try a token.
+// may reports whether a wrong token of an address is to be counted.
 func (t *tries) may(client string) bool {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -193,11 +197,4 @@ func (t *tries) forget(now time.Time) {
 	if len(t.by) >= triersMax {
 		delete(t.by, oldest)
 	}
-}
-
-// passed forgets the wrong tokens of an address that has the right one.
-func (t *tries) passed(client string) {
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	delete(t.by, client)
 }
