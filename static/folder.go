@@ -15,8 +15,9 @@ import (
 type Folder struct {
 	path string
 
-	mutex sync.Mutex
-	root  *root // nil: there is no folder now
+	mutex    sync.Mutex
+	root     *root // nil: there is no folder now
+	isClosed bool
 }
 
 // A root is the folder as it was opened: what is found by one root is of one state of the folder, though its
@@ -38,11 +39,15 @@ func Open(path string) (*Folder, error) {
 	return f, nil
 }
 
-// Close frees what the folder holds. Files that were found remain valid.
+// errClosed: a request of an app that is being removed may still look for a file.
+var errClosed = errors.New("static: the folder is closed")
+
+// Close frees what the folder holds, once searches that are going on have ended. Files that were found remain valid;
+// no others are found.
 func (f *Folder) Close() {
 	f.mutex.Lock()
 	r := f.root
-	f.root = nil
+	f.root, f.isClosed = nil, true
 	f.mutex.Unlock()
 	if r != nil {
 		f.leave(r)
@@ -57,6 +62,9 @@ func (f *Folder) use() (*root, error) {
 	}
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
+	if f.isClosed {
+		return nil, fmt.Errorf("%s: %w", f.path, errClosed)
+	}
 	if r := f.root; r != nil && r.dev == status.Dev && r.inode == status.Ino {
 		r.users++
 		return r, nil

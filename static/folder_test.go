@@ -283,3 +283,16 @@ func TestTypeOf(t *testing.T) {
 		}
 	}
 }
+
+// TestClosedFolder: a search after Close opens nothing that nobody would close.
+func TestClosedFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/file", "x")
+	folder := open(t, dir)
+	find(t, folder, "file", nil)
+	folder.Close()
+	if found, err := folder.Find("file", nil); found.File != nil || err == nil || folder.root != nil {
+		t.Errorf("%+v, %v", found, err)
+	}
+	folder.Close()
+}
