@@ -111,6 +111,7 @@ func (s *Set) Remove(id int) {
 	if held.IsZero() {
 		held = e.Source
 	}
+	s.memo.forget(e.Name, held)
 	if held.IsZero() || !s.options.Sources.release(held) || s.isPinned(held) {
 		return
 	}
@@ -166,6 +167,7 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 		if !s.options.Direct {
 			s.findImage(&entry{App: app}, source)
 		}
+		s.memo.note(&app, source.Inputs, source.began, found, int64(len(data)))
 		id = found
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"nano/bundle"
 	"nano/isolates"
@@ -70,6 +71,7 @@ type Set struct {
 	entries atomic.Pointer[[]*entry] // by id; nil where there is none. Replaced, never changed
 	change  sync.Mutex               // for whoever replaces entries
 	queue   queue
+	memo    memo
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
 	trouble string        // of the worker: why nothing could be built last time
@@ -189,10 +191,12 @@ func (s *Set) readFiles(reader *reader, app *App, base string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
+	began := time.Now()
 	source, err := ReadSource(s.options.Runtime, resolver, s.options.Bundler, app, base)
 	if s.options.Noted != nil {
 		s.options.Noted(app, source.Inputs, err)
 	}
+	source.began = began
 	return source, err
 }
 
@@ -244,6 +248,9 @@ func (s *Set) keep(e *entry, source Source) {
 	}
 	s.options.Sources.touch(id)
 	e.source = id
+	if !source.began.IsZero() {
+		s.memo.note(&e.App, source.Inputs, source.began, id, int64(len(data)))
+	}
 }
 
 // ownWarmup is the warm-up path that goes with the source, rather than with the configuration.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"nano/bundle"
 	"nano/isolates"
@@ -26,6 +27,7 @@ type Source struct {
 	IsImage bool
 	// Inputs are the absolute paths of the files and folders that the app is made of: see bundle.Result.
 	Inputs []string
+	began  time.Time // when their reading began; zero: it was kept before
 }
 
 // sectionBuilt is the section that WriteBuilt adds to an image.

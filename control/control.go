@@ -174,6 +174,8 @@ type Node struct {
 	isOver  bool // it drains, or hands over: nothing may change any more
 	pins    map[apps.SourceID]int
 	folders map[int]*static.Folder // by app of the loops
+	uses    map[int]int            // calls that go on with an app of the loops, see use
+	unused  sync.Cond              // one of them has ended
 }
 
 // app is an app of a Node. It is not changed but replaced.
@@ -202,6 +204,7 @@ type Set interface {
 	Version(id int) apps.SourceID
 	Problem(id int) error
 	Keep(ctx context.Context, app apps.App, base string) (apps.SourceID, error)
+	Known(app apps.App) (id apps.SourceID, ok bool)
 	Release(id apps.SourceID)
 	Persist(id apps.SourceID) error
 	Forget(id apps.SourceID, warmup string)

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -77,7 +78,7 @@ func (n *Node) planReload(ctx context.Context, next *config.Config) (plans []*pl
 		order = append(order, conf.Name)
 		plans = append(plans, newPlan(old[conf.Name], conf))
 	}
-	for _, name := range sortedKeys(old) {
+	for _, name := range slices.Sorted(maps.Keys(old)) {
 		a := old[name]
 		if !a.uploaded || slices.Contains(order, name) || a.record == nil {
 			continue
@@ -140,6 +141,9 @@ func (n *Node) planApp(ctx context.Context, p *plan, isWarm bool) {
 		p.next.problem = p.old.problem
 		return
 	}
+	if isSame && !p.next.uploaded && n.isUntouched(p, conf) {
+		return
+	}
 	if !p.next.uploaded {
 		if n.planFile(ctx, p, conf) || p.err != nil {
 			return
@@ -167,6 +171,16 @@ func (n *Node) planApp(ctx context.Context, p *plan, isWarm bool) {
 		p.added = append(p.added, staged)
 	}
 	p.next.runs = slices.Clone(p.added)
+}
+
+// isUntouched tells without reading them that an app's files are those that it was deployed from, and that it can be
+// started. false: that is not known.
+func (n *Node) isUntouched(p *plan, conf *config.App) bool {
+	if len(p.next.runs) == 0 || slices.ContainsFunc(p.next.runs, func(r run) bool { return n.set.Problem(r.id) != nil }) {
+		return false
+	}
+	source, ok := n.set.Known(appOf(conf, apps.SourceID{}))
+	return ok && !n.isNewFile(p, source)
 }
 
 // planFile prepares to deploy an app from its main, if that holds something else than when it was
@@ -272,7 +286,7 @@ func (n *Node) missing(order []string) (names []string) {
 	for _, name := range order {
 		delete(all, name)
 	}
-	return sortedKeys(all)
+	return slices.Sorted(maps.Keys(all))
 }
 
 // changesTold is how many changes of a Reload are logged, each in a line; failures are all. The log's queue is bounded,

@@ -201,3 +201,28 @@ func TestLargeReload(t *testing.T) {
 		t.Errorf("%d lines are logged", lines)
 	}
 }
+
+// TestUntouchedAppsAreNotRead: an app whose files are known to be those that it runs from is left alone; others are
+// read, whatever is known of them.
+func TestUntouchedAppsAreNotRead(t *testing.T) {
+	w := newWorld(t, map[string]string{"nano.toml": twoApps, "a.js": "A", "b.js": "B"})
+	w.set.isSharp, w.set.keeps = true, 0
+	if report := w.reload(); report.Same != 2 || w.set.keeps != 0 {
+		t.Errorf("%+v, %d apps were read", report, w.set.keeps)
+	}
+	w.write(map[string]string{"a.js": "A2"})
+	if report := w.reload(); report.Same != 1 || w.set.keeps != 1 {
+		t.Errorf("%+v, %d apps were read", report, w.set.keeps)
+	}
+	w.settle()
+	w.expect("a/=A2 b/=B")
+	w.write(map[string]string{"b.js": "syntax"})
+	w.reload()
+	w.expect("a/=A2 b/=B")
+	w.write(map[string]string{"b.js": "B", "nano.toml": strings.Replace(twoApps, `["a"]`, `["c"]`, 1)})
+	w.set.keeps = 0
+	if report := w.reload(); w.set.keeps != 0 {
+		t.Errorf("%+v, %d apps were read", report, w.set.keeps)
+	}
+	w.expect("c/=A2 b/=B")
+}

@@ -142,8 +142,14 @@ func (n *Node) retire(id int, bound time.Duration) {
 	})
 }
 
-// removed ends what goes with an app of the loops, which is gone. Its id may be given away afterwards.
+// removed ends what goes with an app of the loops, which is gone. Its id may be given away afterwards: whoever goes by
+// it has ended then.
 func (n *Node) removed(id int) {
+	n.mutex.Lock()
+	for n.uses[id] > 0 {
+		n.unused.Wait()
+	}
+	n.mutex.Unlock()
 	n.set.Remove(id)
 	n.mutex.Lock()
 	folder := n.folders[id]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,9 @@ func New(c *config.Config, o Options) *Node {
 	n := &Node{
 		options: o, config: c, begun: time.Now(),
 		apps: map[string]*app{}, busy: map[string]bool{}, pins: map[apps.SourceID]int{}, folders: map[int]*static.Folder{},
+		uses: map[int]int{},
 	}
+	n.unused.L = &n.mutex
 	if o.Apps != "" {
 		if !o.IsShared {
 			if err := cleanUploads(o.Uploads); err != nil {
@@ -43,7 +46,7 @@ func New(c *config.Config, o Options) *Node {
 		n.adopt(&c.Apps[i], false, found[c.Apps[i].Name])
 		delete(found, c.Apps[i].Name)
 	}
-	for _, name := range sortedKeys(found) {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
 		n.adoptUpload(name, found[name])
 	}
 	return n
@@ -246,15 +249,6 @@ func (n *Node) sourceOf(r run) apps.SourceID {
 		return r.source
 	}
 	return n.set.Version(r.id)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // oneLine keeps an error of several lines together.

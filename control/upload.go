@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"mime"
 	"os"
 	"path"
@@ -47,7 +48,7 @@ var forms = map[string]form{
 }
 
 // Types are the MIME types of uploads: modules, files of `nano build`, archives of projects.
-func Types() []string { return sortedKeys(forms) }
+func Types() []string { return slices.Sorted(maps.Keys(forms)) }
 
 // Bounds of archives beside their bytes: a project of many packages has fewer.
 const (

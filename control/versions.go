@@ -219,15 +219,40 @@ func (n *Node) Wake(ctx context.Context, name string) error {
 }
 
 func (n *Node) each(name string, do func(id int) error) error {
-	a := n.find(name)
-	if a == nil {
-		return fmt.Errorf("app %q: %w", name, ErrNotFound)
+	runs, done, err := n.use(name)
+	if err != nil {
+		return err
 	}
+	defer done()
 	var errs []error
-	for _, r := range a.runs {
+	for _, r := range runs {
 		errs = append(errs, do(r.id))
 	}
 	return errors.Join(errs...)
+}
+
+// use gives the versions of an app that serve, and keeps their ids from being given to another app until done is
+// called. It keeps nobody from changing the app: the versions may end meanwhile, and calls about them then fail.
+func (n *Node) use(name string) (runs []run, done func(), err error) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	a := n.apps[name]
+	if a == nil {
+		return nil, nil, fmt.Errorf("app %q: %w", name, ErrNotFound)
+	}
+	for _, r := range a.runs {
+		n.uses[r.id]++
+	}
+	return a.runs, func() {
+		n.mutex.Lock()
+		defer n.mutex.Unlock()
+		for _, r := range a.runs {
+			if n.uses[r.id]--; n.uses[r.id] == 0 {
+				delete(n.uses, r.id)
+			}
+		}
+		n.unused.Broadcast()
+	}, nil
 }
 
 // Apps tells of all apps, in the order of nano.toml, then of those that were uploaded.
@@ -345,15 +370,19 @@ func (n *Node) CPUProfile(ctx context.Context, name string, d time.Duration, w i
 }
 
 func (n *Node) profile(name string, do func(p Profiler, id int) error) error {
-	a := n.find(name)
-	if a == nil || len(a.runs) == 0 {
+	runs, done, err := n.use(name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if len(runs) == 0 {
 		return fmt.Errorf("app %q: %w", name, ErrNotFound)
 	}
 	profiler, ok := n.loops.(Profiler)
 	if !ok {
 		return errNoProfiles
 	}
-	return do(profiler, a.runs[0].id)
+	return do(profiler, runs[0].id)
 }
 
 // Freeze waits for the changes that are going on and takes no others, because another process is about to

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -428,5 +429,44 @@ func TestSmallDisk(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestIDsInUse: as long as a call goes by the id of a version, no other app gets it, though the version has ended.
+func TestIDsInUse(t *testing.T) {
+	w := newWorld(t, map[string]string{"nano.toml": twoApps, "a.js": "A", "b.js": "B"})
+	w.loops.removing = make(chan int)
+	asked, goOn := make(chan int), make(chan struct{})
+	w.loops.sleep = func(id int) {
+		asked <- id
+		<-goOn
+	}
+	slept := make(chan error)
+	go func() { slept <- w.node.Sleep(context.Background(), "a") }()
+	id := <-asked
+	w.write(map[string]string{"a.js": "A2"})
+	if _, err := w.node.Reload(context.Background()); err != nil { // it is not held up
+		t.Fatal(err)
+	}
+	if removed := <-w.loops.removing; removed != id {
+		t.Fatalf("%d is removed, not %d", removed, id)
+	}
+	for range 1000 { // the removal has its chance
+		runtime.Gosched()
+		w.set.mutex.Lock()
+		_, isThere := w.set.apps[id]
+		w.set.mutex.Unlock()
+		if !isThere {
+			t.Fatal("its id is free")
+		}
+	}
+	close(goOn)
+	if err := <-slept; err != nil {
+		t.Error(err)
+	}
+	w.settle()
+	w.expect("a/=A2 b/=B")
+	if len(w.node.uses) != 0 {
+		t.Errorf("%v", w.node.uses)
 	}
 }

@@ -38,6 +38,8 @@ type fakeSet struct {
 	entered chan struct{}
 	closing func() // called by Close, if it is not nil
 	sync    func() error
+	isSharp bool // Known knows
+	keeps   int  // calls of Keep
 }
 
 type fakeApp struct {
@@ -124,6 +126,7 @@ func (s *fakeSet) Problem(id int) error {
 func (s *fakeSet) Keep(_ context.Context, app apps.App, _ string) (apps.SourceID, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.keeps++
 	text, err := s.read(app)
 	if err != nil {
 		return apps.SourceID{}, err
@@ -137,6 +140,13 @@ func (s *fakeSet) Keep(_ context.Context, app apps.App, _ string) (apps.SourceID
 	s.kept[id] = text
 	s.holds[id]++
 	return id, nil
+}
+
+func (s *fakeSet) Known(app apps.App) (apps.SourceID, bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	text, err := s.read(app)
+	return sha256.Sum256([]byte(text)), s.isSharp && err == nil
 }
 
 func (s *fakeSet) Release(id apps.SourceID) {
@@ -180,17 +190,19 @@ func (s *fakeSet) Close() {
 
 // fakeLoops are loops whose requests are asked for by the tests.
 type fakeLoops struct {
-	set     *fakeSet
-	mutex   sync.Mutex
-	apps    map[int]loop.App
-	routes  []loop.Route
-	swaps   int
-	failing error  // of SetRoutes
-	swap    func() // called by SetRoutes, if it is not nil
-	next    int
-	health  func(text string) (int, error)
-	held    map[int]chan struct{} // RemoveApp of these waits
-	cut     []int                 // that were removed at the end of their time
+	sleep    func(id int) // called by Sleep, if it is not nil
+	removing chan int     // gets the ids that RemoveApp is about to give up, if it is not nil
+	set      *fakeSet
+	mutex    sync.Mutex
+	apps     map[int]loop.App
+	routes   []loop.Route
+	swaps    int
+	failing  error  // of SetRoutes
+	swap     func() // called by SetRoutes, if it is not nil
+	next     int
+	health   func(text string) (int, error)
+	held     map[int]chan struct{} // RemoveApp of these waits
+	cut      []int                 // that were removed at the end of their time
 }
 
 func (l *fakeLoops) AddApp(app loop.App) (int, error) {
@@ -254,6 +266,9 @@ func (l *fakeLoops) RemoveApp(ctx context.Context, id int) error {
 	l.mutex.Lock()
 	app := l.apps[id]
 	l.mutex.Unlock()
+	if l.removing != nil {
+		l.removing <- id
+	}
 	app.Removed(id)
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -284,10 +299,16 @@ func (l *fakeLoops) Wake(_ context.Context, id int) error {
 	return nil
 }
 
-func (l *fakeLoops) Sleep(context.Context, int) (bool, error) { return true, nil }
-func (l *fakeLoops) Loops(context.Context) []loop.LoopStatus  { return nil }
-func (l *fakeLoops) Drain()                                   {}
-func (l *fakeLoops) Wait() error                              { return nil }
+func (l *fakeLoops) Sleep(_ context.Context, id int) (bool, error) {
+	if l.sleep != nil {
+		l.sleep(id)
+	}
+	return true, nil
+}
+
+func (l *fakeLoops) Loops(context.Context) []loop.LoopStatus { return nil }
+func (l *fakeLoops) Drain()                                  {}
+func (l *fakeLoops) Wait() error                             { return nil }
 func (l *fakeLoops) Accounts(context.Context) (all, gone []loop.AppStats, _ error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
