@@ -218,7 +218,7 @@ const (
 func Load(file string) (*Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, withoutPath(err))
+		return nil, fmt.Errorf("%s: %w", file, WithoutPath(err))
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
 		// It is as an editor leaves it that empties a file before it writes: a reload just then would remove all apps.
@@ -299,12 +299,12 @@ func readSecretFile(path string) ([]byte, error) { return readFileUpTo(path, sec
 func readFileUpTo(path string, bytesMax int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	}
 	if int64(len(content)) > bytesMax {
 		return nil, fmt.Errorf("is larger than %d bytes", bytesMax)
@@ -312,11 +312,12 @@ func readFileUpTo(path string, bytesMax int64) ([]byte, error) {
 	return content, nil
 }
 
-// withoutPath takes operation and path off an error of the os package, for messages that name the
+// WithoutPath takes operation and path off an error of the os package, for messages that name the
 // path themselves.
-func withoutPath(err error) error {
-	if e, ok := err.(*os.PathError); ok {
-		return e.Err
+func WithoutPath(err error) error {
+	var pathError *os.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
 	}
 	return err
 }

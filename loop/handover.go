@@ -36,7 +36,7 @@ func (n *Node) ListenerFiles() ([]ListenerFile, error) {
 		for _, socket := range ofLoop {
 			var status unix.Stat_t
 			if err := unix.Fstat(socket.FD, &status); err != nil {
-				closeFiles(files)
+				CloseFiles(files)
 				return nil, os.NewSyscallError("fstat", err)
 			}
 			if seen[[2]uint64{status.Dev, status.Ino}] { // the loops share it
@@ -45,7 +45,7 @@ func (n *Node) ListenerFiles() ([]ListenerFile, error) {
 			seen[[2]uint64{status.Dev, status.Ino}] = true
 			fd, err := unix.FcntlInt(uintptr(socket.FD), unix.F_DUPFD_CLOEXEC, 3)
 			if err != nil {
-				closeFiles(files)
+				CloseFiles(files)
 				return nil, os.NewSyscallError("fcntl", err)
 			}
 			files = append(files, ListenerFile{socket.Address, os.NewFile(uintptr(fd), socket.Address)})
@@ -58,7 +58,8 @@ func (n *Node) ListenerFiles() ([]ListenerFile, error) {
 // it what waits in their backlogs, and the files of unix sockets stay when the node ends.
 func (n *Node) HandOver() { n.options.handedOver.Store(true) }
 
-func closeFiles(files []ListenerFile) {
+// CloseFiles closes files that nobody listens on after all.
+func CloseFiles(files []ListenerFile) {
 	for _, each := range files {
 		_ = each.File.Close() // a duplicate of a socket has nothing to flush
 	}

@@ -35,7 +35,7 @@ const listenBacklog = 4096
 // Others are shared: each loop has a descriptor of its own for the same socket. bound lists what was
 // bound, with the ports that the kernel chose. cleanup removes the files of unix sockets.
 func Listen(addresses []string, loops int, inherited []ListenerFile) (sockets [][]Socket, bound []net.Addr, cleanup func(), err error) {
-	defer closeFiles(inherited) // what is used has got other descriptors
+	defer CloseFiles(inherited) // what is used has got other descriptors
 	sockets = make([][]Socket, loops)
 	var files []string
 	cleanup = func() {

@@ -21,6 +21,7 @@ import (
 
 	"nano/admin"
 	"nano/apps"
+	"nano/config"
 	"nano/logs"
 )
 
@@ -305,7 +306,7 @@ func (a *appsCall) deploy() error {
 	if a.settings != "" {
 		text, err := os.ReadFile(a.settings)
 		if err != nil {
-			return fmt.Errorf("--settings %s: %w", a.settings, withoutPath(err))
+			return fmt.Errorf("--settings %s: %w", a.settings, config.WithoutPath(err))
 		}
 		query.Set("settings", string(text))
 	}
@@ -334,7 +335,7 @@ func (a *appsCall) deploy() error {
 func openUpload(name string) (body io.ReadCloser, kind string, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", name, withoutPath(err))
+		return nil, "", fmt.Errorf("%s: %w", name, config.WithoutPath(err))
 	}
 	if info.IsDir() {
 		reader, writer := io.Pipe()
@@ -347,7 +348,7 @@ func openUpload(name string) (body io.ReadCloser, kind string, err error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", name, withoutPath(err))
+		return nil, "", fmt.Errorf("%s: %w", name, config.WithoutPath(err))
 	}
 	return file, kind, nil
 }
@@ -392,7 +393,7 @@ func packFolder(to io.Writer, folder string) error {
 func packFile(archive *tar.Writer, root *os.Root, name string) error {
 	file, err := root.Open(name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, withoutPath(err))
+		return fmt.Errorf("%s: %w", name, config.WithoutPath(err))
 	}
 	defer file.Close()
 	info, err := file.Stat()

@@ -61,7 +61,7 @@ default, such a file, or the folder of a project, as for "nano run".
 		return explain(single, 0, err)
 	}
 	if err := apps.WriteBuilt(*output, source, reply.Image); err != nil {
-		return fmt.Errorf("%s: %w", *output, withoutPath(err))
+		return fmt.Errorf("%s: %w", *output, config.WithoutPath(err))
 	}
 	describeBuilt(s, *output, source, reply)
 	return nil

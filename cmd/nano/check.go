@@ -83,7 +83,7 @@ func checkStateDir(dir string) error {
 			break
 		}
 		if existing == filepath.Dir(existing) {
-			return fmt.Errorf("state_dir %s: %w", dir, withoutPath(err))
+			return fmt.Errorf("state_dir %s: %w", dir, config.WithoutPath(err))
 		}
 		existing = filepath.Dir(existing)
 	}

@@ -61,7 +61,7 @@ func (t *target) connect() (*client, error) {
 		}
 		text, err := os.ReadFile(*t.tokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("--token-file %s: %w", *t.tokenFile, withoutPath(err))
+			return nil, fmt.Errorf("--token-file %s: %w", *t.tokenFile, config.WithoutPath(err))
 		}
 		c.token = strings.TrimRight(string(text), "\r\n")
 	}
@@ -202,7 +202,7 @@ func (c *client) save(ctx context.Context, path, file string) (size int64, err e
 	defer response.Body.Close()
 	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", file, withoutPath(err))
+		return 0, fmt.Errorf("%s: %w", file, config.WithoutPath(err))
 	}
 	size, err = io.Copy(temporary, response.Body)
 	if err != nil {

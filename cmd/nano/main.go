@@ -256,21 +256,11 @@ func loneApp(main, environment, listen string) (*config.Config, error) {
 	info, err := os.Stat(main)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", main, withoutPath(err))
+		return nil, fmt.Errorf("%s: %w", main, config.WithoutPath(err))
 	case info.IsDir():
 		return config.Project(main, environment, listen)
 	case environment != "":
 		return nil, usageError{"--env is for a project's folder"}
 	}
 	return config.Single(main, listen)
-}
-
-// withoutPath takes operation and path off an error of the os package, for messages that name the
-// path themselves.
-func withoutPath(err error) error {
-	var pathError *os.PathError
-	if errors.As(err, &pathError) {
-		return pathError.Err
-	}
-	return err
 }

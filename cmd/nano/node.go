@@ -77,7 +77,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 		return nil, fmt.Errorf("io_uring: %w", err)
 	}
 	if err := os.MkdirAll(c.Server.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state_dir %s: %w", c.Server.StateDir, withoutPath(err))
+		return nil, fmt.Errorf("state_dir %s: %w", c.Server.StateDir, config.WithoutPath(err))
 	}
 	store := imageStore(c)
 	image, note, err := isolates.LoadRuntime(store)

@@ -103,7 +103,7 @@ func (n *node) handOverOn(connection *net.UnixConn) error {
 		return err
 	}
 	err = sendListeners(connection, listeners)
-	closeListeners(listeners)
+	loop.CloseFiles(listeners)
 	if err != nil {
 		return err
 	}
@@ -172,12 +172,6 @@ func sendListeners(connection *net.UnixConn, listeners []loop.ListenerFile) erro
 	return nil
 }
 
-func closeListeners(listeners []loop.ListenerFile) {
-	for _, listener := range listeners {
-		_ = listener.File.Close() // the socket has other descriptors
-	}
-}
-
 // predecessor is the node whose place this process takes.
 type predecessor struct{ connection *net.UnixConn }
 
@@ -237,7 +231,7 @@ func (b byteByByte) Read(p []byte) (int, error) { return b.from.Read(p[:min(len(
 func receiveListeners(connection *net.UnixConn, list []offered) (listeners []loop.ListenerFile, err error) {
 	defer func() {
 		if err != nil {
-			closeListeners(listeners)
+			loop.CloseFiles(listeners)
 			listeners = nil
 		}
 	}()
