@@ -22,7 +22,7 @@ func TestDescribe(t *testing.T) {
 			found[d.name] += dashed(f.Name) + " "
 		}
 	}
-	for name, want := range map[string]string{"serve": "-c ", "run": "--env --listen ", "build": "--env -o --warmup ", "version": ""} {
+	for name, want := range map[string]string{"serve": "-c ", "run": "--env --inspect --inspect-brk --listen ", "build": "--env --minify -o --warmup ", "version": ""} {
 		if !strings.HasPrefix(found[name], want) {
 			t.Errorf("%s: %q, want %q", name, found[name], want)
 		}

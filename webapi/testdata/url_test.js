@@ -272,6 +272,19 @@ export default suite({
     }
   },
 
+  "long URLs"() {
+    const most = "http://h/" + "p".repeat((1 << 20) - 9), text = "data:," + "d".repeat(4 << 20);
+    for (const good of [most, text]) equal(new URL(good).href === good, true);
+    for (const bad of [most + "p", text + "\u00e9", text + "\u4e00", "x" + text]) {
+      equal(URL.canParse(bad), false);
+      throws(TypeError, () => new URL(bad));
+    }
+    const url = new URL("http://h/");
+    url.search = "q".repeat((1 << 20) + 1);
+    url.searchParams.set("a", "b".repeat(1 << 20));
+    equal(url.href, "http://h/");
+  },
+
   "patched built-ins do not matter"() {
     const { slice, indexOf } = String.prototype;
     const iterator = Array.prototype[Symbol.iterator];
