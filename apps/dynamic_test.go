@@ -174,7 +174,7 @@ func TestDamagedSources(t *testing.T) {
 		if err := b.set.Put(i, b.app("a", "a.js", id)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.set.Start(b.pool, i); err == nil || !strings.Contains(err.Error(), "deploy it again") {
+		if _, err := b.startApp(i); err == nil || !strings.Contains(err.Error(), "deploy it again") {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}

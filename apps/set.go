@@ -72,6 +72,7 @@ type Set struct {
 	change  sync.Mutex               // for whoever replaces entries
 	queue   queue
 	memo    memo
+	first   preparer
 	stop    chan struct{}
 	ended   chan struct{} // closed when the worker has ended
 	trouble string        // of the worker: why nothing could be built last time
@@ -84,6 +85,10 @@ type Set struct {
 type entry struct {
 	App
 	isGone atomic.Bool // it was removed
+
+	// Guarded by the preparer's mutex.
+	preparing *Preparation                    // that is to be done; nil: none
+	asked     map[*isolates.Pool]*Preparation // that loops wait for, or have waited for
 
 	// started is what isolates are started from; nil: none was yet. Written under mutex.
 	started atomic.Pointer[isolates.App]
@@ -102,6 +107,7 @@ type entry struct {
 func Start(options Options) (s *Set, errs []error) {
 	s = &Set{options: options, stop: make(chan struct{}), ended: make(chan struct{})}
 	s.queue.init()
+	s.first.init(s.prepare)
 	all, entries := make([]entry, len(options.Apps)), make([]*entry, len(options.Apps))
 	for i := range all {
 		all[i].App, entries[i] = options.Apps[i], &all[i]
@@ -124,6 +130,7 @@ func (s *Set) Close() {
 	close(s.stop)
 	s.options.Builder.Interrupt()
 	s.options.Bundler.Close()
+	s.first.close()
 	<-s.ended
 }
 
@@ -289,28 +296,29 @@ func copyImage(store snapshot.Store, path string, key snapshot.Key) error {
 	return errors.Join(store.Save(key, file.Sections()), file.Close())
 }
 
-// Start starts an app in an isolate of a loop, on the loop's thread. It reads the app's source there
-// if it must: before the background has come to it, or when its image is gone.
+// Start starts an app in an isolate of a loop, on the loop's thread. The error is a *Preparation if the app's
+// source has to be read first: before the background has come to it, or when its image is gone.
 func (s *Set) Start(pool *isolates.Pool, id int) (*isolates.Isolate, error) {
 	e := s.entry(id)
 	if e == nil {
 		return nil, errUnknown
 	}
-	app := e.started.Load()
-	if app == nil {
-		var err error
-		if app, err = s.firstStart(e); err != nil {
-			return nil, err
+	for {
+		app := e.started.Load()
+		if app == nil {
+			var err error
+			if app, err = s.firstStart(e, pool); err != nil {
+				return nil, err
+			}
+		}
+		isolate, err := pool.Start(app)
+		if err == nil || !app.HasImage() || !isAboutImage(err) {
+			return isolate, err
+		}
+		if !s.dropImage(e, app, err) {
+			return nil, s.first.want(e, pool) // comes again when whoever is at the app has done
 		}
 	}
-	isolate, err := pool.Start(app)
-	if err == nil || !isAboutImage(err) {
-		return isolate, err
-	}
-	if app, err = s.startFromSource(e, app, err); err != nil {
-		return nil, err
-	}
-	return pool.Start(app)
 }
 
 // isAboutImage tells whether an error of Pool.Start is about the image, rather than the app or a
@@ -327,30 +335,54 @@ func isAboutImage(err error) bool {
 	return errors.As(err, &format) || errors.As(err, &mismatch) || errors.As(err, &path) || errors.Is(err, isolates.ErrBundle)
 }
 
-// firstStart makes what isolates of an app are started from.
-func (s *Set) firstStart(e *entry) (*isolates.App, error) {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	if app := e.started.Load(); app != nil {
-		return app, nil
-	}
-	var reader reader
-	defer reader.close()
-	source, err := s.readLocked(e, &reader)
-	if err != nil {
-		return nil, err
-	}
-	if e.image != "" {
-		image, err := s.openImage(e)
-		if err == nil {
-			app := s.options.Runtime.NewApp(e.AppOptions, nil)
-			app.SetImage(image)
-			e.started.Store(app)
+// firstStart gives what isolates of an app are started from, without waiting.
+func (s *Set) firstStart(e *entry, pool *isolates.Pool) (*isolates.App, error) {
+	if e.mutex.TryLock() {
+		defer e.mutex.Unlock()
+		if app := e.started.Load(); app != nil {
 			return app, nil
 		}
-		s.giveUpImage(e, err)
+		if e.err != nil {
+			return nil, e.err
+		}
+		if app := s.fromImageLocked(e); app != nil {
+			return app, nil
+		}
 	}
-	return s.fromSourceLocked(e, source, &reader)
+	return nil, s.first.want(e, pool)
+}
+
+// prepare makes what isolates of an app are started from, on the preparer's thread.
+func (s *Set) prepare(e *entry, reader *reader) error {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.started.Load() != nil {
+		return nil
+	}
+	source, err := s.readLocked(e, reader)
+	if err != nil {
+		return err
+	}
+	if s.fromImageLocked(e) == nil {
+		_, err = s.fromSourceLocked(e, source, reader)
+	}
+	return err
+}
+
+// fromImageLocked makes an app that starts from its image; nil: there is none.
+func (s *Set) fromImageLocked(e *entry) *isolates.App {
+	if e.image == "" {
+		return nil
+	}
+	image, err := s.openImage(e)
+	if err != nil {
+		s.giveUpImage(e, err)
+		return nil
+	}
+	app := s.options.Runtime.NewApp(e.AppOptions, nil)
+	app.SetImage(image)
+	e.started.Store(app)
+	return app
 }
 
 // fromSourceLocked makes an app that starts from source, reading it unless it was just read, and
@@ -408,16 +440,15 @@ func (s *Set) giveUpImage(e *entry, why error) {
 	e.image = ""
 }
 
-// startFromSource replaces an app whose image went bad while the node ran: somebody deleted it, or
-// the disk did.
-func (s *Set) startFromSource(e *entry, bad *isolates.App, why error) (*isolates.App, error) {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	if app := e.started.Load(); app != bad {
-		return app, nil // another loop was here before
+// dropImage has an app started from its source whose image went bad while the node ran: somebody deleted it, or
+// the disk did. False: it would have to wait.
+func (s *Set) dropImage(e *entry, bad *isolates.App, why error) bool {
+	if !e.mutex.TryLock() {
+		return false
 	}
-	s.giveUpImage(e, why)
-	var reader reader
-	defer reader.close()
-	return s.fromSourceLocked(e, Source{}, &reader)
+	defer e.mutex.Unlock()
+	if e.started.CompareAndSwap(bad, nil) { // else another loop was here before
+		s.giveUpImage(e, why)
+	}
+	return true
 }

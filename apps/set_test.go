@@ -148,10 +148,29 @@ func (b *bench) start(eager int, mains ...string) (errs []error) {
 	return errs
 }
 
+// startApp starts an app as a loop does, which waits until it can.
+func (b *bench) startApp(app int) (*isolates.Isolate, error) {
+	b.t.Helper()
+	for {
+		isolate, err := b.set.Start(b.pool, app)
+		var preparation *Preparation
+		if !errors.As(err, &preparation) {
+			return isolate, err
+		}
+		ready := make(chan struct{})
+		preparation.Then(func() { close(ready) })
+		select {
+		case <-ready:
+		case <-time.After(patience):
+			b.t.Fatal("an app is never ready")
+		}
+	}
+}
+
 // ask starts an app and gives its answer to one request, and what it was started from.
 func (b *bench) ask(app int) (body, how string, err error) {
 	b.t.Helper()
-	isolate, err := b.set.Start(b.pool, app)
+	isolate, err := b.startApp(app)
 	if err != nil {
 		return "", "", err
 	}
@@ -274,6 +293,96 @@ func TestSetReadsLater(t *testing.T) {
 	b.waitForImages(1) // three apps have the same source
 	b.expect(0, "well 1", fromImage)
 	b.expect(1, "well 1", fromImage)
+}
+
+// TestSetNeverReadsForLoops: while the source of an app that was not read yet takes its time, a loop starts others,
+// and asks as often as it likes; then all who wait are told once, and the app was read once.
+func TestSetNeverReadsForLoops(t *testing.T) {
+	b := newBench(t, map[string]string{"a.js": wellApp})
+	slow := filepath.Join(b.folder, "slow.js")
+	b.start(0, "a.js")
+	app := b.app("slow", "slow.js", SourceID{})
+	if err := errors.Join(b.set.Put(1, app), b.set.Put(2, b.app("none", "none.js", SourceID{}))); err != nil {
+		t.Fatal(err)
+	}
+	reading, goOn, reads := make(chan struct{}), make(chan struct{}), 0
+	prepare := b.set.first.prepare
+	b.set.first.prepare = func(e *entry, reader *reader) error {
+		if e.Main == slow {
+			reads++
+			reading <- struct{}{}
+			<-goOn
+		}
+		return prepare(e, reader)
+	}
+	other := loadRuntime(t).NewPool(isolates.PoolOptions{Wake: -1})
+	defer other.Close()
+	told := make(chan struct{}, 3)
+	for i, pool := range []*isolates.Pool{b.pool, b.pool, other} {
+		var preparation *Preparation
+		if _, err := b.set.Start(pool, 1); !errors.As(err, &preparation) {
+			t.Fatalf("%v", err)
+		}
+		preparation.Then(func() { told <- struct{}{} })
+		if i == 0 {
+			<-reading
+		}
+	}
+	b.waitForImages(1)
+	b.expect(0, "well 1", fromImage)
+	b.write("slow.js", wellApp)
+	if len(told) != 0 {
+		t.Error("told too early")
+	}
+	close(goOn)
+	for range 3 {
+		<-told
+	}
+	for _, pool := range []*isolates.Pool{b.pool, other} {
+		isolate, err := b.set.Start(pool, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isolate.Dispose()
+	}
+	if reads != 1 {
+		t.Errorf("read %d times", reads)
+	}
+	for range 2 {
+		if _, err := b.startApp(2); err == nil || !strings.Contains(err.Error(), "none.js: no such file") {
+			t.Errorf("%v", err)
+		}
+	}
+	b.set.Remove(1)
+	b.set.Remove(2)
+}
+
+// TestSetClosesWithPreparations: whoever waits when a Set is closed is told so.
+func TestSetClosesWithPreparations(t *testing.T) {
+	b := newBench(t, map[string]string{"a.js": wellApp})
+	b.start(0, "a.js", "a.js")
+	reading := make(chan struct{}, 2)
+	b.set.first.prepare = func(*entry, *reader) error {
+		reading <- struct{}{}
+		<-b.set.stop
+		return errClosed
+	}
+	told := make(chan struct{}, 2)
+	for id := range 2 {
+		var preparation *Preparation
+		if _, err := b.set.Start(b.pool, id); !errors.As(err, &preparation) {
+			t.Fatalf("%v", err)
+		}
+		preparation.Then(func() { told <- struct{}{} })
+	}
+	<-reading
+	b.set.Close()
+	<-told
+	<-told
+	if _, err := b.set.Start(b.pool, 1); !errors.Is(err, errClosed) {
+		t.Errorf("%v", err)
+	}
+	b.set, b.builder = nil, &Builder{Timeout: patience, Command: b.builder.Command}
 }
 
 // TestSetTellsWhatCannotBeSnapshotted names the place, at each start of a process.

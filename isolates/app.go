@@ -50,3 +50,6 @@ func (a *App) Name() string { return a.options.Name }
 // SetImage makes the isolates that are started from now on start from an image. The bundle in memory
 // is dropped once no isolate needs it.
 func (a *App) SetImage(image *Image) { a.image.Store(image) }
+
+// HasImage reports whether isolates are started from an image now.
+func (a *App) HasImage() bool { return a.image.Load() != nil }

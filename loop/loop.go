@@ -142,7 +142,7 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	app        *sharedApp     // of messageRetire
+	app        *sharedApp     // of messageRetire and messageReady
 	connection moved          // of messageConnection
 	report     *report        // of messageReport
 	wire       wire           // of messageWire
@@ -163,6 +163,7 @@ const (
 	messageConnection             // another loop hands a connection over
 	messageSlowReady              // the slow loop beside this one has begun
 	messageRetire                 // app is served elsewhere now
+	messageReady                  // what app is started from is there, or it is known why not
 	messageRoom                   // look at the budget of memory
 	messageReport                 // fill a report
 	messageWire                   // of the other half of a service call
@@ -483,6 +484,8 @@ func (l *Loop) readMail() {
 			if w := l.workerOf(m.app); w != nil {
 				l.retire(w)
 			}
+		case messageReady:
+			l.becomeReady(m.app)
 		case messageRoom:
 			l.portion.isAsked.Store(false) // keepBudget comes in every tick
 		case messageReport:

@@ -222,13 +222,28 @@ func (l *Loop) receiveVisit() {
 		return
 	}
 	if v.starts && w.isolate == nil {
-		if !l.startIsolate(w) {
+		started, notReady := l.startIsolate(w)
+		if notReady != nil {
+			l.visitWhenReady(v, notReady)
+			return
+		}
+		if !started {
 			v.done <- errors.New("the app does not start: see its log")
 			return
 		}
 		defer l.rest(w)
 	}
 	v.done <- v.do(l, w)
+}
+
+// visitWhenReady has a visit come again when its app can be started.
+func (l *Loop) visitWhenReady(v *visit, notReady NotReady) {
+	v.state.Store(visitWaits)
+	notReady.Then(func() {
+		if !l.mailbox.Post(message{kind: messageVisit, visit: v}) {
+			v.done <- ErrEnded
+		}
+	})
 }
 
 // endVisits tells those who wait that the loop ends.

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"nano/http1"
@@ -13,7 +15,8 @@ import (
 //   - waking: requests for it have come and wait, copied, for the one start of its isolate. Starts
 //     have a phase of their own at the end of a tick, one start each, after what the tick has to
 //     send was submitted: however many apps wake up at once, requests for warm ones wait for one
-//     start at most.
+//     start at most. If what it is started from has to be fetched first (NotReady), that is waited
+//     for without holding up the loop; meanwhile the requests that wait may reach their limits.
 //   - warm and busy: it has requests in hand (those whose client is gone and those with waitUntil
 //     work count), and is left alone.
 //   - warm and idle: it lies on timeouts.sleep, in the order in which apps became idle, which is the
@@ -52,6 +55,9 @@ func (l *Loop) wake(w *appWorker, e *exchange, r *isolates.Request, gathered *co
 		}
 	}
 	e.waiting = gathered
+	if w.isPreparing && len(w.waiting) == cap(w.waiting) {
+		l.dropEnded(w)
+	}
 	w.waiting = append(w.waiting, e.id)
 	l.wantStart(w)
 	return kept
@@ -63,6 +69,16 @@ func (l *Loop) wantStart(w *appWorker) {
 		w.isWaking = true
 		l.waking = append(l.waking, w)
 	}
+}
+
+// dropEnded forgets requests that do not wait any more for an app that takes long, and makes room for as many
+// as are left, so that this comes the less often the less it helps.
+func (l *Loop) dropEnded(w *appWorker) {
+	w.waiting = slices.DeleteFunc(w.waiting, func(id uint32) bool {
+		e := l.exchanges.lookup(id, w)
+		return e == nil || e.waiting == nil
+	})
+	w.waiting = slices.Grow(w.waiting, len(w.waiting)+1)
 }
 
 // startNext starts the app that has waited for longest, and stages the requests that waited for it.
@@ -80,7 +96,14 @@ func (l *Loop) startNext() error {
 	if err := l.ring.Enter(false, 0); err != nil {
 		return err
 	}
-	started := w.isolate != nil || l.startIsolate(w)
+	started := w.isolate != nil
+	if !started {
+		var notReady NotReady
+		if started, notReady = l.startIsolate(w); notReady != nil {
+			l.startWhenReady(w, notReady)
+			return nil
+		}
+	}
 	for _, id := range w.waiting {
 		if e := l.exchanges.lookup(id, w); e != nil && e.waiting != nil {
 			l.endWaiting(w, e, started)
@@ -154,22 +177,26 @@ const (
 )
 
 // startIsolate makes the isolate of an app at its first request, or after the last one died.
-func (l *Loop) startIsolate(w *appWorker) bool {
+// A start that is to be tried again, when notReady says so, has not failed.
+func (l *Loop) startIsolate(w *appWorker) (started bool, notReady NotReady) {
 	begun := l.readClock()
 	if begun < w.retryAt {
-		return false
+		return false, nil
 	}
 	l.makeRoom(w.costThen())
 	isolate, err := l.shard.Start(w.app)
 	l.learnVersion(w)
 	l.wantsPrepare = true
+	if errors.As(err, &notReady) {
+		return false, notReady
+	}
 	l.startedLong(w, l.readClock()-begun)
 	if err != nil {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
 		w.failure, w.startError = "nano: "+w.name+": failed to start", err
 		l.logAbout(w, isolates.LevelError, []byte(err.Error()))
-		return false
+		return false, nil
 	}
 	w.isolate, w.retryAt = isolate, 0
 	w.paused = 0
@@ -185,7 +212,24 @@ func (l *Loop) startIsolate(w *appWorker) bool {
 	w.counts.started(isolate.Started())
 	l.noteResident(w)
 	l.noteUnprepared(w)
-	return true
+	return true, nil
+}
+
+// startWhenReady has an app started as soon as that is possible, if somebody still waits for it then.
+func (l *Loop) startWhenReady(w *appWorker, notReady NotReady) {
+	w.isWaking, w.isPreparing = true, true
+	app := w.shared
+	notReady.Then(func() { l.mailbox.Post(message{kind: messageReady, app: app}) })
+}
+
+// becomeReady is startWhenReady's end. An app that was removed meanwhile is not known any more.
+func (l *Loop) becomeReady(app *sharedApp) {
+	w := l.known(app)
+	if w == nil || !w.isPreparing {
+		return
+	}
+	w.isPreparing = false
+	l.waking = append(l.waking, w)
 }
 
 // learnVersion asks for the version of an app that was not read before its start.

@@ -83,8 +83,13 @@ func simulateShard(t *testing.T, seed uint64) (sum AppStats) {
 // misbehave makes isolates cost more and more, die, and sometimes not start.
 func (b *town) misbehave(random *rand.Rand) {
 	b.fails = func(app int) error {
-		if random.IntN(20) == 0 {
+		switch random.IntN(20) {
+		case 0:
 			return errors.New("it does not start today")
+		case 1, 2, 3:
+			from := &fetched{}
+			b.ring.At(time.Duration(random.IntN(4000))*time.Millisecond, from.arrive)
+			return from
 		}
 		return nil
 	}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -499,4 +500,159 @@ func TestGoneEndsItsSlot(t *testing.T) {
 	b.wantWarm("afterwards", 0)
 	b.run(time.Minute)
 	b.wantWarm("in the end")
+}
+
+// fetched is what a fake app is started from, while it is not there.
+type fetched struct{ ready []func() }
+
+func (f *fetched) Error() string     { return "not there yet" }
+func (f *fetched) Then(ready func()) { f.ready = append(f.ready, ready) }
+
+// arrive has those who wait try again.
+func (f *fetched) arrive() {
+	ready := f.ready
+	f.ready = nil
+	for _, tell := range ready {
+		tell()
+	}
+}
+
+// newFetchingTown is newTown in which app 0 is not ready until isThere.
+func newFetchingTown(t *testing.T, change func(o *Options)) (b *town, from *fetched, isThere *bool) {
+	b, from, isThere = newTown(t, fakering.Config{}, 2, change), &fetched{}, new(bool)
+	b.fails = func(app int) error {
+		if app == 0 && !*isThere {
+			return fmt.Errorf("app 0: %w", from)
+		}
+		return nil
+	}
+	return b, from, isThere
+}
+
+// TestStartWaitsUntilReady: what an app is started from may take its time. The loop sleeps or serves others
+// meanwhile, asks once for however many requests, and a call for nothing does no harm.
+func TestStartWaitsUntilReady(t *testing.T) {
+	b, from, isThere := newFetchingTown(t, nil)
+	var peers []*fakering.Peer
+	for i := range 40 {
+		peer := b.ring.Dial(b.listener)
+		peer.WriteString(getFrom(0, fmt.Sprint("/", i)))
+		peers = append(peers, peer)
+		b.settle()
+	}
+	for range 3 {
+		if got := b.ask(1, "/"); !strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Errorf("its neighbour answers %q", got)
+		}
+	}
+	w := b.loop.apps[0]
+	if b.starts[0] != 1 || len(from.ready) != 1 || b.loop.isBusy() || len(w.waiting) != len(peers) || b.loop.sleepNow(w) {
+		t.Errorf("%d starts, %d wait, busy: %v, %d requests", b.starts[0], len(from.ready), b.loop.isBusy(), len(w.waiting))
+	}
+	from.arrive()
+	b.settle()
+	if b.starts[0] != 2 || len(from.ready) != 1 || w.counts.StartFailures != 0 || w.retryAt != 0 {
+		t.Errorf("%d starts, %d wait, %+v", b.starts[0], len(from.ready), w.counts)
+	}
+	*isThere = true
+	from.arrive()
+	b.settle()
+	for i, peer := range peers {
+		if got := string(peer.Take()); !strings.HasSuffix(got, fmt.Sprintf("GET /%d 0 ", i)) {
+			t.Errorf("client %d got %q", i, got)
+		}
+	}
+	if b.starts[0] != 3 || w.inHand != 0 || w.isWaking || w.isPreparing {
+		t.Errorf("%d starts, left over: %+v", b.starts[0], w)
+	}
+}
+
+// TestStartFailsWhenReady: it may turn out that there is nothing to start from.
+func TestStartFailsWhenReady(t *testing.T) {
+	b, from, _ := newFetchingTown(t, nil)
+	peer := b.ring.Dial(b.listener)
+	peer.WriteString(getFrom(0, "/1") + getFrom(0, "/2"))
+	b.settle()
+	b.fails = func(int) error { return fmt.Errorf("main.ts:1:2: no") }
+	from.arrive()
+	b.settle()
+	if got := string(peer.Take()); strings.Count(got, "nano: app0: failed to start") != 2 {
+		t.Errorf("got %q", got)
+	}
+	if w := b.loop.apps[0]; w.counts.StartFailures != 2 || w.inHand != 0 || w.retryAt == 0 || w.isWaking {
+		t.Errorf("left over: %+v", w)
+	}
+}
+
+// TestLimitsWhilePreparing: requests for an app that is not ready keep to the wall limit and leave with their
+// clients, and what is remembered of them is bounded.
+func TestLimitsWhilePreparing(t *testing.T) {
+	b, from, isThere := newFetchingTown(t, func(o *Options) { o.Wall = 10 * time.Second })
+	waits, leaves := b.ring.Dial(b.listener), b.ring.Dial(b.listener)
+	waits.WriteString(getFrom(0, "/1"))
+	leaves.WriteString(getFrom(0, "/2"))
+	b.settle()
+	leaves.Reset()
+	for range 300 {
+		peer := b.ring.Dial(b.listener)
+		peer.WriteString(getFrom(0, "/3"))
+		b.settle()
+		peer.Reset()
+		b.settle()
+	}
+	w := b.loop.apps[0]
+	if w.inHand != 1 || cap(w.waiting) > 16 {
+		t.Errorf("%d in hand, %d remembered", w.inHand, cap(w.waiting))
+	}
+	b.run(10 * time.Second)
+	if got := string(waits.Take()); !strings.HasPrefix(got, "HTTP/1.1 504") || w.inHand != 0 {
+		t.Errorf("got %q, %d in hand", got, w.inHand)
+	}
+	*isThere = true
+	from.arrive()
+	b.settle()
+	if b.starts[0] != 1 || w.isWaking || len(w.waiting) != 0 {
+		t.Errorf("%d starts for nobody: %+v", b.starts[0], w)
+	}
+	if got := b.ask(0, "/4"); !strings.HasSuffix(got, "GET /4 0 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDrainWhilePreparing: a request that waits holds up a drain until its limit, and whoever is ready when the
+// loop has ended finds nobody.
+func TestDrainWhilePreparing(t *testing.T) {
+	b, from, _ := newFetchingTown(t, func(o *Options) { o.Wall = time.Second })
+	peer := b.ring.Dial(b.listener)
+	peer.WriteString(getFrom(0, "/1"))
+	b.settle()
+	b.end()
+	if got := string(peer.Take()); !strings.HasPrefix(got, "HTTP/1.1 504") {
+		t.Errorf("got %q", got)
+	}
+	from.arrive()
+}
+
+// TestRemovalWhilePreparing: an app that is removed is not waited for, and nothing is started when it is ready.
+func TestRemovalWhilePreparing(t *testing.T) {
+	b, from, isThere := newFetchingTown(t, nil)
+	w := b.loop.apps[0]
+	wake, remove := &change{kind: changeWake, app: w.shared}, &change{kind: changeRemove, app: w.shared}
+	for _, m := range []*change{wake, remove} {
+		m.begin(1)
+		m.post(b.loop)
+		b.settle()
+		w.shared.isGone.Store(true)
+	}
+	<-wake.done
+	<-remove.done
+	if !errors.Is(wake.err, errRemoved) || b.loop.apps[0] != nil {
+		t.Errorf("%v, %+v", wake.err, b.loop.apps[0])
+	}
+	*isThere = true
+	from.arrive()
+	b.settle()
+	if b.starts[0] != 1 || len(b.loop.waking) != 0 {
+		t.Errorf("%d starts", b.starts[0])
+	}
 }

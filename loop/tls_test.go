@@ -51,7 +51,7 @@ func newSecureFetcher(t *testing.T, change func(o *Options)) *secureFetcher {
 		change(options)
 	}
 	r := newRealLoopOf(t, options)
-	if !r.loop.startIsolate(r.loop.apps[0]) {
+	if started, _ := r.loop.startIsolate(r.loop.apps[0]); !started {
 		t.Fatal("no isolate")
 	}
 	f := &fetcher{

@@ -11,7 +11,8 @@ import (
 
 // Shard makes the isolates of one loop. All calls come from the loop's thread.
 type Shard interface {
-	// Start makes the isolate of the app with that id and runs the app's top level in it.
+	// Start makes the isolate of the app with that id and runs the app's top level in it. An error that is a
+	// NotReady says that it cannot be done yet, and asks to be called again.
 	Start(app int) (Worker, error)
 	// Version is the version that Start has found, for an app whose App.Version is not known before; "": unknown.
 	Version(app int) string
@@ -20,6 +21,15 @@ type Shard interface {
 	Prepare() bool
 	// Close frees what the shard holds, after the last of its isolates was disposed of.
 	Close()
+}
+
+// NotReady is an error of Shard.Start: what the app is started from is not there yet, and the loop must not wait
+// for it, because its other apps would wait, too.
+type NotReady interface {
+	error
+	// Then has ready called once, when Start is worth another call or will never be, by any goroutine, perhaps
+	// at once. ready does not block.
+	Then(ready func())
 }
 
 // Worker is one app's isolate on a loop. All calls come from the loop's thread.
@@ -127,7 +137,8 @@ type appWorker struct {
 	passes      uint8 // of the last request
 
 	// See shard.go and budget.go.
-	isWaking     bool      // on loop.waking
+	isWaking     bool      // on loop.waking, or isPreparing
+	isPreparing  bool      // it comes there when its shard has called ready
 	waiting      []uint32  // exchanges whose requests wait for the start
 	wakers       []*change // for them, too
 	isUnprepared bool      // on loop.unprepared

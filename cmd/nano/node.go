@@ -219,7 +219,9 @@ type shard struct {
 	apps *apps.Set
 }
 
-// Start starts an app.
+var _ loop.NotReady = (*apps.Preparation)(nil)
+
+// Start starts an app, or says that its source is being read.
 func (s *shard) Start(app int) (loop.Worker, error) {
 	isolate, err := s.apps.Start(s.pool, app)
 	if err != nil {
