@@ -256,8 +256,8 @@ func TestUnixSocketAndLogs(t *testing.T) {
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%+v, %v", response, err)
 	}
-	var appLine struct{ Level, Msg, App, Request string }
-	if err := json.Unmarshal([]byte(p.waitForLog(`"app":"log","request"`)), &appLine); err != nil || appLine.Level != "WARN" || !strings.HasPrefix(appLine.Msg, "a ") {
+	var appLine struct{ Level, Msg, App, Version, Request string }
+	if err := json.Unmarshal([]byte(p.waitForLog(`"msg":"a {`)), &appLine); err != nil || appLine.Level != "WARN" || appLine.App != "log" || len(appLine.Version) != 12 {
 		t.Errorf("%+v, %v", appLine, err)
 	}
 	var access struct {
