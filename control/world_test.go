@@ -15,16 +15,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"nano/apps"
 	"nano/config"
 	"nano/loop"
 	"nano/snapshot"
 )
-
-// patience is how long a test waits for what must come.
-const patience = 20 * time.Second
 
 // fakeSet is an apps.Set whose apps are the text of main alone. What that says decides what becomes of it:
 // "syntax" cannot be read, "throws" does not start.
@@ -197,10 +193,8 @@ type fakeLoops struct {
 	apps     map[int]loop.App
 	routes   []loop.Route
 	swaps    int
-	failing  error  // of SetRoutes
-	swap     func() // called by SetRoutes, if it is not nil
-	next     int
-	health   func(text string) (int, error)
+	failing  error                 // of SetRoutes
+	swap     func()                // called by SetRoutes, if it is not nil
 	held     map[int]chan struct{} // RemoveApp of these waits
 	cut      []int                 // that were removed at the end of their time
 }

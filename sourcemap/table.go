@@ -244,7 +244,7 @@ func (t Table) findIn(block int, wanted *segment) segment {
 		if data.failed || (&segment{line: at.line, column: at.column}).isAfter(wanted.line, wanted.column) {
 			break
 		}
-		found = segment{at.line, at.column, at.source, at.sourceLine, at.sourceColumn}
+		found = segment(at)
 		if isNowhere {
 			found.source = nowhere
 		}

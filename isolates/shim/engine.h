@@ -150,7 +150,8 @@ struct SharedWasm {
   std::optional<v8::CompiledWasmModule> compiled;
 };
 
-// Place is where something stands in a file: lines and columns begin with 1, columns are UTF-16 units.
+// Place is where something stands in a file: lines and columns begin with 1, columns are UTF-16
+// units.
 struct Place {
   std::string_view file;
   uint32_t line, column;
@@ -178,7 +179,7 @@ class SourceMap {
 struct ModuleSource {
   std::string name;
   std::unique_ptr<SharedWasm> wasm;  // set if it is WebAssembly
-  std::u16string wide_name;  // if it has a map
+  std::u16string wide_name;          // if it has a map
   SourceMap places;
   nano_bytes source;
   nano_bytes cache;
@@ -241,8 +242,8 @@ struct nano_realm {
 struct nano_isolate {
   v8::Isolate* isolate = nullptr;
   pthread_t owner = pthread_self();
-  v8::StartupData snapshot = {};  // V8 refers to it for new contexts
-  bool has_app_snapshot = false;  // and the app is in it
+  v8::StartupData snapshot = {};      // V8 refers to it for new contexts
+  bool has_app_snapshot = false;      // and the app is in it
   const nano_image* image = nullptr;  // that the app was started from
   nano_shared shared = {};
   std::string name = "?";  // of the app, for messages
@@ -468,8 +469,8 @@ struct LoadOptions {
 v8::MaybeLocal<v8::Object> WasmModule(v8::Isolate* isolate, const ModuleSource& source);
 // SetWasm exports values, one for each WebAssembly of the image that a realm was loaded from, in
 // its order.
-// SetWasm exports values, one for each WebAssembly of the image that a realm was loaded from, in its
-// order.
+// SetWasm exports values, one for each WebAssembly of the image that a realm was loaded from, in
+// its order.
 bool SetWasm(nano_realm* realm, v8::Local<v8::Context> context,
              const v8::LocalVector<v8::Value>& values);
 // ResumeWasm compiles the WebAssembly of a realm that came with a snapshot.

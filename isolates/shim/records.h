@@ -25,7 +25,7 @@ enum Word {
   kURLLength = 6,  // of a response
   kReasonLength = 7,
   kURLOffset = 11,  // the reason follows it
-  kLogID = 12,         // of a request, low half first
+  kLogID = 12,      // of a request, low half first
   kFields = 14,
 };
 

@@ -156,8 +156,8 @@ constexpr size_t kLogBytes = 16 << 20;
 // LEVEL_UNCAUGHT of 90_dispatch.js: the text has a stack.
 constexpr uint32_t kLevelUncaught = 4;
 
-// CallerPlace is where in the app's code the console was called. That is mostly the third frame, and
-// each frame costs.
+// CallerPlace is where in the app's code the console was called. That is mostly the third frame,
+// and each frame costs.
 static std::string CallerPlace(v8::Isolate* isolate) {
   constexpr auto kOptions = static_cast<v8::StackTrace::StackTraceOptions>(
       v8::StackTrace::kScriptName | v8::StackTrace::kLineNumber | v8::StackTrace::kColumnOffset);

@@ -41,12 +41,12 @@ enum nano_module_kind { NANO_MODULE_JS = 0, NANO_MODULE_WASM = 1 };
 // a WebAssembly.Module.
 typedef struct {
   nano_bytes name;
-  int kind;           // an enum nano_module_kind
-  nano_bytes source;  // UTF-8, or WebAssembly's binary format
-  nano_bytes cache;   // V8's code cache of it, or empty
+  int kind;              // an enum nano_module_kind
+  nano_bytes source;     // UTF-8, or WebAssembly's binary format
+  nano_bytes cache;      // V8's code cache of it, or empty
   nano_bytes map_table;  // a table of package sourcemap, or empty
-  int encoding;       // an enum nano_encoding
-  nano_bytes text;    // the source in that encoding, unless it is NANO_ASCII; or empty
+  int encoding;          // an enum nano_encoding
+  nano_bytes text;       // the source in that encoding, unless it is NANO_ASCII; or empty
   const nano_bytes* import_names;
   const uint32_t* import_targets;
   size_t import_count;

@@ -1,9 +1,9 @@
 // Places in an app's code, as its author wrote it: source maps, and the stacks of errors.
 //
-// The tables that places are looked up in are made by package sourcemap, which describes them. They are
-// read where they lie, in the mapped file of an image or in memory that all isolates of the app share,
-// and nothing of them is kept elsewhere. An app may come with a table of any content: all that is read
-// of it is checked against its bounds.
+// The tables that places are looked up in are made by package sourcemap, which describes them. They
+// are read where they lie, in the mapped file of an image or in memory that all isolates of the app
+// share, and nothing of them is kept elsewhere. An app may come with a table of any content: all
+// that is read of it is checked against its bounds.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -153,7 +153,7 @@ bool MapPlace(const nano_image* image, std::string_view file, int line, int colu
   for (const ModuleSource& module : image->modules)
     if (module.name == file)
       return module.places.Find(static_cast<uint32_t>(line - 1), static_cast<uint32_t>(column - 1),
-                             place);
+                                place);
   return false;
 }
 
@@ -237,11 +237,10 @@ bool MapFrames(const nano_image& image, v8::Isolate* isolate, std::u16string_vie
     }
     int column = TakeNumber(text, &++end);
     bool ends = end >= text.size() || text[end] == ')' || text[end] == '\n' || text[end] == ',';
-    const ModuleSource* module =
-        column < 1 || !ends ? nullptr : ModuleBefore(image, text, at);
+    const ModuleSource* module = column < 1 || !ends ? nullptr : ModuleBefore(image, text, at);
     Place place;
     if (module != nullptr && module->places.Find(static_cast<uint32_t>(line - 1),
-                                              static_cast<uint32_t>(column - 1), &place)) {
+                                                 static_cast<uint32_t>(column - 1), &place)) {
       mapped->append(text.substr(copied, at - module->wide_name.size() - copied));
       AppendUtf8(mapped, isolate, place.file);
       mapped->push_back(':');
@@ -277,8 +276,8 @@ v8::MaybeLocal<v8::Value> PlainStack(nano_realm* realm, v8::Local<v8::Context> c
   return error.As<v8::Object>()->Get(context, OneByte(isolate, "stack"));
 }
 
-// OnFormatStack is what V8 calls for the text of an error's stack when that is first read. With it, V8
-// leaves Error.prepareStackTrace to us.
+// OnFormatStack is what V8 calls for the text of an error's stack when that is first read. With it,
+// V8 leaves Error.prepareStackTrace to us.
 v8::MaybeLocal<v8::Value> OnFormatStack(v8::Local<v8::Context> context, v8::Local<v8::Value> error,
                                         v8::Local<v8::Array> sites) {
   v8::Isolate* isolate = context->GetIsolate();
@@ -322,9 +321,7 @@ void UseMaps(nano_realm* realm, v8::Local<v8::Context> context, const nano_image
           ->Get(context, OneByte(isolate, "primordials"))
           .ToLocal(&primordials) &&
       primordials->IsObject() &&
-      primordials.As<v8::Object>()
-          ->Get(context, OneByte(isolate, "Error"))
-          .ToLocal(&constructor) &&
+      primordials.As<v8::Object>()->Get(context, OneByte(isolate, "Error")).ToLocal(&constructor) &&
       constructor->IsObject())
     realm->error_constructor.Reset(isolate, constructor.As<v8::Object>());
   v8::Local<v8::Value> error = v8::Exception::Error(v8::String::Empty(isolate));
