@@ -136,16 +136,28 @@ func startDebugged(app *App, inspector *Inspector) (*Isolate, error) {
 	return testRuntime.NewPool(PoolOptions{Wake: -1, Inspect: inspect}).Start(app)
 }
 
-// scriptID is V8's id of the module app.js, in quotes.
-func scriptID(d *debugger) string {
-	var script struct{ ScriptID json.RawMessage }
-	parsed := d.wait("the app's script", func(e *event) bool {
-		return e.Method == "Debugger.scriptParsed" && strings.Contains(string(e.Params), "app.js")
-	})
-	if err := json.Unmarshal(parsed.Params, &script); err != nil {
-		d.t.Error(err)
+// appScript is V8's id of the module app.js, in quotes, and its URL. Scripts that it has started name it, too, in their
+// stack.
+func appScript(d *debugger) (id, url string) {
+	var script struct {
+		ScriptID json.RawMessage
+		URL      string
 	}
-	return string(script.ScriptID)
+	d.wait("the app's script", func(e *event) bool {
+		if e.Method != "Debugger.scriptParsed" {
+			return false
+		}
+		if err := json.Unmarshal(e.Params, &script); err != nil {
+			d.t.Error(err)
+		}
+		return strings.HasSuffix(script.URL, "app.js")
+	})
+	return string(script.ScriptID), script.URL
+}
+
+func scriptID(d *debugger) string {
+	id, _ := appScript(d)
+	return id
 }
 
 // turnsUntil gives the isolate turns until done is closed, and returns what came out.
@@ -196,11 +208,8 @@ func TestInspectorEvaluates(t *testing.T) {
 			t.Error(created)
 		}
 		d.call("Debugger.enable", "{}")
-		script := string(d.wait("the app's script", func(e *event) bool {
-			return e.Method == "Debugger.scriptParsed" && strings.Contains(string(e.Params), "app.js")
-		}).Params)
-		if !strings.Contains(script, `"url":"file:///`) {
-			t.Errorf("the script is %s", script)
+		if _, url := appScript(d); !strings.HasPrefix(url, "file:///") {
+			t.Errorf("the script is %s", url)
 		}
 		if result := d.call("Runtime.evaluate", `{"expression":"answer + 'ä€😀'.length"}`); !strings.Contains(result, `"value":46`) {
 			t.Error(result)
