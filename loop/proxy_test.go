@@ -39,6 +39,10 @@ func (f *secureFetcher) useProxy() *testProxy {
 			case r.Method == "CONNECT":
 				if answer := p.answer.Load(); answer != nil {
 					_, _ = io.WriteString(c, *answer)
+					// A socket that is closed with bytes unread resets its connection.
+					if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+						_, _ = io.Copy(io.Discard, input)
+					}
 					return
 				}
 				p.tunnels.Add(1)
