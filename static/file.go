@@ -271,7 +271,11 @@ func (v *Variant) load(fd int) error {
 	if err := unix.Fstat(fd, &status); err != nil {
 		return err
 	}
-	if markOf(&status) != v.mark {
+	now := markOf(&status)
+	if status.Nlink == 0 {
+		now.other = v.mark.other // what another file has just taken the name of is still one whole state
+	}
+	if now != v.mark {
 		return errWritten
 	}
 	v.isNew = time.Now().UnixNano()-max(v.mark.modified, v.mark.other) < newTime
