@@ -301,7 +301,13 @@ func TestJudgeFleets(t *testing.T) {
 		Isolation: []isolationResult{{App: "hello", Shared: latencies{P50: 1}, Request: latencies{P50: isolationMost + 1}}},
 		Active:    &activeResult{One: peerResult{TotalMicros: 5}, Many: peerResult{TotalMicros: 7}},
 		Reload:    &reloadResult{Reloads: reloadCount, Requests: 1e6, Failed: 1, Each: latencies{Count: reloadCount}, First: memory{RSS: 60 << 20}, Last: memory{RSS: 61 << 20}},
-		Observe:   &observeResult{Quiet: peerResult{TotalMicros: 10}, Metrics: peerResult{TotalMicros: 10.1}, Logs: peerResult{TotalMicros: 10.4}},
+		Dev: []*devResult{
+			{Peer: "nano", App: "hello.js", Save: latencies{Count: devJudged, P99: devHelloMost}},
+			{Peer: "other", App: "hello.js", Save: latencies{Count: devJudged, P99: time.Hour}},
+			{Peer: "nano", App: "hello.ts", Save: latencies{Count: devJudged, P99: devHelloMost + 1}},
+			{Peer: "nano", App: "react/app.tsx", Skipped: "npm is missing"},
+		},
+		Observe: &observeResult{Quiet: peerResult{TotalMicros: 10}, Metrics: peerResult{TotalMicros: 10.1}, Logs: peerResult{TotalMicros: 10.4}},
 	}
 	verdicts := map[string]string{}
 	for _, one := range found.judge() {
@@ -311,6 +317,7 @@ func TestJudgeFleets(t *testing.T) {
 		"hello ≤ 2ms": missed, "200 KB": met, "1 MB bundle": missed, "warm hello app": met, "2,000 warm": missed,
 		"no failed": met, "p99 ≤ 10ms": missed, "neighbour's": missed, "deaths": missed, "isolation =": met, "active apps": missed, "metrics and logs": missed,
 		"reloads under load": missed, "reloads: memory grows": met,
+		"dev, hello.js": met, "dev, hello.ts": missed, "dev, react": notMeasured,
 	} {
 		matches := 0
 		for text, got := range verdicts {
@@ -326,7 +333,7 @@ func TestJudgeFleets(t *testing.T) {
 		}
 	}
 	page := found.markdown()
-	for _, heading := range []string{"`coldstart`", "`density`", "`zipf`", "`neighbour`", "`isolation`", "`active1000`", "`reload`"} {
+	for _, heading := range []string{"`coldstart`", "`density`", "`zipf`", "`neighbour`", "`isolation`", "`active1000`", "`reload`", "`dev`"} {
 		if !strings.Contains(page, heading) {
 			t.Errorf("no table %s", heading)
 		}
