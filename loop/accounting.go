@@ -90,13 +90,6 @@ func (d *Latency) Count() (sum uint64) {
 	return sum
 }
 
-func (d *Latency) add(other *Latency) {
-	for i := range d.Buckets {
-		d.Buckets[i] += other.Buckets[i]
-	}
-	d.Total += other.Total
-}
-
 // StartCounts are starts of one kind.
 type StartCounts struct {
 	Count uint64
@@ -154,31 +147,10 @@ func (c *AppCounts) died(nanoError string) {
 
 // Add adds the accounts of another loop, or of another app for a sum.
 func (s *AppStats) Add(other *AppStats) {
-	a, b := &s.AppCounts, &other.AppCounts
-	a.Requests += b.Requests
-	for i := range a.Answers {
-		a.Answers[i] += b.Answers[i]
+	s.combine(&other.AppCounts, func(a *uint64, b uint64) { *a += b }, func(a *time.Duration, b time.Duration) { *a += b })
+	for i := range s.Starts {
+		s.Starts[i].Max = max(s.Starts[i].Max, other.Starts[i].Max)
 	}
-	a.Uncaught += b.Uncaught
-	a.CPULimit += b.CPULimit
-	a.MemoryLimit += b.MemoryLimit
-	a.WallLimit += b.WallLimit
-	a.BodyLimit += b.BodyLimit
-	a.ConcurrencyLimit += b.ConcurrencyLimit
-	a.Overload += b.Overload
-	a.StartFailures += b.StartFailures
-	a.Failures += b.Failures
-	for i := range a.Starts {
-		a.Starts[i].add(b.Starts[i])
-	}
-	a.Sleeps += b.Sleeps
-	a.Evictions += b.Evictions
-	a.PressureEvictions += b.PressureEvictions
-	a.Retirements += b.Retirements
-	a.Deaths += b.Deaths
-	a.Subrequests += b.Subrequests
-	a.EgressRefusals += b.EgressRefusals
-	a.Latency.add(&b.Latency)
 	s.CPU += other.CPU
 	s.InHand += other.InHand
 	s.Warm += other.Warm
@@ -188,34 +160,46 @@ func (s *AppStats) Add(other *AppStats) {
 
 // Sub takes earlier counters of the same app away. StartCounts.Max stays: it cannot be taken apart.
 func (c *AppCounts) Sub(before *AppCounts) {
-	c.Requests -= before.Requests
+	c.combine(before, func(a *uint64, b uint64) { *a -= b }, func(a *time.Duration, b time.Duration) { *a -= b })
+}
+
+// combine applies count and total to each counter and each sum of times with its peer in other.
+func (c *AppCounts) combine(other *AppCounts, count func(*uint64, uint64), total func(*time.Duration, time.Duration)) {
+	for _, pair := range [...]struct {
+		a *uint64
+		b uint64
+	}{
+		{&c.Requests, other.Requests},
+		{&c.Uncaught, other.Uncaught},
+		{&c.CPULimit, other.CPULimit},
+		{&c.MemoryLimit, other.MemoryLimit},
+		{&c.WallLimit, other.WallLimit},
+		{&c.BodyLimit, other.BodyLimit},
+		{&c.ConcurrencyLimit, other.ConcurrencyLimit},
+		{&c.Overload, other.Overload},
+		{&c.StartFailures, other.StartFailures},
+		{&c.Failures, other.Failures},
+		{&c.Sleeps, other.Sleeps},
+		{&c.Evictions, other.Evictions},
+		{&c.PressureEvictions, other.PressureEvictions},
+		{&c.Retirements, other.Retirements},
+		{&c.Deaths, other.Deaths},
+		{&c.Subrequests, other.Subrequests},
+		{&c.EgressRefusals, other.EgressRefusals},
+	} {
+		count(pair.a, pair.b)
+	}
 	for i := range c.Answers {
-		c.Answers[i] -= before.Answers[i]
+		count(&c.Answers[i], other.Answers[i])
 	}
-	c.Uncaught -= before.Uncaught
-	c.CPULimit -= before.CPULimit
-	c.MemoryLimit -= before.MemoryLimit
-	c.WallLimit -= before.WallLimit
-	c.BodyLimit -= before.BodyLimit
-	c.ConcurrencyLimit -= before.ConcurrencyLimit
-	c.Overload -= before.Overload
-	c.StartFailures -= before.StartFailures
-	c.Failures -= before.Failures
 	for i := range c.Starts {
-		c.Starts[i].Count -= before.Starts[i].Count
-		c.Starts[i].Total -= before.Starts[i].Total
+		count(&c.Starts[i].Count, other.Starts[i].Count)
+		total(&c.Starts[i].Total, other.Starts[i].Total)
 	}
-	c.Sleeps -= before.Sleeps
-	c.Evictions -= before.Evictions
-	c.PressureEvictions -= before.PressureEvictions
-	c.Retirements -= before.Retirements
-	c.Deaths -= before.Deaths
-	c.Subrequests -= before.Subrequests
-	c.EgressRefusals -= before.EgressRefusals
 	for i := range c.Latency.Buckets {
-		c.Latency.Buckets[i] -= before.Latency.Buckets[i]
+		count(&c.Latency.Buckets[i], other.Latency.Buckets[i])
 	}
-	c.Latency.Total -= before.Latency.Total
+	total(&c.Latency.Total, other.Latency.Total)
 }
 
 // Errors is how many requests came to nothing, whatever the cause.
