@@ -297,7 +297,8 @@ func copyImage(store snapshot.Store, path string, key snapshot.Key) error {
 }
 
 // Start starts an app in an isolate of a loop, on the loop's thread. The error is a *Preparation if the app's
-// source has to be read first: before the background has come to it, or when its image is gone.
+// source has to be read first, before the background has come to it or when its image is gone, or much
+// WebAssembly to be compiled.
 func (s *Set) Start(pool *isolates.Pool, id int) (*isolates.Isolate, error) {
 	e := s.entry(id)
 	if e == nil {
@@ -312,6 +313,9 @@ func (s *Set) Start(pool *isolates.Pool, id int) (*isolates.Isolate, error) {
 			}
 		}
 		isolate, err := pool.Start(app)
+		if errors.Is(err, isolates.ErrUncompiled) {
+			return nil, s.first.want(e, pool)
+		}
 		if err == nil || !app.HasImage() || !isAboutImage(err) {
 			return isolate, err
 		}
@@ -356,7 +360,9 @@ func (s *Set) firstStart(e *entry, pool *isolates.Pool) (*isolates.App, error) {
 func (s *Set) prepare(e *entry, reader *reader) error {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	if e.started.Load() != nil {
+	if app := e.started.Load(); app != nil {
+		// Its WebAssembly is wanted, or another loop was faster. If its image cannot be read, starting it tells.
+		_ = app.Compile(func() (*isolates.Resolver, error) { return reader.get(s.options.Runtime) })
 		return nil
 	}
 	source, err := s.readLocked(e, reader)

@@ -739,3 +739,24 @@ func TestQueue(t *testing.T) {
 		t.Error("an app is wanted that was removed")
 	}
 }
+
+// TestSetCompilesOffTheLoop: WebAssembly that a pool does not compile itself is compiled by the preparer, at the first
+// start and after the app has slept.
+func TestSetCompilesOffTheLoop(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"a.js":       "import m from './empty.wasm';\nexport default { fetch: () => new Response(String(m instanceof WebAssembly.Module)) };\n",
+		"empty.wasm": "\x00asm\x01\x00\x00\x00",
+	})
+	b.pool.Close()
+	b.pool = loadRuntime(t).NewPool(isolates.PoolOptions{Wake: -1, CompileMax: 1})
+	for _, err := range b.start(0, "a.js") {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.expect(0, "true", "source")
+	b.waitForImages(1)
+	b.start(0, "a.js")
+	b.expect(0, "true", fromImage)
+	b.expect(0, "true", fromImage)
+}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"nano/isolates/shim"
 	"nano/snapshot"
@@ -115,12 +117,18 @@ type loadedImage struct {
 
 	modules   []shim.Module // in that memory
 	textBytes int64         // of the sources that V8 reads where they lie
+
+	wasmBytes  int64       // of WebAssembly
+	isCompiled atomic.Bool // App.Compile has been at it
 }
 
 // newLoadedImage makes an image of modules whose sources stay where they are.
 func newLoadedImage(blob []byte, modules []shim.Module) *loadedImage {
 	loaded := &loadedImage{image: shim.NewImage(blob, modules), modules: modules}
 	for _, module := range modules {
+		if module.Kind == shim.Wasm {
+			loaded.wasmBytes += int64(len(module.Source))
+		}
 		if module.Text != nil {
 			loaded.textBytes += int64(len(module.Text))
 		} else if len(module.Source) >= shim.ExternalSourceMin {
@@ -161,6 +169,30 @@ func (i *Image) release() {
 		i.loaded.file.Close()
 	}
 	i.loaded = nil
+}
+
+// compiledKept is for how long compiled code waits for the isolate that it was compiled for.
+const compiledKept = 10 * time.Second
+
+// compile is App.Compile. It keeps the image for a while, for those who wait for it.
+func (i *Image) compile(resolver func() (*Resolver, error)) error {
+	loaded, err := i.acquire()
+	if err != nil {
+		return err
+	}
+	if loaded.wasmBytes == 0 || loaded.isCompiled.Load() {
+		i.release()
+		return nil
+	}
+	r, err := resolver()
+	if err != nil {
+		i.release()
+		return err
+	}
+	r.isolate.Compile(loaded.image)
+	loaded.isCompiled.Store(true)
+	time.AfterFunc(compiledKept, i.release)
+	return nil
 }
 
 func (i *Image) load() (*loadedImage, error) {

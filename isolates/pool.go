@@ -1,6 +1,7 @@
 package isolates
 
 import (
+	"errors"
 	"time"
 
 	"nano/isolates/shim"
@@ -18,7 +19,14 @@ type PoolOptions struct {
 	// Inspect gives what an app of a name can be debugged by: the app is started from its source then. nil, or
 	// what it gives is nil: it cannot.
 	Inspect func(name string) *Inspector
+	// CompileMax is how many bytes of WebAssembly that an app imports Start compiles itself, if no isolate of
+	// the app lives; 0: any. Of an app with more it is ErrUncompiled.
+	CompileMax int64
 }
+
+// ErrUncompiled is Pool.Start's error for an app whose WebAssembly is to be compiled first, by App.Compile on another
+// thread.
+var ErrUncompiled = errors.New("its WebAssembly is not compiled yet")
 
 // Pool starts the apps of one loop. It keeps a few isolates of the runtime snapshot ready, for apps
 // that are loaded into one faster than their own snapshot is restored. All calls come from the
@@ -110,6 +118,10 @@ func (p *Pool) startImage(app *App) (*Isolate, error) {
 	loaded, err := image.acquire()
 	if err != nil {
 		return nil, err
+	}
+	if loaded.wasmBytes > p.options.CompileMax && p.options.CompileMax > 0 && !loaded.isCompiled.Load() {
+		image.release()
+		return nil, ErrUncompiled
 	}
 	i := &Isolate{app: app, runtime: p.runtime, wake: p.options.Wake, image: image, loaded: loaded}
 	if bare, ok := p.takeReady(app, image); ok {

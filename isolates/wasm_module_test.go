@@ -166,3 +166,53 @@ func BenchmarkWasmStart(b *testing.B) {
 		})
 	}
 }
+
+// TestWasmIsCompiledElsewhere: a pool with a CompileMax leaves compiling to others, broken WebAssembly included.
+func TestWasmIsCompiledElsewhere(t *testing.T) {
+	lockThread(t)
+	pool := testRuntime.NewPool(PoolOptions{Wake: -1, CompileMax: 1})
+	defer pool.Close()
+	broken := strings.Replace(addWasm, "\x6a", "\x7c", 1)
+	for binary, problem := range map[string]string{addWasm: "", broken: "lib/add.wasm: CompileError: "} {
+		app := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}"}, wasmModules(t, wasmInHandler, []byte(binary)))
+		for range 2 {
+			if _, err := pool.Start(app); err != ErrUncompiled {
+				t.Fatal(err)
+			}
+		}
+		resolvers := 0
+		compiled := make(chan error)
+		go func() {
+			var resolver *Resolver
+			for range 2 {
+				if err := app.Compile(func() (made *Resolver, err error) {
+					resolvers++
+					resolver, err = testRuntime.NewResolver()
+					return resolver, err
+				}); err != nil {
+					compiled <- err
+					return
+				}
+			}
+			resolver.Close() // what was compiled outlives it
+			compiled <- nil
+		}()
+		if err := <-compiled; err != nil || resolvers != 1 {
+			t.Fatal(resolvers, err)
+		}
+		isolate, err := pool.Start(app)
+		if problem != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), problem) {
+				t.Error(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := respondOf(t, untilAnswered(t, isolate)); string(got.Body) != wasmAnswer {
+			t.Errorf("answered %d %s", got.Status, got.Body)
+		}
+		isolate.Dispose()
+	}
+}

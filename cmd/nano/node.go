@@ -161,6 +161,9 @@ func (n *node) setOptions(image *isolates.Runtime, store snapshot.Store, sources
 // readyIsolates is how many isolates of the runtime snapshot each loop keeps ready for apps that wake.
 const readyIsolates = 2
 
+// compileMax is how much WebAssembly of an app a loop compiles itself, in bytes: what takes a millisecond or so.
+const compileMax = 256 << 10
+
 func (n *node) startLoops(image *isolates.Runtime, set *apps.Set, initial []loop.App, inherited []loop.ListenerFile) (*loop.Node, error) {
 	c := n.configured
 	options := loop.NodeOptions{
@@ -171,7 +174,7 @@ func (n *node) startLoops(image *isolates.Runtime, set *apps.Set, initial []loop
 		Inherited: inherited,
 	}
 	options.Options.Apps = initial
-	pools := isolates.PoolOptions{Heap: uint64(c.Isolates.Heap), Ready: readyIsolates}
+	pools := isolates.PoolOptions{Heap: uint64(c.Isolates.Heap), Ready: readyIsolates, CompileMax: compileMax}
 	n.debugged.prepare(&options, &pools)
 	if n.developer != nil {
 		options.Options.Developer, options.Options.DrainGrace = n.developer, devGrace

@@ -517,6 +517,10 @@ int nano_isolate_dispose(nano_isolate* self) {
 
 nano_shared* nano_isolate_shared(nano_isolate* self) { return &self->shared; }
 
+void nano_isolate_compile(nano_isolate* self, const nano_image* image) {
+  CompileWasm(self->main(), *image);
+}
+
 int nano_isolate_imports(nano_isolate* self, nano_bytes name, nano_bytes source, char** out,
                          char** error) {
   RealmScope scope(self->main());

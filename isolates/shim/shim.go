@@ -373,6 +373,10 @@ func (i Isolate) Limit(cpu time.Duration) {
 // Dispose ends the isolate. False: it cannot be freed and stays, with all that it refers to.
 func (i Isolate) Dispose() bool { return C.nano_isolate_dispose(i.pointer) == 0 }
 
+// Compile compiles the WebAssembly of an image for the isolates of all threads. What is wrong with it, starting the
+// app tells.
+func (i Isolate) Compile(image Image) { C.nano_isolate_compile(i.pointer, image.pointer) }
+
 // Imports compiles a module and lists what it imports, as lines "line:column:specifier".
 func (i Isolate) Imports(name, source string) (string, error) {
 	var out, problem *C.char
