@@ -222,8 +222,8 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
 int nano_isolate_dispose(nano_isolate*);
 nano_shared* nano_isolate_shared(nano_isolate*);
 
-// nano_isolate_compile compiles the WebAssembly of an image for the isolates of all threads. What is wrong with
-// it, starting the app tells.
+// nano_isolate_compile compiles the WebAssembly of an image for the isolates of all threads. What
+// is wrong with it, starting the app tells.
 void nano_isolate_compile(nano_isolate*, const nano_image*);
 // nano_isolate_imports compiles a module without running it. *out: lines
 // "line:column:specifier". -1 and *error ("name:line:column: SyntaxError: …") if it does not parse.
