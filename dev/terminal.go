@@ -232,8 +232,8 @@ type requestLine struct {
 // Requests takes the loops' access log in its JSON form, and logs each request.
 type Requests struct{ Logger *slog.Logger }
 
-// Write takes whole lines.
-func (w Requests) Write(lines []byte) (int, error) {
+// Append takes whole lines.
+func (w Requests) Append(lines []byte, _ int) (next []byte, dropped int) {
 	for line := range bytes.Lines(lines) {
 		r := &requestLine{}
 		if json.Unmarshal(line, r) != nil || strings.HasPrefix(r.Target, EventsPath) {
@@ -244,5 +244,5 @@ func (w Requests) Write(lines []byte) (int, error) {
 		}
 		w.Logger.Info("request", keyRequest, r)
 	}
-	return len(lines), nil
+	return lines, 0
 }

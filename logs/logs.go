@@ -132,9 +132,9 @@ func New(o Options) *Log {
 // Hub gives the lines to those who follow them.
 func (l *Log) Hub() *Hub { return l.hub }
 
-// Access gives where access logs are written, whole lines at a time. They have a queue of their own,
-// so that neither they nor other lines can crowd each other out.
-func (l *Log) Access() io.Writer { return l.output.access() }
+// Access gives where access logs are written. They have a queue of their own, so that neither they nor other lines can
+// crowd each other out.
+func (l *Log) Access() AccessLog { return AccessLog{l.output} }
 
 // Handler gives the slog.Handler for the node's own lines. The attribute "app" says which app a line is
 // about.

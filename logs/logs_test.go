@@ -190,8 +190,8 @@ func TestReaderThatHasStopped(t *testing.T) {
 		}
 	}
 	log.App(entry("quiet", "mine"))
-	if n, err := log.Access().Write([]byte("access\n")); n != 7 || err != nil {
-		t.Errorf("access: %d, %v", n, err)
+	if _, dropped := log.Access().Append([]byte("access\n"), 1); dropped != 0 {
+		t.Errorf("access: %d dropped", dropped)
 	}
 	log.Close(time.Millisecond) // though nobody reads
 	close(to.release)
@@ -216,27 +216,80 @@ func TestAccessLinesThatAreLost(t *testing.T) {
 	to := newStuckSink()
 	log := New(Options{To: to})
 	access := log.Access()
-	fmt.Fprint(access, "first\n")
+	access.Append([]byte("first\n"), 1)
 	<-to.entered
-	line := []byte(strings.Repeat("x", 1<<20-1) + "\n")
+	line := strings.Repeat("x", 1<<20-1) + "\n"
 	for range queuedBytesMax / len(line) {
-		if n, err := access.Write(line); n != len(line) || err != nil {
-			t.Fatalf("Write: %d, %v", n, err)
+		if _, dropped := access.Append([]byte(line), 1); dropped != 0 {
+			t.Fatalf("%d dropped", dropped)
 		}
 	}
 	for range 3 {
-		fmt.Fprint(access, "too much\nby two lines\n")
+		if next, dropped := access.Append([]byte("too much\nby two lines\n"), 2); dropped != 2 || len(next) != 0 {
+			t.Errorf("%d dropped, %d bytes given", dropped, len(next))
+		}
 	}
 	log.App(entry("hello", "is not lost"))
 	close(to.release)
 	log.Close(patience)
 	text := to.text()
-	if !strings.HasPrefix(text, "first\n") || strings.Count(text, string(line)) != queuedBytesMax/len(line) || strings.Contains(text, "too much") {
+	if !strings.HasPrefix(text, "first\n") || strings.Count(text, line) != queuedBytesMax/len(line) || strings.Contains(text, "too much") {
 		t.Errorf("%d bytes", len(text))
 	}
 	for _, want := range []string{"WARN 6 lines of the access log dropped", "hello: is not lost\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q", want)
+		}
+	}
+}
+
+// TestAccessLinesOfManyLoops: lines of all come out whole, each loop's in their order, whether they come one by one or
+// many at a time; and buffers that lie about half empty are filled before there are more.
+func TestAccessLinesOfManyLoops(t *testing.T) {
+	to := newStuckSink()
+	log := New(Options{To: to})
+	access := log.Access()
+	const loops, rounds = 4, 200
+	var group sync.WaitGroup
+	for number := range loops {
+		group.Go(func() {
+			var buffer []byte
+			next := 0
+			for round := range rounds {
+				if buffer == nil {
+					buffer = make([]byte, 0, 4<<10)
+				}
+				count := 1 + round%7
+				for range count {
+					buffer = fmt.Appendf(buffer, "%d %d\n", number, next)
+					next++
+				}
+				var dropped int
+				if buffer, dropped = access.Append(buffer, count); dropped != 0 || len(buffer) != 0 {
+					t.Errorf("%d dropped, %d bytes given", dropped, len(buffer))
+				}
+			}
+		})
+	}
+	group.Wait()
+	log.output.mutex.Lock()
+	if most := 2*loops*rounds*40/(4<<10) + loops; len(log.output.lines.buffers) > most {
+		t.Errorf("%d buffers, want %d at most", len(log.output.lines.buffers), most)
+	}
+	log.output.mutex.Unlock()
+	close(to.release)
+	log.Close(patience)
+	var next [loops]int
+	for _, line := range to.lines() {
+		var number, count int
+		if _, err := fmt.Sscanf(line, "%d %d\n", &number, &count); err != nil || count != next[number] {
+			t.Fatalf("%q, want %d of it: %v", line, next[number], err)
+		}
+		next[number]++
+	}
+	for number, count := range next {
+		if want := rounds / 7 * 28; count < want {
+			t.Errorf("%d lines of loop %d, want %d at least", count, number, want)
 		}
 	}
 }

@@ -59,7 +59,8 @@ func (o *output) write(line []byte, a *appLog) bool {
 // drain writes what is queued, all that there is at a time. Two buffers take turns.
 func (o *output) drain() {
 	defer close(o.done)
-	var writing, access []byte
+	var writing []byte
+	var access [][]byte
 	for {
 		o.mutex.Lock()
 		for len(o.queue) == 0 && o.lines.isEmpty() && !o.closing {
@@ -70,20 +71,21 @@ func (o *output) drain() {
 			return
 		}
 		writing, o.queue = o.queue, writing[:0]
-		access, o.lines.queue = o.lines.queue, access[:0]
-		lost := o.lines.lost
-		o.lines.lost = 0
+		var lost int
+		access, lost = o.lines.take(access)
 		o.epoch++
 		o.mutex.Unlock()
 		if lost > 0 {
 			writing = append(writing, o.lines.tell(lost)...)
 		}
-		for _, part := range [][]byte{writing, access} {
-			if len(part) > 0 {
-				_, _ = o.to.Write(part) // there is nowhere left to report that this failed
-			}
+		if len(writing) > 0 {
+			_, _ = o.to.Write(writing) // there is nowhere left to report that this failed
 		}
-		writing, access = kept(writing), kept(access)
+		writing = kept(writing)
+		for _, each := range access {
+			_, _ = o.to.Write(each)
+			o.giveBack(each)
+		}
 	}
 }
 
@@ -106,32 +108,80 @@ func (o *output) close(giveUp <-chan time.Time) {
 	}
 }
 
-// accessQueue is what waits of the access logs.
+// accessQueue is what waits of the access logs: buffers that the loops have filled, of whole lines.
 type accessQueue struct {
-	queue []byte
-	lost  int
-	tell  func(lines int) []byte // makes the line that tells of lost ones
+	buffers [][]byte
+	bytes   int                    // that they take, with the room in them
+	lost    int                    // lines
+	tell    func(lines int) []byte // makes the line that tells of lost ones
+	spares  [][]byte
 }
 
-func (q *accessQueue) isEmpty() bool { return len(q.queue) == 0 && q.lost == 0 }
+// Bounds of the buffers that are kept for later: loops fill some 64 KiB each, a few at a time.
+const (
+	accessSparesMax    = 8
+	accessSpareSizeMax = 128 << 10
+)
 
-// accessWriter is an output for access lines.
-type accessWriter struct{ *output }
+func (q *accessQueue) isEmpty() bool { return len(q.buffers) == 0 && q.lost == 0 }
 
-func (o *output) access() io.Writer { return accessWriter{o} }
+// add queues lines; ok is false if there is no room for them. next is the caller's, in place of lines.
+func (q *accessQueue) add(lines []byte) (next []byte, ok bool) {
+	if last := len(q.buffers) - 1; last >= 0 && len(lines) <= cap(q.buffers[last])-len(q.buffers[last]) {
+		q.buffers[last] = append(q.buffers[last], lines...)
+		return lines[:0], true
+	}
+	if q.bytes+cap(lines) > queuedBytesMax {
+		return lines[:0], false
+	}
+	q.bytes += cap(lines)
+	q.buffers = append(q.buffers, lines)
+	if last := len(q.spares) - 1; last >= 0 {
+		next, q.spares[last] = q.spares[last], nil
+		q.spares = q.spares[:last]
+	}
+	return next, true
+}
 
-// Write queues whole lines, and never fails. It keeps nothing of them.
-func (w accessWriter) Write(lines []byte) (int, error) {
-	o := w.output
+// take empties the queue. Emptied is what was taken before.
+func (q *accessQueue) take(emptied [][]byte) (taken [][]byte, lost int) {
+	clear(emptied)
+	taken, lost = q.buffers, q.lost
+	q.buffers, q.bytes, q.lost = emptied[:0], 0, 0
+	return taken, lost
+}
+
+// giveBack keeps a buffer whose lines are written for those that come.
+func (o *output) giveBack(buffer []byte) {
+	if cap(buffer) > accessSpareSizeMax {
+		return
+	}
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	if o.closing || len(o.lines.queue)+len(lines) > queuedBytesMax {
-		o.lines.lost += bytes.Count(lines, []byte{'\n'})
-		return len(lines), nil
+	if len(o.lines.spares) < accessSparesMax {
+		o.lines.spares = append(o.lines.spares, buffer[:0])
 	}
-	o.lines.queue = append(o.lines.queue, lines...)
+}
+
+// AccessLog is where access logs are written. Any number of goroutines may use it.
+type AccessLog struct{ output *output }
+
+// Append queues count whole lines, without waiting for anybody. Their memory is the log's from then on, and next the
+// caller's, for its next lines; it may be nil. dropped is how many of the lines there was no room for.
+func (a AccessLog) Append(lines []byte, count int) (next []byte, dropped int) {
+	o := a.output
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	next, ok := lines[:0], false
+	if !o.closing {
+		next, ok = o.lines.add(lines)
+	}
+	if !ok {
+		o.lines.lost += count
+		dropped = count
+	}
 	o.filled.Signal()
-	return len(lines), nil
+	return next, dropped
 }
 
 // lostAccess makes the line that tells of lost access lines, by a handler that writes to buffer.

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"encoding/hex"
-	"io"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -10,8 +9,16 @@ import (
 	"nano/http1"
 )
 
-// An accessLog collects lines of one loop and hands them to a goroutine that writes them. The loop
-// never waits for it: when the writer is slow, lines are dropped and counted.
+// An AccessLog is where lines of the access log go. Loops call it on their threads, so it must not wait for anybody.
+type AccessLog interface {
+	// Append takes count whole lines. Their memory is its own from then on; next is the caller's, for its next lines, and
+	// may be nil. dropped is how many of the lines it had no room for.
+	Append(lines []byte, count int) (next []byte, dropped int)
+}
+
+// An accessLog collects lines of one loop. They are handed over many at a time, since whoever writes them has to be
+// woken up for that, which costs more than all else of a line. A line that comes after a pause goes at once, so that
+// who looks at the log of a quiet node sees what happens.
 //
 // A line of text:
 //
@@ -23,67 +30,66 @@ import (
 // The JSON form has the same under the names time, client, host, method, target, protocol, status, bytes,
 // seconds, app, request, trace_id.
 type accessLog struct {
-	json    bool
-	buffer  []byte
-	full    chan []byte
-	empty   chan []byte
-	written chan struct{} // closed by the writer at its end
+	to     AccessLog
+	json   bool
+	pause  int64  // nanoseconds between two hand-overs, unless there is much
+	due    int64  // on the loop's clock: when the next line may go
+	buffer []byte // whole lines
+	lines  int    // in buffer
 
 	second     int64 // whose text secondText is
 	secondText []byte
 }
 
 const (
-	accessLogHandOver  = 32 << 10 // bytes after which a buffer is worth a hand-over
-	accessLogBufferMax = 1 << 20  // bytes kept for a slow writer
-	clientGone         = 499
+	accessLogPause    = 20 * time.Millisecond
+	accessLogHandOver = 64 << 10 // bytes that are handed over without a pause
+	accessLogLineRoom = 4 << 10  // beyond that, for the line that makes it so much
+	clientGone        = 499
 )
 
-func newAccessLog(writer io.Writer, json bool) *accessLog {
-	log := &accessLog{
-		json:    json,
-		full:    make(chan []byte, 1),
-		empty:   make(chan []byte, 2),
-		written: make(chan struct{}),
+func newAccessLog(options *Options) *accessLog {
+	log := &accessLog{to: options.AccessLog, json: options.AccessLogJSON, pause: int64(accessLogPause)}
+	if options.Developer != nil {
+		log.pause = 0 // the lines are read between those of the apps
 	}
-	go func() {
-		defer close(log.written)
-		for buffer := range log.full {
-			// Where lines cannot be written there is nobody to tell either.
-			_, _ = writer.Write(buffer)
-			select {
-			case log.empty <- buffer[:0]:
-			default:
-			}
-		}
-	}()
 	return log
 }
 
-// handOver gives what has been collected to the writer, if that is idle.
-func (log *accessLog) handOver() {
-	if len(log.buffer) == 0 {
-		return
-	}
-	select {
-	case log.full <- log.buffer:
-		log.buffer = nil
-		select {
-		case log.buffer = <-log.empty:
-		default:
-		}
-	default:
+// handOverDue hands over what has been collected, if it is time for that.
+func (l *Loop) handOverDue() {
+	log := l.log
+	if len(log.buffer) >= accessLogHandOver || len(log.buffer) != 0 && l.now >= log.due {
+		l.handOverLines()
 	}
 }
 
-// close writes the rest and ends the writer.
-func (log *accessLog) close() {
-	if len(log.buffer) != 0 {
-		log.full <- log.buffer
-		log.buffer = nil
+// handOverLines hands over what has been collected.
+func (l *Loop) handOverLines() {
+	log := l.log
+	if len(log.buffer) == 0 {
+		return
 	}
-	close(log.full)
-	<-log.written
+	next, dropped := log.to.Append(log.buffer, log.lines)
+	l.stats.LogDropped += uint64(dropped)
+	if next == nil {
+		next = make([]byte, 0, accessLogHandOver+accessLogLineRoom)
+	}
+	log.buffer, log.lines = next[:0], 0
+	log.due = l.now + log.pause
+}
+
+// limit shortens the time for which a loop sleeps (< 0: without end) if there are lines to hand over meanwhile. It goes
+// by the tick's time: that they may be late by as much as the tick has taken is not worth a look at the clock.
+func (log *accessLog) limit(timeout time.Duration, now int64) time.Duration {
+	if len(log.buffer) == 0 {
+		return timeout
+	}
+	left := time.Duration(max(log.due-now, 0))
+	if timeout < 0 {
+		return left
+	}
+	return min(timeout, left)
 }
 
 // noteRequest keeps what the line about a request needs of its head, which is gone when the answer
@@ -132,10 +138,7 @@ func (l *Loop) noteRequest(e *exchange, c *connection, app *appWorker, head *htt
 // logAnswer appends the line about an exchange that has ended.
 func (l *Loop) logAnswer(e *exchange) {
 	log := l.log
-	if len(log.buffer)+len(e.line) > accessLogBufferMax {
-		l.stats.LogDropped++
-		return
-	}
+	log.lines++
 	took := l.readClock() - e.started
 	status := e.status
 	if !e.complete {

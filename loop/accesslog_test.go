@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,10 +19,11 @@ type lockedBuffer struct {
 	bytes.Buffer
 }
 
-func (b *lockedBuffer) Write(p []byte) (int, error) {
+func (b *lockedBuffer) Append(lines []byte, _ int) (next []byte, dropped int) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	return b.Buffer.Write(p)
+	b.Write(lines)
+	return lines, 0
 }
 
 func logged(t *testing.T, asJSON bool) []string {
@@ -110,26 +112,78 @@ func TestAccessLogJSON(t *testing.T) {
 	}
 }
 
-// TestAccessLogSlow: a writer that is stuck does not hold up the loop; lines are dropped and counted.
-func TestAccessLogSlow(t *testing.T) {
-	stuck := make(chan struct{})
-	w := newWorld(t, fakering.Config{}, func(o *Options) { o.AccessLog = stuckWriter(stuck) })
+// fullLog is an AccessLog that notes what is handed over, and takes nothing from the moment it is full.
+type fullLog struct {
+	appends []int // lines of each
+	isFull  bool
+}
+
+func (f *fullLog) Append(lines []byte, count int) (next []byte, dropped int) {
+	if n := bytes.Count(lines, []byte{'\n'}); n != count || lines[len(lines)-1] != '\n' {
+		panic("lines are broken, or not counted")
+	}
+	if f.isFull {
+		return lines[:0], count
+	}
+	f.appends = append(f.appends, count)
+	return nil, 0
+}
+
+// TestAccessLogHandOver: a line after a pause goes at once, those that follow go together when the pause is over or when
+// they are many, and a loop without lines is not woken up for any.
+func TestAccessLogHandOver(t *testing.T) {
+	var log fullLog
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.AccessLog = &log })
 	peer := w.ring.Dial(w.listener)
-	target := "/" + strings.Repeat("x", 20000)
+	ask := func(target string) {
+		peer.WriteString("GET /" + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		w.run(time.Millisecond)
+	}
+	expect := func(when string, want ...int) {
+		t.Helper()
+		if !slices.Equal(log.appends, want) {
+			t.Errorf("%s: lines were handed over %v at a time, want %v", when, log.appends, want)
+		}
+	}
+	ask("")
+	expect("at first", 1)
+	for range 3 {
+		ask("")
+	}
+	expect("within the pause", 1)
+	w.run(accessLogPause)
+	expect("after it", 1, 3)
+	w.run(accessLogPause)
+	if deadline := w.loop.log.limit(-1, w.loop.now); deadline != -1 {
+		t.Errorf("there is nothing to log, and the loop is to wake up in %v", deadline)
+	}
+	ask("")
+	expect("later", 1, 3, 1)
+	for range accessLogHandOver/(20<<10) + 1 {
+		ask(strings.Repeat("x", 20<<10))
+	}
+	expect("with long lines", 1, 3, 1, 4)
+	if got := bytes.Count(peer.Take(), []byte("HTTP/1.1 200")); got != 9 {
+		t.Errorf("%d answers", got)
+	}
+	peer.Close()
+}
+
+// TestAccessLogSlow: where there is no room, requests go on; lines are dropped and counted.
+func TestAccessLogSlow(t *testing.T) {
+	log := fullLog{isFull: true}
+	w := newWorld(t, fakering.Config{}, func(o *Options) { o.AccessLog = &log })
+	peer := w.ring.Dial(w.listener)
 	for range 120 {
-		peer.WriteString("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		peer.WriteString("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		w.run(time.Millisecond)
 	}
 	if got := bytes.Count(peer.Take(), []byte("HTTP/1.1 200")); got != 120 {
 		t.Errorf("%d answers", got)
 	}
-	if w.loop.stats.LogDropped == 0 || len(w.loop.log.buffer) > accessLogBufferMax {
+	w.run(accessLogPause)
+	if w.loop.stats.LogDropped != 120 || len(w.loop.log.buffer) != 0 {
 		t.Errorf("%d lines dropped, %d bytes kept", w.loop.stats.LogDropped, len(w.loop.log.buffer))
 	}
-	close(stuck)
 	peer.Close()
 }
-
-type stuckWriter chan struct{}
-
-func (s stuckWriter) Write(b []byte) (int, error) { <-s; return len(b), nil }

@@ -203,10 +203,10 @@ func (l *Loop) end() error {
 	if l.shard != nil {
 		l.shard.Close()
 	}
-	l.published.publish(&l.stats)
 	if l.log != nil {
-		l.log.close()
+		l.handOverLines()
 	}
+	l.published.publish(&l.stats)
 	if err := l.ring.Stop(); err != nil {
 		return fmt.Errorf("loop: %w", err)
 	}

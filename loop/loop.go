@@ -224,7 +224,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 	}
 	options.catalog.join(l)
 	if options.AccessLog != nil {
-		l.log = newAccessLog(options.AccessLog, options.AccessLogJSON)
+		l.log = newAccessLog(options)
 	}
 	return l, nil
 }
@@ -345,7 +345,7 @@ func (l *Loop) tick() error {
 	l.stats.Connections = uint64(l.connections.open + l.sockets.adopted)
 	l.published.publish(&l.stats)
 	if l.log != nil {
-		l.log.handOver()
+		l.handOverDue()
 	}
 
 	// 8. Shard
@@ -374,6 +374,9 @@ func (l *Loop) wait() error {
 	}
 	if l.hasIdleWork() && (timeout < 0 || timeout > idlePause) {
 		timeout = idlePause
+	}
+	if l.log != nil {
+		timeout = l.log.limit(timeout, l.now)
 	}
 	l.stats.noteTick(l.lastLook - l.now)
 	l.waker.Sleep()

@@ -3,7 +3,6 @@ package loop
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -87,7 +86,7 @@ type Options struct {
 	Developer Developer
 
 	Logger        Logger    // default: none
-	AccessLog     io.Writer // nil: off. Written to by one goroutine per loop, whole lines at a time
+	AccessLog     AccessLog // nil: off
 	AccessLogJSON bool
 
 	// Tracing records traces; nil: they are only passed on, where a client has begun one.
