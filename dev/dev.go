@@ -41,6 +41,9 @@ type Node struct {
 	Reload func(ctx context.Context) (*control.Report, error)
 	Config func() *config.Config
 	Tell   func(text string)
+	// Release has apps go on that stand at a breakpoint, and stand at none until it is called with false, but for
+	// versions that start meanwhile; nil: none can.
+	Release func(isReleased bool)
 }
 
 // Developer develops the apps of a node. Before, Failed, Stale and Noted are for the node, which calls them from
@@ -51,7 +54,8 @@ type Developer struct {
 
 	options Options
 	watcher *watcher
-	boot    string // differs from that of other processes
+	boot    string   // differs from that of other processes
+	early   []change // came while the node reloaded; Run's alone
 
 	mutex      sync.Mutex
 	generation int
@@ -95,6 +99,14 @@ func (d *Developer) Run(ctx context.Context, node *Node) {
 		case changed := <-d.watcher.changes:
 			d.reload(ctx, node, changed)
 		}
+		for len(d.early) > 0 && ctx.Err() == nil {
+			changed := d.early[0]
+			for _, later := range d.early[1:] {
+				changed = changed.with(later)
+			}
+			d.early = nil
+			d.reload(ctx, node, changed)
+		}
 	}
 }
 
@@ -102,7 +114,7 @@ func (d *Developer) Run(ctx context.Context, node *Node) {
 func (d *Developer) reload(ctx context.Context, node *Node, changed change) {
 	begun := time.Now()
 	d.markStale(changed)
-	report, err := node.Reload(ctx)
+	report, err := d.load(ctx, node)
 	if ctx.Err() != nil {
 		return
 	}
@@ -138,6 +150,46 @@ func (d *Developer) reload(ctx context.Context, node *Node, changed change) {
 	if wasStarted && len(failures) == 0 && hasChanged {
 		d.Logger.Info(d.summary(report, changed), keyBuilt, true)
 	}
+}
+
+// load has the node reload. An app that stands at a breakpoint holds up its loop, and with it that: it goes on. So does
+// a new version that stands still while it starts, when something else is saved.
+func (d *Developer) load(ctx context.Context, node *Node) (report *control.Report, err error) {
+	if !d.hasStarted() { // apps may wait for their debugger
+		return node.Reload(ctx)
+	}
+	late := time.AfterFunc(reloadLate, func() {
+		d.Logger.Warn("what was saved is not loaded yet: an app computes, or stands at a breakpoint while it starts")
+	})
+	defer late.Stop()
+	if node.Release == nil {
+		return node.Reload(ctx)
+	}
+	loaded := make(chan struct{})
+	node.Release(true)
+	go func() {
+		defer close(loaded)
+		report, err = node.Reload(ctx)
+	}()
+	for {
+		select {
+		case changed := <-d.watcher.changes:
+			d.early = append(d.early, changed)
+			node.Release(true)
+		case <-loaded:
+			node.Release(false)
+			return report, err
+		}
+	}
+}
+
+// reloadLate is after how long nobody should have to guess what a reload waits for.
+const reloadLate = 3 * time.Second
+
+func (d *Developer) hasStarted() bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.isStarted
 }
 
 // summary is "rebuilt in 12 ms: src/index.ts".

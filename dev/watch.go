@@ -52,6 +52,11 @@ type change struct {
 	isAll bool
 }
 
+// with is a change together with a later one.
+func (c change) with(later change) change {
+	return change{paths: slices.Concat(c.paths, later.paths), since: c.since, isAll: c.isAll || later.isAll}
+}
+
 // newWatcher starts a watcher that watches nothing.
 func newWatcher(logger *slog.Logger) *watcher {
 	w := &watcher{logger: logger, changes: make(chan change, 1), stop: make(chan struct{})}
@@ -302,8 +307,7 @@ func (w *watcher) isFile(path string) bool {
 func (w *watcher) tell(c change) {
 	select {
 	case before := <-w.changes:
-		c.paths = append(before.paths, c.paths...)
-		c.since, c.isAll = before.since, c.isAll || before.isAll
+		c = before.with(c)
 	default:
 	}
 	w.changes <- c

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,8 +44,8 @@ type Target struct {
 
 // Options of a Server.
 type Options struct {
-	Targets []Target
-	Version string // of the program, such as "nano/1.0"
+	Targets []Target // with titles that differ
+	Version string   // of the program, such as "nano/1.0"
 	// Problem is told what goes wrong with a connection; may be nil.
 	Problem func(err error)
 }
@@ -54,10 +55,11 @@ type Server struct {
 	options Options
 	address string
 	http    *http.Server
-	ids     []string // of the targets
 	ended   chan struct{}
 
 	mutex    sync.Mutex
+	targets  []Target
+	ids      map[string]string // of the targets that there have ever been, by title
 	isClosed bool
 	sockets  map[*websocket.Conn]struct{}
 	running  sync.WaitGroup
@@ -74,10 +76,9 @@ const (
 
 // Serve serves the targets on a listener, which it owns from here on.
 func Serve(listener net.Listener, o Options) *Server {
-	s := &Server{options: o, address: listener.Addr().String(), ended: make(chan struct{}), sockets: map[*websocket.Conn]struct{}{}}
-	for range o.Targets {
-		s.ids = append(s.ids, newID())
-	}
+	s := &Server{options: o, address: listener.Addr().String(), ended: make(chan struct{}),
+		ids: map[string]string{}, sockets: map[*websocket.Conn]struct{}{}}
+	s.SetTargets(o.Targets)
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout}
 	go func() {
 		defer close(s.ended)
@@ -86,6 +87,29 @@ func Serve(listener net.Listener, o Options) *Server {
 		}
 	}()
 	return s
+}
+
+// SetTargets replaces the targets. Those with the title of one before are found where that was; sessions with targets
+// that are gone go on.
+func (s *Server) SetTargets(targets []Target) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.targets = slices.Clone(targets)
+	for _, target := range targets {
+		if s.ids[target.Title] == "" {
+			s.ids[target.Title] = newID()
+		}
+	}
+}
+
+// all gives the targets and, beside them, their ids.
+func (s *Server) all() (targets []Target, ids []string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, target := range s.targets {
+		ids = append(ids, s.ids[target.Title])
+	}
+	return s.targets, ids
 }
 
 // newID makes a random UUID.
@@ -121,7 +145,8 @@ func (s *Server) Close() {
 // DevTools are the addresses that Chrome opens its DevTools by, in the order of the targets.
 func (s *Server) DevTools() []string {
 	var addresses []string
-	for _, id := range s.ids {
+	_, ids := s.all()
+	for _, id := range ids {
 		addresses = append(addresses, devTools(s.address, id))
 	}
 	return addresses
@@ -173,19 +198,20 @@ type listed struct {
 
 // list shows the targets to a client that knows the server by host.
 func (s *Server) list(host string) []listed {
-	targets := []listed{}
-	for i, target := range s.options.Targets {
-		targets = append(targets, listed{
+	shown := []listed{}
+	targets, ids := s.all()
+	for i, target := range targets {
+		shown = append(shown, listed{
 			Description:          "an app of nano",
-			DevtoolsFrontendURL:  devTools(host, s.ids[i]),
-			ID:                   s.ids[i],
+			DevtoolsFrontendURL:  devTools(host, ids[i]),
+			ID:                   ids[i],
 			Title:                target.Title,
 			Type:                 "node", // clients treat others as pages of a browser
 			URL:                  target.URL,
-			WebSocketDebuggerURL: "ws://" + host + "/" + s.ids[i],
+			WebSocketDebuggerURL: "ws://" + host + "/" + ids[i],
 		})
 	}
-	return targets
+	return shown
 }
 
 // isLocal reports whether a Host header names an IP address or localhost: then it was no other name that
@@ -216,11 +242,12 @@ var upgrader = websocket.Upgrader{CheckOrigin: isTool, EnableCompression: false}
 
 // serveSocket connects a client to the target that its path names.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
-	for i, id := range s.ids {
+	targets, ids := s.all()
+	for i, id := range ids {
 		if r.URL.Path != "/"+id {
 			continue
 		}
-		session, err := s.options.Targets[i].Connect()
+		session, err := targets[i].Connect()
 		if err != nil {
 			http.Error(w, "nano: inspector: "+err.Error(), http.StatusServiceUnavailable)
 			return

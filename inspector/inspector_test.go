@@ -187,3 +187,22 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("a connection of a closed server")
 	}
 }
+
+// TestTargetsChange: targets come and go; those that stay are found where they were.
+func TestTargetsChange(t *testing.T) {
+	connect := func() (Session, error) { return newEcho(), nil }
+	server, address := serve(t, connect)
+	before := getList(t, address, "/json/list")
+	server.SetTargets([]Target{{Title: "added", Connect: connect}, {Title: "hello", Connect: connect}})
+	after := getList(t, address, "/json/list")
+	if len(after) != 2 || after[0].Title != "added" || after[0].ID == before[0].ID || after[1].ID != before[0].ID {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	server.SetTargets(nil)
+	if left := getList(t, address, "/json/list"); len(left) != 0 {
+		t.Errorf("left are %+v", left)
+	}
+	if _, response, err := websocket.DefaultDialer.Dial(before[0].WebSocketDebuggerURL, nil); err == nil || response == nil || response.StatusCode != 404 {
+		t.Errorf("a target that is gone: %v, %v", response, err)
+	}
+}

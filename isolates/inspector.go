@@ -79,6 +79,10 @@ func (n *Inspector) withSources(text []byte) []byte {
 // Stop ends all sessions and pauses; no more begin. From any goroutine.
 func (n *Inspector) Stop() { n.inspector.Stop() }
 
+// Release has the app go on if it stands at a breakpoint, and stand at none until it is called with false, or
+// another version starts: what waits for the app's loop need not wait for a client then. From any goroutine.
+func (n *Inspector) Release(isReleased bool) { n.inspector.Release(isReleased) }
+
 // Errors of sessions.
 var (
 	ErrInspector        = errors.New("there are too many sessions, or the node ends")

@@ -156,7 +156,7 @@ func develop(s *streams, target *devTarget, debugged *debugging) error {
 		return err
 	}
 	defer debugged.close()
-	running, err := startNode(&empty, target.load, logger, log, nil, debugged, developer)
+	running, err := startNode(&empty, debugged.loading(target.load), logger, log, nil, debugged, developer)
 	if err != nil {
 		return err
 	}
@@ -168,6 +168,9 @@ func develop(s *streams, target *devTarget, debugged *debugging) error {
 	defer developing.Wait()
 	defer cancel()
 	node := &dev.Node{Reload: running.Reload, Config: running.Config, Tell: running.loops.Tell}
+	if debugged != nil {
+		node.Release = debugged.release
+	}
 	developing.Go(func() {
 		if debugged == nil {
 			developer.Start(ctx, node)

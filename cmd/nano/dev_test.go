@@ -1,15 +1,20 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // devProject is a folder on which nano dev works.
@@ -27,7 +32,12 @@ func startDev(t *testing.T, files map[string]string, args ...string) *devProject
 	}
 	command := nanoCommand(t, append([]string{"dev", "--listen", "127.0.0.1:0"}, args...)...)
 	command.Dir = p.folder
-	p.process = startCommand(t, 1, command)
+	lines := 1
+	if slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--inspect") }) {
+		lines++ // where debuggers find the one app
+	}
+	p.process = startCommand(t, lines, command)
+	_, p.url, _ = strings.Cut(p.banner[lines-1], " on ")
 	return p
 }
 
@@ -80,8 +90,13 @@ const (
 // waitFor asks until an answer contains a text.
 func (p *devProject) waitFor(accept, want string) (body string) {
 	p.t.Helper()
+	return p.waitAt("/", accept, want)
+}
+
+func (p *devProject) waitAt(path, accept, want string) (body string) {
+	p.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
-		_, _, body := p.ask("/", accept)
+		_, _, body := p.ask(path, accept)
 		if strings.Contains(body, want) {
 			return body
 		}
@@ -257,4 +272,121 @@ func TestDevManySaves(t *testing.T) {
 			t.Fatalf("%d mappings of memory, %d after half of the saves", mappings(), early)
 		}
 	}
+}
+
+// inspected are the WebSockets of the targets of an inspector, by title.
+func inspected(t *testing.T, address string) map[string]string {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/json/list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var targets []struct{ Title, WebSocketDebuggerURL string }
+	if err := json.NewDecoder(response.Body).Decode(&targets); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, target := range targets {
+		found[target.Title] = target.WebSocketDebuggerURL
+	}
+	return found
+}
+
+// attach gives a client of a target, in the domains that matter.
+func attach(t *testing.T, target string) *inspectorClient {
+	t.Helper()
+	socket, _, err := websocket.DefaultDialer.Dial(target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	c := &inspectorClient{t: t, socket: socket}
+	c.call("Runtime.enable", "{}")
+	c.call("Debugger.enable", "{}")
+	return c
+}
+
+// asked gives what is answered to a request that may take its time.
+func (p *devProject) asked(path string) <-chan string {
+	answered := make(chan string, 1)
+	go func() {
+		response, err := http.Get(p.url + path)
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		answered <- string(body)
+	}()
+	return answered
+}
+
+// TestDevInspectedPause: an app that stands at a breakpoint does not hold up what is saved, however many it has. The
+// next version stands at its own, those at its top level too, and is not held up by them either.
+func TestDevInspectedPause(t *testing.T) {
+	p := startDev(t, map[string]string{
+		"a.js": "export default { fetch() { let n = 0; for (let i = 0; i < 3; i++) { debugger; n++ } return new Response('went on ' + n); } };",
+	}, "a.js", "--inspect=0")
+	_, address, ok := strings.Cut(p.banner[0], "attach to ")
+	if !ok {
+		t.Fatalf("the banner is %q", p.banner)
+	}
+	p.waitFor(others, "went on 3") // nobody debugs it
+	c := attach(t, inspected(t, address)["a"])
+	answered := p.asked("/")
+	c.event("Debugger.paused")
+	p.save(t, "a.js", "debugger; export default { fetch() { return new Response('never asked'); } };")
+	c.event("Debugger.resumed")
+	if body := <-answered; body != "went on 3" {
+		t.Errorf("the request that stood at a breakpoint got %q", body)
+	}
+	c.event("Runtime.executionContextDestroyed")
+	c.event("Debugger.paused") // at the top level, while it is loaded
+	p.save(t, "a.js", "export default { fetch() { if (globalThis.stands) debugger; return new Response('of the third'); } };")
+	c.event("Debugger.resumed")
+	p.waitFor(others, "of the third")
+	c.call("Runtime.evaluate", `{"expression":"globalThis.stands = true"}`)
+	answered = p.asked("/")
+	c.event("Debugger.paused")
+	c.call("Debugger.resume", "{}")
+	if body := <-answered; body != "of the third" {
+		t.Errorf("the last version answers %q", body)
+	}
+}
+
+// TestDevInspectedApps: what can be debugged changes with nano.toml.
+func TestDevInspectedApps(t *testing.T) {
+	const one, two = "[[app]]\nname = \"a\"\nmain = \"a.js\"\n", "[[app]]\nname = \"b\"\nmain = \"b.js\"\npath = \"/b\"\n"
+	p := startDev(t, map[string]string{"nano.toml": one, "a.js": answering(`"of a"`), "b.js": answering(`"of b"`)}, "--inspect=0")
+	_, address, _ := strings.Cut(p.banner[0], "attach to ")
+	before := inspected(t, address)
+	p.save(t, "nano.toml", one+two)
+	p.waitAt("/b", others, "of b")
+	after := inspected(t, address)
+	if len(after) != 2 || after["a"] != before["a"] || after["b"] == "" {
+		t.Fatalf("targets %v, were %v", after, before)
+	}
+	a, b := attach(t, after["a"]), attach(t, after["b"])
+	if got := b.call("Runtime.evaluate", `{"expression":"20 + 1"}`); !strings.Contains(got, `"value":21`) {
+		t.Error(got)
+	}
+	p.save(t, "nano.toml", one)
+	_ = b.socket.SetReadDeadline(time.Now().Add(patience))
+	for {
+		if _, _, err := b.socket.ReadMessage(); err != nil {
+			if closed := (*websocket.CloseError)(nil); !errors.As(err, &closed) || closed.Code != websocket.CloseGoingAway {
+				t.Errorf("the session with an app that is gone ends by %v", err)
+			}
+			break
+		}
+	}
+	if left := inspected(t, address); len(left) != 1 || left["a"] != before["a"] {
+		t.Errorf("targets %v, were %v", left, before)
+	}
+	a.call("Runtime.evaluate", `{"expression":"1"}`)
+	p.save(t, "nano.toml", one+two)
+	p.waitAt("/b", others, "of b")
+	attach(t, inspected(t, address)["b"]).call("Runtime.evaluate", `{"expression":"1"}`)
 }

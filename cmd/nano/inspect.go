@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"nano/config"
 	"nano/inspector"
@@ -42,10 +44,13 @@ func (f *inspectFlag) Set(value string) error {
 
 // debugging is what a node has for debuggers. nil: nothing.
 type debugging struct {
-	address    string
-	breaks     bool
-	listener   net.Listener
-	server     *inspector.Server
+	address  string
+	breaks   bool
+	listener net.Listener
+
+	mutex      sync.Mutex                     // apps come while the node runs
+	server     *inspector.Server              // nil: it serves nobody yet
+	out        io.Writer                      // for where new apps can be debugged
 	inspectors map[string]*isolates.Inspector // by app
 }
 
@@ -69,14 +74,94 @@ func (d *debugging) listen(c *config.Config) (err error) {
 		return fmt.Errorf("--inspect: %w", err)
 	}
 	d.inspectors = map[string]*isolates.Inspector{}
-	for i := range c.Apps {
-		d.inspectors[c.Apps[i].Name] = isolates.NewInspector(isolates.InspectorOptions{Base: workingFolder(), Break: d.breaks})
-	}
+	d.adopt(c)
 	return nil
 }
 
+// adopt makes the apps of a configuration debuggable, and ends the sessions with those that are gone. Apps that come
+// while the node runs do not wait for a debugger before their first line, since that holds up all others.
+func (d *debugging) adopt(c *config.Config) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	isNew, isThere := map[string]bool{}, map[string]bool{}
+	for i := range c.Apps {
+		name := c.Apps[i].Name
+		isThere[name] = true
+		if d.inspectors[name] == nil {
+			isNew[name] = true
+			d.inspectors[name] = isolates.NewInspector(isolates.InspectorOptions{Base: workingFolder(), Break: d.breaks && d.server == nil})
+		}
+	}
+	if d.server != nil {
+		d.server.SetTargets(d.targetsLocked(c))
+		for i, address := range d.server.DevTools() {
+			if isNew[c.Apps[i].Name] {
+				d.tell(c.Apps[i].Name, address)
+			}
+		}
+	}
+	maps.DeleteFunc(d.inspectors, func(name string, gone *isolates.Inspector) bool {
+		if !isThere[name] {
+			gone.Stop()
+		}
+		return !isThere[name]
+	})
+}
+
+// tell says where an app can be debugged.
+func (d *debugging) tell(app, address string) {
+	fmt.Fprintf(d.out, "nano: debug %s: open %s in Chrome, or attach to %s\n", app, address, d.listener.Addr())
+}
+
+// loading has the apps be debuggable that a configuration has when it is read again.
+func (d *debugging) loading(load func() (*config.Config, error)) func() (*config.Config, error) {
+	if d == nil {
+		return load
+	}
+	return func() (*config.Config, error) {
+		c, err := load()
+		if err == nil {
+			d.adopt(c)
+		}
+		return c, err
+	}
+}
+
+// targetsLocked are what debuggers see of the apps of a configuration.
+func (d *debugging) targetsLocked(c *config.Config) (targets []inspector.Target) {
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		debugged := d.inspectors[app.Name]
+		targets = append(targets, inspector.Target{
+			Title: app.Name, URL: "file://" + filepath.ToSlash(app.Main),
+			Connect: func() (inspector.Session, error) {
+				session, err := debugged.Connect()
+				if err != nil {
+					return nil, err
+				}
+				return session, nil
+			},
+		})
+	}
+	return targets
+}
+
+// release has all apps go on that stand at a breakpoint, and stand at none until it is called with false: while one
+// does, its loop loads nothing. A version that starts meanwhile may stand still.
+func (d *debugging) release(isReleased bool) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	for _, each := range d.inspectors {
+		each.Release(isReleased)
+	}
+}
+
 // inspectorOf gives what an app is debugged by, in whatever version; nil: nothing.
-func (d *debugging) inspectorOf(name string) *isolates.Inspector { return d.inspectors[name] }
+func (d *debugging) inspectorOf(name string) *isolates.Inspector {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.inspectors[name]
+}
 
 // prepare says in the terms of loops and pools that apps can be debugged: they stay awake, and one loop serves all of
 // them, since an app is debugged in one isolate.
@@ -97,23 +182,12 @@ func (d *debugging) serve(c *config.Config, loops *loop.Node, out io.Writer, log
 		return
 	}
 	options := inspector.Options{Version: "nano/" + version, Problem: func(err error) { logger.Warn("inspector: " + err.Error()) }}
-	for i := range c.Apps {
-		app := &c.Apps[i]
-		debugged := d.inspectors[app.Name]
-		options.Targets = append(options.Targets, inspector.Target{
-			Title: app.Name, URL: "file://" + filepath.ToSlash(app.Main),
-			Connect: func() (inspector.Session, error) {
-				session, err := debugged.Connect()
-				if err != nil {
-					return nil, err
-				}
-				return session, nil
-			},
-		})
-	}
-	d.server = inspector.Serve(d.listener, options)
+	d.mutex.Lock()
+	options.Targets = d.targetsLocked(c)
+	d.server, d.out = inspector.Serve(d.listener, options), out
+	d.mutex.Unlock()
 	for i, address := range d.server.DevTools() {
-		fmt.Fprintf(out, "nano: debug %s: open %s in Chrome, or attach to %s\n", c.Apps[i].Name, address, d.listener.Addr())
+		d.tell(c.Apps[i].Name, address)
 	}
 	go func() {
 		for i := range c.Apps {
@@ -128,6 +202,8 @@ func (d *debugging) drain() {
 	if d == nil {
 		return
 	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
 	for _, each := range d.inspectors {
 		each.Stop()
 	}

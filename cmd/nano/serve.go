@@ -41,7 +41,7 @@ func serve(s *streams, load func() (*config.Config, error), isSuccessor bool, de
 		return err
 	}
 	defer debugged.close()
-	running, err := startOrTakeOver(configured, load, logger, log, manager, isSuccessor, debugged)
+	running, err := startOrTakeOver(configured, debugged.loading(load), logger, log, manager, isSuccessor, debugged)
 	started()
 	if err != nil {
 		return err

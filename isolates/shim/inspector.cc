@@ -74,6 +74,7 @@ struct nano_inspector {
   nano_isolate* isolate = nullptr;                      // attached
   bool waits = false;                                   // its thread waits for news
   bool stopped = false;
+  bool released = false;  // no pause lasts
 
   // With the mutex held: closes a session for its client.
   void Close(nano_session* session) {
@@ -346,7 +347,9 @@ struct Inspection final : v8_inspector::V8InspectorClient {
 
   void runMessageLoopOnPause(int) override {
     quit = false;
-    Wait([this] { return quit || clients_open() == 0; }, shared->pause_max_ns);
+    Wait([this] { return quit || clients_open() == 0 || shared->released; }, shared->pause_max_ns);
+    std::lock_guard<std::mutex> lock(shared->mutex);
+    if (shared->released) Skip(true);
   }
   void quitMessageLoopOnPause() override { quit = true; }
   void runIfWaitingForDebugger(int) override { waiting = false; }
@@ -370,6 +373,21 @@ struct Inspection final : v8_inspector::V8InspectorClient {
   int clients_open() const {
     return static_cast<int>(std::count_if(clients.begin(), clients.end(),
                                           [](const auto& client) { return !client->closed; }));
+  }
+
+  // Skip has V8 not even look for breakpoints, or do so again.
+  void Skip(bool skip) {
+    skips = skip;
+    for (auto& client : clients)
+      if (!client->closed) client->v8->setSkipAllPauses(skip);
+  }
+
+  // Save keeps the state of a session for the next isolate. What Skip has set is none of the
+  // client's.
+  void Save(Client* client) {
+    if (skips) client->v8->setSkipAllPauses(false);
+    client->session->state = client->v8->state();
+    if (skips) client->v8->setSkipAllPauses(true);
   }
 
   void Connect(const std::shared_ptr<nano_session>& session) {
@@ -421,7 +439,7 @@ struct Inspection final : v8_inspector::V8InspectorClient {
         if (client->closed)
           Disconnect(client);
         else
-          client->session->state = client->v8->state();
+          Save(client);
     }
   }
 
@@ -436,6 +454,10 @@ struct Inspection final : v8_inspector::V8InspectorClient {
 
   void Dispatch() {
     nano_inspector::Incoming incoming;
+    if (skips) {
+      std::lock_guard<std::mutex> lock(shared->mutex);
+      if (!shared->released) Skip(false);
+    }
     for (;;) {
       {
         std::lock_guard<std::mutex> lock(shared->mutex);
@@ -478,6 +500,7 @@ struct Inspection final : v8_inspector::V8InspectorClient {
   std::vector<std::unique_ptr<Client>> clients;
   bool quit = false;     // the pause is over
   bool waiting = false;  // for a client to say that the app may start
+  bool skips = false;    // no breakpoint counts
   int unwatched = 0;
 };
 
@@ -503,7 +526,7 @@ void DetachInspector(nano_isolate* self) {
   for (auto& realm : self->realms)
     if (realm) inspection->v8->contextDestroyed(realm->context.Get(self->isolate));
   for (auto& client : inspection->clients)
-    if (!client->closed) client->session->state = client->v8->state();
+    if (!client->closed) inspection->Save(client.get());
   inspection->clients.clear();
   delete inspection;
 }
@@ -532,6 +555,7 @@ void ConnectInspector(nano_isolate* self) {
   {
     std::lock_guard<std::mutex> lock(shared->mutex);
     shared->isolate = self;
+    shared->released = false;  // this was for the isolate before
     sessions = shared->sessions;
     if (!shared->in.empty()) shared->Wake();  // it came while there was no isolate
   }
@@ -626,6 +650,12 @@ void nano_inspector_stop(nano_inspector* inspector) {
     inspector->in.push_back({nano_inspector::kClose, session, {}});
   }
   inspector->sessions.clear();
+  inspector->Wake();
+}
+
+void nano_inspector_release(nano_inspector* inspector, int is_released) {
+  std::lock_guard<std::mutex> lock(inspector->mutex);
+  inspector->released = is_released != 0;
   inspector->Wake();
 }
 

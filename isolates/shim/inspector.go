@@ -23,6 +23,16 @@ func NewInspector(base string, breaks bool, pauseMax time.Duration) Inspector {
 // Stop ends all sessions and pauses for good.
 func (i Inspector) Stop() { C.nano_inspector_stop(i.pointer) }
 
+// Release ends a pause that lasts, and those that would begin until it is called with false, or the next isolate of
+// the app starts.
+func (i Inspector) Release(isReleased bool) {
+	var released C.int
+	if isReleased {
+		released = 1
+	}
+	C.nano_inspector_release(i.pointer, released)
+}
+
 // Session is that of a client.
 type Session struct{ pointer *C.nano_session }
 

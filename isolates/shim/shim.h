@@ -300,6 +300,10 @@ void nano_image_map(nano_image*, size_t module, nano_bytes map);
 nano_inspector* nano_inspector_new(nano_bytes base, int breaks, int64_t pause_max_ms);
 // nano_inspector_stop ends all sessions and pauses for good.
 void nano_inspector_stop(nano_inspector*);
+// nano_inspector_release ends a pause that lasts, and those that would begin until it is called
+// with 0, or the next isolate of the app starts: what waits for the isolate's thread must not wait
+// for a client.
+void nano_inspector_release(nano_inspector*, int is_released);
 // nano_session_open begins a session of a client; NULL: there are too many, or it was stopped.
 nano_session* nano_session_open(nano_inspector*);
 // nano_session_send brings a message of the client, in UTF-8. -1: the session has ended, or more
