@@ -177,7 +177,7 @@ func TestDiagnostics(t *testing.T) {
 		},
 		"modules of Node.js": {
 			files: map[string]string{"main.ts": "import 'node:fs'", "a.ts": ""},
-			want:  []string{`main.ts:1:8: cannot import "node:fs": NANO has no modules of Node.js: use the Web platform's own, or a package that has a build for workers or browsers`},
+			want:  []string{`main.ts:1:8: cannot import "node:fs": of Node.js, NANO has node:async_hooks only: use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@rc" in the project's folder for the polyfills in it`},
 		},
 		"modules of Node.js by their short names": {
 			files: map[string]string{"main.ts": "import a from 'a'; a()", "node_modules/a/index.js": "module.exports = require('fs/promises')"},

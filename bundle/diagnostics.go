@@ -117,7 +117,7 @@ func explainUnresolved(specifier, note string) (text, cure string) {
 	}
 	name := packageName(specifier)
 	if isNodeModule(specifier) {
-		return noNodeModule(specifier), nodeModuleCure
+		return noNodeModule(specifier)
 	}
 	text = fmt.Sprintf("cannot find the package %q", name)
 	if note != "" && name != specifier {
@@ -138,23 +138,3 @@ func packageName(specifier string) string {
 	}
 	return parts[0]
 }
-
-// nodeModules are the modules of Node.js.
-var nodeModules = []string{"assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram",
-	"diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module", "net", "os", "path",
-	"perf_hooks", "process", "punycode", "querystring", "readline", "repl", "stream", "string_decoder", "sys", "timers", "tls",
-	"trace_events", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"}
-
-func isNodeModule(specifier string) bool {
-	if strings.HasPrefix(specifier, "node:") {
-		return true
-	}
-	name, _, _ := strings.Cut(specifier, "/")
-	return slices.Contains(nodeModules, name)
-}
-
-func noNodeModule(specifier string) string {
-	return fmt.Sprintf("cannot import %q: NANO has no modules of Node.js", specifier)
-}
-
-const nodeModuleCure = "use the Web platform's own, or a package that has a build for workers or browsers"

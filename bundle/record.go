@@ -91,11 +91,19 @@ const (
 	namespaceData  = "nano-data"  // a file as an ArrayBuffer
 	namespaceBytes = "nano-bytes" // as a Uint8Array, for that
 	namespaceText  = "nano-text"  // as a string, by a rule of the project
+
+	namespaceImported = "nano-import"  // a module of the runtime for import()
+	namespaceRequired = "nano-require" // one of Node.js for require()
 )
 
 func (r *record) plugin() api.Plugin {
 	return api.Plugin{Name: "nano", Setup: func(build api.PluginBuild) {
-		build.OnResolve(api.OnResolveOptions{Filter: `^(nano|cloudflare|node):`}, r.resolveScheme)
+		build.OnResolve(api.OnResolveOptions{Filter: `^(nano|cloudflare):`}, r.resolveScheme)
+		for _, filter := range []string{`^node:`, bareNodeModules} {
+			build.OnResolve(api.OnResolveOptions{Filter: filter}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+				return r.resolveNode(build, args)
+			})
+		}
 		build.OnResolve(api.OnResolveOptions{Filter: `^\.\.?(/|$)`}, r.noteAsked)
 		build.OnResolve(api.OnResolveOptions{Filter: r.filter()}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 			return r.resolveFile(build, args)
@@ -108,6 +116,8 @@ func (r *record) plugin() api.Plugin {
 			return api.OnLoadResult{}, r.checkFile(args.Path)
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceOwn}, loadOwn)
+		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceImported}, loadImported)
+		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceRequired}, loadRequired)
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceWasm}, r.loadWasm)
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceData}, loadData)
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceBytes}, r.loadAs(api.LoaderBinary))
@@ -161,25 +171,13 @@ func (r *record) noteAsked(args api.OnResolveArgs) (api.OnResolveResult, error) 
 
 // resolveScheme says what modules with a scheme are.
 func (r *record) resolveScheme(args api.OnResolveArgs) (api.OnResolveResult, error) {
-	isLater := args.Kind == api.ResolveJSDynamicImport || args.Kind == api.ResolveJSRequireCall || args.Kind == api.ResolveJSRequireResolve
 	switch {
 	case isOwn(args.Path):
 		return api.OnResolveResult{Path: args.Path, Namespace: namespaceOwn, SideEffects: api.SideEffectsFalse}, nil
-	case isolates.IsRuntimeModule(args.Path) && !isLater:
-		return api.OnResolveResult{Path: args.Path, External: true}, nil
+	case isolates.IsRuntimeModule(args.Path):
+		return r.resolveRuntime(args), nil
 	}
-	problem := api.Message{Text: fmt.Sprintf("cannot import %q: there is no such module in this version", args.Path)}
-	if args.Path == "cloudflare:workers" {
-		problem.Notes = []api.Note{{Text: "env is known only to requests here, since the app's top level is kept in a snapshot: take that of fetch(request, env, ctx)"}}
-	} else if strings.HasPrefix(args.Path, "node:") {
-		problem = api.Message{Text: noNodeModule(args.Path), Notes: []api.Note{{Text: nodeModuleCure}}}
-	} else if isolates.IsRuntimeModule(args.Path) {
-		problem = api.Message{Text: fmt.Sprintf("cannot import %q in this way: use an import statement", args.Path)}
-	}
-	if isLater { // it may never be asked for, or be caught
-		return api.OnResolveResult{Path: args.Path, External: true, Warnings: []api.Message{problem}}, nil
-	}
-	return api.OnResolveResult{Errors: []api.Message{problem}}, nil
+	return lacking(args, fmt.Sprintf("cannot import %q: there is no such module in this version", args.Path), ""), nil
 }
 
 // asked marks what resolveFile asks esbuild itself.

@@ -312,7 +312,7 @@ func TestModulesOfTheRuntimeInSnapshots(t *testing.T) {
 
 func TestModulesOfTheRuntimeThatDoNotExist(t *testing.T) {
 	lockThread(t)
-	for _, name := range []string{"nano:none", "cloudflare:workers"} {
+	for _, name := range []string{"nano:none", "cloudflare:none"} {
 		_, err := resolve(t, AppOptions{}, "app.js", `import "`+name+`"`)
 		if err == nil || !strings.Contains(err.Error(), `cannot import "`+name+`": there is no such module`) {
 			t.Errorf("%s: %v", name, err)

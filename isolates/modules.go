@@ -4,6 +4,9 @@ package isolates
 var moduleNames = map[string]string{
 	"nano:sockets":       "nano:sockets",
 	"cloudflare:sockets": "nano:sockets",
+	"cloudflare:workers": "nano:workers",
+	"node:async_hooks":   "nano:async_hooks",
+	"async_hooks":        "nano:async_hooks",
 }
 
 // moduleSources are their sources. They are modules like those of the app, in its bundle, but have in
@@ -13,6 +16,13 @@ var moduleSources = map[string]string{
 export function connect(address, options = undefined) {
   return open(address, options);
 }
+`,
+	"nano:workers": `export const { DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, env, waitUntil, withEnv } =
+  import.meta.exports;
+`,
+	"nano:async_hooks": `export const { AsyncLocalStorage, AsyncResource, createHook, executionAsyncId, executionAsyncResource,
+  triggerAsyncId } = import.meta.exports;
+export default { AsyncLocalStorage, AsyncResource, createHook, executionAsyncId, executionAsyncResource, triggerAsyncId };
 `,
 }
 

@@ -137,6 +137,7 @@ var Ops = []string{
 	"contentCoding",    // (words, offset): content-encoding of a response record, in lower case, or ""; its headers hide that if the body is decoded
 	"hostFunction",     // (name of HostCalls): the function
 	"hostOpen",         // (id or -1, name of HostCalls, array of arguments): new handle, of a call on another thread
+	"refuseSnapshot",   // (words): why the app that starts cannot be snapshotted; where it is not about to be, nothing
 	"hostTake",         // (words, offset): the results in a data record, as the function would have returned them; or throws; once
 }
 

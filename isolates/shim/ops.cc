@@ -227,6 +227,8 @@ void namedKeys(Info info) {
     info.GetReturnValue().Set(keys);
 }
 
+void refuseSnapshot(Info info) { RefuseSnapshot(info.GetIsolate(), info[0]); }
+
 void loadScript(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
   v8::String::Utf8Value name(isolate, info[0]);

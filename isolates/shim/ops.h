@@ -74,6 +74,7 @@
   X(contentCoding, 2)    \
   X(hostFunction, 1)     \
   X(hostOpen, 2)         \
+  X(refuseSnapshot, 1)   \
   X(hostTake, 2)
 
 #include <v8.h>

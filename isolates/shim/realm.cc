@@ -567,14 +567,17 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
   Survive(self, [&] {
     RealmScope scope(realm);
     UseMaps(realm, scope.context, image);
+    v8::Local<v8::String> env, bindings, name;
+    if (!Utf8(self->isolate, env_json).ToLocal(&env) ||
+        !Utf8(self->isolate, bindings_json).ToLocal(&bindings) ||
+        !Utf8(self->isolate, app_name).ToLocal(&name))
+      return;
+    if (!realm->from_snapshot)
+      CallHook(realm, scope.context, "offerEnv", env, nullptr, bindings);
     started = realm->from_snapshot
                   ? ResumeWasm(realm, scope.context, *image, &problem)
                   : Load(realm, scope.context, *image, app_name, options, &cached, &problem);
-    v8::Local<v8::String> env, bindings, name;
-    if (started && Utf8(self->isolate, env_json).ToLocal(&env) &&
-        Utf8(self->isolate, bindings_json).ToLocal(&bindings) &&
-        Utf8(self->isolate, app_name).ToLocal(&name))
-      started = CallHook(realm, scope.context, "resume", env, &problem, bindings, name);
+    if (started) started = CallHook(realm, scope.context, "resume", env, &problem, bindings, name);
   });
   self->out.Truncate();
   self->out.Swap(self->start_out);

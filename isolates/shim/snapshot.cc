@@ -585,13 +585,17 @@ bool RecordIntl(v8::Isolate* isolate, v8::Local<v8::Context> context, std::vecto
 
 }  // namespace
 
+void RefuseSnapshot(v8::Isolate* isolate, v8::Local<v8::Value> words) {
+  if (!trapped.empty()) return;
+  v8::String::Utf8Value text(isolate, words);
+  std::string place = Where(isolate);
+  trapped = (place.empty() ? "" : place + ": ") + std::string(*text, text.length());
+}
+
 void ReadTrap(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>&) {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
-  if (!trapped.empty()) return;
-  v8::String::Utf8Value text(isolate, name);
-  std::string place = Where(isolate);
-  trapped = (place.empty() ? "" : place + ": ") + std::string(*text, text.length()) +
-            " does not exist while a snapshot is built; use it inside fetch() only";
+  constexpr char kRest[] = " does not exist while a snapshot is built; use it inside fetch() only";
+  RefuseSnapshot(isolate, v8::String::Concat(isolate, name.As<v8::String>(), OneByte(isolate, kRest)));
 }
 
 }  // namespace nano

@@ -92,7 +92,8 @@ bool ChargeBackground(Meter& meter, int64_t used) {
 }
 
 // Charge charges CPU time to the request that runs: V8 carries its Exchange (90_dispatch.js)
-// through promises as "continuation-preserved embedder data". False: that was too much.
+// in what it carries through promises as "continuation-preserved embedder data", see 01_infra.js.
+// False: that was too much.
 bool Charge(nano_isolate* self, int64_t used) {
   v8::Isolate* isolate = self->isolate;
   v8::HandleScope handles(isolate);
@@ -101,6 +102,8 @@ bool Charge(nano_isolate* self, int64_t used) {
   v8::Local<v8::Value> ended, sum;
   if (!running->IsObject() ||
       !running.As<v8::Object>()->GetCreationContext(isolate).ToLocal(&context) ||
+      !running.As<v8::Object>()->Get(context, OneByte(isolate, "exchange")).ToLocal(&running) ||
+      !running->IsObject() ||
       !running.As<v8::Object>()->Get(context, OneByte(isolate, "ended")).ToLocal(&ended) ||
       ended->IsTrue() ||
       !running.As<v8::Object>()->Get(context, OneByte(isolate, "cpu")).ToLocal(&sum) ||

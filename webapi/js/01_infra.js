@@ -108,23 +108,30 @@
 
   // ---- What runs now ----
 
-  // The Exchange (90_dispatch) of the request for which code runs, or undefined. V8 keeps it with what code
-  // leaves for later, promise reactions above all, and gives it back when that runs: what a request does is
-  // charged to it and logged under its id, after an `await` too. Optimized code inlines both functions.
+  // The context in which code runs: the Exchange (90_dispatch) of the request for which it does, or undefined, or
+  // once a storage has a value a Frame (77_async_hooks), which refers to that. V8 keeps it with what code leaves for
+  // later, promise reactions above all, and gives it back when that runs: what a request does is charged to it
+  // and logged under its id, after an `await` too. Optimized code inlines both functions. What else calls an app
+  // later keeps currentContext() and calls enterContext or enterEvent with it.
   const { getContinuationPreservedEmbedderData, setContinuationPreservedEmbedderData } = internals.extras;
-  internals.currentExchange = getContinuationPreservedEmbedderData;
-  internals.enterExchange = setContinuationPreservedEmbedderData;
+  internals.currentContext = getContinuationPreservedEmbedderData;
+  internals.enterContext = setContinuationPreservedEmbedderData;
+  internals.currentExchange = function currentExchange() {
+    const context = getContinuationPreservedEmbedderData();
+    return context === undefined ? undefined : context.exchange;
+  };
   // For an event that goes on with what an exchange has begun. Once a WebSocket has its connection, each event has
   // the limits of a request for itself: there is no end to how many may come.
-  internals.enterEvent = function enterEvent(exchange) {
+  internals.enterEvent = function enterEvent(context) {
+    const exchange = context === undefined ? undefined : context.exchange;
     if (exchange !== undefined && exchange.isRenewed) {
       exchange.cpu = 0;
       exchange.subrequests = 0;
     }
-    setContinuationPreservedEmbedderData(exchange);
+    setContinuationPreservedEmbedderData(context);
   };
   internals.currentRequestId = function currentRequestId() {
-    const exchange = getContinuationPreservedEmbedderData();
+    const exchange = internals.currentExchange();
     return exchange === undefined || exchange.ended ? NO_REQUEST : exchange.id;
   };
   const NO_REQUEST = -1;

@@ -5,11 +5,11 @@
 //       does not delay it. `what` names the API in the error thrown while a module's top level runs
 //   internals.clearTimer(id)
 //   internals.fireTimer(id)           called for a TIMER record
-// A timer runs under the request that set it, which pays for it and whose id its log lines carry.
+// A timer runs in the context in which it was set: its request pays for it, and its log lines carry the id of that.
 (function (ops, internals) {
   "use strict";
   const { MathFloor, ReflectApply, SafeMap, TypeError, globalThis } = internals.primordials;
-  const { currentExchange, enterEvent, enterExchange, requireStarted, webidl } = internals;
+  const { currentContext, enterContext, enterEvent, requireStarted, webidl } = internals;
   const { enqueueMicrotask, now, timerClear, timerSet } = ops;
 
   // HTML: a timer that is set by a timer's callback, and so on more than 5 times, waits 4 ms at least.
@@ -23,16 +23,16 @@
     delay;
     repeats;
     nesting;
-    exchange;
+    context;
     due = 0; // of an interval: when it fires next
-    constructor(id, callback, args, delay, repeats, nesting, exchange) {
+    constructor(id, callback, args, delay, repeats, nesting, context) {
       this.id = id;
       this.callback = callback;
       this.args = args; // array or null
       this.delay = delay; // milliseconds
       this.repeats = repeats;
       this.nesting = nesting;
-      this.exchange = exchange;
+      this.context = context;
     }
   }
 
@@ -57,7 +57,7 @@
     }
     const id = nextId();
     alive++;
-    const timer = new Timer(id, callback, args, delay, repeats, nesting, currentExchange());
+    const timer = new Timer(id, callback, args, delay, repeats, nesting, currentContext());
     if (repeats) timer.due = now() + delay;
     timers.set(id, timer);
     timerSet(id, delay);
@@ -95,7 +95,7 @@
       alive--;
     }
     currentNesting = timer.nesting;
-    enterEvent(timer.exchange);
+    enterEvent(timer.context);
     try {
       if (timer.args === null) ReflectApply(timer.callback, globalThis, []);
       else ReflectApply(timer.callback, globalThis, timer.args);
@@ -104,7 +104,7 @@
     }
     if (timer.repeats && timers.get(id) === timer) repeat(timer);
     currentNesting = 0;
-    enterExchange(undefined);
+    enterContext(undefined);
   };
 
   // An interval keeps its pace, however late a callback began and however long it took: the next one is due at
@@ -144,10 +144,10 @@
       const context = "Failed to execute 'queueMicrotask'";
       webidl.requiredArguments(arguments.length, 1, context);
       if (typeof callback !== "function") throw new TypeError(context + ": parameter 1 is not a function.");
-      const exchange = currentExchange();
+      const captured = currentContext();
       // An exception in it comes back through internals.onError.
       enqueueMicrotask(() => {
-        enterExchange(exchange);
+        enterContext(captured);
         ReflectApply(callback, undefined, []);
       });
     },

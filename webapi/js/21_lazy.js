@@ -53,6 +53,8 @@
   // What modules of the runtime export: C++ puts it on the import.meta of one whose name begins with "nano:".
   // isolates/modules.go has their sources.
   internals.moduleExports = function moduleExports(name) {
+    if (name === "nano:async_hooks") return internals.asyncHooks;
+    if (name === "nano:workers") return internals.workers;
     if (name !== "nano:sockets") return undefined;
     return {
       __proto__: null,
@@ -85,7 +87,9 @@
   lazyHooks(["host", "hostAsync"], "60_host");
   lazyHooks(["io"], "60_io");
   lazyHooks(["createSource", "newSource"], "67_sources");
+  lazyHooks(["asyncHooks", "readContext", "runInContext"], "77_async_hooks");
   lazyHooks(["compileStreaming"], "77_wasm");
+  lazyHooks(["workers"], "77_workers");
   lazyHooks(["cloneValue", "cloneWithTransfer", "transferList"], "76_clone");
   lazyHooks(["ports"], "76_messaging");
 })

@@ -143,11 +143,11 @@
     #finish(blob, as, label) {
       const timer = this.#timer;
       const size = internals.blobSize(blob);
-      const exchange = internals.currentExchange();
+      const context = internals.currentContext();
       if (size !== 0) {
         this.#fire("progress", size, size);
         drainMicrotasks();
-        internals.enterExchange(exchange);
+        internals.enterContext(context);
       }
       if (this.#state !== LOADING || this.#timer !== timer) return; // aborted by a listener
       this.#state = DONE;
@@ -160,7 +160,7 @@
       }
       this.#fire(type, size, size);
       drainMicrotasks();
-      internals.enterExchange(exchange);
+      internals.enterContext(context);
       if (this.#state !== LOADING) this.#fire("loadend", size, size);
     }
     #fire(type, loaded, total) {

@@ -8,7 +8,7 @@
 //       that can come for `what`, and onEnd always:
 //         onResponse(words, offset) onData(words, offset, kind) onEnd(fault, text) onWritten() onOpened(text)
 //         onClosed(code, reason, clean)
-//       They run under the request that has opened the handle.
+//       They run in the context in which the handle was opened.
 //   adopt(handle, object)  the same for a handle that another op has opened
 //   read(handle, bytes, decoded) cancel(handle, abort) write(handle, chunk, kind) -> bytes
 //   finish(handle, failed, code, reason)
@@ -28,7 +28,7 @@
     DataViewPrototypeGetByteOffset, SafeMap, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
   } = internals.primordials;
-  const { currentExchange, currentRequestId, enterEvent, requireStarted } = internals;
+  const { currentContext, currentRequestId, enterEvent, requireStarted } = internals;
   const { classify, dropData, ioCancel, ioFinish, ioOpen, ioRead, ioWrite, noteText } = ops;
 
   const KIND_RESPONSE = 5;
@@ -48,10 +48,10 @@
   class Entry {
     object; // null: the body of a request
     source = null;
-    exchange;
-    constructor(object, exchange) {
+    context;
+    constructor(object, context) {
       this.object = object;
-      this.exchange = exchange;
+      this.context = context;
     }
   }
 
@@ -67,7 +67,7 @@
       return handle;
     },
     adopt(handle, object) {
-      entries.set(handle, new Entry(object, currentExchange()));
+      entries.set(handle, new Entry(object, currentContext()));
     },
     read: (handle, bytes, decoded) => ioRead(handle, bytes, decoded ? 1 : 0),
     cancel: (handle, abort) => ioCancel(handle, abort ? 1 : 0),
@@ -97,7 +97,7 @@
     setSource(handle, source) {
       let entry = entries.get(handle);
       if (entry === undefined) {
-        entry = new Entry(null, currentExchange());
+        entry = new Entry(null, currentContext());
         entries.set(handle, entry);
       }
       entry.source = source;
@@ -127,7 +127,7 @@
         return;
       }
       const { object, source } = entry;
-      enterEvent(entry.exchange);
+      enterEvent(entry.context);
       switch (kind) {
         case KIND_RESPONSE:
           object.onResponse(words, offset);

@@ -6,7 +6,7 @@
   const { List, SafeMap, SafeSet, WeakRef, WeakRefPrototypeDeref } = internals.primordials;
   internals.load("65_message_events");
   internals.load("76_messaging");
-  const { configureInterface, currentExchange, events, messageEvents, ports, webidl } = internals;
+  const { configureInterface, currentContext, events, messageEvents, ports, webidl } = internals;
 
   // name -> List of WeakRefs of channels, in the order in which they were made
   const channels = new SafeMap();
@@ -24,7 +24,7 @@
   class Delivery {
     channel;
     data;
-    exchange = undefined;
+    context = undefined;
     next = null;
     constructor(channel, data) {
       this.channel = channel;
@@ -107,7 +107,7 @@
       let isFirst = true;
       for (let i = 0; i < living.length; i++) {
         if (living[i] === this) continue;
-        ports.queueTask(new Delivery(living[i], isFirst ? data : internals.cloneValue(data)), currentExchange());
+        ports.queueTask(new Delivery(living[i], isFirst ? data : internals.cloneValue(data)), currentContext());
         isFirst = false;
       }
     }

@@ -7,7 +7,7 @@
 // For other scripts:
 //   internals.ports: createChannel(receive1, receive2) -> port, port.other: records without a MessagePort, which call
 //     receive(data) for a message; start(port) post(port, data) disentangle(port)
-//     queueTask(task, exchange)  calls task.run() as a task of its own
+//     queueTask(task, context)  calls task.run() as a task of its own
 (function (ops, internals) {
   "use strict";
   const {
@@ -15,7 +15,7 @@
     TypeError,
   } = internals.primordials;
   internals.load("65_message_events");
-  const { configureInterface, currentExchange, enterEvent, events, messageEvents, running, webidl } = internals;
+  const { configureInterface, currentContext, enterEvent, events, messageEvents, running, webidl } = internals;
   const { drainMicrotasks } = ops;
 
   const INTERNAL = { __proto__: null };
@@ -32,9 +32,9 @@
   let armed = false;
 
   // Throws while the top level of an app runs: a snapshot holds no task.
-  function queueTask(task, exchange) {
+  function queueTask(task, context) {
     arm();
-    task.exchange = exchange;
+    task.context = context;
     task.next = null;
     if (lastTask === null) firstTask = task;
     else lastTask.next = task;
@@ -58,7 +58,7 @@
       const task = firstTask;
       firstTask = task.next;
       if (firstTask === null) lastTask = null;
-      enterEvent(task.exchange);
+      enterEvent(task.context);
       try {
         task.run();
       } catch (error) {
@@ -111,7 +111,7 @@
   // if it was transferred meanwhile, it has none left.
   class Delivery {
     port;
-    exchange = undefined;
+    context = undefined;
     next = null;
     constructor(port) {
       this.port = port;
@@ -132,7 +132,7 @@
   // Tells a port that the other one was closed.
   class Closing {
     port;
-    exchange = undefined;
+    context = undefined;
     next = null;
     constructor(port) {
       this.port = port;
@@ -160,14 +160,14 @@
   function post(port, data, ports) {
     const target = port.other;
     if (target === null) return;
-    if (target.enabled) queueTask(new Delivery(target), currentExchange());
+    if (target.enabled) queueTask(new Delivery(target), currentContext());
     target.push(new Message(data, ports));
   }
 
   function start(port) {
     if (port.enabled || port.detached) return;
     for (let message = port.first; message !== null; message = message.next) {
-      queueTask(new Delivery(port), currentExchange());
+      queueTask(new Delivery(port), currentContext());
     }
     port.enabled = true;
   }
@@ -180,7 +180,7 @@
     port.other = null;
     other.other = null;
     // A snapshot holds no task, and at the top level of an app there is nobody to tell.
-    if (other.receive === null && !running.starting) queueTask(new Closing(other), currentExchange());
+    if (other.receive === null && !running.starting) queueTask(new Closing(other), currentContext());
   }
 
   // Takes the place of a port: its messages, and the port that it is entangled with.

@@ -11,11 +11,11 @@
     StringPrototypeStartsWith, SymbolPrototypeToString,
   } = internals.primordials;
   const {
-    classify, constructorName, drainMicrotasks, now, promiseResult, promiseState, remoteAddress, respond,
+    classify, constructorName, drainMicrotasks, now, promiseResult, promiseState, refuseSnapshot, remoteAddress, respond,
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, copyRecord, currentExchange, endRequestBody, enterExchange, isResponse, logUnder, requestFromRecord, running,
+    abortRequest, copyRecord, currentExchange, endRequestBody, enterContext, isResponse, logUnder, requestFromRecord, running,
     sendResponse, streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
@@ -52,6 +52,7 @@
   let scheduledHandler; // the function scheduled of it
   let isServiceWorker = false; // it has listeners on the global object instead
   let env;
+  let offer = null; // what env is to be made of, see offerEnv
   let appName = "";
   let stackTraceLimit = STACK_TRACE_LIMIT; // Error.stackTraceLimit as the app's snapshot has it
 
@@ -60,9 +61,10 @@
 
   // ---- One request ----
 
-  // A request and its answer, as far as the dispatcher must know. C++ reads `ended`, and counts in `cpu` the
-  // CPU time that the request has used.
+  // A request and its answer, as far as the dispatcher must know, and the context in which its code begins. C++
+  // reads `ended`, and counts in `cpu` the CPU time that the request has used.
   class Exchange {
+    exchange = this; // each context (01_infra) has it
     id;
     cpu = 0; // microseconds
     ended = false; // the loop has heard the last of it
@@ -96,8 +98,7 @@
 
     static {
       internals.waitUntil = (context, promise) => {
-        context.#exchange.waits++;
-        waitFor(context.#exchange, promise);
+        internals.waitForExchange(context.#exchange, promise);
       };
     }
 
@@ -131,7 +132,7 @@
   function run(words, offset) {
     const id = words[offset + WORD_ID];
     const exchange = new Exchange(id, words, offset);
-    enterExchange(exchange);
+    enterContext(exchange);
     try {
       const request = requestFromRecord(words, offset);
       exchange.request = request;
@@ -150,7 +151,7 @@
     } catch (error) {
       internalError(exchange, error);
     } finally {
-      enterExchange(undefined);
+      enterContext(undefined);
     }
   }
 
@@ -273,7 +274,7 @@
   // The event of a schedule is answered as a request is, with status 200 or 500 and no body.
   function runScheduled(words, offset) {
     const exchange = new Exchange(words[offset + WORD_ID], words, offset);
-    enterExchange(exchange);
+    enterContext(exchange);
     internals.load(SCHEDULED_SCRIPT);
     active.set(exchange.id, exchange);
     const controller = internals.scheduledController(words, offset);
@@ -299,6 +300,11 @@
   }
 
   // ---- waitUntil ----
+
+  internals.waitForExchange = function waitForExchange(exchange, promise) {
+    exchange.waits++;
+    waitFor(exchange, promise);
+  };
 
   async function waitFor(exchange, promise) {
     try {
@@ -366,7 +372,7 @@
   function sent(id) {
     const exchange = active.get(id);
     if (exchange === undefined || exchange.pump === null) return;
-    enterExchange(exchange);
+    enterContext(exchange);
     exchange.pump.sent();
   }
 
@@ -375,7 +381,7 @@
     if (exchange === undefined) return;
     exchange.gone = true;
     forget(exchange); // no more records come, and a promise that never settles must not keep it alive
-    enterExchange(exchange);
+    enterContext(exchange);
     const { request } = exchange;
     const reason = internals.domException("The client has disconnected.", "AbortError");
     if (exchange.pump !== null) exchange.pump.abandon(reason, true);
@@ -511,16 +517,19 @@
     if (!webidl.isObject(exported)) {
       throw new Error("the default export is " + describe(exported) + ", not an object with a function fetch");
     }
-    const { fetch, scheduled } = exported;
+    // Once nobody has loaded 77_workers, nothing can be an entry point.
+    const entrypoint = internals.entrypoint === undefined ? null : internals.entrypoint(exported);
+    const { fetch, scheduled } = entrypoint === null ? exported : entrypoint;
     if (typeof fetch !== "function" && (fetch !== undefined || typeof scheduled !== "function")) {
-      if (typeof exported === "function" && exported.prototype !== undefined &&
+      if (entrypoint === null && typeof exported === "function" && exported.prototype !== undefined &&
           typeof exported.prototype.fetch === "function") {
-        throw new Error("the default export is a class; export an instance of it: `export default new " +
-          exported.name + "()`");
+        throw new Error("the default export is a class that does not extend WorkerEntrypoint of cloudflare:workers; " +
+          "let it do so, or export an instance of it: `export default new " + exported.name + "()`");
       }
       throw new Error("the default export has no function fetch" +
         (fetch === undefined ? "" : ": its fetch is " + describe(fetch)));
     }
+    enterContext(undefined); // the top level may have left another
     target = exported;
     handler = fetch === undefined ? withoutFetch : fetch;
     scheduledHandler = typeof scheduled === "function" ? scheduled : undefined;
@@ -554,23 +563,45 @@
   // bindingsJSON: what else is in it, see isolates.AppOptions, or "". name: the app's, if it is restored: apps of
   // the same sources share a snapshot, which has the name of the one that it was built for.
   internals.resume = function resume(envJSON, bindingsJSON = "", name = appName) {
-    env = JSONParse(envJSON);
+    if (env === undefined) env = makeEnv(envJSON, bindingsJSON);
+    offer = null;
     appName = name;
     running.clockOrigin = now();
     if (bindingsJSON !== "") {
       const bindings = JSONParse(bindingsJSON);
       if (ObjectHasOwn(bindings, "subrequests")) internals.subrequestLimit = bindings.subrequests;
       if (ObjectHasOwn(bindings, "clock")) running.clockStep = bindings.clock;
-      if (ObjectHasOwn(bindings, "services") || ObjectHasOwn(bindings, "assets")) {
-        internals.load(BINDINGS_SCRIPT);
-        internals.installBindings(env, bindings);
-      }
     }
     if (isServiceWorker) internals.bindGlobals(env);
     if (stackTraceLimit !== STACK_TRACE_LIMIT) Error.stackTraceLimit = stackTraceLimit;
   };
 
+  function makeEnv(envJSON, bindingsJSON) {
+    const made = JSONParse(envJSON);
+    if (bindingsJSON === "") return made;
+    const bindings = JSONParse(bindingsJSON);
+    if (ObjectHasOwn(bindings, "services") || ObjectHasOwn(bindings, "assets")) {
+      internals.load(BINDINGS_SCRIPT);
+      internals.installBindings(made, bindings);
+    }
+    return made;
+  }
   const BINDINGS_SCRIPT = "64_bindings";
+
+  // Tells an app that is about to start from its source, and not for a snapshot, what its env will be.
+  internals.offerEnv = function offerEnv(envJSON, bindingsJSON) {
+    offer = { __proto__: null, envJSON, bindingsJSON };
+  };
+
+  // env for code that was not given it. If the top level reads it, the app has no snapshot: what is in env would be
+  // kept there, secrets too, for all apps of the same sources.
+  internals.currentEnv = function currentEnv() {
+    if (env === undefined && offer !== null) env = makeEnv(offer.envJSON, offer.bindingsJSON);
+    if (env !== undefined) return env;
+    refuseSnapshot(ENV_AT_START);
+    throw new Error(ENV_AT_START);
+  };
+  const ENV_AT_START = "env of cloudflare:workers is not known while a snapshot is built; read it inside fetch()";
   internals.subrequestLimit = 1000; // of a request
 
   // V8 defines Error.stackTraceLimit whenever it makes or restores a context, but not in an isolate that is to be
@@ -638,7 +669,7 @@
     } catch (error) {
       internals.onError(error);
     } finally {
-      enterExchange(undefined);
+      enterContext(undefined);
     }
   }
 
