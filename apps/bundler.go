@@ -41,7 +41,8 @@ type Bundler struct {
 
 // BundlingOf says in the bundler's terms how an app is bundled.
 func BundlingOf(app *config.App) bundle.Settings {
-	settings := bundle.Settings{Define: app.Bundling.Define, Alias: app.Bundling.Alias, Minify: app.Bundling.Minify}
+	settings := bundle.Settings{Define: app.Bundling.Define, Alias: app.Bundling.Alias, Minify: app.Bundling.Minify,
+		NodeCompat: app.Bundling.NodeCompat}
 	for _, rule := range app.Bundling.Rules {
 		settings.Rules = append(settings.Rules, bundle.Rule{Type: rule.Type, Globs: rule.Globs})
 	}

@@ -41,10 +41,14 @@ type Settings struct {
 	Rules  []Rule            `json:"rules,omitempty"`  // before those that every project has
 	// Minify makes the bundle short.
 	Minify bool `json:"minify,omitempty"`
+	// NodeCompat gives the app the globals of Node.js, if the project has unenv.
+	NodeCompat bool `json:"node_compat,omitempty"`
 }
 
 // IsZero tells whether bundling would change nothing of a plain ES module.
-func (s *Settings) IsZero() bool { return len(s.Define)+len(s.Alias)+len(s.Rules) == 0 && !s.Minify }
+func (s *Settings) IsZero() bool {
+	return len(s.Define)+len(s.Alias)+len(s.Rules) == 0 && !s.Minify && !s.NodeCompat
+}
 
 // Rule says what files are when they are imported.
 type Rule struct {

@@ -88,6 +88,25 @@ func TestBuild(t *testing.T) {
 			files: map[string]string{"main.ts": "import { connect } from 'cloudflare:sockets'; export default connect"},
 			has:   []string{`from "cloudflare:sockets"`, "nano:sockets"},
 		},
+		"modules of the runtime for import() and require()": {
+			files: map[string]string{"main.ts": "export default async () => [await import('node:async_hooks'), require('async_hooks'), await import('cloudflare:workers')]"},
+			has:   []string{`from "node:async_hooks"`, `from "async_hooks"`, `from "cloudflare:workers"`, "nano:async_hooks", "nano:workers"},
+			not:   []string{`import("`, `require("`},
+		},
+		"modules of Node.js from unenv": {
+			files: map[string]string{"main.ts": "import { a } from 'node:path/posix'; import util from 'util'; import events from 'events'; export default async () => [a, util, events, require('node:buffer'), await import('node:fs')]",
+				"node_modules/unenv/package.json":             `{"version": "2.0.0", "sideEffects": false, "exports": {"./*": "./dist/*.mjs"}}`,
+				"node_modules/unenv/dist/node/path/posix.mjs": "export const a = 'posix of unenv'", "node_modules/unenv/dist/node/util.mjs": "export default 'util of unenv'",
+				"node_modules/unenv/dist/node/buffer.mjs": "export default 'buffer of unenv'", "node_modules/unenv/dist/node/fs.mjs": "export default 'fs of unenv'",
+				"node_modules/unenv/dist/node/events.mjs": "export default 'wrong'", "node_modules/events/index.js": "module.exports = 'the package events'"},
+			has: []string{"posix of unenv", "util of unenv", "buffer of unenv", "fs of unenv", "the package events"}, not: []string{"wrong"},
+		},
+		"modules of Node.js from the unenv of another package": {
+			files: map[string]string{"src/main.ts": "import a from 'node:path'; export default a", "node_modules/wrangler/package.json": "{}",
+				"node_modules/wrangler/node_modules/unenv/package.json":       `{"exports": {"./*": "./dist/*.mjs"}}`,
+				"node_modules/wrangler/node_modules/unenv/dist/node/path.mjs": "export default 'path of unenv'"},
+			has: []string{"path of unenv"},
+		},
 		"JSX without a framework is the runtime's": {
 			files: map[string]string{"main.tsx": "export default () => <p>{1}</p>"},
 			has:   []string{"a component is async"},
@@ -177,20 +196,19 @@ func TestDiagnostics(t *testing.T) {
 		},
 		"modules of Node.js": {
 			files: map[string]string{"main.ts": "import 'node:fs'", "a.ts": ""},
-			want:  []string{`main.ts:1:8: cannot import "node:fs": of Node.js, NANO has node:async_hooks only: use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@rc" in the project's folder for the polyfills in it`},
+			want:  []string{`main.ts:1:8: cannot import "node:fs": of Node.js, NANO has node:async_hooks only: use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@2.0.0-rc.24" in the project's folder for the polyfills in it`},
 		},
 		"modules of Node.js by their short names": {
 			files: map[string]string{"main.ts": "import a from 'a'; a()", "node_modules/a/index.js": "module.exports = require('fs/promises')"},
-			want:  []string{`node_modules/a/index.js:1:26: cannot import "fs/promises": NANO has no modules of Node.js: use the Web platform's own, or a package that has a build for workers or browsers`},
+			want:  []string{`node_modules/a/index.js:1:26: cannot import "fs/promises": of Node.js, NANO has node:async_hooks only: use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@2.0.0-rc.24" in the project's folder for the polyfills in it`},
 		},
 		"modules of other runtimes": {
 			files: map[string]string{"main.ts": "import 'cloudflare:email'"},
 			want:  []string{`main.ts:1:8: cannot import "cloudflare:email": there is no such module in this version`},
 		},
-		"the module that has env on Workers": {
-			files: map[string]string{"main.ts": "import { env } from 'cloudflare:workers'; env"},
-			want: []string{`main.ts:1:21: cannot import "cloudflare:workers": there is no such module in this version: ` +
-				`env is known only to requests here, since the app's top level is kept in a snapshot: take that of fetch(request, env, ctx)`},
+		"modules that Node.js does not have": {
+			files: map[string]string{"main.ts": "import 'node:ffs'"},
+			want:  []string{`main.ts:1:8: cannot import "node:ffs": Node.js has no such module`},
 		},
 		"what is no WebAssembly": {
 			files: map[string]string{"main.ts": "import a from './a.wasm'; export default a", "a.wasm": "text"},

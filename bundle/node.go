@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -33,11 +34,10 @@ var bareNodeModules = `^(` + strings.Join(nodeModules, "|") + `)(/|$)`
 func noNodeModule(specifier string) (text, cure string) {
 	name := strings.TrimPrefix(specifier, "node:")
 	if !isNodeModule(name) {
-		return fmt.Sprintf("cannot import %q: Node.js has no such module", specifier),
-			`of those it has, node:async_hooks is in NANO, and others are in unenv: run "npm install unenv@rc" in the project's folder`
+		return fmt.Sprintf("cannot import %q: Node.js has no such module", specifier), ""
 	}
 	return fmt.Sprintf("cannot import %q: of Node.js, NANO has node:async_hooks only", specifier),
-		`use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@rc" in the project's folder for the polyfills in it`
+		`use the Web platform's own, or a package that has a build for workers or browsers, or run "npm install unenv@2.0.0-rc.24" in the project's folder for the polyfills in it`
 }
 
 // unenv is a package of polyfills for modules of Node.js: that which wrangler uses, and brings along.
@@ -48,12 +48,13 @@ const unenv = "unenv"
 var unenvUsers = []string{"wrangler", "@cloudflare/vite-plugin", "@cloudflare/unenv-preset", "nitropack", "nitro"}
 
 // polyfill is the file in unenv of a module of Node.js, if the project has it; "": it has not.
-func (r *record) polyfill(build api.PluginBuild, args *api.OnResolveArgs) string {
-	wanted := unenv + "/node/" + strings.TrimPrefix(args.Path, "node:")
+// importer is the folder of the module that asks, or "".
+func (r *record) polyfill(build api.PluginBuild, module, importer string) string {
+	wanted := unenv + "/node/" + strings.TrimPrefix(module, "node:")
 	project := filepath.Dir(r.options.Main)
 	folders := []string{project}
-	if args.ResolveDir != "" && args.ResolveDir != project {
-		folders = []string{args.ResolveDir, project}
+	if importer != "" && importer != project {
+		folders = []string{importer, project}
 	}
 	for _, around := range ancestors(project) {
 		for _, user := range unenvUsers {
@@ -74,6 +75,22 @@ func (r *record) polyfill(build api.PluginBuild, args *api.OnResolveArgs) string
 	return ""
 }
 
+// nodeGlobals is a module before the app's own, if that wants them.
+const nodeGlobals = "nano:node-globals"
+
+//go:embed nodeglobals.js
+var nodeGlobalsSource string
+
+// loadNodeGlobals is that module: nothing, in a project without polyfills.
+func (r *record) loadNodeGlobals(build api.PluginBuild) (api.OnLoadResult, error) {
+	text := nodeGlobalsSource
+	folder := filepath.Dir(r.options.Main)
+	if r.polyfill(build, "node:process", "") == "" {
+		text = ""
+	}
+	return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS, ResolveDir: folder}, nil
+}
+
 // resolveNode says what a module of Node.js is: the runtime's own, or a polyfill that the project has. A
 // package of the same name, which many projects have for browsers, comes before that, unless "node:" is
 // said.
@@ -92,7 +109,7 @@ func (r *record) resolveNode(build api.PluginBuild, args api.OnResolveArgs) (api
 			return api.OnResolveResult{}, nil
 		}
 	}
-	file := r.polyfill(build, &args)
+	file := r.polyfill(build, args.Path, args.ResolveDir)
 	switch {
 	case file != "" && isRequired(args.Kind):
 		return api.OnResolveResult{Path: file, Namespace: namespaceRequired}, nil

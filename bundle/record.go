@@ -94,6 +94,7 @@ const (
 
 	namespaceImported = "nano-import"  // a module of the runtime for import()
 	namespaceRequired = "nano-require" // one of Node.js for require()
+	namespaceGlobals  = "nano-globals" // the globals of Node.js
 )
 
 func (r *record) plugin() api.Plugin {
@@ -104,6 +105,9 @@ func (r *record) plugin() api.Plugin {
 				return r.resolveNode(build, args)
 			})
 		}
+		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: namespaceGlobals}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
+			return r.loadNodeGlobals(build)
+		})
 		build.OnResolve(api.OnResolveOptions{Filter: `^\.\.?(/|$)`}, r.noteAsked)
 		build.OnResolve(api.OnResolveOptions{Filter: r.filter()}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 			return r.resolveFile(build, args)
@@ -172,6 +176,8 @@ func (r *record) noteAsked(args api.OnResolveArgs) (api.OnResolveResult, error) 
 // resolveScheme says what modules with a scheme are.
 func (r *record) resolveScheme(args api.OnResolveArgs) (api.OnResolveResult, error) {
 	switch {
+	case args.Path == nodeGlobals && args.Kind == api.ResolveEntryPoint:
+		return api.OnResolveResult{Path: args.Path, Namespace: namespaceGlobals}, nil
 	case isOwn(args.Path):
 		return api.OnResolveResult{Path: args.Path, Namespace: namespaceOwn, SideEffects: api.SideEffectsFalse}, nil
 	case isolates.IsRuntimeModule(args.Path):

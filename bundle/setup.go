@@ -23,7 +23,12 @@ func esbuildOptions(o *Options, jsxSource string, record *record) api.BuildOptio
 	for name, expression := range o.Define {
 		define[name] = expression
 	}
+	var inject []string
+	if o.NodeCompat {
+		inject = []string{nodeGlobals}
+	}
 	return api.BuildOptions{
+		Inject:            inject,
 		EntryPoints:       []string{o.Main},
 		AbsWorkingDir:     o.Base,
 		Outfile:           outputPath(o),

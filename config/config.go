@@ -151,6 +151,8 @@ type Bundling struct {
 	Alias  map[string]string // packages by the names that are imported
 	Rules  []BundlingRule    // in the order in which they are asked
 	Minify bool
+	// NodeCompat: the app wants the globals of Node.js, if the project has polyfills for them.
+	NodeCompat bool
 }
 
 // BundlingRule says what the files are whose paths match one of the globs.

@@ -36,8 +36,12 @@ func Project(folder, environment, listen string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	folder, names := deployed(folder)
+	if absolute, err = filepath.Abs(folder); err != nil {
+		return nil, err
+	}
 	p := project{folder: absolute}
-	for _, name := range wranglerFiles {
+	for _, name := range names {
 		text, err := readFileUpTo(filepath.Join(absolute, name), projectBytesMax)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -72,6 +76,28 @@ func Project(folder, environment, listen string) (*Config, error) {
 	}
 	c.Warnings = p.warnings
 	return c, nil
+}
+
+// deployed finds where a tool that builds a project has put the configuration of what it has built, as wrangler
+// does: in the file that .wrangler/deploy/config.json names. It gives a folder and the names of a configuration
+// in there: the project's own, unless there is such a file.
+func deployed(folder string) (where string, names []string) {
+	below := filepath.Join(folder, ".wrangler", "deploy")
+	text, err := readFileUpTo(filepath.Join(below, "config.json"), projectBytesMax)
+	var redirect struct {
+		ConfigPath string `json:"configPath"`
+	}
+	if err != nil || json.Unmarshal(text, &redirect) != nil || redirect.ConfigPath == "" {
+		return folder, wranglerFiles
+	}
+	path := redirect.ConfigPath
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(below, path)
+	}
+	if !isFile(path) {
+		return folder, wranglerFiles
+	}
+	return filepath.Dir(path), []string{filepath.Base(path)}
 }
 
 // project is a wrangler configuration that is read. What has the wrong type is an error, and what nobody
@@ -216,7 +242,14 @@ func (p *project) fill(app *App, environment string) error {
 	return p.failed
 }
 
+// nodeFlags are the compatibility flags that ask for all of Node.js that there is.
+var nodeFlags = []string{"nodejs_compat", "nodejs_compat_v2"}
+
 func (p *project) readBundling(app *App) {
+	for _, flag := range p.list("compatibility_flags") {
+		text, _ := flag.(string)
+		app.Bundling.NodeCompat = app.Bundling.NodeCompat || slices.Contains(nodeFlags, text)
+	}
 	for name, value := range p.table(p.values, "define") {
 		text, ok := value.(string)
 		if !ok {
@@ -344,9 +377,9 @@ var lacking = map[string]string{
 // nameLacking tells each binding that the project asks for and NANO does not have.
 func (p *project) nameLacking() {
 	for _, key := range slices.Sorted(maps.Keys(lacking)) {
-		value, ok := p.values[key]
-		if !ok {
-			continue
+		value := p.values[key]
+		if isEmpty(value) {
+			continue // as in what other tools write
 		}
 		what := "there is no such thing here"
 		if names := bindingNames(value); len(names) > 0 {
@@ -354,11 +387,24 @@ func (p *project) nameLacking() {
 		}
 		p.warn(key, what+": NANO has no "+lacking[key], "")
 	}
-	for _, flag := range p.list("compatibility_flags") {
-		if text, ok := flag.(string); ok && strings.HasPrefix(text, "nodejs_") {
-			p.warn("compatibility_flags", text+" has no effect: NANO has no modules of Node.js", "")
+}
+
+// isEmpty tells whether a value says nothing: it is absent, or a list or a table of nothing.
+func isEmpty(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return true
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		for _, each := range v {
+			if !isEmpty(each) {
+				return false
+			}
 		}
+		return true
 	}
+	return false
 }
 
 // bindingNames finds the names in env of a binding of whatever kind.

@@ -96,7 +96,7 @@ func TestProject(t *testing.T) {
 		if app.Limits.CPU != 30*time.Millisecond || len(app.Cron) != 1 || app.Cron[0].Text != "*/5 * * * *" || !reflect.DeepEqual(app.Services, map[string]string{"SELF": "shop"}) {
 			t.Errorf("%s: got %+v", name, app)
 		}
-		want := Bundling{map[string]string{"VERSION": "'1'"}, map[string]string{"old": filepath.Join(folder, "src/new.ts")}, []BundlingRule{{"Text", []string{"**/*.graphql"}}}, true}
+		want := Bundling{map[string]string{"VERSION": "'1'"}, map[string]string{"old": filepath.Join(folder, "src/new.ts")}, []BundlingRule{{"Text", []string{"**/*.graphql"}}}, true, true}
 		if !reflect.DeepEqual(app.Bundling, want) {
 			t.Errorf("%s: got %+v", name, app.Bundling)
 		}
@@ -105,13 +105,12 @@ func TestProject(t *testing.T) {
 			": kv_namespaces: env.CACHE, env.MORE is missing: NANO has no Workers KV", ": durable_objects: env.ROOM is missing: NANO has no Durable Objects",
 			": queues: env.JOBS is missing: NANO has no Queues", ": ai: env.AI is missing: NANO has no Workers AI",
 			`: services: env.OTHER is missing: the app "cart" does not run on this node`, ": assets: env.FILES is missing",
-			": compatibility_flags: nodejs_compat has no effect",
 		} {
 			if !strings.Contains(warnings, filepath.Join(folder, name)+part) {
 				t.Errorf("%s: %q is missing in\n%s", name, part, warnings)
 			}
 		}
-		if len(c.Warnings) != 7 {
+		if len(c.Warnings) != 6 {
 			t.Errorf("%s: warnings\n%s", name, warnings)
 		}
 
@@ -194,4 +193,28 @@ func FuzzProject(f *testing.F) {
 			_ = p.warnings.Error()
 		}
 	})
+}
+
+// What a build tool has written comes before what the project says, as with wrangler.
+func TestProjectThatWasBuiltElsewhere(t *testing.T) {
+	folder := writeProject(t, map[string]string{
+		"wrangler.jsonc":               `{ "name": "source", "main": "src/worker.ts" }`,
+		".wrangler/deploy/config.json": `{ "configPath": "../../build/wrangler.json" }`,
+		"src/worker.ts":                "export default {}",
+	})
+	c, err := Project(folder, "", "127.0.0.1:0")
+	if err != nil || c.Apps[0].Name != "source" {
+		t.Errorf("before it was built: %+v, %v", c, err)
+	}
+	built := writeProject(t, map[string]string{"wrangler.json": `{ "name": "built", "main": "index.js", "kv_namespaces": [], "queues": { "producers": [] } }`, "index.js": ""})
+	if err := os.Rename(built, filepath.Join(folder, "build")); err != nil {
+		t.Fatal(err)
+	}
+	c, err = Project(folder, "", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if app := c.Apps[0]; app.Name != "built" || app.Main != filepath.Join(folder, "build/index.js") || len(c.Warnings) != 0 {
+		t.Errorf("got %+v, warnings %v", app, c.Warnings)
+	}
 }
