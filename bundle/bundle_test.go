@@ -91,7 +91,7 @@ func TestBuild(t *testing.T) {
 		"modules of the runtime for import() and require()": {
 			files: map[string]string{"main.ts": "export default async () => [await import('node:async_hooks'), require('async_hooks'), await import('cloudflare:workers')]"},
 			has:   []string{`from "node:async_hooks"`, `from "async_hooks"`, `from "cloudflare:workers"`, "nano:async_hooks", "nano:workers"},
-			not:   []string{`import("`, `require("`},
+			not:   []string{`import("`, `require("`, "\nmodule.exports"},
 		},
 		"modules of Node.js from unenv": {
 			files: map[string]string{"main.ts": "import { a } from 'node:path/posix'; import util from 'util'; import events from 'events'; export default async () => [a, util, events, require('node:buffer'), await import('node:fs')]",
@@ -99,7 +99,7 @@ func TestBuild(t *testing.T) {
 				"node_modules/unenv/dist/node/path/posix.mjs": "export const a = 'posix of unenv'", "node_modules/unenv/dist/node/util.mjs": "export default 'util of unenv'",
 				"node_modules/unenv/dist/node/buffer.mjs": "export default 'buffer of unenv'", "node_modules/unenv/dist/node/fs.mjs": "export default 'fs of unenv'",
 				"node_modules/unenv/dist/node/events.mjs": "export default 'wrong'", "node_modules/events/index.js": "module.exports = 'the package events'"},
-			has: []string{"posix of unenv", "util of unenv", "buffer of unenv", "fs of unenv", "the package events"}, not: []string{"wrong"},
+			has: []string{"posix of unenv", "util of unenv", "buffer of unenv", "fs of unenv", "the package events", `buffer.mjs?require"(exports, module)`}, not: []string{"wrong"},
 		},
 		"modules of Node.js from the unenv of another package": {
 			files: map[string]string{"src/main.ts": "import a from 'node:path'; export default a", "node_modules/wrangler/package.json": "{}",

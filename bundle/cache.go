@@ -30,7 +30,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with what Build makes of the same inputs: set it anew with a new esbuild too.
-const cacheVersion = "2 esbuild 0.28.2"
+const cacheVersion = "3 esbuild 0.28.2"
 
 const (
 	cacheExtension = ".bundle"

@@ -112,7 +112,7 @@ func (r *record) resolveNode(build api.PluginBuild, args api.OnResolveArgs) (api
 	file := r.polyfill(build, args.Path, args.ResolveDir)
 	switch {
 	case file != "" && isRequired(args.Kind):
-		return api.OnResolveResult{Path: file, Namespace: namespaceRequired}, nil
+		return api.OnResolveResult{Path: file + asRequired, Namespace: namespaceRequired}, nil
 	case file != "":
 		return api.OnResolveResult{Path: file}, nil
 	case isBare:
@@ -127,7 +127,7 @@ func (r *record) resolveNode(build api.PluginBuild, args api.OnResolveArgs) (api
 func (r *record) resolveRuntime(args api.OnResolveArgs) api.OnResolveResult {
 	switch {
 	case isRequired(args.Kind):
-		return api.OnResolveResult{Path: args.Path, Namespace: namespaceRequired}
+		return api.OnResolveResult{Path: args.Path + asRequired, Namespace: namespaceRequired}
 	case isLater(args.Kind):
 		return api.OnResolveResult{Path: args.Path, Namespace: namespaceImported}
 	}
@@ -168,16 +168,20 @@ func loadImported(args api.OnLoadArgs) (api.OnLoadResult, error) {
 	return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 }
 
+// asRequired ends the path of such a module, lest its name say that it is an ES module.
+const asRequired = "?require"
+
 // loadRequired is a module for require(), which for one of Node.js gives what import gives as default.
 func loadRequired(args api.OnLoadArgs) (api.OnLoadResult, error) {
-	specifier, err := json.Marshal(args.Path)
+	path := strings.TrimSuffix(args.Path, asRequired)
+	specifier, err := json.Marshal(path)
 	if err != nil {
 		return api.OnLoadResult{}, err
 	}
 	text := fmt.Sprintf("import * as all from %s; module.exports = \"default\" in all ? all.default : all;", specifier)
 	result := api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}
-	if filepath.IsAbs(args.Path) {
-		result.ResolveDir = filepath.Dir(args.Path)
+	if filepath.IsAbs(path) {
+		result.ResolveDir = filepath.Dir(path)
 	}
 	return result, nil
 }
