@@ -68,7 +68,7 @@ var confined = map[string]string{
 
 	"github.com/prometheus/client_golang/prometheus":            "metrics",
 	"github.com/prometheus/client_golang/prometheus/collectors": "metrics",
-	"github.com/prometheus/client_golang/prometheus/promhttp":   "metrics",
+	"github.com/prometheus/common/expfmt":                       "metrics",
 	"github.com/coreos/go-systemd/v22/journal":                  "logs",
 	"github.com/coreos/go-systemd/v22/daemon":                   "systemd",
 	"github.com/evanw/esbuild/pkg/api":                          "bundle",

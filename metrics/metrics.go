@@ -6,19 +6,18 @@ package metrics
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"nano/loop"
 )
@@ -57,30 +56,62 @@ const (
 	scrapesMax = 2
 )
 
+// formats are the ones of answers, the best one first.
+var formats = []expfmt.Format{expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText}
+
 // New makes what answers GET /metrics, in the text formats of Prometheus and OpenMetrics. Answers are not compressed:
 // for a large node that would cost more than all else of a scrape.
 func New(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return promhttp.HandlerFor(&gatherer{options: o, runtime: registry, ledger: newLedger(o.AppsMax)}, promhttp.HandlerOpts{
-		MaxRequestsInFlight: scrapesMax, EnableOpenMetrics: true, DisableCompression: true,
-		ErrorHandling: promhttp.ContinueOnError,
-	})
+	return &gatherer{options: o, runtime: registry, ledger: newLedger(o.AppsMax), scrapes: make(chan struct{}, scrapesMax)}
 }
 
-// gatherer implements prometheus.Gatherer. It makes families of metrics by itself: a Registry would look at each series
-// of each scrape for what cannot be wrong here, at ten times the cost.
+// gatherer answers scrapes. It makes families of metrics by itself: a Registry would look at each series of each scrape
+// for what cannot be wrong here.
 type gatherer struct {
 	options Options
 	runtime prometheus.Gatherer // of Go and the process
+	scrapes chan struct{}       // has an element for each scrape that is being answered
+	sheets  sync.Pool           // of *sheet
 
 	mutex  sync.Mutex // one scrape at a time enters its accounts
 	ledger *ledger
 }
 
-// Gather implements prometheus.Gatherer: families in the order of their names.
-func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
-	families, failed := g.runtime.Gather()
+// ServeHTTP implements http.Handler.
+func (g *gatherer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case g.scrapes <- struct{}{}:
+		defer func() { <-g.scrapes }()
+	default:
+		http.Error(w, fmt.Sprintf("%d scrapes are being answered; ask again later", scrapesMax), http.StatusServiceUnavailable)
+		return
+	}
+	format := expfmt.NegotiateAccept(r.Header, formats...)
+	s, isOld := g.sheets.Get().(*sheet)
+	if !isOld {
+		s = &sheet{}
+	}
+	s.reset(format.FormatType() == expfmt.TypeOpenMetrics)
+	if err := g.write(s, format); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	text := s.close()
+	header := w.Header()
+	header.Set("Content-Type", string(format))
+	header.Add("Vary", "Accept")
+	header.Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) // whoever asked has gone away, perhaps
+	if !s.isLarge() {
+		g.sheets.Put(s)
+	}
+}
+
+// write writes all metrics: those of Go, the process, the node and the loops, and then those of apps.
+func (g *gatherer) write(s *sheet, format expfmt.Format) error {
+	families, _ := g.runtime.Gather() // what could be read, there is no more
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	g.mutex.Lock()
@@ -88,54 +119,21 @@ func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
 	accounts, gone, err := g.options.Source.Accounts(ctx)
 	families = append(families, g.node(accounts)...)
 	families = append(families, g.loops()...)
+	encoder := expfmt.NewEncoder(s, format)
+	for _, f := range families {
+		if len(f.Metric) == 0 {
+			continue
+		}
+		if err := encoder.Encode(f); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
 	if err == nil {
-		families = append(families, g.apps(accounts, gone)...)
+		s.apps(g.ledger.enter(accounts, gone))
 	}
 	// Else a loop is in a turn without end. A sum without it would be a counter that falls: apps have no series this
 	// time, and the loops' own tell why.
-	families = slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 })
-	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return families, errors.Join(failed, err)
-}
-
-// apps are the metrics of apps.
-func (g *gatherer) apps(accounts, gone []loop.AppStats) (families []*dto.MetricFamily) {
-	named, other := g.ledger.enter(accounts, gone)
-	shown := named
-	if other != nil {
-		shown = append(slices.Clip(named), other)
-	}
-	labels := make([]*dto.LabelPair, len(shown))
-	for i, a := range shown {
-		labels[i] = pair("app", a.Name)
-	}
-	for i := range appMetrics {
-		m := &appMetrics[i]
-		f := newFamily(m.name, m.help, m.kind)
-		values := map[string]*dto.LabelPair{}
-		for k, a := range shown {
-			m.values(a, func(label string, value float64) {
-				if m.label == "" {
-					f.add(value, labels[k])
-					return
-				}
-				second := values[label]
-				if second == nil {
-					second = pair(m.label, label)
-					values[label] = second
-				}
-				f.add(value, labels[k], second)
-			})
-		}
-		families = append(families, &f.MetricFamily)
-	}
-	latency := newFamily(appLatencyName, appLatencyHelp, histogram)
-	for k, a := range named {
-		if isUsed(a) {
-			latency.addHistogram(latencyBounds, a.Latency.Buckets[:], a.Latency.Total.Seconds(), labels[k])
-		}
-	}
-	return append(families, &latency.MetricFamily)
+	return nil
 }
 
 // loops are the metrics of loops.
