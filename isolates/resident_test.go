@@ -3,6 +3,7 @@ package isolates
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestResidentFollowsBodies: what large bodies and buffers cost is known after the turn that brought them,
@@ -67,6 +68,60 @@ func TestIsolateIsLight(t *testing.T) {
 	}
 	if each := (residentKB(t) - before) * 1024 / count; each > limit {
 		t.Errorf("%d bytes each, want at most %d", each, limit)
+	}
+}
+
+// TestPagesOfDisposedIsolates: V8 keeps the pages of an isolate that ends for the next one. If there is none, they
+// are given back some seconds later, so that apps which sleep cost nothing.
+func TestPagesOfDisposedIsolates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as V8 keeps pages, 8 s")
+	}
+	const count = 40
+	lockThread(t)
+	app, err := resolve(t, AppOptions{}, "app.js", `
+		const kept = [];
+		export default {
+			fetch() {
+				for (let i = 0; i < 20_000; i++) kept[i % 50] = { i, inside: [i] };
+				return new Response("x");
+			},
+		}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := newPlainRequest(t)
+	use := func(count int) {
+		all := make([]*Isolate, count)
+		for i := range all {
+			var err error
+			if all[i], err = startOn(app, -1); err != nil {
+				t.Fatal(err)
+			}
+			all[i].AddRequest(plain)
+			if err := all[i].Turn(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, isolate := range all {
+			isolate.Dispose()
+		}
+	}
+	use(1) // brings in what all share
+	before := residentKB(t)
+	use(count)
+	kept := residentKB(t) - before
+	if kept < count*256 {
+		t.Skipf("V8 keeps only %d KB of %d isolates", kept, count)
+	}
+	left, deadline := kept, time.Now().Add(time.Minute)
+	for left > kept/3 && time.Now().Before(deadline) {
+		time.Sleep(100 * time.Millisecond) // nothing tells when V8 has done it
+		left = residentKB(t) - before
+	}
+	t.Logf("of %d KB %d are left", kept, left)
+	if left > kept/3 {
+		t.Errorf("of %d KB that %d isolates have left %d are there a minute later", kept, count, left)
 	}
 }
 

@@ -288,10 +288,13 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   // own, or blobs built here and elsewhere do not fit together: a plain isolate first, kept.
   v8::Isolate::CreateParams parameters;
   parameters.array_buffer_allocator_shared = array_buffers;
-  sealing_isolate = v8::Isolate::New(parameters);
+  sealing_isolate = v8::Isolate::Allocate();
+  SealTasks(sealing_isolate);
+  v8::Isolate::Initialize(sealing_isolate, parameters);
   v8::Isolate::Scope scope(sealing_isolate);
   v8::HandleScope handles(sealing_isolate);
   v8::Context::New(sealing_isolate);
+  TasksSealed();
   Clock::Calibrate();
   return nullptr;
 }

@@ -361,6 +361,10 @@ const Script* FindScript(std::string_view name);
 std::unique_ptr<v8::Platform> NewPlatform();
 std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, int wake);
 void DetachTasks(v8::Isolate* isolate);
+// SealTasks is AttachTasks for the sealing isolate, which no loop runs; TasksSealed says that it is
+// ready.
+void SealTasks(v8::Isolate* isolate);
+void TasksSealed();
 // PostTask posts a foreground task.
 void PostTask(Tasks& tasks, std::unique_ptr<v8::Task> task);
 // RunTasks runs what is due; true if anything ran.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -122,6 +123,43 @@ class Tasks final : public v8::TaskRunner {
 
 namespace {
 
+// Unattended takes the foreground tasks of the sealing isolate (engine.cc), which no loop ever
+// runs. Once that isolate is ready, the only ones are for the pool of pages that all isolates
+// share: an isolate that ends leaves its pages there for the next one, and asks the first isolate
+// of the process to have those freed, 8 s later, that nobody has taken by then. Any thread may do
+// that, so a worker does.
+class Unattended final : public v8::TaskRunner {
+ public:
+  explicit Unattended(v8::Platform* workers) : workers_(workers) {}
+
+  // Open is called when the isolate is ready. Tasks from before are about the isolate itself, and
+  // dropped.
+  void Open() { open_.store(true, std::memory_order_release); }
+
+  bool IdleTasksEnabled() override { return false; }
+  bool NonNestableTasksEnabled() const override { return true; }
+  bool NonNestableDelayedTasksEnabled() const override { return true; }
+
+ protected:
+  void PostTaskImpl(std::unique_ptr<v8::Task>, const v8::SourceLocation&) override {}
+  void PostNonNestableTaskImpl(std::unique_ptr<v8::Task>, const v8::SourceLocation&) override {}
+  void PostDelayedTaskImpl(std::unique_ptr<v8::Task> task, double seconds,
+                           const v8::SourceLocation& location) override {
+    if (open_.load(std::memory_order_acquire))
+      workers_->PostDelayedTaskOnWorkerThread(v8::TaskPriority::kBestEffort, std::move(task),
+                                              seconds, location);
+  }
+  void PostNonNestableDelayedTaskImpl(std::unique_ptr<v8::Task> task, double seconds,
+                                      const v8::SourceLocation& location) override {
+    PostDelayedTaskImpl(std::move(task), seconds, location);
+  }
+  void PostIdleTaskImpl(std::unique_ptr<v8::IdleTask>, const v8::SourceLocation&) override {}
+
+ private:
+  v8::Platform* const workers_;
+  std::atomic<bool> open_ = false;
+};
+
 // Yielding makes the thread that runs it give way to loops. It compiles for milliseconds on end, on
 // the core of one of them, and nobody waits for that: functions run meanwhile, only slower.
 class Yielding final : public v8::Task {
@@ -210,6 +248,7 @@ class Platform final : public v8::Platform {
   std::shared_ptr<v8::TaskRunner> GetForegroundTaskRunner(v8::Isolate* isolate,
                                                           v8::TaskPriority) override {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (isolate == sealing_) return unattended_;
     std::shared_ptr<Tasks>& tasks = runners_[isolate];
     // Asked for before AttachTasks (while V8 creates the isolate) or by the snapshot builder.
     if (!tasks) tasks = std::make_shared<Tasks>(&unattached_, -1);
@@ -222,6 +261,12 @@ class Platform final : public v8::Platform {
     runners_[isolate] = tasks;
     return tasks;
   }
+  // Seal must come before V8 first asks for the isolate's runner, too.
+  void Seal(v8::Isolate* isolate) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    sealing_ = isolate;
+  }
+  void Sealed() { unattended_->Open(); }
   void Forget(v8::Isolate* isolate) {
     std::shared_ptr<Tasks> tasks;
     {
@@ -255,6 +300,8 @@ class Platform final : public v8::Platform {
   std::unique_ptr<v8::Platform> workers_;
   std::mutex mutex_;
   std::unordered_map<v8::Isolate*, std::shared_ptr<Tasks>> runners_;
+  v8::Isolate* sealing_ = nullptr;
+  const std::shared_ptr<Unattended> unattended_ = std::make_shared<Unattended>(workers_.get());
   nano_shared unattached_ = {};
 };
 
@@ -274,6 +321,10 @@ std::unique_ptr<v8::Platform> NewPlatform() {
 std::shared_ptr<Tasks> AttachTasks(v8::Isolate* isolate, nano_shared* shared, int wake) {
   return platform->Reserve(isolate, shared, wake);
 }
+
+void SealTasks(v8::Isolate* isolate) { platform->Seal(isolate); }
+
+void TasksSealed() { platform->Sealed(); }
 
 void DetachTasks(v8::Isolate* isolate) { platform->Forget(isolate); }
 
