@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func VersionID(source apps.SourceID) string {
 	if source.IsZero() {
 		return ""
 	}
-	return source.String()[:idLength]
+	return hex.EncodeToString(source[:idLength/2]) // no part of a longer string, which whoever keeps it would keep
 }
 
 func (k *kept) id() string { return VersionID(k.Source.SourceID) }

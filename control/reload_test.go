@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"nano/config"
 )
@@ -20,6 +22,47 @@ func changesOf(r *Report) string {
 		all = append(all, c.App+" "+c.Action)
 	}
 	return fmt.Sprintf("%s, %d same", strings.Join(all, ", "), r.Same)
+}
+
+// TestChangesLeaveNothing: what was made for a change of an app is garbage when the next one has been made.
+func TestChangesLeaveNothing(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, map[string]string{"nano.toml": twoApps, "a.js": "A", "b.js": "B"})
+	change := map[string]func(i int) error{
+		"same":     func(int) error { w.reload(); return nil },
+		"file":     func(i int) error { w.write(map[string]string{"a.js": fmt.Sprint("A", i)}); w.reload(); return nil },
+		"broken":   func(i int) error { w.write(map[string]string{"a.js": fmt.Sprint("syntax", i)}); w.reload(); return nil },
+		"sick":     func(i int) error { w.write(map[string]string{"a.js": fmt.Sprint("dies", i)}); w.reload(); return nil },
+		"deploy":   func(i int) error { _, err := w.deploy("a", fmt.Sprint("U", i)); return err },
+		"rollback": func(int) error { _, err := w.node.Rollback(ctx, "a", ""); return err },
+		"split": func(i int) error {
+			versions := w.app("a").Versions
+			return w.node.Split(ctx, "a", map[string]int{versions[0].ID: 1 + i, versions[1].ID: 1})
+		},
+	}
+	for _, what := range []string{"same", "file", "broken", "sick", "deploy", "rollback", "split"} {
+		var before []weak.Pointer[app]
+		for i := range 4 {
+			if err := change[what](i); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			w.settle()
+			w.node.mutex.Lock()
+			before = append(before, weak.Make(w.node.apps["a"]), weak.Make(w.node.apps["b"]))
+			w.node.mutex.Unlock()
+		}
+		runtime.GC()
+		left := 0
+		for i, each := range before {
+			if a := each.Value(); a != nil && a != w.node.apps[a.name] {
+				t.Logf("%s: what step %d made of %s is left", what, i/2, a.name)
+				left++
+			}
+		}
+		if left > 0 {
+			t.Errorf("%s: %d of %d are left", what, left, len(before)-2)
+		}
+	}
 }
 
 func TestReload(t *testing.T) {

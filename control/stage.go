@@ -235,7 +235,8 @@ func (n *Node) carryOut(ctx context.Context, plans []*plan, arrange func(order [
 				n.giveUp(p, err)
 			}
 		}
-		next[p.next.name] = &p.next
+		a := p.next // copied: a pointer into the plan would keep it, and through its old all plans before it
+		next[a.name] = &a
 		if p.err != nil && p.old == nil && p.next.uploaded { // nothing says that there is such an app
 			order = slices.DeleteFunc(order, func(name string) bool { return name == p.next.name })
 		}
