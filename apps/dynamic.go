@@ -112,12 +112,17 @@ func (s *Set) Remove(id int) {
 		held = e.Source
 	}
 	s.memo.forget(e.Name, held)
-	if held.IsZero() || !s.options.Sources.release(held) || s.isPinned(held) {
+	if held.IsZero() {
 		return
 	}
-	s.options.Sources.remove(held)
+	s.attach(held, image)
+	s.Release(held)
+}
+
+// attach has an image of the store be deleted with the source that it is of, by whoever lets go of that last.
+func (s *Set) attach(source SourceID, image string) {
 	if filepath.Dir(image) == s.options.Store.Folder {
-		_ = os.Remove(image) // absent: just as well
+		s.options.Sources.attach(source, image)
 	}
 }
 
@@ -165,7 +170,7 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 			return fmt.Errorf("%w: %w", ErrState, err)
 		}
 		if !s.options.Direct {
-			s.findImage(&entry{App: app}, source)
+			s.attach(found, s.findImage(&entry{App: app}, source))
 		}
 		s.memo.note(&app, source.Inputs, source.began, found, int64(len(data)))
 		id = found
@@ -174,7 +179,7 @@ func (s *Set) Keep(ctx context.Context, app App, base string) (id SourceID, err 
 	return id, err
 }
 
-// Release takes back a Keep. What nobody else needs is deleted.
+// Release takes back a Keep. What nobody else needs is deleted, images included.
 func (s *Set) Release(id SourceID) {
 	if s.options.Sources.release(id) && !s.isPinned(id) {
 		s.options.Sources.remove(id)

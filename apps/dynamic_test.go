@@ -112,6 +112,45 @@ func TestAppsComeAndGo(t *testing.T) {
 	}
 }
 
+// TestImagesOfVersionsThatFail: an image that was built for a version that does not serve in the end goes with its
+// source, in whatever order its app is removed and what Keep has held let go.
+func TestImagesOfVersionsThatFail(t *testing.T) {
+	ctx := context.Background()
+	b := newKeepingBench(t, map[string]string{"a.js": wellApp})
+	pinned := map[SourceID]bool{}
+	b.pinned = func(id SourceID) bool { return pinned[id] }
+	b.start(0)
+	for _, lastIsApp := range []bool{true, false} {
+		for _, isPinned := range []bool{false, true} {
+			source, err := b.set.Keep(ctx, b.app("a", "a.js", SourceID{}), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(b.set.Put(0, b.app("a", "a.js", source)), b.set.Ensure(ctx, 0)); err != nil || b.images() != 1 {
+				t.Fatalf("%d images, %v", b.images(), err)
+			}
+			pinned[source] = isPinned
+			if lastIsApp {
+				b.set.Release(source)
+				b.set.Remove(0)
+			} else {
+				b.set.Remove(0)
+				b.set.Release(source)
+			}
+			if isPinned {
+				if b.kept() != 1 || b.images() != 1 {
+					t.Errorf("pinned: %d sources, %d images", b.kept(), b.images())
+				}
+				delete(pinned, source)
+				b.set.Forget(source, "/another") // with which it was configured since
+			}
+			if b.kept() != 0 || b.images() != 0 || len(b.sources.images) != 0 {
+				t.Errorf("last is app: %t, pinned: %t: %d sources, %d images, %d noted", lastIsApp, isPinned, b.kept(), b.images(), len(b.sources.images))
+			}
+		}
+	}
+}
+
 func TestEnsureTellsWhatIsWrong(t *testing.T) {
 	ctx := context.Background()
 	b := newKeepingBench(t, map[string]string{"a.js": wellApp, "syntax.js": syntaxApp, "throws.js": throwsApp, "intl.js": intlApp})

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +27,9 @@ type Sources struct {
 	// Files is how files are written and removed; nil: on the disk. Tests make it fail.
 	Files snapshot.Files
 
-	mutex sync.Mutex
-	holds map[SourceID]int // who needs it
+	mutex  sync.Mutex
+	holds  map[SourceID]int      // who needs it
+	images map[SourceID][]string // paths of images that go with it, see attach
 }
 
 // SourceID is the hash of a kept source; the zero SourceID: none.
@@ -156,13 +158,30 @@ func (s *Sources) Has(id SourceID) bool {
 	return err == nil
 }
 
-// remove deletes a source that nobody holds.
+// attach has an image be deleted with a source that somebody holds, or has pinned.
+func (s *Sources) attach(id SourceID, image string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if slices.Contains(s.images[id], image) {
+		return
+	}
+	if s.images == nil {
+		s.images = map[SourceID][]string{}
+	}
+	s.images[id] = append(s.images[id], image)
+}
+
+// remove deletes a source that nobody holds, and the images that go with it.
 func (s *Sources) remove(id SourceID) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.holds[id] == 0 {
-		_ = s.files().Remove(s.path(id)) // absent: just as well
+	if s.holds[id] != 0 {
+		return
 	}
+	for _, path := range append(s.images[id], s.path(id)) {
+		_ = s.files().Remove(path) // absent: just as well
+	}
+	delete(s.images, id)
 }
 
 // sweep removes the sources that nobody holds or has pinned, and what writers left that were ended
