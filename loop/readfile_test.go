@@ -42,7 +42,7 @@ func TestFileReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := siteOf(t, map[string]string{"file": content})
-			found, err := openSite(t, dir).Find("file", nil)
+			found, err := openSite(t, dir).Find("file", nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestFileReader(t *testing.T) {
 func TestFileReaderCancelled(t *testing.T) {
 	dir := siteOf(t, map[string]string{"file": strings.Repeat("x", 2<<20)})
 	folder := openSite(t, dir)
-	found, err := folder.Find("file", nil)
+	found, err := folder.Find("file", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,10 @@ const (
 	// fileDescriptorsMax bounds the large files that a node keeps open without being asked for them.
 	fileDescriptorsMax = 256
 	fileMemoryDefault  = 64 << 20
+	// A file that is asked for again is kept in memory if it is no larger than fileMemoryLargest, and than one of
+	// fileMemoryPart parts of what there is for all of them.
+	fileMemoryLargest = 8 << 20
+	fileMemoryPart    = 8
 )
 
 type fileKey struct {
@@ -116,7 +120,7 @@ func (s *fileStore) work() {
 		s.queue = s.queue[1:]
 		last := entry.held // nobody else changes it while it is looked at
 		s.mutex.Unlock()
-		found, err := entry.key.folder.Find(entry.key.path, last)
+		found, err := entry.key.folder.Find(entry.key.path, last, min(fileMemoryLargest, s.memoryMax/fileMemoryPart))
 		s.mutex.Lock()
 		s.looked(entry, &fileFound{found, entry.key.folder, err, entry.asked + fileFresh})
 	}

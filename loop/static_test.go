@@ -450,7 +450,7 @@ func TestStaticMissing(t *testing.T) {
 	} {
 		f := newAppFiles(folder, "/")
 		path, ok := static.AppendPath(nil, []byte(asked))
-		found, err := folder.Find(string(path), nil)
+		found, err := folder.Find(string(path), nil, 0)
 		if !ok || err != nil || found.File != nil {
 			t.Fatalf("%s: %+v, %v", asked, found, err)
 		}
@@ -471,7 +471,7 @@ func TestStaticMissing(t *testing.T) {
 // TestStaticDoesNotAllocate: a file from memory, one that the client has, and a path without a file.
 func TestStaticDoesNotAllocate(t *testing.T) {
 	folder := openSite(t, siteOf(t, map[string]string{"small.txt": "small", "large.txt": strings.Repeat("L", 300_000)}))
-	file, err := folder.Find("small.txt", nil)
+	file, err := folder.Find("small.txt", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ var (
 // String is the name of the coding in HTTP, "" for the identity.
 func (c Coding) String() string { return codingNames[c] }
 
-// InMemoryMax is the largest file that is read into memory, in bytes. Larger ones are kept open.
+// InMemoryMax is the largest file that is read into memory when it is found, in bytes. Larger ones are kept open, until
+// they are looked for again.
 const InMemoryMax = 1 << 20
 
 // A File is one state of a file and of its precompressed siblings (name.br, name.zst, name.gz). It does not
@@ -52,7 +53,8 @@ type Variant struct {
 	ETag         string // strong, with its quotes
 	Modified     int64  // seconds since 1970
 	lastModified string // the same as a date
-	// Content is all of a file of up to InMemoryMax bytes. It must not be changed.
+	// Content is all of a file that is in memory: of one of up to InMemoryMax bytes, or one that was looked for
+	// again. It must not be changed.
 	Content []byte
 
 	open  *OpenFile // of a larger one; the variant is one of its users
@@ -157,16 +159,16 @@ func IsTransient(err error) bool { return errors.Is(err, errWritten) }
 
 // find gives the file at a name below the root. isFolder: it is a folder. Without a file and an error, there
 // is something that is not served.
-func (r *root) find(name string, last *File) (file *File, isFolder bool, err error) {
+func (r *root) find(name string, last *File, memory int64) (file *File, isFolder bool, err error) {
 	f := &File{}
 	var status unix.Stat_t
-	f.Variants[Identity], err = r.variant(name, last.variant(Identity), &status)
+	f.Variants[Identity], err = r.variant(name, last.variant(Identity), memory, &status)
 	if err != nil || f.Variants[Identity] == nil {
 		return nil, status.Mode&unix.S_IFMT == unix.S_IFDIR, err
 	}
 	isSame := last.variant(Identity) == f.Variants[Identity]
 	for coding := range Identity {
-		v, err := r.variant(name+endings[coding], last.variant(coding), &status)
+		v, err := r.variant(name+endings[coding], last.variant(coding), memory, &status)
 		if err != nil && !isNoFile(err) && !IsTransient(err) {
 			f.dropExcept(last)
 			return nil, false, err
@@ -207,13 +209,13 @@ const variantTries = 3
 
 // variant gives the state of the file at a name: last, if that is still the same. nil without an error: it is
 // not a regular file; status tells what it is.
-func (r *root) variant(name string, last *Variant, status *unix.Stat_t) (*Variant, error) {
+func (r *root) variant(name string, last *Variant, memory int64, status *unix.Stat_t) (*Variant, error) {
 	for range variantTries {
 		fd, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 		if err != nil {
 			return nil, err
 		}
-		v, err := variantOf(fd, last, status)
+		v, err := variantOf(fd, last, memory, status)
 		if v == nil || v.open == nil || v == last {
 			_ = unix.Close(fd)
 		}
@@ -226,7 +228,7 @@ func (r *root) variant(name string, last *Variant, status *unix.Stat_t) (*Varian
 
 // variantOf is variant for a file that is open. If the result is a new one that has an OpenFile, it has taken
 // fd over.
-func variantOf(fd int, last *Variant, status *unix.Stat_t) (*Variant, error) {
+func variantOf(fd int, last *Variant, memory int64, status *unix.Stat_t) (*Variant, error) {
 	if err := unix.Fstat(fd, status); err != nil {
 		return nil, err
 	}
@@ -235,7 +237,7 @@ func variantOf(fd int, last *Variant, status *unix.Stat_t) (*Variant, error) {
 	}
 	m := markOf(status)
 	if last != nil && last.mark == m && !last.isNew {
-		return last, nil
+		return last.again(fd, memory), nil
 	}
 	modified := time.Unix(0, m.modified).UTC()
 	v := &Variant{Size: m.size, Modified: modified.Unix(), mark: m,
@@ -249,7 +251,22 @@ func variantOf(fd int, last *Variant, status *unix.Stat_t) (*Variant, error) {
 	if err := v.load(fd); err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(v.Content)
+	v.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	return v, nil
+}
+
+// again gives v, which is looked for again, or the same in memory, if that is at most so many bytes. Its tag stays
+// that of a large file.
+func (v *Variant) again(fd int, memory int64) *Variant {
+	if v.open == nil || v.Size > memory {
+		return v
+	}
+	loaded := &Variant{Size: v.Size, ETag: v.ETag, Modified: v.Modified, lastModified: v.lastModified, mark: v.mark}
+	if loaded.load(fd) != nil {
+		return v // the next look tells what has become of it
+	}
+	return loaded
 }
 
 // load reads the content of a file, all of it from one state.
@@ -279,8 +296,6 @@ func (v *Variant) load(fd int) error {
 		return errWritten
 	}
 	v.isNew = time.Now().UnixNano()-max(v.mark.modified, v.mark.other) < newTime
-	sum := sha256.Sum256(v.Content)
-	v.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	return nil
 }
 

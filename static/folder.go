@@ -146,8 +146,10 @@ const namesMax = 1024
 const Index = "index.html"
 
 // Find looks for what answers a path that AppendPath made. last is what was found there before, of which
-// what has not changed is kept; nil: nothing. An error is one of the system, such as EMFILE.
-func (f *Folder) Find(path string, last *File) (Found, error) {
+// what has not changed is kept; nil: nothing. What is in last, larger than InMemoryMax but no larger than memory, in
+// bytes, is read into memory: whatever is asked for often shall not be read each time, but large files of which each
+// is wanted once shall not take the memory of others. An error is one of the system, such as EMFILE.
+func (f *Folder) Find(path string, last *File, memory int64) (Found, error) {
 	r, err := f.use()
 	if err != nil {
 		if isNoFile(err) {
@@ -162,7 +164,7 @@ func (f *Folder) Find(path string, last *File) (Found, error) {
 	} else if name == "" {
 		name = "."
 	}
-	file, isFolder, err := r.find(name, last)
+	file, isFolder, err := r.find(name, last, memory)
 	switch {
 	case err != nil && !isNoFile(err):
 		if r.isAbsent(name) { // this much can be told without a descriptor

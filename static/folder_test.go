@@ -35,7 +35,7 @@ func open(t testing.TB, dir string) *Folder {
 // find expects no error.
 func find(t testing.TB, folder *Folder, path string, last *File) Found {
 	t.Helper()
-	found, err := folder.Find(path, last)
+	found, err := folder.Find(path, last, 0)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -171,7 +171,7 @@ func TestFindDuringChanges(t *testing.T) {
 	var last *File
 	inside := 0
 	for range 1500 {
-		found, err := folder.Find("file", last)
+		found, err := folder.Find("file", last, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestFindDuringChanges(t *testing.T) {
 		if strings.Trim(string(got), string(got[:1])) != "" || int64(len(got)) != last.Variants[Identity].Size {
 			t.Fatal("a mix of two states")
 		}
-		if found, err = folder.Find("link/file", nil); err != nil {
+		if found, err = folder.Find("link/file", nil, 0); err != nil {
 			t.Fatal(err)
 		}
 		if found.File != nil {
@@ -248,6 +248,52 @@ func TestLargeFilesAreClosed(t *testing.T) {
 	}
 }
 
+// TestLargeFilesAskedForAgain: they are kept in memory as the same representation, if they are not too large for that.
+func TestLargeFilesAskedForAgain(t *testing.T) {
+	dir := t.TempDir()
+	content := strings.Repeat("0123456789abcdef", InMemoryMax/16) + "x"
+	write(t, dir+"/large", content)
+	folder := open(t, dir)
+	look := func(last *File, memory int64) *File {
+		t.Helper()
+		found, err := folder.Find("large", last, memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.File
+	}
+	first := look(nil, InMemoryMax+1)
+	if again := look(first, InMemoryMax); again != first || first.Descriptors() != 1 {
+		t.Error("it is larger than what may be kept, and not the same file any more")
+	}
+	second := look(first, InMemoryMax+1)
+	v := second.Variants[Identity]
+	if string(v.Content) != content || second.Descriptors() != 0 || second.Memory() < int64(len(content)) {
+		t.Fatalf("%d bytes in memory, %d descriptors", len(v.Content), second.Descriptors())
+	}
+	if v.ETag != first.Variants[Identity].ETag {
+		t.Errorf("its tag was %s and is %s", first.Variants[Identity].ETag, v.ETag)
+	}
+	first.GiveUp(second)
+	if first.Variants[Identity].Use() != nil {
+		t.Error("the descriptor is still open")
+	}
+	for v.isNew || v.Content == nil { // it was written so shortly before that it is read once more
+		next := look(second, InMemoryMax+1)
+		second.GiveUp(next)
+		second, v = next, next.Variants[Identity]
+	}
+	if next := look(second, InMemoryMax+1); next != second {
+		t.Error("the same state gives another file")
+	}
+	write(t, dir+"/large", content+"y")
+	changed := look(second, InMemoryMax+2)
+	if changed.Descriptors() != 1 {
+		t.Error("what has changed was asked for only once")
+	}
+	changed.GiveUp(nil)
+}
+
 func TestFolderComesAndGoes(t *testing.T) {
 	parent := t.TempDir()
 	dir := parent + "/site"
@@ -291,7 +337,7 @@ func TestClosedFolder(t *testing.T) {
 	folder := open(t, dir)
 	find(t, folder, "file", nil)
 	folder.Close()
-	if found, err := folder.Find("file", nil); found.File != nil || err == nil || folder.root != nil {
+	if found, err := folder.Find("file", nil, 0); found.File != nil || err == nil || folder.root != nil {
 		t.Errorf("%+v, %v", found, err)
 	}
 	folder.Close()
