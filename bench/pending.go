@@ -31,6 +31,9 @@ type pendingRound struct {
 	Before   int64         `json:"rss_before_bytes"`
 	Peak     int64         `json:"rss_peak_bytes"`
 	After    int64         `json:"rss_after_bytes"`
+	// Of Before and After, what is not pages of files: the rest is mostly code that ran for the first time.
+	AnonymousBefore int64 `json:"anonymous_before_bytes"`
+	AnonymousAfter  int64 `json:"anonymous_after_bytes"`
 	// Rested is how long it took until After: until it was no more than Before, or pendingRest.
 	Rested time.Duration `json:"rested_ns"`
 }
@@ -58,8 +61,9 @@ func (b *bench) runPending(ctx context.Context) (*pendingResult, error) {
 		if err != nil {
 			return result, fmt.Errorf("%w: %s", err, tail(running.output.String()))
 		}
-		progress("pending10k %d of %d answered in %s, %s before, %s at the peak, %s after %s", round.Answered, result.Fetches,
-			milliseconds(round.Elapsed), megabytes(round.Before), megabytes(round.Peak), megabytes(round.After), milliseconds(round.Rested))
+		progress("pending10k %d of %d answered in %s, %s before, %s at the peak, %s after %s; anonymous: %s before, %s after", round.Answered,
+			result.Fetches, milliseconds(round.Elapsed), megabytes(round.Before), megabytes(round.Peak), megabytes(round.After),
+			milliseconds(round.Rested), megabytes(round.AnonymousBefore), megabytes(round.AnonymousAfter))
 		result.Rounds = append(result.Rounds, round)
 	}
 	return result, nil
@@ -78,7 +82,7 @@ func measurePending(ctx context.Context, running *server, fetches int) (round pe
 		return round, err
 	}
 	start := time.Now()
-	round.Before = before.RSS
+	round.Before, round.AnonymousBefore = before.RSS, before.Anonymous
 	if round.Answered, err = askHeld(running.Address, fetches, pendingRequests); err != nil {
 		return round, err
 	}
@@ -91,7 +95,7 @@ func measurePending(ctx context.Context, running *server, fetches int) (round pe
 		if err != nil {
 			return round, err
 		}
-		round.After, round.Rested = after.RSS, time.Since(start)
+		round.After, round.AnonymousAfter, round.Rested = after.RSS, after.Anonymous, time.Since(start)
 		if round.After <= round.Before || round.Rested > pendingRest {
 			return round, nil
 		}

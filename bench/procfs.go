@@ -49,6 +49,8 @@ func (u usage) since(earlier usage) cost {
 type memory struct {
 	RSS int64 `json:"rss_bytes"`
 	PSS int64 `json:"pss_bytes"` // pages shared with other processes counted by their share
+	// Anonymous is what of RSS is not pages of files, such as the program's own, which the kernel could read again.
+	Anonymous int64 `json:"anonymous_bytes,omitempty"`
 }
 
 // processTree returns root and every process under it.
@@ -124,6 +126,7 @@ func readMemory(root int) (memory, error) {
 		}
 		total.RSS += one.RSS
 		total.PSS += one.PSS
+		total.Anonymous += one.Anonymous
 	}
 	return total, nil
 }
@@ -285,28 +288,24 @@ func parseSchedstat(content []byte) (time.Duration, error) {
 	return time.Duration(nanoseconds), err
 }
 
-// parseSmapsRollup reads the Rss and Pss lines ("Rss:   1234 kB") of /proc/PID/smaps_rollup.
+// parseSmapsRollup reads the Rss, Pss and Anonymous lines ("Rss:   1234 kB") of /proc/PID/smaps_rollup.
 func parseSmapsRollup(content []byte) (memory, error) {
 	var result memory
-	found := 0
+	lines := map[string]*int64{"Rss:": &result.RSS, "Pss:": &result.PSS, "Anonymous:": &result.Anonymous}
 	for line := range strings.Lines(string(content)) {
 		fields := strings.Fields(line)
-		if len(fields) != 3 || (fields[0] != "Rss:" && fields[0] != "Pss:") {
+		if len(fields) != 3 || lines[fields[0]] == nil {
 			continue
 		}
 		kilobytes, err := strconv.ParseInt(fields[1], 10, 64)
 		if err != nil {
 			return result, err
 		}
-		found++
-		if fields[0] == "Rss:" {
-			result.RSS = kilobytes * 1024
-		} else {
-			result.PSS = kilobytes * 1024
-		}
+		*lines[fields[0]] = kilobytes * 1024
+		delete(lines, fields[0])
 	}
-	if found != 2 {
-		return result, fmt.Errorf("want one Rss and one Pss line, found %d of them", found)
+	if len(lines) != 0 {
+		return result, fmt.Errorf("%d of the Rss, Pss and Anonymous lines are missing", len(lines))
 	}
 	return result, nil
 }

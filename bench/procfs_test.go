@@ -37,12 +37,12 @@ func TestParseSchedstat(t *testing.T) {
 }
 
 func TestParseSmapsRollup(t *testing.T) {
-	text := "00400000-7ffc Rss ---p 00000000 00:00 0 [rollup]\nRss:               43212 kB\nPss:               41011 kB\nPss_Dirty:          100 kB\nShared_Clean:       2000 kB\n"
+	text := "00400000-7ffc Rss ---p 00000000 00:00 0 [rollup]\nRss:               43212 kB\nPss:               41011 kB\nPss_Dirty:          100 kB\nShared_Clean:       2000 kB\nAnonymous:         12000 kB\n"
 	got, err := parseSmapsRollup([]byte(text))
-	if want := (memory{RSS: 43212 * 1024, PSS: 41011 * 1024}); err != nil || got != want {
+	if want := (memory{RSS: 43212 * 1024, PSS: 41011 * 1024, Anonymous: 12000 * 1024}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	if _, err := parseSmapsRollup([]byte("Rss: 1 kB\n")); err == nil {
+	if _, err := parseSmapsRollup([]byte("Rss: 1 kB\nAnonymous: 1 kB\n")); err == nil {
 		t.Error("no error without a Pss line")
 	}
 }

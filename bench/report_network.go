@@ -78,7 +78,8 @@ func (r *results) writePending(page *strings.Builder) {
 	var rows [][]string
 	for index, round := range r.Pending.Rounds {
 		rows = append(rows, []string{fmt.Sprint(index + 1), thousands(int64(round.Answered)), milliseconds(round.Elapsed), megabytes(round.Before),
-			megabytes(round.Peak), megabytes(round.After), milliseconds(round.Rested)})
+			megabytes(round.Peak), megabytes(round.After), milliseconds(round.Rested), megabytes(round.AnonymousBefore),
+			megabytes(round.AnonymousAfter)})
 	}
-	writeTable(page, []string{"round", "answered", "time", "RSS before", "peak", "afterwards", "after"}, rows)
+	writeTable(page, []string{"round", "answered", "time", "RSS before", "peak", "afterwards", "after", "anonymous before", "anonymous afterwards"}, rows)
 }

@@ -107,9 +107,11 @@ const connectionChunk = 64
 
 // connections are the slots of a loop.
 type connections struct {
-	chunks []*[connectionChunk]connection
-	free   []uint32
-	open   int
+	chunks     []*[connectionChunk]connection // nil: given back
+	free       []uint32
+	open       int
+	missing    int    // chunks that were given back
+	generation uint32 // the first one of slots that are made
 }
 
 func (s *connections) at(index uint32) *connection {
@@ -119,12 +121,18 @@ func (s *connections) at(index uint32) *connection {
 // take returns a free slot.
 func (s *connections) take() *connection {
 	if len(s.free) == 0 {
-		chunk := new([connectionChunk]connection)
-		base := uint32(len(s.chunks) * connectionChunk)
-		s.chunks = append(s.chunks, chunk)
+		chunk, base := new([connectionChunk]connection), len(s.chunks)
+		if s.missing > 0 {
+			s.missing--
+			base = slices.Index(s.chunks, nil)
+			s.chunks[base] = chunk
+		} else {
+			s.chunks = append(s.chunks, chunk)
+		}
 		for i := connectionChunk - 1; i >= 0; i-- {
 			c := &chunk[i]
-			c.index = base + uint32(i)
+			c.index = uint32(base*connectionChunk + i)
+			c.generation = s.generation
 			c.inputTimeout.connection, c.sendTimeout.connection = c, c
 			s.free = append(s.free, c.index)
 		}

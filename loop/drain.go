@@ -106,6 +106,9 @@ func (l *Loop) forceDrain() {
 			"drain timed out: %d connections cut, waitUntil work of %d requests given up", open, l.pendingWork))
 	}
 	for _, chunk := range l.connections.chunks {
+		if chunk == nil {
+			continue
+		}
 		for i := range chunk {
 			l.abort(&chunk[i])
 		}
@@ -138,6 +141,8 @@ func (l *Loop) closeMailbox() (hasMore bool) {
 			m.visit.done <- ErrEnded
 		case messageChange:
 			l.apply(m.change)
+		case messageGiveBack:
+			m.done <- struct{}{}
 		}
 	}
 	return hasMore

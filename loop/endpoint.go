@@ -3,6 +3,7 @@ package loop
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,12 +106,14 @@ const endpointChunk = 64
 
 // endpoints are the slots of a loop.
 type endpoints struct {
-	chunks   []*[endpointChunk]endpoint
-	free     []uint32
-	open     int
-	starved  []*endpoint // they found no provided buffer
-	outgoing []*endpoint // they have output
-	bulks    int         // they and connections that receive into a buffer of their own
+	chunks     []*[endpointChunk]endpoint // nil: given back
+	free       []uint32
+	open       int
+	missing    int         // chunks that were given back
+	generation uint32      // the first one of slots that are made
+	starved    []*endpoint // they found no provided buffer
+	outgoing   []*endpoint // they have output
+	bulks      int         // they and connections that receive into a buffer of their own
 }
 
 func (s *endpoints) at(index uint32) *endpoint {
@@ -120,12 +123,18 @@ func (s *endpoints) at(index uint32) *endpoint {
 // take returns a free slot.
 func (s *endpoints) take() *endpoint {
 	if len(s.free) == 0 {
-		chunk := new([endpointChunk]endpoint)
-		base := uint32(len(s.chunks) * endpointChunk)
-		s.chunks = append(s.chunks, chunk)
+		chunk, base := new([endpointChunk]endpoint), len(s.chunks)
+		if s.missing > 0 {
+			s.missing--
+			base = slices.Index(s.chunks, nil)
+			s.chunks[base] = chunk
+		} else {
+			s.chunks = append(s.chunks, chunk)
+		}
 		for i := endpointChunk - 1; i >= 0; i-- {
-			chunk[i].index = base + uint32(i)
-			s.free = append(s.free, base+uint32(i))
+			chunk[i].index = uint32(base*endpointChunk + i)
+			chunk[i].generation = s.generation
+			s.free = append(s.free, chunk[i].index)
 		}
 	}
 	last := len(s.free) - 1
@@ -640,6 +649,9 @@ const brokenPatience = 5 * time.Second
 // closeEndpoints fails all that are open: the loop ends.
 func (l *Loop) closeEndpoints() {
 	for _, chunk := range l.endpoints.chunks {
+		if chunk == nil {
+			continue
+		}
 		for i := range chunk {
 			chunk[i].fail(unix.ECANCELED)
 		}

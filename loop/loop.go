@@ -142,18 +142,19 @@ type Loop struct {
 // message is what other goroutines and loops say to a loop.
 type message struct {
 	kind       messageKind
-	app        *sharedApp     // of messageRetire and messageReady
-	connection moved          // of messageConnection
-	report     *report        // of messageReport
-	wire       wire           // of messageWire
-	resolved   *systemLookup  // of messageResolved
-	secure     *tlsConnection // of messageSecure
-	file       lookedAt       // of messageFile
-	firing     *firing        // of messageFiring
-	work       *hostWork      // of messageWork
-	change     *change        // of messageChange
-	status     chan<- Stats   // of messageStatus, with room for it
-	visit      *visit         // of messageVisit
+	app        *sharedApp      // of messageRetire and messageReady
+	connection moved           // of messageConnection
+	report     *report         // of messageReport
+	wire       wire            // of messageWire
+	resolved   *systemLookup   // of messageResolved
+	secure     *tlsConnection  // of messageSecure
+	file       lookedAt        // of messageFile
+	firing     *firing         // of messageFiring
+	work       *hostWork       // of messageWork
+	change     *change         // of messageChange
+	status     chan<- Stats    // of messageStatus, with room for it
+	visit      *visit          // of messageVisit
+	done       chan<- struct{} // of messageGiveBack, with room for it
 }
 
 type messageKind uint8
@@ -175,6 +176,7 @@ const (
 	messageStatus                 // tell that mail is read
 	messageVisit                  // something is to be done with an app's isolate
 	messageChange                 // apps or routes come or go
+	messageGiveBack               // free what is kept for later
 )
 
 // completionsPerReap is how many completions are copied out of the ring at once.
@@ -511,6 +513,9 @@ func (l *Loop) readMail() {
 			l.takeVisit(m.visit)
 		case messageChange:
 			l.apply(m.change)
+		case messageGiveBack:
+			l.giveBack()
+			m.done <- struct{}{}
 		}
 	}
 }

@@ -195,8 +195,8 @@ func (p *pressure) giveBack(now time.Time) {
 	}
 }
 
-// giveBackAll has the C library and Go's heap give back what a burst has left, for a node that has nothing to
-// do. Both take milliseconds, on this thread.
+// giveBackAll has the loops, the C library and Go's heap give back what a burst has left, for a node that has nothing
+// to do. The heaps take milliseconds, on this thread.
 func (p *pressure) giveBackAll() {
 	resident, ok := p.gauge.resident()
 	if !ok {
@@ -205,6 +205,7 @@ func (p *pressure) giveBackAll() {
 	if p.rested = min(p.rested, resident); resident-p.rested < restTrimLeast {
 		return
 	}
+	p.memory.giveBack()
 	debug.FreeOSMemory()
 	p.trim()
 	if resident, ok = p.gauge.resident(); ok {

@@ -275,8 +275,8 @@ func TestKernelGaugeHere(t *testing.T) {
 // TestPressureRests: while nothing happens the watcher waits without end, until an isolate comes or goes.
 func TestPressureRests(t *testing.T) {
 	nudges := 0
-	m := &memory{budget: 1 << 30, nudge: func() { nudges++ }}
-	m.limit.Store(m.budget)
+	m := newMemory(1 << 30)
+	m.nudge = func() { nudges++ }
 	p := &pressure{memory: m, gauge: &fakeGauge{}, logger: noLogger{}, trim: func() {}}
 	look := func() time.Duration { return p.rest(p.step(time.Unix(1000, 0), false)) }
 	for range pressureRest - 1 {
@@ -305,8 +305,7 @@ func TestPressureRests(t *testing.T) {
 // TestGiveBackAtRest: before the watcher rests it gives back what a burst has left, if that is worth it.
 func TestGiveBackAtRest(t *testing.T) {
 	gauge, trims := &fakeGauge{}, 0
-	m := &memory{budget: 1 << 30, nudge: func() {}}
-	m.limit.Store(m.budget)
+	m := newMemory(1 << 30)
 	p := &pressure{memory: m, gauge: gauge, logger: noLogger{}, trim: func() { trims++; gauge.own -= gauge.own / 4 }}
 	for i, each := range []struct {
 		grown int64 // in MiB, since the last rest

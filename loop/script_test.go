@@ -70,6 +70,7 @@ func (r *scriptRing) Message(uring.UserData, int, uring.UserData, int32) {}
 func (r *scriptRing) Enter(wait bool, timeout time.Duration) error       { return nil }
 func (r *scriptRing) Buffer(id uint16, n int) []byte                     { return r.request[:n:n] }
 func (r *scriptRing) ReturnBuffer(id uint16)                             {}
+func (r *scriptRing) TrimBuffers()                                       {}
 func (r *scriptRing) Stop() error                                        { return nil }
 func (r *scriptRing) Reap(into []uring.Completion) int {
 	n := copy(into, r.next)

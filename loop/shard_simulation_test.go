@@ -127,6 +127,8 @@ func (b *town) disturb(random *rand.Rand) {
 		l.mailbox.Post(message{kind: messageReport, report: &report{apps: make([]AppStats, len(l.apps)), done: make(chan struct{})}})
 	case 4:
 		b.shard.toPrepare = random.IntN(5)
+	case 5:
+		askGiveBack(l)
 	}
 }
 

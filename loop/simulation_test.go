@@ -67,6 +67,9 @@ func simulate(t *testing.T, seed uint64) (whole int) {
 		clients = append(clients, c)
 		c.act(w, random)
 	}
+	for range random.IntN(4) {
+		w.ring.At(time.Duration(random.IntN(200000))*time.Microsecond, func() { askGiveBack(w.loop) })
+	}
 	drains := seed%5 == 1
 	if drains {
 		w.ring.At(time.Duration(random.IntN(200000))*time.Microsecond, w.loop.Drain)

@@ -183,6 +183,9 @@ func (w *world) checkEmpty() {
 func checkNothingLeft(t testing.TB, l *Loop) {
 	t.Helper()
 	for i := range l.connections.chunks {
+		if l.connections.chunks[i] == nil {
+			continue
+		}
 		for j := range l.connections.chunks[i] {
 			if c := &l.connections.chunks[i][j]; c.phase != phaseFree || c.inFlight != 0 {
 				t.Errorf("connection %d left in phase %d with %d operations", c.index, c.phase, c.inFlight)

@@ -106,6 +106,36 @@ func (b *bufferRing) take(id uint16) {
 	b.held[id] = true
 }
 
+// trim gives back the memory of all buffers that are not held. No completion may be waiting to be reaped, or have
+// overflowed the queue: its buffer is not held yet. Between them and the buffers that the kernel may pick there is
+// nothing, since it does so only while this thread is in it.
+func (b *bufferRing) trim() {
+	page := os.Getpagesize()
+	for start := 0; start < len(b.held); {
+		if b.held[start] {
+			start++
+			continue
+		}
+		end := start + 1
+		for end < len(b.held) && !b.held[end] {
+			end++
+		}
+		// Whole pages only: what is left of others is in use.
+		from, to := (start*b.size+page-1)&^(page-1), end*b.size&^(page-1)
+		if from < to {
+			_ = unix.Madvise(b.memory[from:to], unix.MADV_DONTNEED) // it fails for locked memory, which stays
+		}
+		start = end
+	}
+}
+
+// TrimBuffers gives back the memory of buffers that hold nothing; see Ring.
+func (r *KernelRing) TrimBuffers() {
+	if r.ready() == 0 && atomic.LoadUint32(r.submission.flags)&giouring.SQCQOverflow == 0 {
+		r.buffers.trim()
+	}
+}
+
 // Buffer is the first n bytes of provided buffer id. It cannot be appended to in place.
 func (r *KernelRing) Buffer(id uint16, n int) []byte {
 	b := &r.buffers

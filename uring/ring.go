@@ -101,6 +101,9 @@ type Ring interface {
 	Buffer(id uint16, n int) []byte
 	// ReturnBuffer gives a buffer back. The kernel sees it at the next Enter.
 	ReturnBuffer(id uint16)
+	// TrimBuffers gives the memory of provided buffers that hold nothing back to the kernel, until something is
+	// received into them again. It does nothing while there are completions to be reaped.
+	TrimBuffers()
 
 	// Stop closes the ring and frees its memory. Only for a ring with nothing in flight, from
 	// the thread that made it.
