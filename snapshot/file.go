@@ -157,6 +157,10 @@ func identify(file *os.File) (identity, error) {
 	return identity{inode{uint64(stat.Dev), stat.Ino}, stat.Size, stat.Mtim, stat.Ctim}, nil
 }
 
+// verifiedMax bounds how many files are remembered: more than a node has images, as those come and go for as long
+// as it runs. What is forgotten is verified again.
+const verifiedMax = 1 << 15
+
 // verifiedFiles are the files whose checksum was right: one entry for each inode.
 type verifiedFiles struct {
 	mutex sync.Mutex
@@ -182,5 +186,11 @@ func (v *verifiedFiles) add(file identity, now time.Time) {
 	}
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
+	if _, isKnown := v.files[file.inode]; !isKnown && len(v.files) >= verifiedMax {
+		for any := range v.files {
+			delete(v.files, any)
+			break
+		}
+	}
 	v.files[file.inode] = file
 }

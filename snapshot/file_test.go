@@ -222,3 +222,18 @@ func TestOpenFromManyGoroutines(t *testing.T) {
 	}
 	group.Wait()
 }
+
+// TestVerifiedFilesAreBounded: on file systems that never give an inode's number to another file, too.
+func TestVerifiedFilesAreBounded(t *testing.T) {
+	v := verifiedFiles{files: map[inode]identity{}}
+	for i := range uint64(verifiedMax + 100) {
+		file := identity{inode: inode{1, i}}
+		v.add(file, time.Now())
+		if !v.has(file) {
+			t.Fatalf("file %d is not remembered", i)
+		}
+	}
+	if len(v.files) != verifiedMax {
+		t.Errorf("%d files are remembered, want %d", len(v.files), verifiedMax)
+	}
+}
