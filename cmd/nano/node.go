@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"weak"
 
 	"golang.org/x/sys/unix"
 
@@ -117,7 +120,7 @@ func startNode(c *config.Config, load func() (*config.Config, error), logger *sl
 // others, so it keeps no versions there.
 func (n *node) controlOptions(load func() (*config.Config, error), sources *apps.Sources) control.Options {
 	c := n.configured
-	maker := &loopApps{authorities: map[string]*x509.CertPool{"": nil}, file: c.File}
+	maker := &loopApps{file: c.File}
 	options := control.Options{
 		Load:     load,
 		Uploads:  filepath.Join(c.Server.StateDir, "uploads"),
@@ -291,7 +294,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, log *logs.Log) loop.Opti
 type loopApps struct {
 	file        string // of the configuration
 	mutex       sync.Mutex
-	authorities map[string]*x509.CertPool // see roots
+	authorities map[[sha256.Size]byte]weak.Pointer[x509.CertPool] // see roots
 }
 
 func (l *loopApps) of(app *config.App) (loop.App, error) {
@@ -314,7 +317,7 @@ func (l *loopApps) of(app *config.App) (loop.App, error) {
 		Static:             folder,
 		Cron:               triggersOf(app),
 		Egress:             app.Egress,
-		TLS:                tlsclient.NewClient(roots(l.authorities, app.Fetch.Roots)),
+		TLS:                tlsclient.NewClient(l.roots(app.Fetch.Roots)),
 		Proxy:              proxyOf(app),
 	}, nil
 }
@@ -328,13 +331,22 @@ func proxyOf(app *config.App) *loop.Proxy {
 	return &loop.Proxy{Host: proxy.Host, Port: proxy.Port, Authorization: string(proxy.Authorization)}
 }
 
-// roots are whom an app's connections trust; nil: the system's authorities. Apps with the same file share them.
-func roots(known map[string]*x509.CertPool, pem []byte) *x509.CertPool {
-	pool, isKnown := known[string(pem)]
-	if !isKnown {
-		pool, _ = tlsclient.Roots(pem) // it was read before
-		known[string(pem)] = pool
+// roots are whom an app's connections trust; nil: the system's authorities. Apps with the same file share them, for as
+// long as there are any. The mutex is held.
+func (l *loopApps) roots(pem []byte) *x509.CertPool {
+	if len(pem) == 0 {
+		return nil
 	}
+	file := sha256.Sum256(pem)
+	if pool := l.authorities[file].Value(); pool != nil {
+		return pool
+	}
+	maps.DeleteFunc(l.authorities, func(_ [sha256.Size]byte, each weak.Pointer[x509.CertPool]) bool { return each.Value() == nil })
+	if l.authorities == nil {
+		l.authorities = map[[sha256.Size]byte]weak.Pointer[x509.CertPool]{}
+	}
+	pool, _ := tlsclient.Roots(pem) // it was read before
+	l.authorities[file] = weak.Make(pool)
 	return pool
 }
 
