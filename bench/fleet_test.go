@@ -301,6 +301,8 @@ func TestJudgeFleets(t *testing.T) {
 		Isolation: []isolationResult{{App: "hello", Shared: latencies{P50: 1}, Request: latencies{P50: isolationMost + 1}}},
 		Active:    &activeResult{One: peerResult{TotalMicros: 5}, Many: peerResult{TotalMicros: 7}},
 		Reload:    &reloadResult{Reloads: reloadCount, Requests: 1e6, Failed: 1, Each: latencies{Count: reloadCount}, First: memory{RSS: 60 << 20}, Last: memory{RSS: 61 << 20}},
+		Soak: &soakResult{Requests: 1e4, Samples: []soakSample{{Changes: 200, RSS: 60 << 20, Descriptors: 20, StateFiles: 30}, {}, {}, {},
+			{Changes: soakCount, RSS: 66 << 20, Descriptors: 20, StateFiles: 30}}},
 		Dev: []*devResult{
 			{Peer: "nano", App: "hello.js", Save: latencies{Count: devJudged, P99: devHelloMost}},
 			{Peer: "other", App: "hello.js", Save: latencies{Count: devJudged, P99: time.Hour}},
@@ -317,6 +319,7 @@ func TestJudgeFleets(t *testing.T) {
 		"hello ≤ 2ms": missed, "200 KB": met, "1 MB bundle": missed, "warm hello app": met, "2,000 warm": missed,
 		"no failed": met, "p99 ≤ 10ms": missed, "neighbour's": missed, "deaths": missed, "isolation =": met, "active apps": missed, "metrics and logs": missed,
 		"reloads under load": missed, "reloads: memory grows": met,
+		"kinds: 0 failed": met, "kinds: memory grows": missed,
 		"dev, hello.js": met, "dev, hello.ts": missed, "dev, react": notMeasured,
 	} {
 		matches := 0

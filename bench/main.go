@@ -30,7 +30,7 @@ import (
 // checkNames are the measurements that are no load scenarios.
 var checkNames = []string{
 	"platform", "transform100m", "websocket", "giga", "pending10k",
-	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "observe", "reload", "dev", "weight", "micro",
+	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "observe", "reload", "soak", "dev", "weight", "micro",
 }
 
 // bench is one run.
@@ -247,6 +247,7 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		"active1000":    func() (err error) { found.Active, err = b.runActive(ctx); return err },
 		"observe":       func() (err error) { found.Observe, err = b.runObserve(ctx); return err },
 		"reload":        func() (err error) { found.Reload, err = b.runReload(ctx); return err },
+		"soak":          func() (err error) { found.Soak, err = b.runSoak(ctx); return err },
 		"dev":           func() (err error) { found.Dev, err = b.runDev(ctx); return err },
 		"platform":      func() (err error) { found.Platform, err = b.runPlatform(ctx); return err },
 		"transform100m": func() (err error) { found.Transform, err = b.runTransform(ctx); return err },

@@ -35,6 +35,7 @@ type results struct {
 	Active    *activeResult     `json:"active1000,omitempty"`
 	Observe   *observeResult    `json:"observe,omitempty"`
 	Reload    *reloadResult     `json:"reload,omitempty"`
+	Soak      *soakResult       `json:"soak,omitempty"`
 	Dev       []*devResult      `json:"dev,omitempty"`
 
 	Platform []platformResult `json:"platform,omitempty"`
@@ -83,6 +84,7 @@ func (r *results) markdown() string {
 	r.writeActive(&page)
 	r.writeObserve(&page)
 	r.writeReload(&page)
+	r.writeSoak(&page)
 	r.writeDev(&page)
 	r.writeWeight(&page)
 	r.writeMicro(&page)

@@ -66,6 +66,7 @@ func (r *results) judge() []target {
 	targets = append(targets, r.judgeZipf()...)
 	targets = append(targets, r.judgeNeighbour()...)
 	targets = append(targets, r.judgeReload()...)
+	targets = append(targets, r.judgeSoak()...)
 	targets = append(targets, r.judgeDev()...)
 	return append(targets, r.judgeIsolation(), r.judgeActive(), r.judgeObserve())
 }
