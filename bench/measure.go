@@ -23,6 +23,7 @@ type measure struct {
 	User              time.Duration `json:"user_ns"`   // of the whole round, sampled by the kernel
 	System            time.Duration `json:"system_ns"` // likewise
 	Total             time.Duration `json:"total_ns"`  // exact
+	Client            time.Duration `json:"client_ns"` // of the load's own process
 	Memory            memory        `json:"memory"`
 	IdleKept          int           `json:"idle_connections_kept,omitempty"`
 }
@@ -39,6 +40,7 @@ type peerResult struct {
 	UserErrorMicros   float64       `json:"user_standard_error_us"`
 	SystemMicros      float64       `json:"system_us_per_request"`
 	TotalMicros       float64       `json:"total_us_per_request"`
+	ClientMicros      float64       `json:"client_us_per_request,omitempty"` // of the load: over loopback it does a part of the server's work
 	Memory            memory        `json:"memory"`
 	Errors            int64         `json:"errors"`
 	IdleKept          int           `json:"idle_connections_kept,omitempty"`
@@ -144,7 +146,7 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 	result = measure{
 		Requests: counted.Requests, RequestsPerSecond: counted.RequestsPerSecond,
 		P50: counted.P50, P99: counted.P99, Errors: counted.Errors,
-		User: consumed.User, System: consumed.System, Total: consumed.Total,
+		User: consumed.User, System: consumed.System, Total: consumed.Total, Client: counted.CPU,
 		IdleKept: countOpen(idle),
 	}
 	result.Memory, err = readMemory(running.Process)
@@ -161,6 +163,7 @@ func (r *peerResult) summarise() {
 	r.P50 = time.Duration(medianOf(r.Rounds, func(m measure) float64 { return float64(m.P50) }))
 	r.P99 = time.Duration(medianOf(r.Rounds, func(m measure) float64 { return float64(m.P99) }))
 	r.TotalMicros = medianOf(r.Rounds, func(m measure) float64 { return micros(m.Total) / float64(m.Requests) })
+	r.ClientMicros = medianOf(r.Rounds, func(m measure) float64 { return micros(m.Client) / float64(m.Requests) })
 	r.Memory.RSS = int64(medianOf(r.Rounds, func(m measure) float64 { return float64(m.Memory.RSS) }))
 	r.Memory.PSS = int64(medianOf(r.Rounds, func(m measure) float64 { return float64(m.Memory.PSS) }))
 	r.IdleKept = r.Rounds[0].IdleKept

@@ -190,18 +190,18 @@ func (s scenarioResult) write(page *strings.Builder) {
 	}
 }
 
-var scenarioColumns = []string{"", "requests/s", "p50", "p99", "user µs", "system µs", "CPU µs", "RSS", "PSS", "errors"}
+var scenarioColumns = []string{"", "requests/s", "p50", "p99", "user µs", "system µs", "CPU µs", "client's µs", "RSS", "PSS", "errors"}
 
 func scenarioRows(peers []peerResult) [][]string {
 	var rows [][]string
 	for _, p := range peers {
 		if len(p.Rounds) == 0 {
-			rows = append(rows, []string{p.Peer, "failed", "", "", "", "", "", "", "", ""})
+			rows = append(rows, []string{p.Peer, "failed", "", "", "", "", "", "", "", "", ""})
 			continue
 		}
 		rows = append(rows, []string{p.Peer, thousands(int64(p.RequestsPerSecond)), milliseconds(p.P50), milliseconds(p.P99),
 			fmt.Sprintf("%.2f ± %.2f", p.UserMicros, p.UserErrorMicros), fmt.Sprintf("%.2f", p.SystemMicros),
-			fmt.Sprintf("%.2f", p.TotalMicros), megabytes(p.Memory.RSS), megabytes(p.Memory.PSS), fmt.Sprint(p.Errors)})
+			fmt.Sprintf("%.2f", p.TotalMicros), fmt.Sprintf("%.2f", p.ClientMicros), megabytes(p.Memory.RSS), megabytes(p.Memory.PSS), fmt.Sprint(p.Errors)})
 	}
 	return rows
 }

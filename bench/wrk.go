@@ -16,7 +16,8 @@ type wrkResult struct {
 	Requests          int64
 	RequestsPerSecond float64
 	P50, P99          time.Duration
-	Errors            int64 // failed connects, reads, writes, time-outs, and answers with status ≥ 400
+	Errors            int64         // failed connects, reads, writes, time-outs, and answers with status ≥ 400
+	CPU               time.Duration // of wrk itself
 }
 
 // wrkJob says what load to make.
@@ -48,7 +49,9 @@ func (job wrkJob) run(ctx context.Context, benchFolder string) (wrkResult, error
 	if err := command.Run(); err != nil {
 		return wrkResult{}, fmt.Errorf("wrk: %w: %s", err, output.Bytes())
 	}
-	return parseWrk(output.Bytes())
+	result, err := parseWrk(output.Bytes())
+	result.CPU = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	return result, err
 }
 
 var (
