@@ -88,9 +88,9 @@ const (
 	KindTimerSet
 	// KindTimerClear takes a KindTimerSet back.
 	KindTimerClear
-	// KindLog is a line of the app's log: Level and Body (UTF-8). ID is the request that was
-	// running when it was written, if Pending is set, and LogID its LogID, though it has ended. Target is where in the app's source,
-	// "file:line:column", or empty.
+	// KindLog is a line of the app's log: Level and Body (UTF-8). ID is the request that was running when it was
+	// written, and LogID its LogID; 0: none was. Its answer may have ended, and ID mean another one by now, if Pending is
+	// not set. Target is where in the app's source, "file:line:column", or empty.
 	KindLog
 	// KindOpen asks for the I/O object What under a new Handle: Target, Head, Body, Flags (Open...),
 	// Source (the handle whose bytes are its body), Number (the length of a body that is not Body).

@@ -139,7 +139,10 @@ func (l *Loop) noteRequest(e *exchange, c *connection, app *appWorker, head *htt
 func (l *Loop) logAnswer(e *exchange) {
 	log := l.log
 	log.lines++
-	took := l.readClock() - e.started
+	took := l.lastLook - e.started // after the turn that the answer comes from
+	if took <= 0 {
+		took = l.readClock() - e.started // it comes from none
+	}
 	status := e.status
 	if !e.complete {
 		status = clientGone
@@ -210,13 +213,11 @@ func (log *accessLog) appendTime(line []byte, nanoseconds int64) []byte {
 
 // appendSeconds appends a length of time in seconds, with six decimals.
 func appendSeconds(line []byte, nanoseconds int64) []byte {
-	microseconds := max(nanoseconds, 0) / 1e3
-	line = strconv.AppendInt(line, microseconds/1e6, 10)
-	line = append(line, '.')
-	for unit := int64(1e5); unit > 0; unit /= 10 {
-		line = append(line, byte('0'+microseconds/unit%10))
-	}
-	return line
+	microseconds := uint64(max(nanoseconds, 0)) / 1e3
+	line = strconv.AppendUint(line, microseconds/1e6, 10)
+	rest := uint32(microseconds % 1e6)
+	return append(line, '.', '0'+byte(rest/1e5), '0'+byte(rest/1e4%10), '0'+byte(rest/1e3%10), '0'+byte(rest/100%10),
+		'0'+byte(rest/10%10), '0'+byte(rest%10))
 }
 
 func appendOrDash(line, text []byte) []byte {
@@ -231,31 +232,45 @@ const hexDigits = "0123456789abcdef"
 // appendEscaped appends text with quotes, backslashes and what is not printable ASCII as \xNN, so
 // that no client can forge a line.
 func appendEscaped(line, text []byte) []byte {
-	for _, b := range text {
-		if b <= ' ' || b >= 0x7f || b == '"' || b == '\\' {
-			line = append(line, '\\', 'x', hexDigits[b>>4], hexDigits[b&15])
-		} else {
-			line = append(line, b)
+	plain := 0 // where what is not appended yet begins
+	for i, b := range text {
+		if b > ' ' && b < 0x7f && b != '"' && b != '\\' {
+			continue
 		}
+		line = append(line, text[plain:i]...)
+		line = append(line, '\\', 'x', hexDigits[b>>4], hexDigits[b&15])
+		plain = i + 1
 	}
-	return line
+	return append(line, text[plain:]...)
 }
 
 // appendQuoted appends text as a JSON string. Bytes that are not UTF-8 are taken as Latin-1.
 func appendQuoted(line, text []byte) []byte {
-	valid := utf8.Valid(text)
 	line = append(line, '"')
-	for _, b := range text {
+	isChecked, isValid := false, false
+	plain := 0 // where what is not appended yet begins
+	for i, b := range text {
+		if b >= ' ' && b < 0x7f && b != '"' && b != '\\' {
+			continue
+		}
+		if b >= 0x80 {
+			if !isChecked {
+				isChecked, isValid = true, utf8.Valid(text)
+			}
+			if isValid {
+				continue
+			}
+		}
+		line = append(line, text[plain:i]...)
+		plain = i + 1
 		switch {
+		case b >= 0x80:
+			line = utf8.AppendRune(line, rune(b))
 		case b == '"' || b == '\\':
 			line = append(line, '\\', b)
-		case b < ' ' || b == 0x7f:
-			line = append(line, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-		case b >= 0x80 && !valid:
-			line = utf8.AppendRune(line, rune(b))
 		default:
-			line = append(line, b)
+			line = append(line, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 		}
 	}
-	return append(line, '"')
+	return append(append(line, text[plain:]...), '"')
 }

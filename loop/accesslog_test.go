@@ -187,3 +187,30 @@ func TestAccessLogSlow(t *testing.T) {
 	}
 	peer.Close()
 }
+
+// TestAccessLogTexts: whatever clients send makes one line, which says what they sent.
+func TestAccessLogTexts(t *testing.T) {
+	for _, each := range []struct{ text, escaped, quoted string }{
+		{"", "", `""`},
+		{"/plain?a=b", "/plain?a=b", `"/plain?a=b"`},
+		{"\"a\\b c\n", `\x22a\x5cb\x20c\x0a`, `"\"a\\b c\u000a"`},
+		{"x\x7f\x1b[m", `x\x7f\x1b[m`, `"x\u007f\u001b[m"`},
+		{"ä/€", `\xc3\xa4/\xe2\x82\xac`, `"ä/€"`},
+		{"\xe4/\xff!", `\xe4/\xff!`, `"ä/ÿ!"`},
+	} {
+		if got := string(appendEscaped([]byte("-"), []byte(each.text))); got != "-"+each.escaped {
+			t.Errorf("%q: %s, want %s", each.text, got, each.escaped)
+		}
+		if got := string(appendQuoted([]byte("-"), []byte(each.text))); got != "-"+each.quoted {
+			t.Errorf("%q: %s, want %s", each.text, got, each.quoted)
+		}
+	}
+	for nanoseconds, want := range map[int64]string{-5: "0.000000", 999: "0.000000", 1000: "0.000001", 1234567891: "1.234567", 3600e9 + 20e3: "3600.000020"} {
+		if got := string(appendSeconds(nil, nanoseconds)); got != want {
+			t.Errorf("%d ns: %s, want %s", nanoseconds, got, want)
+		}
+	}
+	if got := string(appendRequestID(nil, 0x0123456789abcdef)); got != "0123456789abcdef" {
+		t.Error(got)
+	}
+}

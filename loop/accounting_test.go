@@ -57,7 +57,7 @@ func TestAccounts(t *testing.T) {
 	b.ask(0, "/")
 
 	var got AppStats
-	b.loop.apps[0].account(&got)
+	b.loop.apps[0].account(&got, b.loop.now)
 	// Answered at once, but for those that met the wall limit; one had no answer.
 	if d := got.Latency; d.Buckets[0] != 9 || d.Buckets[len(LatencyBounds)] != 3 || d.Count() != 12 || d.Total.Round(time.Second) != 30*time.Second {
 		t.Errorf("latency %+v", d)
@@ -249,5 +249,38 @@ func TestReportAtTheEnd(t *testing.T) {
 		if got := fmt.Sprint(reports[i].apps[0].Requests, reports[i].apps[0].Warm); got != "1 1" {
 			t.Errorf("report %d: %s", i, got)
 		}
+	}
+}
+
+// TestHeapIsAskedSeldom: what the heap of an isolate holds is asked of V8 once in heapPause, and of a new one at once.
+func TestHeapIsAskedSeldom(t *testing.T) {
+	b := newTown(t, fakering.Config{}, 1, func(o *Options) { o.Idle = 20 * time.Second })
+	b.ask(0, "/")
+	used := func() int64 {
+		var got AppStats
+		b.loop.apps[0].account(&got, b.loop.now)
+		return got.Heap.Spaces[2].Used
+	}
+	b.warm[0].heap.Spaces[2].Used = 1000
+	if got := used(); got != 1000 {
+		t.Errorf("at first %d", got)
+	}
+	b.warm[0].heap.Spaces[2].Used = 2000
+	if got := used(); got != 1000 {
+		t.Errorf("at once %d", got)
+	}
+	b.run(time.Duration(heapPause))
+	b.ask(0, "/")
+	if got := used(); got != 2000 {
+		t.Errorf("later %d", got)
+	}
+	b.run(21 * time.Second)
+	if got := used(); got != 0 {
+		t.Errorf("asleep %d", got)
+	}
+	b.ask(0, "/")
+	b.warm[0].heap.Spaces[2].Used = 3000
+	if got := used(); got != 3000 {
+		t.Errorf("of another isolate %d", got)
 	}
 }

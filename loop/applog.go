@@ -20,8 +20,8 @@ type LogEntry struct {
 // logRecord logs what an app has logged.
 func (l *Loop) logRecord(w *appWorker, record *isolates.Record) {
 	l.entry.Source, l.entry.Request = record.Target, record.LogID
-	if record.Pending {
-		if e := l.exchanges.lookup(record.ID, w); e != nil && e.trace != nil {
+	if record.LogID != 0 { // which is of one request, while the other id may be another one's after the answer
+		if e := l.exchanges.lookup(record.ID, w); e != nil && e.request == record.LogID && e.trace != nil {
 			l.entry.Trace = e.trace.id
 		}
 	}
@@ -65,8 +65,10 @@ const requestIDSeatShift = 48
 
 // appendRequestID appends the id of a request as the logs show it: 16 hexadecimal digits.
 func appendRequestID(line []byte, id uint64) []byte {
-	for shift := 60; shift >= 0; shift -= 4 {
-		line = append(line, hexDigits[id>>shift&15])
+	var digits [16]byte
+	for i := range digits {
+		digits[i] = hexDigits[id>>60]
+		id <<= 4
 	}
-	return line
+	return append(line, digits[:]...)
 }

@@ -80,6 +80,7 @@ type fakeNews struct {
 // A fakeRequest is a copy of what AddRequest got.
 type fakeRequest struct {
 	id             uint32
+	logID          uint64
 	method         string
 	target, host   string
 	head           []byte
@@ -111,7 +112,7 @@ func (w *fakeWorker) AddRequest(r *isolates.Request) {
 	}
 	f := &w.requests[n]
 	p := r.Parsed
-	f.id = r.ID
+	f.id, f.logID = r.ID, r.LogID
 	f.head = append(f.head[:0], r.Head...)
 	f.fields = append(f.fields[:0], p.Fields...)
 	f.body = append(f.body[:0], r.Body...)

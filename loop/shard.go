@@ -291,7 +291,7 @@ func (l *Loop) sleep(w *appWorker) {
 // forgetIsolate ends all that the loop has for an isolate that is about to be disposed of.
 func (l *Loop) forgetIsolate(w *appWorker) {
 	w.cpuBefore += w.isolate.CPU()
-	w.isolate, w.passes = nil, 0 // nobody stages anything with it any more
+	w.isolate, w.heap, w.passes = nil, nil, 0 // nobody stages anything with it any more
 	w.sleep.stop()
 	w.isRetired = false
 	w.costBefore = w.cost

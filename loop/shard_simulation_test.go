@@ -137,7 +137,7 @@ func (b *town) checkCounts(sum *AppStats) {
 	b.t.Helper()
 	for app, w := range b.loop.apps {
 		var s AppStats
-		w.account(&s)
+		w.account(&s, b.loop.now)
 		sum.Add(&s)
 		answers := uint64(0)
 		for _, n := range s.Answers {

@@ -148,6 +148,7 @@ type appWorker struct {
 	costBefore   int64 // of the one before it; 0: there was none
 
 	counts      AppCounts // but for Requests: load.count
+	heap        *heapSeen // of isolate; nil: nobody has asked for it
 	cpuBefore   time.Duration
 	paused      time.Duration // of the isolate, as the clock has heard of it
 	concurrency *concurrency

@@ -201,7 +201,7 @@ void log(Info info) {
     log_id = LogID(record);
     is_ended = info[4]->IsTrue();
   }
-  Writer writer(self, NANO_LOG, is_ended ? 0 : id);
+  Writer writer(self, NANO_LOG, id);
   writer.record()->status = is_ended ? 0 : 1;
   writer.record()->request = log_id;
   writer.record()->flags = static_cast<uint8_t>(level);
