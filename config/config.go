@@ -217,7 +217,17 @@ const (
 
 // Load reads the configuration file. The error is a Problems when the file could be read but not
 // accepted.
-func Load(file string) (*Config, error) {
+func Load(file string) (*Config, error) { return load(file, realSurroundings) }
+
+// Inspect is Load for a command that tells about a configuration and does not serve it. A credential of systemd's,
+// which only the service can read, is a warning there, and its secret is empty.
+func Inspect(file string) (*Config, error) {
+	around := realSurroundings
+	around.isInspection = true
+	return load(file, around)
+}
+
+func load(file string, around surroundings) (*Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, WithoutPath(err))
@@ -226,7 +236,31 @@ func Load(file string) (*Config, error) {
 		// It is as an editor leaves it that empties a file before it writes: a reload just then would remove all apps.
 		return nil, Problems{{file, Position{1, 1}, "", "is empty", "write at least [server] to serve no app of this file"}}
 	}
-	return Parse(file, text)
+	return parse(file, text, around)
+}
+
+// StateDir is the state folder of the node that a configuration file describes, by which other processes find that
+// node. Nothing else of the file is looked at: whoever asks the node may be unable to read its secrets, and what
+// else is wrong there, the node tells that reads it.
+func StateDir(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, WithoutPath(err))
+	}
+	values, _, problem := decode(file, string(text))
+	if problem != nil {
+		return "", Problems{*problem}
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(absolute)
+	server, _ := values["server"].(map[string]any)
+	if folder, _ := server["state_dir"].(string); folder != "" {
+		return resolve(dir, folder), nil
+	}
+	return Default(dir).Server.StateDir, nil
 }
 
 // Parse is Load for a document that is in memory already. Relative paths in it, those of secrets
@@ -235,7 +269,9 @@ func Parse(file string, text []byte) (*Config, error) {
 	return parse(file, text, realSurroundings)
 }
 
-var realSurroundings = surroundings{os.LookupEnv, readSecretFile, readRootsFile, isReadableByAll}
+var realSurroundings = surroundings{
+	lookupEnv: os.LookupEnv, readFile: readSecretFile, readRoots: readRootsFile, isOpen: isReadableByAll,
+}
 
 // Single is the configuration of a node that serves one app from one file, as `nano run` does. The
 // state folder is the user's cache, because the file may lie where nothing should be written.
@@ -290,6 +326,8 @@ type surroundings struct {
 	readRoots func(path string) ([]byte, error)
 	// isOpen reports whether every user of the machine may read a file.
 	isOpen func(path string) bool
+	// isInspection says that nothing will be served; see Inspect.
+	isInspection bool
 }
 
 // secretBytesMax bounds the file of a secret: a wrong path (a device, a core dump) must not be

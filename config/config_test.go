@@ -590,6 +590,60 @@ func TestNoCredentials(t *testing.T) {
 	}
 }
 
+// TestInspection: a command that does not serve cannot see what only the service may read, and says so.
+func TestInspection(t *testing.T) {
+	around := testSurroundings
+	around.isInspection = true
+	text := []byte(minimalApp + "[app.secrets]\nA = { credential = \"key\" }")
+	c, err := parse("nano.toml", text, around)
+	if err != nil || c.Apps[0].Secrets["A"] != `s3cret "quoted"` || len(c.Warnings) != 0 {
+		t.Errorf("within the service: %v, %v", c, err)
+	}
+	around.lookupEnv = func(string) (string, bool) { return "", false }
+	c, err = parse("nano.toml", text, around)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.Apps[0].Secrets["A"]; !ok {
+		t.Error("the secret has no name")
+	}
+	if got := c.Warnings.Error(); got != "nano.toml:5:5: [app.secrets] A: credential key was not looked at; only the service can read it" {
+		t.Error(got)
+	}
+	if _, err = parse("nano.toml", []byte(minimalApp+"[app.secrets]\nA = { credential = \"../key\" }"), around); err == nil {
+		t.Error("took the name ../key")
+	}
+}
+
+// TestStateDir: the node is found whatever else the file says, and whether or not that can be read.
+func TestStateDir(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nano.toml")
+	for text, want := range map[string]string{
+		"":                                   filepath.Join(dir, ".nano"),
+		"[server]\nlisten = [\"a:1\"]":       filepath.Join(dir, ".nano"),
+		"[server]\nstate_dir = \"state\"":    filepath.Join(dir, "state"),
+		"[server]\nstate_dir = \"/s/../t/\"": "/t",
+		"nonsense = 1\nserver.state_dir = \"/t\"\n[[app]]\n[app.secrets]\nA = { credential = \"b\" }": "/t",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := StateDir(file); got != want || err != nil {
+			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
+		}
+	}
+	if err := os.WriteFile(file, []byte("[server"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := StateDir(file); err == nil || !strings.Contains(err.Error(), file+":1:") {
+		t.Errorf("broken: %v", err)
+	}
+	if _, err := StateDir(filepath.Join(dir, "absent.toml")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("absent: %v", err)
+	}
+}
+
 // TestReadableByAll looks at real files.
 func TestReadableByAll(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")

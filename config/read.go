@@ -554,6 +554,10 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 		if file, what, cure = r.credentialFile(credential); what != "" {
 			return "", what, cure
 		}
+		if file == "" {
+			r.warn(t.node.value, t.header, "credential "+credential+" was not looked at", "only the service can read it")
+			return "", "", ""
+		}
 	}
 	var content string
 	switch {
@@ -588,12 +592,15 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 }
 
 // credentialFile is the file of a credential that systemd has passed: LoadCredential= and SetCredential= in
-// systemd.exec(5).
+// systemd.exec(5). It is "" where an inspection cannot know it.
 func (r *documentReader) credentialFile(name string) (file, what, cure string) {
 	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
 		return "", fmt.Sprintf("credential %q is not the name of one", name), "write it as in LoadCredential="
 	}
 	folder, ok := r.lookupEnv("CREDENTIALS_DIRECTORY")
+	if !ok && r.isInspection {
+		return "", "", ""
+	}
 	if !ok || !filepath.IsAbs(folder) {
 		return "", fmt.Sprintf("there are no credentials, so none named %s", name),
 			"add LoadCredential=" + name + ":… to the unit of the service, or use { file = \"…\" } outside of systemd"
@@ -602,9 +609,11 @@ func (r *documentReader) credentialFile(name string) (file, what, cure string) {
 }
 
 // resolve gives the absolute path of a path in the document.
-func (r *documentReader) resolve(path string) string {
+func (r *documentReader) resolve(path string) string { return resolve(r.dir, path) }
+
+func resolve(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(r.dir, path)
+	return filepath.Join(dir, path)
 }

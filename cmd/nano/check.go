@@ -38,7 +38,7 @@ Leaves nothing behind.
 	files, err := raiseFileLimit()
 	note(err)
 	note(uring.Probe())
-	node, err := config.Load(*file)
+	node, err := config.Inspect(*file)
 	note(err)
 	if node != nil {
 		if what, cure := checkFileLimit(files, node.Server.MaxConnections); what != "" {

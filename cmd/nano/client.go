@@ -68,11 +68,11 @@ func (t *target) connect() (*client, error) {
 	socket, isSocket := strings.CutPrefix(*t.url, "unix:")
 	switch {
 	case *t.url == "":
-		configured, err := config.Load(*t.config)
+		folder, err := config.StateDir(*t.config)
 		if err != nil {
 			return nil, err
 		}
-		socket, isSocket = filepath.Join(configured.Server.StateDir, controlSocketFile), true
+		socket, isSocket = filepath.Join(folder, controlSocketFile), true
 		c.where = "the node of " + *t.config
 	case isSocket:
 		c.where = *t.url

@@ -23,7 +23,7 @@ One app's is called Env, those of several by their names: ShopEnv, BlogEnv.
 	if _, err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	configured, err := config.Load(*file)
+	configured, err := config.Inspect(*file)
 	if err != nil {
 		return err
 	}
