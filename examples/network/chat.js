@@ -15,7 +15,7 @@ function say(text) {
 
 export default {
   fetch(request) {
-    if (request.headers.get("upgrade") !== "websocket") {
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return new Response(page, { headers: { "content-type": "text/html; charset=utf-8" } });
     }
     const [client, server] = Object.values(new WebSocketPair());

@@ -1,7 +1,7 @@
 // A WebSocket that says what it hears.
 export default {
   fetch(request) {
-    if (request.headers.get("upgrade") !== "websocket") {
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return new Response("This is for WebSockets.\n", { status: 426, headers: { upgrade: "websocket" } });
     }
     const [client, server] = Object.values(new WebSocketPair());
