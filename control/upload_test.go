@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -23,7 +26,7 @@ type entry struct {
 	link       string
 }
 
-func archive(t *testing.T, entries ...entry) string {
+func archive(t testing.TB, entries ...entry) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -48,7 +51,7 @@ func archive(t *testing.T, entries ...entry) string {
 	return b.String()
 }
 
-func zipped(t *testing.T, text string) string {
+func zipped(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -220,23 +223,124 @@ func TestCleanUploads(t *testing.T) {
 	}
 }
 
-// FuzzReceive unpacks whatever comes: nothing but files and folders below the folder may come of it.
+// mended gives the headers of an archive the checksums that they should have, without which no change of them gets
+// past the reader's first look.
+func mended(body []byte) []byte {
+	const block, sizeAt, sumAt = 512, 124, 148
+	whole := bytes.Clone(body)
+	for left := whole; len(left) >= block; {
+		header, rest := left[:block], left[block:]
+		if !bytes.Equal(header, make([]byte, block)) {
+			sum := int64(8 * ' ') // the checksum itself counts as spaces
+			for i, b := range header {
+				if i < sumAt || i >= sumAt+8 {
+					sum += int64(b)
+				}
+			}
+			copy(header[sumAt:], fmt.Sprintf("%06o\x00 ", sum))
+			size, err := strconv.ParseInt(strings.Trim(string(header[sizeAt:sizeAt+12]), " \x00"), 8, 32)
+			if padded := (size + block - 1) / block * block; err == nil && size > 0 && padded <= int64(len(rest)) {
+				rest = rest[padded:]
+			}
+		}
+		left = rest
+	}
+	return whole
+}
+
+// pieces is a Reader that gives at most size bytes at a time.
+type pieces struct {
+	from io.Reader
+	size int
+}
+
+// Read implements io.Reader.
+func (p pieces) Read(b []byte) (int, error) { return p.from.Read(b[:min(p.size, len(b))]) }
+
+// unpacked are the files below a folder, by their names. What is neither a file nor a folder fails the test.
+func unpacked(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if !entry.Type().IsRegular() {
+			t.Errorf("%s is a %v", path, entry.Type())
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, folder)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return files
+}
+
+// seedUploads are archives as people make them, and as they should not.
+func seedUploads(f *testing.F) {
+	project := archive(f, entry{name: "package.json", text: `{"main": "./src/app.ts"}`}, entry{name: "src/", kind: tar.TypeDir}, entry{name: "src/app.ts", text: "T"})
+	deep := archive(f, entry{name: strings.Repeat("long/", 40) + "index.js", text: "I"}, entry{name: "index.js", text: strings.Repeat("x", 2000)})
+	for _, body := range []string{
+		"x", project, deep, zipped(f, project), zipped(f, project)[:40],
+		archive(f, entry{name: "../up.js", text: "U"}, entry{name: "/etc/x.js", text: "E"}, entry{name: "index.js", text: "I"}),
+		archive(f, entry{name: "l", kind: tar.TypeSymlink, link: "../.."}, entry{name: "l/index.js", text: "I"}),
+		archive(f, entry{name: "index.js", text: "I"}, entry{name: "h", kind: tar.TypeLink, link: "index.js"}, entry{name: "p", kind: tar.TypeFifo}),
+		archive(f, entry{name: "index.js/", kind: tar.TypeDir}, entry{name: "index.js", text: "I"}),
+		archive(f, entry{kind: tar.TypeXGlobalHeader, name: "comment"}, entry{name: "top/index.ts", text: "T"}, entry{name: "top/index.ts", text: "U"}),
+		archive(f, entry{name: "package.json", text: `{"main": "../../x", "exports": {".": 1}}`}, entry{name: "src/index.tsx", text: "T"}),
+	} {
+		for kind := range Types() {
+			f.Add([]byte(body), uint8(kind), uint16(len(body)/3))
+		}
+	}
+}
+
+// FuzzReceive unpacks whatever comes: nothing but files and folders below the folder may come of it, no more of them
+// than is allowed, and the same ones however it is cut.
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte("x"), uint8(0))
+	seedUploads(f)
 	names := Types()
-	f.Fuzz(func(t *testing.T, body []byte, kind uint8) {
-		above := t.TempDir()
-		folder := filepath.Join(above, "folder")
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			t.Fatal(err)
+	f.Fuzz(func(t *testing.T, body []byte, kind uint8, cut uint16) {
+		const bytesMax = 1 << 16
+		d := Deployment{Type: names[int(kind)%len(names)]}
+		if !d.isOneFile() {
+			body = mended(body)
+			if form := forms[d.Type]; form.isGzip && cut&1 != 0 {
+				body = []byte(zipped(t, string(body)))
+			}
 		}
-		d := Deployment{Body: bytes.NewReader(body), Type: names[int(kind)%len(names)]}
-		main, err := receive(&d, folder, 1<<16)
-		if err == nil && !strings.HasPrefix(main, folder+"/") {
-			t.Errorf("main is %s", main)
+		var mains, problems [2]string
+		var files [2]map[string]string
+		for i, size := range []int{len(body) + 1, int(cut) + 1} {
+			above := t.TempDir()
+			folder := filepath.Join(above, "folder")
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			d.Body = pieces{bytes.NewReader(body), size}
+			main, err := receive(&d, folder, bytesMax)
+			files[i] = unpacked(t, folder)
+			if err != nil {
+				problems[i] = strings.ReplaceAll(err.Error(), folder, "")
+			} else {
+				mains[i] = strings.TrimPrefix(main, folder)
+			}
+			if entries, err := os.ReadDir(above); err != nil || len(entries) != 1 {
+				t.Errorf("%v, %v", entries, err)
+			}
+			total := 0
+			for _, text := range files[i] {
+				total += len(text)
+			}
+			if _, isThere := files[i][mains[i]]; problems[i] == "" && !isThere || total > bytesMax {
+				t.Errorf("main is %s, of %d files with %d bytes", main, len(files[i]), total)
+			}
 		}
-		if entries, err := os.ReadDir(above); err != nil || len(entries) != 1 {
-			t.Errorf("%v, %v", entries, err)
+		if mains[0] != mains[1] || problems[0] != problems[1] || problems[0] == "" && !maps.Equal(files[0], files[1]) {
+			t.Errorf("whole: %s %s, in pieces of %d: %s %s", mains[0], problems[0], int(cut)+1, mains[1], problems[1])
 		}
 	})
 }
