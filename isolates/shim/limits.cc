@@ -115,6 +115,13 @@ void Kill(nano_isolate* self, uint32_t death) {
   self->isolate->TerminateExecution();
 }
 
+void Revive(nano_isolate* self) {
+  uint32_t death = NANO_DEAD_CPU;
+  if (__atomic_compare_exchange_n(&self->shared.dead, &death, NANO_ALIVE, false, __ATOMIC_ACQ_REL,
+                                  __ATOMIC_ACQUIRE))
+    self->isolate->CancelTerminateExecution();
+}
+
 bool IsDead(const nano_isolate* self) {
   return __atomic_load_n(&self->shared.dead, __ATOMIC_ACQUIRE) != NANO_ALIVE;
 }

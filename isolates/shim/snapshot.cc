@@ -449,7 +449,7 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
       if (!trapped.empty()) build->warmup = trapped;
     }
   }
-  if (isolate->IsExecutionTerminating()) isolate->CancelTerminateExecution();
+  Revive(self);
   if (!build->reason.empty()) build->error.clear();  // the app missed what it asked for
   if (!build->error.empty() || !build->reason.empty() || !build->warmup.empty()) return;
   if (source.forget) CallHook(realm, context, "forget", v8::Undefined(isolate), nullptr);
