@@ -2,6 +2,7 @@ package dev
 
 import (
 	"fmt"
+	"html/template"
 	"net"
 	"net/http"
 	"net/netip"
@@ -121,7 +122,7 @@ func (d *Developer) answer(r *loop.DevRequest, f *failure, status int, text stri
 	if !wantsPage(r) {
 		return &loop.DevAnswer{Status: status, Head: textHead, Body: text}
 	}
-	p := &page{failure: f, Request: logs.RequestID(r.Request), Events: EventsPath, Generation: d.generationLocked()}
+	p := &page{failure: f, Request: logs.RequestID(r.Request), Live: template.JS(liveScript(d.generationLocked()))}
 	head, body := p.render()
 	return &loop.DevAnswer{Status: status, Head: head, Body: body}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// Entries are the absolute paths that the configuration may be read from, beside those that it names
 	// itself.
 	Entries []string
+	// NoLiveReload leaves the pages of apps as they are. Those of failures load anew all the same.
+	NoLiveReload bool
 }
 
 // Node is what a Developer needs of a running node.
@@ -112,6 +114,10 @@ func (d *Developer) Run(ctx context.Context, node *Node) {
 
 // reload has the node reload what a change is about, and tells what has come of it.
 func (d *Developer) reload(ctx context.Context, node *Node, changed change) {
+	if d.isOfPages(changed) {
+		d.refresh(node, changed)
+		return
+	}
 	begun := time.Now()
 	d.markStale(changed)
 	report, err := d.load(ctx, node)
@@ -206,6 +212,14 @@ func (d *Developer) summary(report *control.Report, changed change) string {
 	if len(d.config.Apps) > 1 && len(names) > 0 {
 		text = strings.Join(names, ", ") + " " + text
 	}
+	if paths := d.shown(changed); paths != "" {
+		text += ": " + paths
+	}
+	return text
+}
+
+// shown are the paths of a change, as people look for them.
+func (d *Developer) shown(changed change) string {
 	paths := slices.Clone(changed.paths)
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
@@ -222,10 +236,54 @@ func (d *Developer) summary(report *control.Report, changed change) string {
 	if len(paths) > shown {
 		paths = append(paths[:shown:shown], fmt.Sprintf("%d more", len(paths)-shown))
 	}
-	if len(paths) > 0 {
-		text += ": " + strings.Join(paths, ", ")
+	return strings.Join(paths, ", ")
+}
+
+// isOfPages tells whether a change is about nothing but static files. They are served as they are: nothing is to be
+// loaded, unless what is loaded does not work.
+func (d *Developer) isOfPages(changed change) bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if !d.isStarted || d.unread != nil || len(d.problems) != 0 || changed.isAll || len(changed.paths) == 0 {
+		return false
 	}
-	return text
+	folders := map[string]bool{}
+	for _, folder := range d.staticLocked() {
+		folders[folder] = true
+	}
+	for _, path := range changed.paths {
+		isElse := slices.Contains(d.options.Entries, path) || slices.Contains(d.config.Inputs, path)
+		for _, inputs := range d.inputs {
+			isElse = isElse || slices.Contains(inputs, path) && !folders[path]
+		}
+		if isElse || !folders[path] && !isBelowAny(path, folders) {
+			return false
+		}
+	}
+	return true
+}
+
+// staticLocked are the folders of static files. The mutex is held.
+func (d *Developer) staticLocked() (folders []string) {
+	if d.config == nil {
+		return nil
+	}
+	for i := range d.config.Apps {
+		if folder := d.config.Apps[i].Static; folder != "" && !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
+}
+
+// refresh has open pages load themselves anew.
+func (d *Developer) refresh(node *Node, changed change) {
+	d.mutex.Lock()
+	d.generation++
+	event := d.eventLocked()
+	d.mutex.Unlock()
+	node.Tell(event)
+	d.Logger.Info("changed: "+d.shown(changed), keyBuilt, true)
 }
 
 // markStale notes the apps whose files a change is about.
@@ -361,6 +419,10 @@ func (d *Developer) watchLocked(since time.Time) {
 			roots[projectOf(d.config.Apps[i].Main)] = true
 		}
 	}
+	trees := d.staticLocked()
+	for _, path := range trees {
+		all[path] = true
+	}
 	for _, inputs := range d.inputs {
 		for _, path := range inputs {
 			if all[path] {
@@ -374,7 +436,7 @@ func (d *Developer) watchLocked(since time.Time) {
 	list := slices.Sorted(maps.Keys(all))
 	if !slices.Equal(list, d.watched) {
 		d.watched = list
-		d.watcher.watch(list, since)
+		d.watcher.watch(list, trees, since)
 	}
 }
 

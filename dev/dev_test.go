@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -139,7 +140,7 @@ func TestPolicy(t *testing.T) {
 	f := &failure{App: "<i>", Kind: `"><script>`, Message: "</title></style></script><script>alert(1)</script>", Note: "<b>",
 		Stack: []frame{{Text: "at <img src=x onerror=alert(2)>"}}, Places: []place{{File: "<u>", Line: 1, Text: "</h2>",
 			Lines: []sourceLine{{Number: 1, Text: "</pre><iframe>", IsMarked: true, HasPointer: true, Pointer: "<s>"}}}}}
-	p := &page{failure: f, Events: `"+alert(3)+"</script>`, Generation: "</script>"}
+	p := &page{failure: f, Live: template.JS(liveScript("boot-1"))}
 	seen := map[string]bool{}
 	for range 3 {
 		head, body := p.render()

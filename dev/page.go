@@ -17,10 +17,9 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // its requests have made it say.
 type page struct {
 	*failure
-	Request    string // its id in the log; "": none
-	Nonce      string
-	Events     string // the path of the events
-	Generation string // of which the page is: events of another have it loaded anew
+	Request string // its id in the log; "": none
+	Nonce   string
+	Live    template.JS // loads it anew
 }
 
 // render makes the page, and the lines of its head. It may load nothing, and run nothing but its own script.

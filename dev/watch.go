@@ -2,6 +2,7 @@ package dev
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -36,10 +37,13 @@ type watcher struct {
 
 	mutex   sync.Mutex
 	wanted  []string            // what Watch was given
+	trees   []string            // folders among them that count with all that is below
+	below   map[string]string   // folders of trees → what they are called in terms of trees
 	paths   map[string][]string // what is seen to change → which of wanted that concerns
 	folders map[string]bool     // that are watched
 	states  map[string]state    // of polling, by path
 	isMoved bool                // place is due: folders or links may have come or gone
+	isHuge  bool                // there are more folders in trees than are watched, which was said
 	stop    chan struct{}
 	ended   sync.WaitGroup
 }
@@ -82,11 +86,12 @@ func (w *watcher) close() {
 }
 
 // watch watches these absolute paths instead of those before. What has changed since a time, before it was watched,
-// is told, too.
-func (w *watcher) watch(paths []string, since time.Time) {
+// is told, too. Of the folders among them that are trees all changes below are told, by the path of what has changed,
+// but for hidden files and those that editors keep beside others.
+func (w *watcher) watch(paths, trees []string, since time.Time) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.wanted = paths
+	w.wanted, w.trees = paths, trees
 	w.place(since)
 }
 
@@ -96,6 +101,10 @@ func (w *watcher) place(since time.Time) {
 	folders := map[string]bool{}
 	for _, path := range w.wanted {
 		w.follow(path, folders)
+	}
+	w.below = map[string]string{}
+	for _, tree := range w.trees {
+		w.descend(tree, func(folder string) { folders[folder] = true })
 	}
 	if w.notify == nil {
 		w.begin(since)
@@ -171,6 +180,42 @@ func (w *watcher) follow(path string, folders map[string]bool) {
 			at, rest = next, rest[1:]
 		}
 	}
+}
+
+// treeFoldersMax bounds the folders of trees that are watched.
+const treeFoldersMax = 2000
+
+// descend notes the folders of a tree. Links in it are not followed, as they are not when files are served.
+func (w *watcher) descend(tree string, each func(folder string)) {
+	root, err := filepath.EvalSymlinks(tree)
+	if err != nil {
+		return // follow tells when it comes
+	}
+	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return nil // what cannot be read is not served, either
+		}
+		if len(w.below) >= treeFoldersMax {
+			if !w.isHuge {
+				w.logger.Warn(fmt.Sprintf("%s has more than %d folders: changes in the others are not noticed", tree, treeFoldersMax))
+			}
+			w.isHuge = true
+			return fs.SkipAll
+		}
+		w.below[path] = tree + strings.TrimPrefix(path, root)
+		each(path)
+		return nil
+	})
+}
+
+// inTree is a file that has changed as trees call it; "": it is in none, or of no interest.
+func (w *watcher) inTree(path string) string {
+	folder, name := filepath.Split(path)
+	called, isBelow := w.below[filepath.Clean(folder)]
+	if !isBelow || strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") {
+		return ""
+	}
+	return filepath.Join(called, name)
 }
 
 func parts(path string) []string { return strings.Split(strings.Trim(filepath.Clean(path), "/"), "/") }
@@ -262,7 +307,15 @@ func (w *watcher) take(event fsnotify.Event, gathered *change) bool {
 	if isNaming {
 		concerned = append(slices.Clone(concerned), w.paths[filepath.Dir(event.Name)+"/"]...)
 	}
-	if isNaming && (w.folders[event.Name] || len(w.paths[event.Name]) > 0) {
+	if path := w.inTree(event.Name); path != "" {
+		concerned = append(slices.Clone(concerned), path)
+	}
+	isFolder := false // a new one in a tree
+	if _, isBelow := w.below[filepath.Dir(event.Name)]; isBelow && event.Has(fsnotify.Create) {
+		info, err := os.Lstat(event.Name)
+		isFolder = err == nil && info.IsDir()
+	}
+	if isNaming && (isFolder || w.folders[event.Name] || len(w.paths[event.Name]) > 0) {
 		w.drop(event.Name)
 		w.isMoved = true
 		if gathered.since.IsZero() {
@@ -344,7 +397,7 @@ func (w *watcher) begin(since time.Time) {
 	before := w.states
 	w.states = make(map[string]state, len(w.wanted))
 	var changed []string
-	for _, path := range w.wanted {
+	for _, path := range w.polled() {
 		known, isKnown := before[path]
 		if !isKnown {
 			known = stateOf(path)
@@ -359,12 +412,36 @@ func (w *watcher) begin(since time.Time) {
 	}
 }
 
+// polled are the paths that polling looks at. The mutex is held.
+func (w *watcher) polled() []string {
+	if len(w.trees) == 0 {
+		return w.wanted
+	}
+	paths := slices.Clone(w.wanted)
+	w.below = map[string]string{}
+	for _, tree := range w.trees {
+		w.descend(tree, func(folder string) {
+			entries, err := os.ReadDir(folder)
+			if err != nil {
+				return
+			}
+			paths = append(paths, w.below[folder]) // its time tells of files that are gone
+			for _, entry := range entries {
+				if path := w.inTree(filepath.Join(folder, entry.Name())); path != "" && !entry.IsDir() {
+					paths = append(paths, path)
+				}
+			}
+		})
+	}
+	return paths
+}
+
 // look compares the files with how they were before.
 func (w *watcher) look() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	var changed []string
-	for _, path := range w.wanted {
+	for _, path := range w.polled() {
 		if now := stateOf(path); now != w.states[path] {
 			changed = append(changed, path)
 			w.states[path] = now

@@ -44,7 +44,7 @@ func (w *watching) wants(names ...string) {
 	for _, name := range names {
 		paths = append(paths, w.path(name))
 	}
-	w.watch(paths, time.Time{})
+	w.watch(paths, nil, time.Time{})
 }
 
 func (w *watching) must(err error) {
@@ -234,7 +234,7 @@ func TestWatchSince(t *testing.T) {
 	w := newWatching(t)
 	begun := time.Now()
 	w.save("a.js", "saved while it was read")
-	w.watch([]string{w.path("a.js")}, begun)
+	w.watch([]string{w.path("a.js")}, nil, begun)
 	w.tells("a.js")
 }
 

@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"nano/http1"
 	"nano/isolates"
@@ -17,6 +18,9 @@ type Developer interface {
 	// Failed may answer a request that its app has failed, in the place of the line that says so; nil: that line
 	// is the answer.
 	Failed(r *DevRequest, f *DevFailure) *DevAnswer
+	// Page may add a text to the end of the answer to a request with Navigates, whose status and header lines it is
+	// told; "": it does not.
+	Page(r *DevRequest, status int, lines []byte) (added string)
 }
 
 // DevRequest is a request as a Developer sees it.
@@ -27,8 +31,11 @@ type DevRequest struct {
 	Target  string // path and query
 	Accept  string // the header of that name
 	Request uint64 // its id in the logs
+	// Navigates tells that a browser asks for a page to show, by GET.
+	Navigates bool
 
 	worker *appWorker
+	added  string // to the end of the answer's body
 }
 
 // DevFailure is why a request has no answer of its app.
@@ -51,6 +58,18 @@ type DevAnswer struct {
 
 // develop asks the Developer about a request that has come. It reports whether it is answered.
 func (l *Loop) develop(e *exchange, w *appWorker, head *http1.Head, headBytes []byte) (answered bool) {
+	r := newDevRequest(e, w, head, headBytes)
+	e.developed = r
+	a := l.options.Developer.Before(r)
+	if a == nil {
+		return false
+	}
+	l.answerDeveloped(e, a.Status, "", a)
+	return true
+}
+
+// newDevRequest makes what a Developer sees of a request.
+func newDevRequest(e *exchange, w *appWorker, head *http1.Head, headBytes []byte) *DevRequest {
 	r := &DevRequest{
 		Method: string(headBytes[head.MethodOffset:][:head.MethodLength]),
 		Host:   string(headBytes[head.HostOffset:][:head.HostLength]),
@@ -61,21 +80,61 @@ func (l *Loop) develop(e *exchange, w *appWorker, head *http1.Head, headBytes []
 	if w != nil {
 		r.App = w.name
 	}
+	destination, upgrades := "", false
 	for i := range head.Fields {
-		if bytes.EqualFold(head.Fields[i].Name(headBytes), acceptName) {
-			r.Accept = string(head.Fields[i].Value(headBytes))
+		value := head.Fields[i].Value(headBytes)
+		switch name := head.Fields[i].Name(headBytes); {
+		case bytes.EqualFold(name, acceptName):
+			r.Accept = string(value)
+		case bytes.EqualFold(name, destinationName):
+			destination = string(value)
+		case bytes.EqualFold(name, upgradeName):
+			upgrades = true
 		}
 	}
-	e.developed = r
-	a := l.options.Developer.Before(r)
-	if a == nil {
-		return false
-	}
-	l.answerDeveloped(e, a.Status, "", a)
-	return true
+	// Browsers say what a request is for only to hosts that they trust, which an address of the local network is not.
+	r.Navigates = head.Method == http1.MethodGet && (destination == "document" || destination == "" && upgrades) &&
+		strings.Contains(strings.ToLower(r.Accept), "text/html")
+	return r
 }
 
-var acceptName = []byte("accept")
+var acceptName, destinationName, upgradeName = []byte("accept"), []byte("sec-fetch-dest"), []byte("upgrade-insecure-requests")
+
+// developPage has the Developer add to an answer with a body, and gives its length with that; below 0: it is unknown.
+func (l *Loop) developPage(e *exchange, status int, lines []byte, length int64) int64 {
+	if !e.developed.Navigates {
+		return length
+	}
+	e.developed.added = l.options.Developer.Page(e.developed, status, lines)
+	if length < 0 {
+		return length
+	}
+	return length + int64(len(e.developed.added))
+}
+
+// addition is what the Developer adds to the end of an answer.
+func (e *exchange) addition() string {
+	if e.developed == nil {
+		return ""
+	}
+	return e.developed.added
+}
+
+// add puts it there.
+func (l *Loop) add(e *exchange) {
+	added := e.addition()
+	if added == "" {
+		return
+	}
+	e.length += int64(len(added))
+	out := l.outputOf(e)
+	*out = l.buffers.grow(*out, http1.MaxChunkHead+len(added)+len(http1.ChunkEnd))
+	if !e.chunked {
+		*out = append(*out, added...)
+		return
+	}
+	*out = append(append(http1.AppendChunkHead(*out, len(added)), added...), http1.ChunkEnd...)
+}
 
 // noteUncaught keeps an error that an app has not caught for the record after it, which may be the answer that says so.
 func (l *Loop) noteUncaught(record *isolates.Record) {

@@ -230,6 +230,9 @@ func (o *Options) share() {
 		o.works = newWorkPool(workersMax())
 	}
 	o.files = newFileStore(o.StaticCache)
+	if o.Developer != nil {
+		o.files.fresh = 0
+	}
 	o.memory = newMemory(o.Memory)
 	o.open, o.listening, o.handedOver = new(atomic.Int64), new(atomic.Int64), new(atomic.Bool)
 	o.placement = newPlacement(1, o.Clock())

@@ -81,6 +81,9 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	hasFraming := length >= 0 || e.minor >= 1 || status == 204 || status == 304
 	l.decideClose(e, !hasFraming)
 
+	if e.developed != nil && !bodiless {
+		length = l.developPage(e, status, record.Head, length)
+	}
 	head := &l.responseHead
 	head.Status, head.Reason, head.Head, head.Date = status, record.Reason, record.Head, l.date()
 	head.Close, head.KeepAlive, head.Upgrade = e.closes, e.minor == 0 && !e.closes, ""
@@ -96,7 +99,7 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	} else {
 		e.length = int64(len(body))
 	}
-	if record.Block != noBlock && body != nil && l.sendBlock(c, e, record) {
+	if record.Block != noBlock && body != nil && e.addition() == "" && l.sendBlock(c, e, record) {
 		l.pump(c)
 		return
 	}
@@ -104,6 +107,9 @@ func (l *Loop) writeResponse(e *exchange, record *isolates.Record) {
 	*out = l.buffers.grow(*out, responseHeadRoom+len(record.Reason)+len(record.Head)+len(body))
 	*out = http1.AppendResponseHead(*out, head)
 	*out = append(*out, body...)
+	if e.complete {
+		l.add(e)
+	}
 	l.freeBlock(record.Block)
 	l.pump(c)
 	if from != nil && e.streaming {
@@ -378,6 +384,9 @@ func (l *Loop) respondEnd(e *exchange, record *isolates.Record) {
 // client must see that something is missing.
 func (l *Loop) endAnswer(e *exchange, broken bool) {
 	e.complete = true
+	if !broken {
+		l.add(e)
+	}
 	if broken {
 		l.breakStream(e)
 	} else if e.chunked {

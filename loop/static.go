@@ -32,6 +32,7 @@ const fileFresh = int64(time.Second)
 // A fileStore is what the loops of a node know of the files that they serve.
 type fileStore struct {
 	memoryMax      int64 // bytes
+	fresh          int64 // fileFresh, or 0 where somebody develops
 	descriptorsMax int
 
 	mutex          sync.Mutex
@@ -85,7 +86,7 @@ type fileFound struct {
 }
 
 func newFileStore(memoryMax int64) *fileStore {
-	return &fileStore{memoryMax: memoryMax, descriptorsMax: fileDescriptorsMax, entries: map[fileKey]*fileEntry{}}
+	return &fileStore{memoryMax: memoryMax, fresh: fileFresh, descriptorsMax: fileDescriptorsMax, entries: map[fileKey]*fileEntry{}}
 }
 
 // look has a path looked at for a loop, which is told by messageFile. It gives the entry.
@@ -122,7 +123,7 @@ func (s *fileStore) work() {
 		s.mutex.Unlock()
 		found, err := entry.key.folder.Find(entry.key.path, last, min(fileMemoryLargest, s.memoryMax/fileMemoryPart))
 		s.mutex.Lock()
-		s.looked(entry, &fileFound{found, entry.key.folder, err, entry.asked + fileFresh})
+		s.looked(entry, &fileFound{found, entry.key.folder, err, entry.asked + s.fresh})
 	}
 	s.lookers--
 }
@@ -486,6 +487,9 @@ func (l *Loop) openForFile(c *connection, w *appWorker, head *http1.Head, input 
 	if head.Traced || l.options.Tracing != nil {
 		l.traceRequest(e, c, w, head, input[:head.Length], false)
 	}
+	if l.options.Developer != nil {
+		e.developed = newDevRequest(e, w, head, input)
+	}
 	return e
 }
 
@@ -562,10 +566,12 @@ func (l *Loop) answerFile(c *connection, w *appWorker, head *http1.Head, input [
 	sent := length
 	if a.Status == 304 {
 		sent = -1
+	} else if e.developed != nil && !e.headOnly {
+		sent = l.developPage(e, a.Status, a.Lines, length)
 	}
 	l.beginFile(e, w, a.Status, a.Lines, sent)
 	switch {
-	case e.headOnly || length == 0:
+	case e.headOnly || sent <= 0:
 		e.complete = true
 	case from != nil:
 		e.streaming, e.isSized, e.remaining = true, true, length
@@ -576,8 +582,8 @@ func (l *Loop) answerFile(c *connection, w *appWorker, head *http1.Head, input [
 		return fileServed
 	default:
 		out := l.outputOf(e)
-		*out = append(*out, a.Variant.Content[a.Start:a.End]...)
-		e.complete, e.length = true, length
+		*out = append(append(*out, a.Variant.Content[a.Start:a.End]...), e.addition()...)
+		e.complete, e.length = true, sent
 	}
 	l.pump(c)
 	return fileServed

@@ -21,7 +21,8 @@ import (
 )
 
 const devText = `Serves apps while they are developed: what is saved answers the next request, errors are shown with
-their place in the source, in the browser too, and each request has a line on the terminal.
+their place in the source, in the browser too, and each request has a line on the terminal. Pages that are
+open in a browser load anew.
 
 FILE is a module or the folder of a project, as for "nano run". Without it, the apps of the configuration
 file are served, or if there is none, the project in the current folder. [server] listen, [admin] and
@@ -42,6 +43,7 @@ func runDev(s *streams, args []string) error {
 	var inspect, breaks inspectFlag
 	flags.Var(&inspect, "inspect", "let DevTools and editors debug the apps: by 127.0.0.1:9229, or --inspect=`address`")
 	flags.Var(&breaks, "inspect-brk", "the same, and wait for a debugger before an app's first line")
+	noLiveReload := flags.Bool("no-live-reload", false, "leave the apps' pages as they are: they do not load anew when something has changed")
 	operands, err := parseOperands(flags, args)
 	if err != nil {
 		return err
@@ -59,6 +61,7 @@ func runDev(s *streams, args []string) error {
 	if err != nil {
 		return err
 	}
+	what.noLiveReload = *noLiveReload
 	return develop(s, what, newDebugging(&inspect, &breaks))
 }
 
@@ -66,6 +69,8 @@ func runDev(s *streams, args []string) error {
 type devTarget struct {
 	load    func() (*config.Config, error)
 	entries []string // absolute paths of what the configuration may be read from
+
+	noLiveReload bool
 }
 
 // developed finds out what is to be developed.
@@ -142,7 +147,7 @@ func develop(s *streams, target *devTarget, debugged *debugging) error {
 	if err != nil {
 		return err
 	}
-	developer := dev.New(dev.Options{Base: workingFolder(), Entries: target.entries})
+	developer := dev.New(dev.Options{Base: workingFolder(), Entries: target.entries, NoLiveReload: target.noLiveReload})
 	log := openDevLog(s, developer)
 	defer log.Close(logCloseLimit)
 	logger := slog.New(log.Handler())
