@@ -94,12 +94,12 @@ var Ops = []string{
 	"wasmBytes",        // (streaming, Uint8Array): false if that is too much memory
 	"wasmFinish",       // (streaming): it has all of its bytes
 	"wasmAbort",        // (streaming, error): its promise is rejected with that
-	"encodeUtf8",       // (string): new Uint8Array
+	"encodeUtf8",       // (string, blank Uint8Array or none): that array, if its bytes can lie in V8's heap, or a new one
 	"encodeUtf8Into",   // (string, any): units read * 2**32 + bytes written, or what both are if they are the same; -1: no Uint8Array
 	"decodeUtf8",       // (any, fatal, ignoreBOM): string; null if fatal and malformed; undefined if it is no BufferSource
 	"decodeLatin1",     // (view, is1252): string, of windows-1252 if so
 	"decodeUtf16le",    // (view): string, lone surrogates kept
-	"copyBytes",        // (view): new Uint8Array with the same bytes
+	"copyBytes",        // (bytes, blank Uint8Array or none): that array, if they can lie in V8's heap, or a new one
 	"indexOfBytes",     // (view, pattern, from): where the bytes of the view `pattern` are in `view`, at `from` or later; or -1
 	"base64Encode",     // (string): string, or null if it is not of Latin-1
 	"base64Decode",     // (string): Latin-1 string, or null

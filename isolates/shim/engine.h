@@ -552,6 +552,22 @@ void TellUncaught(nano_isolate* self, v8::Local<v8::Value> described);
 // EndProfile drops the CPU profile that goes on, before the isolate ends.
 void EndProfile(nano_isolate* self);
 
+// ---- heap_bytes.cc ----
+
+// Typed arrays have up to so many bytes in V8's heap.
+constexpr size_t kInHeapMax = 4 << 10;
+
+// FillInHeap gives a blank array, a new Uint8Array of one byte, others in V8's heap. False: it
+// stays blank, since they are too many, or V8 could not have it just now.
+//
+// One byte, since V8 clears what an array begins with. Of none it would have the core write none of
+// a vector to read-only memory, which takes some processors as long as all else that is done here.
+bool FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array, std::string_view bytes);
+
+// ViewBytes gives the bytes of a view. Those in V8's heap are copied to `scratch` if that has room
+// for them, and moved out of the heap otherwise. V8's own GetContents aborts then.
+std::string_view ViewBytes(v8::Local<v8::ArrayBufferView> view, v8::MemorySpan<uint8_t> scratch);
+
 // ---- stores.cc ----
 
 // CollectBuffers collects garbage if it is likely to hold many bytes in ArrayBuffers.

@@ -277,9 +277,9 @@ class Arguments {
       to.kind = NANO_BOOL;
       to.number = from->IsTrue();
     } else if (from->IsArrayBufferView()) {
-      v8::MemorySpan<uint8_t> bytes =
-          from.As<v8::ArrayBufferView>()->GetContents({small_[count], sizeof small_[count]});
-      Set(NANO_BYTES, bytes.data(), bytes.size());
+      std::string_view bytes =
+          ViewBytes(from.As<v8::ArrayBufferView>(), {small_[count], sizeof small_[count]});
+      Set(NANO_BYTES, const_cast<char*>(bytes.data()), bytes.size());
     } else if (from->IsArrayBuffer()) {
       auto buffer = from.As<v8::ArrayBuffer>();
       Set(NANO_BYTES, buffer->Data(), buffer->ByteLength());
@@ -323,7 +323,7 @@ class Arguments {
     values[count].length = data != nullptr ? length : 0;
   }
 
-  // No typed array in V8's heap has more bytes.
+  // Few typed arrays in V8's heap have more bytes.
   static constexpr size_t kHeapArrayMax = 64;
 
   nano_isolate* const self_;

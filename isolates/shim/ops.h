@@ -31,12 +31,12 @@
   X(wasmBytes, 2)        \
   X(wasmFinish, 1)       \
   X(wasmAbort, 2)        \
-  X(encodeUtf8, 1)       \
+  X(encodeUtf8, 2)       \
   X(encodeUtf8Into, 2)   \
   X(decodeUtf8, 3)       \
   X(decodeLatin1, 1)     \
   X(decodeUtf16le, 1)    \
-  X(copyBytes, 1)        \
+  X(copyBytes, 2)        \
   X(indexOfBytes, 3)     \
   X(base64Encode, 1)     \
   X(base64Decode, 1)     \

@@ -236,21 +236,27 @@ bool MayBeLatin1(std::string_view text) {
   return true;
 }
 
+// A piece of text is looked at and copied while the cache of the core has it.
+constexpr size_t kPiece = 16 << 10;
+
+// CopyAscii copies text up to the first piece that is not all ASCII, and returns how much that is.
+size_t CopyAscii(std::string_view text, char* out) {
+  for (size_t at = 0; at < text.size(); at += kPiece) {
+    std::string_view piece = text.substr(at, kPiece);
+    if (!simdutf::validate_ascii(piece.data(), piece.size())) return at;
+    memcpy(out + at, piece.data(), piece.size());
+  }
+  return text.size();
+}
+
 // DecodeLargeAscii makes a string outside of V8's heap of text that is ASCII. False: it is not, or
-// there is no such string for it, and nothing has been made. Each piece is looked at and copied
-// while the cache of the core has it.
+// there is no such string for it, and nothing has been made.
 bool DecodeLargeAscii(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
-  constexpr size_t kPiece = 16 << 10;
   if (text.size() > static_cast<size_t>(v8::String::kMaxLength)) return false;
   if (!simdutf::validate_ascii(text.data(), kPiece)) return false;
   auto store = NewStore(isolate, text.size());
   if (store == nullptr) return false;
-  auto* out = static_cast<char*>(store->Data());
-  for (size_t at = 0; at < text.size(); at += kPiece) {
-    std::string_view piece = text.substr(at, kPiece);
-    if (!simdutf::validate_ascii(piece.data(), piece.size())) return false;
-    memcpy(out + at, piece.data(), piece.size());
-  }
+  if (CopyAscii(text, static_cast<char*>(store->Data())) != text.size()) return false;
   auto* resource = new ExternalBytes(std::move(store), text.size());
   return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
 }
@@ -313,12 +319,11 @@ namespace ops {
 
 namespace {
 
-// View gives the bytes of a buffer or a view of one; false: the value is neither. On-heap bytes are
-// copied to `scratch`.
+// View gives the bytes of a buffer or a view of one; false: the value is neither. Bytes in V8's
+// heap are copied to `scratch`, which has kInHeapMax bytes.
 bool View(v8::Local<v8::Value> value, v8::MemorySpan<uint8_t> scratch, std::string_view* bytes) {
   if (value->IsArrayBufferView()) {
-    v8::MemorySpan<uint8_t> view = value.As<v8::ArrayBufferView>()->GetContents(scratch);
-    *bytes = {reinterpret_cast<const char*>(view.data()), view.size()};
+    *bytes = ViewBytes(value.As<v8::ArrayBufferView>(), scratch);
     return true;
   }
   if (value->IsArrayBuffer()) {
@@ -334,9 +339,6 @@ bool View(v8::Local<v8::Value> value, v8::MemorySpan<uint8_t> scratch, std::stri
   return false;
 }
 
-// V8 keeps at most this many bytes of a typed array in its heap.
-constexpr size_t kOnHeapBytes = 64;
-
 v8::Local<v8::Uint8Array> NewBytes(v8::Isolate* isolate, size_t length, char** data) {
   v8::Local<v8::ArrayBuffer> buffer;
   if (!v8::ArrayBuffer::MaybeNew(isolate, length,
@@ -347,6 +349,18 @@ v8::Local<v8::Uint8Array> NewBytes(v8::Isolate* isolate, size_t length, char** d
   }
   *data = static_cast<char*>(buffer->Data());
   return v8::Uint8Array::New(buffer, 0, length);
+}
+
+// NewCopy gives bytes in an array of their own: in `blank`, as FillInHeap takes it, if there is one
+// and they are few.
+v8::Local<v8::Uint8Array> NewCopy(v8::Isolate* isolate, std::string_view bytes,
+                                  v8::Local<v8::Value> blank) {
+  if (blank->IsUint8Array() && FillInHeap(isolate, blank.As<v8::Uint8Array>(), bytes))
+    return blank.As<v8::Uint8Array>();
+  char* data;
+  v8::Local<v8::Uint8Array> copy = NewBytes(isolate, bytes.size(), &data);
+  if (!copy.IsEmpty() && !bytes.empty()) memcpy(data, bytes.data(), bytes.size());
+  return copy;
 }
 
 const char* Chars(const v8::String::ValueView& text) {
@@ -368,7 +382,11 @@ size_t Utf8Length(const v8::String::ValueView& text) {
 size_t WriteUtf8(const v8::String::ValueView& text, char* out, bool* is_good) {
   if (text.is_one_byte()) {
     *is_good = true;
-    return simdutf::convert_latin1_to_utf8(Chars(text), text.length(), out);
+    const size_t length = text.length();
+    if (!simdutf::validate_ascii(Chars(text), length))
+      return simdutf::convert_latin1_to_utf8(Chars(text), length, out);
+    memcpy(out, Chars(text), length);
+    return length;
   }
   simdutf::result done =
       simdutf::convert_utf16le_to_utf8_with_errors(Units(text), text.length(), out);
@@ -401,31 +419,63 @@ bool DecodeWindows1252(v8::Isolate* isolate, std::string_view text, v8::Local<v8
 
 }  // namespace
 
-void encodeUtf8(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  auto text = info[0].As<v8::String>();
-  // Nothing may be allocated while a view of the text lives. What is short is converted at once,
-  // into memory from which it is copied.
-  bool is_good = true, is_short = static_cast<size_t>(text->Length()) <= kExternalBytes / 3;
-  size_t length;
+// EncodeLongLatin1 encodes Latin-1, which mostly is ASCII and takes as many bytes.
+static v8::Local<v8::Uint8Array> EncodeLongLatin1(v8::Isolate* isolate,
+                                                  v8::Local<v8::String> text) {
+  char* data;
+  size_t length = static_cast<size_t>(text->Length()), longer = length, done;
+  v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
+  if (bytes.IsEmpty()) return bytes;
   {
     v8::String::ValueView view(isolate, text);
-    length = is_short ? WriteUtf8(view, Room(), &is_good) : Utf8Length(view);
+    done = CopyAscii({Chars(view), length}, data);
+    if (done == length) return bytes;
+    longer = done + simdutf::utf8_length_from_latin1(Chars(view) + done, length - done);
   }
-  if (!is_good) length = text->Utf8LengthV2(isolate);
+  bytes = NewBytes(isolate, longer, &data);
+  if (bytes.IsEmpty()) return bytes;
+  v8::String::ValueView view(isolate, text);
+  memcpy(data, Chars(view), done);
+  simdutf::convert_latin1_to_utf8(Chars(view) + done, length - done, data + done);
+  return bytes;
+}
+
+static v8::Local<v8::Uint8Array> EncodeLong(v8::Isolate* isolate, v8::Local<v8::String> text) {
+  if (v8::String::ValueView(isolate, text).is_one_byte()) return EncodeLongLatin1(isolate, text);
   char* data;
+  bool is_good;
+  size_t length = Utf8Length(v8::String::ValueView(isolate, text));
   v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
-  if (bytes.IsEmpty()) return;
-  if (is_good && is_short) {
-    memcpy(data, Room(), length);
-  } else if (is_good) {
-    WriteUtf8(v8::String::ValueView(isolate, text), data, &is_good);
-    if (!is_good) bytes = NewBytes(isolate, length = text->Utf8LengthV2(isolate), &data);
-    if (bytes.IsEmpty()) return;
-  }
-  if (!is_good)
+  if (bytes.IsEmpty()) return bytes;
+  WriteUtf8(v8::String::ValueView(isolate, text), data, &is_good);
+  if (is_good) return bytes;
+  bytes = NewBytes(isolate, length = text->Utf8LengthV2(isolate), &data);
+  if (bytes.IsEmpty()) return bytes;
+  text->WriteUtf8V2(isolate, data, length, v8::String::WriteFlags::kReplaceInvalidUtf8);
+  return bytes;
+}
+
+// EncodeShort converts text at once, into memory from which it is copied: nothing may be allocated
+// while a view of the text lives.
+static v8::Local<v8::Uint8Array> EncodeShort(v8::Isolate* isolate, v8::Local<v8::String> text,
+                                             v8::Local<v8::Value> blank) {
+  bool is_good;
+  size_t length = WriteUtf8(v8::String::ValueView(isolate, text), Room(), &is_good);
+  if (is_good) return NewCopy(isolate, {Room(), length}, blank);
+  char* data;
+  length = text->Utf8LengthV2(isolate);
+  v8::Local<v8::Uint8Array> bytes = NewBytes(isolate, length, &data);
+  if (!bytes.IsEmpty())
     text->WriteUtf8V2(isolate, data, length, v8::String::WriteFlags::kReplaceInvalidUtf8);
-  info.GetReturnValue().Set(bytes);
+  return bytes;
+}
+
+void encodeUtf8(Info info) {
+  auto text = info[0].As<v8::String>();
+  bool is_short = static_cast<size_t>(text->Length()) <= kExternalBytes / 3;
+  v8::Local<v8::Uint8Array> bytes = is_short ? EncodeShort(info.GetIsolate(), text, info[1])
+                                             : EncodeLong(info.GetIsolate(), text);
+  if (!bytes.IsEmpty()) info.GetReturnValue().Set(bytes);
 }
 
 void encodeUtf8Into(Info info) {
@@ -452,7 +502,7 @@ void encodeUtf8Into(Info info) {
 }
 
 void decodeUtf8(Info info) {
-  uint8_t scratch[kOnHeapBytes];
+  uint8_t scratch[kInHeapMax];
   std::string_view text;
   if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
   if (!info[2]->IsTrue() && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
@@ -462,7 +512,7 @@ void decodeUtf8(Info info) {
 }
 
 void decodeLatin1(Info info) {
-  uint8_t scratch[kOnHeapBytes];
+  uint8_t scratch[kInHeapMax];
   std::string_view text;
   if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
   v8::Local<v8::Value> result;
@@ -472,14 +522,11 @@ void decodeLatin1(Info info) {
 }
 
 void copyBytes(Info info) {
-  uint8_t scratch[kOnHeapBytes];
+  uint8_t scratch[kInHeapMax];
   std::string_view bytes;
   if (!View(info[0], {scratch, sizeof scratch}, &bytes)) return;
-  char* data;
-  v8::Local<v8::Uint8Array> copy = NewBytes(info.GetIsolate(), bytes.size(), &data);
-  if (copy.IsEmpty()) return;
-  if (!bytes.empty()) memcpy(data, bytes.data(), bytes.size());
-  info.GetReturnValue().Set(copy);
+  v8::Local<v8::Uint8Array> copy = NewCopy(info.GetIsolate(), bytes, info[1]);
+  if (!copy.IsEmpty()) info.GetReturnValue().Set(copy);
 }
 
 // Find gives where pattern is in text, or null. memchr is fastest where the first byte is rare, as
@@ -503,7 +550,7 @@ static const char* Find(std::string_view text, std::string_view pattern) {
 }
 
 void indexOfBytes(Info info) {
-  uint8_t scratch[kOnHeapBytes], pattern_scratch[kOnHeapBytes];
+  uint8_t scratch[kInHeapMax], pattern_scratch[kInHeapMax];
   std::string_view bytes, pattern;
   if (!View(info[0], {scratch, sizeof scratch}, &bytes)) return;
   if (!View(info[1], {pattern_scratch, sizeof pattern_scratch}, &pattern)) return;
@@ -518,7 +565,7 @@ void indexOfBytes(Info info) {
 }
 
 void decodeUtf16le(Info info) {
-  uint8_t scratch[kOnHeapBytes];
+  uint8_t scratch[kInHeapMax];
   std::string_view text;
   if (!View(info[0], {scratch, sizeof scratch}, &text)) return;
   v8::Local<v8::Value> result;

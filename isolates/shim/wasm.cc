@@ -274,11 +274,11 @@ void wasmBytes(Info info) {
   if (!self->compilations->Fits(self, length)) return info.GetReturnValue().Set(false);
   streaming->bytes += length;
   self->compilations->bytes += length;
-  uint8_t scratch[64];
-  v8::MemorySpan<uint8_t> bytes = view->GetContents(scratch);
+  uint8_t scratch[kInHeapMax];
+  std::string_view bytes = ViewBytes(view, scratch);
   BillScope bill(self->billed);
   std::shared_ptr<v8::WasmStreaming> wasm = streaming->wasm;
-  wasm->OnBytesReceived(bytes.data(), bytes.size());
+  wasm->OnBytesReceived(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   info.GetReturnValue().Set(true);
 }
 

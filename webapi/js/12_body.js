@@ -118,8 +118,7 @@
       case CLASS_ARRAY_BUFFER:
         return copyOfRange(value, 0, ArrayBufferPrototypeGetByteLength(value));
       case CLASS_TYPED_ARRAY:
-        return copyOfRange(TypedArrayPrototypeGetBuffer(value), TypedArrayPrototypeGetByteOffset(value),
-          TypedArrayPrototypeGetByteLength(value));
+        return copyBytes(value, new Uint8Array(1));
       case CLASS_DATA_VIEW:
         return copyOfRange(DataViewPrototypeGetBuffer(value), DataViewPrototypeGetByteOffset(value),
           DataViewPrototypeGetByteLength(value));
@@ -307,8 +306,7 @@
       }
     }
     if (typeof source === "string" || source instanceof Recorded || isBlob(source)) return newBody(source, null, "");
-    return newBody(copyOfRange(TypedArrayPrototypeGetBuffer(source), TypedArrayPrototypeGetByteOffset(source),
-      TypedArrayPrototypeGetByteLength(source)), null, "");
+    return newBody(copyBytes(source, new Uint8Array(1)), null, "");
   };
 
   // Marks a usable body as read and returns its string or bytes to be sent, which must not be changed or

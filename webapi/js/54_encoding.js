@@ -33,6 +33,10 @@
   // V8 keeps the bytes of so short an array in its heap, where code that it compiles reaches them at once: that is
   // faster than memory outside of the heap for them, by far.
   const SHORT = 64;
+
+  // Up to so many bytes lie there if C++ gives them to a blank array made here, see heap_bytes.cc.
+  const MEDIUM = 4096;
+
   function encodeShort(text) {
     const length = text.length;
     const bytes = new Uint8Array(length);
@@ -95,7 +99,8 @@
     encode(input = "") {
       if (!(#brand in this)) throw webidl.illegalInvocation();
       if (typeof input !== "string") input = webidl.DOMString(input, "Failed to execute 'encode' on 'TextEncoder'");
-      return input.length <= SHORT ? encodeShort(input) : encodeUtf8(input);
+      if (input.length <= SHORT) return encodeShort(input);
+      return encodeUtf8(input, input.length <= MEDIUM ? new Uint8Array(1) : undefined);
     }
     encodeInto(source, destination) {
       if (!(#brand in this)) throw webidl.illegalInvocation();

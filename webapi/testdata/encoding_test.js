@@ -221,6 +221,124 @@ export default suite({
     }
   },
 
+  // What encode() gives lies in V8's heap up to some length, until somebody asks for its buffer.
+  async "encoded bytes are a Uint8Array like any other"() {
+    const encoder = new TextEncoder(), decoder = new TextDecoder();
+    const uses = {
+      buffer: (bytes) => [...new Uint8Array(bytes.buffer)],
+      "length of the buffer": (bytes, want) => (equal([bytes.buffer.byteLength, bytes.byteOffset], [want.length, 0]), [...bytes]),
+      subarray: (bytes) => [...bytes.subarray(0, 1), ...bytes.subarray(1)],
+      slice: (bytes) => [...bytes.slice()],
+      set: (bytes) => {
+        const copy = new Uint8Array(bytes.length + 2);
+        copy.set(bytes, 1);
+        return [...copy.subarray(1, -1)];
+      },
+      "an array of it": (bytes) => [...new Uint8Array(bytes)],
+      "a wider array of it": (bytes) => [...Uint16Array.from(bytes)],
+      DataView: (bytes) => {
+        const view = new DataView(bytes.buffer);
+        return Array.from(bytes, (_, at) => view.getUint8(at));
+      },
+      "a write through the buffer": (bytes) => {
+        const other = new Uint8Array(bytes.buffer);
+        other[0] ^= 1;
+        bytes[0] ^= 1;
+        return [...other];
+      },
+      clone: (bytes) => [...structuredClone(bytes)],
+      transfer: (bytes) => {
+        const moved = structuredClone(bytes, { transfer: [bytes.buffer] });
+        equal([bytes.length, bytes.buffer.byteLength], [0, 0]);
+        return [...moved];
+      },
+      "transfer of the buffer": (bytes) => [...new Uint8Array(bytes.buffer.transfer())],
+      decode: (bytes) => [...encoder.encode(decoder.decode(bytes))],
+      "decode Latin-1": (bytes) => Array.from(new TextDecoder("latin1").decode(bytes.subarray(0)), (c, at) => bytes[at]),
+      encodeInto: (bytes, want) => {
+        const copy = encoder.encode("#".repeat(bytes.length));
+        equal(encoder.encodeInto(decoder.decode(bytes), copy).written, want.length);
+        return [...copy];
+      },
+      Response: async (bytes) => [...await new Response(bytes).bytes()],
+      Request: async (bytes) => [...await new Request("https://a", { method: "POST", body: bytes }).bytes()],
+      Blob: async (bytes) => [...await new Blob([bytes, bytes]).slice(bytes.length).bytes()],
+      stream: async (bytes) => {
+        const stream = new ReadableStream({ type: "bytes", start: (c) => (c.enqueue(bytes), c.close()) });
+        return [...await new Response(stream).bytes()];
+      },
+      digest: async (bytes, want) => {
+        const [a, b] = await Promise.all([crypto.subtle.digest("SHA-256", bytes), crypto.subtle.digest("SHA-256", new Uint8Array(want))]);
+        equal([...new Uint8Array(a)], [...new Uint8Array(b)]);
+        return [...bytes];
+      },
+      random: (bytes, want) => {
+        crypto.getRandomValues(bytes);
+        bytes.set(want);
+        return [...bytes];
+      },
+      sort: (bytes, want) => (equal([...bytes.toSorted()], [...want].sort((a, b) => a - b)), [...bytes]),
+      Atomics: (bytes, want) => {
+        Atomics.add(bytes, 0, 3);
+        Atomics.sub(bytes, 0, 3);
+        return want.map((_, at) => Atomics.load(bytes, at));
+      },
+      fill: (bytes, want) => (equal(bytes.fill(7).every((byte) => byte === 7), true), bytes.set(want), [...bytes]),
+      copyWithin: (bytes) => [...bytes.copyWithin(0, 0)],
+      properties: (bytes) => (bytes.name = "x", bytes[bytes.length] = 1, Object.entries(bytes).slice(0, -1).map(([, byte]) => byte)),
+    };
+    const unit = "Gr\u00f6\u00dfe 30 \u20ac \u{1F600} ";
+    for (const length of [1, 63, 64, 65, 66, 127, 1000, 2047, 4094, 4095, 4096, 4097, 5000]) {
+      for (const text of ["0123456789".repeat(length).slice(0, length), unit.repeat(length).slice(0, Math.ceil(length / 3))]) {
+        const want = [...new Uint8Array(encoder.encode(text + " ".repeat(5000)))].slice(0, -5000);
+        for (const use in uses) equal(await uses[use](encoder.encode(text), want), want, `${use}, ${want.length} bytes`);
+      }
+    }
+    for (const text of ["x".repeat(100), "\u20ac".repeat(100)]) {
+      const bytes = encoder.encode(text);
+      throws(TypeError, () => Object.freeze(bytes));
+      equal([Object.prototype.toString.call(bytes), bytes.constructor === Uint8Array, bytes.BYTES_PER_ELEMENT], ["[object Uint8Array]", true, 1]);
+    }
+  },
+
+  "encoded bytes survive collections"() {
+    // Arrays of all sizes, some of them old by the time that they are looked at, while the heap grows and shrinks.
+    const encoder = new TextEncoder(), kept = [], held = [];
+    const check = ({ bytes, length, fill }) => {
+      equal([bytes.length, bytes[0], bytes[length >> 1], bytes[length - 1]], [length, fill, fill, fill]);
+      equal(bytes.every((byte) => byte === fill), true);
+    };
+    let seed = 4711;
+    const random = (below) => (seed = seed * 1103515245 + 12345 & 0x7fffffff) % below;
+    for (let round = 0; round < 40000; round++) {
+      const length = 1 + random(random(10) === 0 ? 5000 : 600), fill = 32 + random(90);
+      const one = { length, fill, bytes: encoder.encode(String.fromCharCode(fill).repeat(length)) };
+      if (random(8) === 0) one.bytes.buffer;
+      kept[random(2000)] = one;
+      if (round % 16 === 0) held.push({ list: new Array(400).fill(round) });
+      if (held.length > 2000) held.length = 0;
+      const seen = kept[random(2000)];
+      if (seen !== undefined) check(seen);
+    }
+    kept.forEach(check);
+  },
+
+  "large decoded strings survive collections"() {
+    const decoder = new TextDecoder(), kept = [];
+    const wide = new TextEncoder().encode("\u20ac".repeat(60000)), narrow = new Uint8Array(200001);
+    for (let round = 0; round < 400; round++) {
+      const fill = 65 + round % 26;
+      const bytes = round % 3 === 0 ? wide : narrow.fill(fill).subarray(round);
+      const text = decoder.decode(bytes), first = round % 3 === 0 ? "\u20ac" : String.fromCharCode(fill);
+      equal([text.length, text[0], text.at(-1)], [round % 3 === 0 ? 60000 : 200001 - round, first, first]);
+      const [old, unit] = kept[round * 7 % 10] ?? [text, first];
+      kept[round * 7 % 10] = [text, first];
+      equal(old === unit.repeat(old.length), true);
+      equal([old.indexOf(unit + unit), old.lastIndexOf("x"), old.slice(100, 103)], [0, unit === "x" ? old.length - 1 : -1, unit.repeat(3)]);
+      if (round % 50 === 0) equal({ [old]: 1 }[unit.repeat(old.length)], 1); // as a property's name
+    }
+  },
+
   "malformed UTF-8, at random"() {
     // The decoder of the standard (8.1.1).
     const slowly = (input) => {
