@@ -114,6 +114,38 @@ func TestSnapshotKeepsStateOfTopLevel(t *testing.T) {
 	}
 }
 
+// Objects of every length, that refer to others in all ways there are: the reader of objects (shim/deserialize.cc)
+// has a case for each.
+const shapesApp = `
+	const make = () => Array.from({ length: 300 }, (_, n) => ({
+		text: "x".repeat(n) + n, wide: "\u4e2d".repeat(n), joined: "left of " + n + " and right of " + n,
+		holes: new Array(n), same: new Array(n).fill(null), doubles: new Float64Array(n).fill(n + 0.5), boxed: n + 0.25,
+		mixed: Array.from({ length: n % 40 }, (_, i) => i % 3 ? i : [undefined, true, "const", Symbol.iterator.description, {}][i % 5]),
+		["own" + n]: n, method() { return this.boxed + n; }, get late() { return n; }, pattern: new RegExp("a{" + n + "}", "y"),
+	}));
+	const list = make(), keys = list.map((_, n) => ({ n }));
+	const weak = new WeakMap(keys.map((key) => [key, list[key.n]])), refs = keys.map((key) => new WeakRef(key));
+	const large = Array.from({ length: 100_000 }, (_, n) => n % 1000 ? n : { n });
+	const shown = (list) => JSON.stringify(list.map((o, n) => [o, Object.keys(o), o.method(), o.late, String(o.pattern), o.doubles.length,
+		o.holes.length, 0 in o.holes, o["own" + n]]));
+	const same = () => shown(list) === shown(make()) && keys.every((key, n) => weak.get(key) === list[n] && refs[n].deref() === key) &&
+		large.every((item, n) => n % 1000 ? item === n : item.n === n);
+	export default { fetch() { return new Response(String(same())); } }`
+
+func TestSnapshotKeepsObjectsOfAllShapes(t *testing.T) {
+	app, built := imageApp(t, AppOptions{}, shapesApp)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	isolate := startImage(t, app, "snapshot")
+	for range 2 {
+		if got := fetch(t, isolate, get); string(got.Body) != "true" {
+			t.Errorf("the objects of the snapshot are not as they were made: %s", got.Body)
+		}
+		isolate.Collect()
+	}
+}
+
 // The code of a top level, which runs once, is not in a snapshot, nor is what only it refers to: names
 // of the properties it reads, literals. What is left works, and can be compiled.
 func TestSnapshotDropsCodeOfTopLevels(t *testing.T) {

@@ -1,9 +1,14 @@
-// The one function of V8's deserializer that is worth having twice: the one that reads a number of
-// a snapshot. A large app's has some hundred thousand, V8's function takes 8% of the time to
-// restore it, and half of that is reading four bytes one by one. This one takes its place when
-// the program is linked, since a template's or inline function of the library gives way to others.
+// What of V8's deserializer is worth having twice: the function that reads a number of a snapshot,
+// and the one that reads an object. A large app's snapshot has some hundred thousand of the one and
+// fifty thousand of the other, and two thirds of the time to restore it is theirs. These take
+// V8's place when the program is linked, since a template's or inline function of the library gives
+// way to others.
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
+
+#include "engine.h"
 
 namespace nano::deserialize {
 
@@ -14,17 +19,334 @@ struct Bytes {
   int position;
 };
 
-uint32_t GetUint30(Bytes* bytes) asm("_ZN2v88internal18SnapshotByteSource9GetUint30Ev");
+namespace {
 
-// GetUint30 reads a number of one to four bytes, little-endian. The lowest two bits of the first
-// tell how many follow it.
-uint32_t GetUint30(Bytes* bytes) {
+// Number reads a number of one to four bytes, little-endian. The lowest two bits of the first tell
+// how many follow it.
+inline uint32_t Number(const uint8_t*& at) {
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
   uint32_t word;
-  memcpy(&word, bytes->data + bytes->position, sizeof word);
+  memcpy(&word, at, sizeof word);
   uint32_t more = word & 3;
-  bytes->position += static_cast<int>(more) + 1;
+  at += more + 1;
   return (word & UINT32_MAX >> (24 - 8 * more)) >> 2;
 }
+
+}  // namespace
+
+uint32_t GetUint30(Bytes* bytes) asm("_ZN2v88internal18SnapshotByteSource9GetUint30Ev");
+
+uint32_t GetUint30(Bytes* bytes) {
+  const uint8_t* start = bytes->data + bytes->position;
+  const uint8_t* at = start;
+  uint32_t number = Number(at);
+  bytes->position += static_cast<int>(at - start);
+  return number;
+}
+
+// V8 13.6 as it is built for x86-64: elsewhere the members of its isolate lie at other places.
+#ifdef __x86_64__
+
+using Address = uintptr_t;  // of an object, with the tag 1
+using Handle = Address*;
+
+enum Space : uint8_t { kReadOnlyHeap, kOld, kCode, kTrusted, kSpaces };
+
+// What V8's serializer writes for the slots of an object (its SerializerDeserializer::Bytecode), as
+// far as it is read here.
+enum Code : uint8_t {
+  kNewObject = 0x00,  // and a space
+  kBackReference = 0x04,
+  kReadOnlyReference = 0x05,
+  kStartupObject = 0x06,
+  kSharedObject = 0x09,
+  kVariableRaw = 0x11,
+  kWeakPrefix = 0x18,
+  kIndirectPrefix = 0x1d,
+  kProtectedPrefix = 0x21,
+  kRoot = 0x40,          // to 0x5f: of the first roots
+  kFixedRaw = 0x60,      // to 0x7f: one word and more
+  kRepeatedRoot = 0x80,  // to 0x8f: twice and more
+  kRecent = 0x90,        // to 0x97: one of the last objects referred to
+  kEnd = 0x98,
+};
+
+// Reader is V8's Deserializer<Isolate>.
+struct Reader {
+  void* methods;
+  char* isolate;
+  std::vector<Handle> attached;
+  Bytes source;
+  uint64_t magic;
+  Handle recent[8];
+  int next_recent;
+  char unused_1[0x150 - 0x84];
+  std::vector<Handle> objects;  // all that were made, in order
+  char unused_2[0x19d - 0x168];
+  bool weak, indirect, by_protected_pointer;  // the next reference
+  bool rehash;
+};
+static_assert(offsetof(Reader, source) == 0x28 && offsetof(Reader, recent) == 0x40 &&
+              offsetof(Reader, objects) == 0x150 && offsetof(Reader, rehash) == 0x1a0);
+
+namespace {
+
+// Members of V8's isolate, by their place.
+constexpr size_t kReadOnlySpace = 0xf148, kStartupCache = 0x112e8, kSharedCache = 0x11300;
+
+template <typename T>
+T& Member(char* isolate, size_t place) {
+  return *reinterpret_cast<T*>(isolate + place);
+}
+
+// Page is what pages of V8's heap begin with.
+constexpr Address kPageBytes = 256 << 10;
+constexpr uint64_t kYoungOrShared = 0x19, kMarking = 0x20;
+inline uint64_t PageFlags(Address object) {
+  return *reinterpret_cast<uint64_t*>(object & ~(kPageBytes - 1));
+}
+
+}  // namespace
+
+#define NANO_READER "_ZN2v88internal12DeserializerINS0_7IsolateEE"
+
+Address Allocate(Reader* self, uint8_t type, int bytes,
+                 int alignment) asm(NANO_READER
+                                    "8AllocateENS0_14AllocationTypeEiNS0_19AllocationAlignmentE");
+Handle ReadReference(Reader* self) asm(NANO_READER "10ReadObjectEv");
+int ReadSlot(Reader* self, uint8_t code, Handle object,
+             size_t offset) asm(NANO_READER
+                                "22ReadSingleBytecodeDataINS0_25SlotAccessorForHeapObjectEEEihT_");
+void PostProcess(Reader* self, Handle map, Handle object,
+                 uint8_t space) asm(NANO_READER
+                                    "20PostProcessNewObjectENS0_12DirectHandleINS0_3MapEEENS0_"
+                                    "6HandleINS0_10HeapObjectEEENS0_13SnapshotSpaceE");
+Handle ExtendHandles(char* isolate) asm("_ZN2v88internal11HandleScope6ExtendEPNS0_7IsolateE");
+void NoteYoung(Address object, uint32_t* slot, Address value) asm(
+    "_ZN2v88internal12WriteBarrier40CombinedGenerationalAndSharedBarrierSlowENS0_"
+    "6TaggedINS0_10HeapObjectEEEmS4_");
+void NoteMarked(Address object, uint32_t* slot, Address value) asm(
+    "_ZN2v88internal12WriteBarrier11MarkingSlowENS0_"
+    "6TaggedINS0_10HeapObjectEEENS0_24CompressedHeapObjectSlotES4_");
+
+namespace {
+
+inline uint32_t* Slots(Address object) { return reinterpret_cast<uint32_t*>(object - 1); }
+
+inline uint16_t TypeOf(Address map) { return *reinterpret_cast<uint16_t*>(map + 7); }
+
+// Write writes a reference into a slot. weak: 2, or 0.
+inline void Write(Address object, size_t slot, Address value, uint32_t weak = 0) {
+  uint32_t* place = Slots(object) + slot;
+  *place = static_cast<uint32_t>(value) | weak;
+  if (static_cast<uint32_t>(value) < kPageBytes) return;  // read-only
+  uint64_t flags = PageFlags(object);
+  if ((flags & kYoungOrShared) == 0 && (PageFlags(value) & kYoungOrShared) != 0) [[unlikely]]
+    NoteYoung(object, place, value);
+  if ((flags & kMarking) != 0) [[unlikely]]
+    NoteMarked(object, place, value);
+}
+
+inline Handle NewHandle(char* isolate, Address object) {
+  struct Scope {
+    Handle next, limit;
+  };
+  auto& scope = Member<Scope>(isolate, v8::internal::Internals::kIsolateHandleScopeDataOffset);
+  Handle handle = scope.next;
+  if (handle == scope.limit) [[unlikely]]
+    handle = ExtendHandles(isolate);
+  scope.next = handle + 1;
+  *handle = object;
+  return handle;
+}
+
+inline Handle Root(char* isolate, size_t index) {
+  return &Member<Address>(isolate, v8::internal::Internals::kIsolateRootsOffset) + index;
+}
+
+template <typename T>
+inline T& At(std::vector<T>& list, uint32_t index) {
+  if (index >= list.size()) [[unlikely]]
+    Fatal("deserialize", "the snapshot is damaged");
+  return list[index];
+}
+
+inline Address ReadOnly(char* isolate, const uint8_t*& at) {
+  struct Page {
+    char unused[0x48];
+    Address area;
+  };
+  struct Space {
+    char unused[0x48];
+    std::vector<Page*> pages;
+  };
+  uint32_t page = Number(at), offset = Number(at);
+  Address area = At(Member<Space*>(isolate, kReadOnlySpace)->pages, page)->area;
+  return (area & ~(kPageBytes - 1)) + offset + 1;
+}
+
+inline Handle BackReference(Reader* self, const uint8_t*& at) {
+  Handle object = At(self->objects, Number(at));
+  self->recent[self->next_recent] = object;
+  self->next_recent = (self->next_recent + 1) & 7;
+  return object;
+}
+
+// Cursor is where a Reader is, kept in a register. Whoever else reads needs Leave before and Enter
+// after it.
+class Cursor {
+ public:
+  explicit Cursor(Reader* self) : self_(self) { Enter(); }
+  void Enter() { at = self_->source.data + self_->source.position; }
+  void Leave() { self_->source.position = static_cast<int>(at - self_->source.data); }
+  const uint8_t* at;
+
+ private:
+  Reader* const self_;
+};
+
+// ReadMap reads what an object begins with. scratch may become what the handle returned refers to:
+// for maps that no collection moves.
+inline Handle ReadMap(Reader* self, Cursor* cursor, Address* scratch) {
+  uint8_t code = *cursor->at;
+  if (code == kBackReference) return BackReference(self, ++cursor->at);
+  if (code >= kRecent && code < kEnd) return self->recent[*cursor->at++ - kRecent];
+  if (code == kReadOnlyReference) {
+    *scratch = ReadOnly(self->isolate, ++cursor->at);
+    return scratch;
+  }
+  if (code >= kRoot && code < kFixedRaw) return Root(self->isolate, *cursor->at++ - kRoot);
+  if (code == kStartupObject) {
+    auto& cache = Member<std::vector<Address>>(self->isolate, kStartupCache);
+    return &At(cache, Number(++cursor->at));  // complete: no more is added to it
+  }
+  cursor->Leave();
+  Handle map = ReadReference(self);
+  cursor->Enter();
+  return map;
+}
+
+}  // namespace
+
+Handle ReadObject(Reader* self, uint8_t space) asm(NANO_READER "10ReadObjectENS0_13SnapshotSpaceE");
+
+namespace {
+
+// ReadSlots reads the slots of an object from slot on.
+inline void ReadSlots(Reader* self, Cursor* cursor, Handle object, size_t slot, size_t end) {
+  char* isolate = self->isolate;
+  uint32_t weak = 0;
+  while (slot < end) {
+    uint8_t code = *cursor->at++;
+    switch (code) {
+      case kNewObject ... kBackReference - 1: {
+        cursor->Leave();
+        Handle made = ReadObject(self, code);
+        cursor->Enter();
+        Write(*object, slot++, *made, weak);
+        weak = 0;
+        break;
+      }
+      case kBackReference:
+        Write(*object, slot++, *BackReference(self, cursor->at), weak);
+        weak = 0;
+        break;
+      case kRecent ... kEnd - 1:
+        Write(*object, slot++, *self->recent[code - kRecent], weak);
+        weak = 0;
+        break;
+      case kReadOnlyReference:
+        Write(*object, slot++, ReadOnly(isolate, cursor->at), weak);
+        weak = 0;
+        break;
+      case kStartupObject:
+      case kSharedObject: {
+        auto& cache = Member<std::vector<Address>>(
+            isolate, code == kStartupObject ? kStartupCache : kSharedCache);
+        Write(*object, slot++, At(cache, Number(cursor->at)), weak);
+        weak = 0;
+        break;
+      }
+      case kRoot ... kFixedRaw - 1:
+        Slots(*object)[slot++] = static_cast<uint32_t>(*Root(isolate, code - kRoot));
+        break;
+      case kRepeatedRoot ... kRecent - 1: {
+        auto root = static_cast<uint32_t>(*Root(isolate, *cursor->at++));
+        uint32_t* slots = Slots(*object);
+        for (int left = code - kRepeatedRoot + 2; left > 0; left--) slots[slot++] = root;
+        break;
+      }
+      case kFixedRaw ... kRepeatedRoot - 1: {
+        uint32_t* slots = Slots(*object);
+        for (int left = code - kFixedRaw + 1; left > 0; left--, cursor->at += 4)
+          memcpy(&slots[slot++], cursor->at, 4);
+        break;
+      }
+      case kVariableRaw: {
+        size_t words = Number(cursor->at);
+        memcpy(Slots(*object) + slot, cursor->at, words * 4);
+        cursor->at += words * 4;
+        slot += words;
+        break;
+      }
+      case kWeakPrefix:
+        weak = 2;
+        break;
+      default:
+        cursor->Leave();
+        self->weak = weak != 0;
+        weak = 0;
+        slot += static_cast<size_t>(ReadSlot(self, code, object, slot * 4));
+        // What follows such a prefix V8 has to read as well.
+        if (code == kIndirectPrefix || code == kProtectedPrefix)
+          slot += static_cast<size_t>(
+              ReadSlot(self, self->source.data[self->source.position++], object, slot * 4));
+        cursor->Enter();
+    }
+  }
+  if (slot != end) Fatal("deserialize", "the snapshot is damaged");
+}
+
+}  // namespace
+
+// ReadObject reads a new object and what it refers to. V8's calls a function for each slot, which
+// begins by saving all registers, and clears each object with an instruction that takes longer to
+// start than most objects to clear.
+Handle ReadObject(Reader* self, uint8_t space) {
+  constexpr uint8_t kAllocations[kSpaces] = {4, 1, 2, 8};  // V8's AllocationType
+  constexpr uint16_t kEphemeronTable = 0xcf, kFirstNonString = 0x80;
+  constexpr uint16_t kRepresentation = 7, kExternal = 2;  // of strings
+  constexpr size_t kEphemeronTableHeader = 5;             // slots
+  Cursor cursor(self);
+  const size_t slots = Number(cursor.at);
+  Address scratch;
+  const Handle map = ReadMap(self, &cursor, &scratch);
+  const Address raw = Allocate(self, kAllocations[space], static_cast<int>(slots * 4), 0);
+  Write(raw, 0, *map);
+  const uint16_t type = TypeOf(*map);
+  // An object that is nothing but bytes is copied. All others have to be fit for a collection,
+  // which may come with each allocation.
+  const bool bytes = slots - 2 < 32 && *cursor.at == kFixedRaw + slots - 2;
+  if (!bytes) {
+    uint32_t* place = Slots(raw);
+    memset(place + 1, 0, (slots - 1) * sizeof *place);
+    if (type == kEphemeronTable) [[unlikely]] {
+      using v8::internal::Internals;
+      auto undefined =
+          static_cast<uint32_t>(*Root(self->isolate, Internals::kUndefinedValueRootIndex));
+      for (size_t i = kEphemeronTableHeader; i < slots; i++) place[i] = undefined;
+    }
+  }
+  const Handle object = NewHandle(self->isolate, raw);
+  self->objects.push_back(object);
+  ReadSlots(self, &cursor, object, 1, slots);
+  cursor.Leave();
+  if (type < kFirstNonString && (type & kRepresentation) != kExternal && !self->rehash)
+    return object;
+  PostProcess(self, map, object, space);
+  return object;
+}
+
+#endif  // __x86_64__
 
 }  // namespace nano::deserialize
