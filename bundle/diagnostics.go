@@ -61,6 +61,9 @@ func translate(messages []api.Message, o *Options) []Diagnostic {
 	list := make([]Diagnostic, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
+		if m.ID == "ignored-bare-import" && strings.Contains(m.Text, "/"+unenv+"/") {
+			continue // it is as with the module of Node.js: to load it does nothing
+		}
 		d := Diagnostic{Text: m.Text, Note: o.noteOf(m)}
 		if o.isOutside(m.Location) { // such as what a tsconfig.json extends: its text is not the project's to see
 			d = Diagnostic{File: o.absolute(m.Location.File), Text: "cannot be used: " + isolates.ErrOutside.Error()}

@@ -6,17 +6,15 @@ function lazy(name, make) {
   const set = (value) => {
     Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
   };
-  Object.defineProperty(globalThis, name, {
-    get() {
-      set(undefined); // a polyfill looks for what it stands for
-      const value = make();
-      set(value);
-      return value;
-    },
-    set,
-    enumerable: false,
-    configurable: true,
-  });
+  const get = () => {
+    set(undefined); // a polyfill looks for what it stands for
+    const value = make();
+    if (value === undefined) arm(); // the app imports the polyfill, which looks for it before it is made
+    else set(value);
+    return value;
+  };
+  const arm = () => Object.defineProperty(globalThis, name, { get, set, enumerable: false, configurable: true });
+  arm();
 }
 
 // process.env: the strings in env, below what the app has set.
@@ -50,6 +48,7 @@ function environment() {
 
 lazy("process", () => {
   const polyfill = require("node:process");
+  if (polyfill === undefined) return undefined;
   polyfill.env = environment();
   const modules = {
     __proto__: null,
@@ -61,5 +60,5 @@ lazy("process", () => {
   polyfill.getBuiltinModule = (name) => modules[String(name).replace(/^node:/, "")]?.();
   return polyfill;
 });
-lazy("Buffer", () => require("node:buffer").Buffer);
+lazy("Buffer", () => require("node:buffer")?.Buffer);
 lazy("global", () => globalThis);

@@ -75,14 +75,20 @@ func installPackages(t *testing.T, source, installed string) {
 	for _, name := range []string{"package.json", "package-lock.json"} {
 		copyFile(t, filepath.Join(source, name), filepath.Join(scratch, name))
 	}
-	command := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
-	command.Dir = scratch
-	timer := time.AfterFunc(3*time.Minute, func() { _ = command.Process.Kill() })
+	runNPM(t, scratch, "ci")
+	_ = os.Rename(scratch, installed) // or another test was faster
+}
+
+// runNPM installs what the lock file in a folder names, by "ci" or "install", or skips the test.
+func runNPM(t *testing.T, folder, command string) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), "npm", command, "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+	run.Dir = folder
+	timer := time.AfterFunc(3*time.Minute, func() { _ = run.Process.Kill() })
 	defer timer.Stop()
-	if output, err := command.CombinedOutput(); err != nil {
+	if output, err := run.CombinedOutput(); err != nil {
 		t.Skipf("npm cannot install the packages: %v\n%s", err, output)
 	}
-	_ = os.Rename(scratch, installed) // or another test was faster
 }
 
 // question is a request and the answer that is wanted.
