@@ -16,8 +16,11 @@ import (
 // nodeModules are the modules of Node.js.
 var nodeModules = []string{"assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram",
 	"diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module", "net", "os", "path",
-	"perf_hooks", "process", "punycode", "querystring", "readline", "repl", "sqlite", "stream", "string_decoder", "sys", "test",
+	"perf_hooks", "process", "punycode", "querystring", "readline", "repl", "stream", "string_decoder", "sys",
 	"timers", "tls", "trace_events", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"}
+
+// prefixedModules are those that need "node:" before their names.
+var prefixedModules = []string{"sea", "sqlite", "test"}
 
 func isNodeModule(specifier string) bool {
 	if strings.HasPrefix(specifier, "node:") {
@@ -33,7 +36,7 @@ var bareNodeModules = `^(` + strings.Join(nodeModules, "|") + `)(/|$)`
 // noNodeModule says that a module of Node.js is not there, and what helps.
 func noNodeModule(specifier string) (text, cure string) {
 	name := strings.TrimPrefix(specifier, "node:")
-	if !isNodeModule(name) {
+	if first, _, _ := strings.Cut(name, "/"); !isNodeModule(name) && !slices.Contains(prefixedModules, first) {
 		return fmt.Sprintf("cannot import %q: Node.js has no such module", specifier), ""
 	}
 	return fmt.Sprintf("cannot import %q: of Node.js, NANO has node:async_hooks only", specifier),
