@@ -584,8 +584,8 @@ void OnWasmStreaming(const v8::FunctionCallbackInfo<v8::Value>& info);
 // ReadTrap is the getter of a global that a builder's isolate does not have.
 void ReadTrap(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>& info);
 
-// RefuseSnapshot notes why the app that runs cannot be snapshotted, with the place of its code. If it
-// is not being built, nobody reads that.
+// RefuseSnapshot notes why the app that runs cannot be snapshotted, with the place of its code. If
+// it is not being built, nobody reads that.
 void RefuseSnapshot(v8::Isolate* isolate, v8::Local<v8::Value> words);
 
 // ---- turn.cc ----

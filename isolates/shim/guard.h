@@ -65,8 +65,8 @@ bool Survive(nano_isolate* self, Body&& body) {
 void Kill(nano_isolate* self, uint32_t death);
 bool IsDead(const nano_isolate* self);
 
-// Revive takes back that the isolate has reached its limit of CPU time, also where no JavaScript has
-// run since that could have been ended. On the isolate's thread, outside of any WatchScope.
+// Revive takes back that the isolate has reached its limit of CPU time, also where no JavaScript
+// has run since that could have been ended. On the isolate's thread, outside of any WatchScope.
 void Revive(nano_isolate* self);
 
 // Leak notes that an isolate is too broken to be disposed of.

@@ -572,8 +572,7 @@ int nano_isolate_start(nano_isolate* self, uint32_t id, const nano_image* image,
         !Utf8(self->isolate, bindings_json).ToLocal(&bindings) ||
         !Utf8(self->isolate, app_name).ToLocal(&name))
       return;
-    if (!realm->from_snapshot)
-      CallHook(realm, scope.context, "offerEnv", env, nullptr, bindings);
+    if (!realm->from_snapshot) CallHook(realm, scope.context, "offerEnv", env, nullptr, bindings);
     started = realm->from_snapshot
                   ? ResumeWasm(realm, scope.context, *image, &problem)
                   : Load(realm, scope.context, *image, app_name, options, &cached, &problem);

@@ -595,7 +595,8 @@ void RefuseSnapshot(v8::Isolate* isolate, v8::Local<v8::Value> words) {
 void ReadTrap(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value>&) {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
   constexpr char kRest[] = " does not exist while a snapshot is built; use it inside fetch() only";
-  RefuseSnapshot(isolate, v8::String::Concat(isolate, name.As<v8::String>(), OneByte(isolate, kRest)));
+  RefuseSnapshot(isolate,
+                 v8::String::Concat(isolate, name.As<v8::String>(), OneByte(isolate, kRest)));
 }
 
 }  // namespace nano
