@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -24,8 +25,8 @@ import (
 func siteOf(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range files {
-		writeSite(t, dir, name, content)
+	for _, name := range slices.Sorted(maps.Keys(files)) { // a precompressed sibling must not be older than its file
+		writeSite(t, dir, name, files[name])
 	}
 	return dir
 }

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -311,8 +313,8 @@ func copyNode(t *testing.T, toml string, folder string) (file string) {
 func writeFiles(t *testing.T, files map[string]string) string {
 	t.Helper()
 	folder := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(folder, name)
+	for _, name := range slices.Sorted(maps.Keys(files)) { // a precompressed sibling must not be older than its file
+		path, text := filepath.Join(folder, name), files[name]
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
