@@ -26,7 +26,7 @@ V8GO := rogchap.com/v8go
 ADA  := github.com/ada-url/goada
 
 .DEFAULT_GOAL := build
-.PHONY: run test build bench wpt docs package package-test types compat fuzz lint generate clean help tools links FORCE
+.PHONY: run test build bench wpt docs package package-test types frameworks compat fuzz lint generate clean help tools links FORCE
 
 ## build: the one binary, bin/nano (GOARCH=arm64 or amd64 for another processor)
 build: bin/nano
@@ -40,7 +40,7 @@ bin/nano: FORCE | tools links
 run: build
 	bin/nano serve -c nano.toml
 
-## test: go vet and every test (with npm also that of the types, unless the network is not there)
+## test: go vet and every test but that of make frameworks (with npm also that of the types, unless the network is not there)
 test: | tools links
 	@if command -v npm >/dev/null; then $(MAKE) -s npm/nano-types/node_modules || echo "make: no TypeScript compiler, so types are not checked" >&2; fi
 	go vet ./...
@@ -96,6 +96,11 @@ compat: | tools links
 ## types: npm/nano-types and the examples by the TypeScript compiler (npm)
 types: npm/nano-types/node_modules
 	go test -count=1 ./npm
+
+## frameworks: the projects of examples/frameworks, built and run (npm; fetches some 350 MB, and keeps 130 MB in ~/.cache)
+frameworks: | tools links
+	@command -v npm >/dev/null || { echo "make: npm is missing: apt-get install npm" >&2; exit 1; }
+	NANO_TEST_FRAMEWORKS=1 go test -count=1 -v -timeout 20m -run '^TestFrameworks$$' ./cmd/nano
 
 npm/nano-types/node_modules: npm/nano-types/package-lock.json
 	@command -v npm >/dev/null || { echo "make: npm is missing: apt-get install npm" >&2; exit 1; }

@@ -556,6 +556,24 @@ func TestRoot(t *testing.T) {
 	}
 }
 
+// TestRootOfPolyfills: polyfills outside of a project from outside are as if they were not there.
+func TestRootOfPolyfills(t *testing.T) {
+	around := project(t, map[string]string{
+		"node_modules/unenv/package.json":          `{"exports": {"./*": "./dist/*.mjs"}}`,
+		"node_modules/unenv/dist/node/path.mjs":    "export default 'hunter2'",
+		"node_modules/unenv/dist/node/process.mjs": "export default 'hunter2'"})
+	o := Options{Base: filepath.Join(around.Base, "app"), Settings: Settings{NodeCompat: true}, BytesMax: around.BytesMax}
+	o.Root, o.Main = o.Base, filepath.Join(o.Base, "main.ts")
+	write(t, o.Main, "export default await import('node:path').catch(() => null)")
+	if result := build(t, o); strings.Contains(text(result), "hunter2") {
+		t.Errorf("it was bundled: %s", text(result))
+	}
+	write(t, o.Main, "import path from 'node:path'; export default path")
+	if _, err := Build(context.Background(), o); err == nil || !strings.Contains(err.Error(), "NANO has node:async_hooks only") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestRootIsFollowed: a project may lie behind a link, but no link leads out of it.
 func TestRootIsFollowed(t *testing.T) {
 	o := project(t, map[string]string{"real/main.ts": "import a from './a'; export default a", "real/a.ts": "export default 4711", "b.ts": "export default 815"})

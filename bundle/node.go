@@ -71,7 +71,7 @@ func (r *record) polyfill(build api.PluginBuild, module, importer string) string
 			continue
 		}
 		found := build.Resolve(wanted, api.ResolveOptions{ResolveDir: folder, Kind: api.ResolveJSImportStatement, PluginData: asked{}})
-		if len(found.Errors) == 0 && found.Namespace == "file" {
+		if len(found.Errors) == 0 && found.Namespace == "file" && isolates.Within(r.options.Root, found.Path) {
 			return found.Path
 		}
 	}

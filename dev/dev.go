@@ -71,7 +71,8 @@ type Developer struct {
 	// problems are why the newest versions of apps do not serve, and unread why the configuration cannot be read.
 	problems map[string]*failure
 	unread   *failure
-	watched  []string
+	// watched and trees are what the watcher was given last.
+	watched, trees []string
 }
 
 var _ loop.Developer = (*Developer)(nil)
@@ -137,7 +138,7 @@ func (d *Developer) reload(ctx context.Context, node *Node, changed change) {
 		d.unread = nil
 		d.adopt(node.Config())
 		failures = d.judge(report)
-		hasChanged = len(report.Changes) > 0
+		hasChanged = len(report.Changes) > 0 || slices.ContainsFunc(changed.paths, d.isOfPageLocked)
 	}
 	isWell := d.unread == nil && len(d.problems) == 0
 	if hasChanged = hasChanged || isWell != wasWell; hasChanged {
@@ -247,20 +248,27 @@ func (d *Developer) isOfPages(changed change) bool {
 	if !d.isStarted || d.unread != nil || len(d.problems) != 0 || changed.isAll || len(changed.paths) == 0 {
 		return false
 	}
-	folders := map[string]bool{}
-	for _, folder := range d.staticLocked() {
-		folders[folder] = true
-	}
+	folders := d.staticLocked()
 	for _, path := range changed.paths {
 		isElse := slices.Contains(d.options.Entries, path) || slices.Contains(d.config.Inputs, path)
 		for _, inputs := range d.inputs {
-			isElse = isElse || slices.Contains(inputs, path) && !folders[path]
+			isElse = isElse || slices.Contains(inputs, path) && !slices.Contains(folders, path)
 		}
-		if isElse || !folders[path] && !isBelowAny(path, folders) {
+		if isElse || !d.isOfPageLocked(path) {
 			return false
 		}
 	}
 	return true
+}
+
+// isOfPageLocked tells whether a path is that of a static file, or of a folder of them. The mutex is held.
+func (d *Developer) isOfPageLocked(path string) bool {
+	for _, folder := range d.staticLocked() {
+		if path == folder || strings.HasPrefix(path, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // staticLocked are the folders of static files. The mutex is held.
@@ -434,8 +442,8 @@ func (d *Developer) watchLocked(since time.Time) {
 		}
 	}
 	list := slices.Sorted(maps.Keys(all))
-	if !slices.Equal(list, d.watched) {
-		d.watched = list
+	if !slices.Equal(list, d.watched) || !slices.Equal(trees, d.trees) {
+		d.watched, d.trees = list, trees
 		d.watcher.watch(list, trees, since)
 	}
 }

@@ -91,7 +91,7 @@ func TestPagesChange(t *testing.T) {
 		if (reloads > before) != each.reloads {
 			t.Errorf("%+v: %d reloads", each.change, reloads-before)
 		}
-		if !each.reloads && len(d.told) != told+1 {
+		if isTold := slices.Contains(each.change.paths, file); isTold != (len(d.told) == told+1) {
 			t.Errorf("%+v: pages are told %q", each.change, d.told[told:])
 		}
 	}
@@ -181,6 +181,30 @@ func (w *watching) settleTree() {
 			if time.Now().After(deadline) {
 				w.t.Fatalf("%s is never told", name)
 			}
+		}
+	}
+}
+
+// TestWatchTreeRoot: files that are not served are no news of the folder of static files itself, either, and folders
+// that are not are not watched.
+func TestWatchTreeRoot(t *testing.T) {
+	w := newWatching(t)
+	w.save("public/a.html", "old")
+	w.save("public/.well-known/b.txt", "old")
+	w.save("public/.git/refs/main", "old")
+	w.watch([]string{w.path("public")}, []string{w.path("public")}, time.Time{})
+	w.save("public/.a.html.swp", "of no interest")
+	w.save("public/a.html~", "of no interest")
+	w.save("public/.git/index", "of no interest")
+	w.must(os.Remove(w.path("public/.a.html.swp")))
+	w.save("public/a.html", "new")
+	w.save("public/.well-known/b.txt", "new")
+	w.tells("public/a.html", "public/.well-known/b.txt")
+	w.save("public/new.html", "new")
+	w.tells("public", "public/new.html")
+	for _, folder := range w.notify.WatchList() {
+		if strings.Contains(folder, ".git") {
+			t.Errorf("%s is watched", folder)
 		}
 	}
 }

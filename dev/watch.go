@@ -195,6 +195,9 @@ func (w *watcher) descend(tree string, each func(folder string)) {
 		if err != nil || !entry.IsDir() {
 			return nil // what cannot be read is not served, either
 		}
+		if path != root && strings.HasPrefix(entry.Name(), ".") && path != filepath.Join(root, ".well-known") {
+			return fs.SkipDir // nor is that
+		}
 		if len(w.below) >= treeFoldersMax {
 			if !w.isHuge {
 				w.logger.Warn(fmt.Sprintf("%s has more than %d folders: changes in the others are not noticed", tree, treeFoldersMax))
@@ -304,14 +307,16 @@ func (w *watcher) take(event fsnotify.Event, gathered *change) bool {
 	defer w.mutex.Unlock()
 	isNaming := event.Has(fsnotify.Create) || event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename)
 	concerned := w.paths[event.Name]
-	if isNaming {
+	path := w.inTree(event.Name)
+	_, isBelow := w.below[filepath.Dir(event.Name)]
+	if isNaming && (path != "" || !isBelow) { // what an editor keeps in the uppermost folder of a tree is no news of that
 		concerned = append(slices.Clone(concerned), w.paths[filepath.Dir(event.Name)+"/"]...)
 	}
-	if path := w.inTree(event.Name); path != "" {
+	if path != "" {
 		concerned = append(slices.Clone(concerned), path)
 	}
 	isFolder := false // a new one in a tree
-	if _, isBelow := w.below[filepath.Dir(event.Name)]; isBelow && event.Has(fsnotify.Create) {
+	if isBelow && event.Has(fsnotify.Create) {
 		info, err := os.Lstat(event.Name)
 		isFolder = err == nil && info.IsDir()
 	}

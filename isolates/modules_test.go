@@ -127,3 +127,23 @@ func TestWorkerEntrypoint(t *testing.T) {
 		}
 	}
 }
+
+// The context that a top level leaves behind is neither in its snapshot nor in what comes after it.
+func TestTopLevelsLeaveNoContext(t *testing.T) {
+	const storage = `import { AsyncLocalStorage } from "node:async_hooks"; const storage = new AsyncLocalStorage();
+		storage.enterWith({ top: true }); `
+	for what, source := range map[string]string{
+		"module":         storage + `export default { fetch() { return new Response(typeof storage.getStore()) } }`,
+		"service worker": storage + `addEventListener("fetch", (event) => event.respondWith(new Response(typeof storage.getStore())));`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			app, built := imageApp(t, AppOptions{}, source)
+			if built.Reason != "" {
+				t.Fatal(built.Reason)
+			}
+			if got := fetch(t, startImage(t, app, "snapshot"), get); string(got.Body) != "undefined" {
+				t.Errorf("got %s", got.Body)
+			}
+		})
+	}
+}

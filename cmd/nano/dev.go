@@ -96,7 +96,7 @@ func developed(main, file, environment, listen string) (*devTarget, error) {
 			return nil, err
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			for _, name := range []string{"wrangler.json", "wrangler.jsonc", "wrangler.toml", ".dev.vars", "package.json"} {
+			for _, name := range []string{"wrangler.json", "wrangler.jsonc", "wrangler.toml", ".dev.vars", "package.json", ".wrangler/deploy/config.json"} {
 				target.entries = append(target.entries, filepath.Join(path, name))
 			}
 		}

@@ -23,7 +23,8 @@ var frameworkBuilds = map[string][]string{
 var buildPackages = []string{"workerd", "@cloudflare/workerd-*", "miniflare", "@img", "typescript", "esbuild", "@esbuild", "@rolldown"}
 
 // frameworksFolder has the projects of examples/frameworks in the user's cache, built: once for each state of
-// their files. Without npm, or without the network when it is needed first, the test is skipped.
+// their files, and if NANO_TEST_FRAMEWORKS is 1, since that fetches some hundred MB. Without npm, or without the
+// network when it is needed first, the test is skipped.
 func frameworksFolder(t *testing.T) string {
 	t.Helper()
 	const source = "../../examples/frameworks"
@@ -35,6 +36,9 @@ func frameworksFolder(t *testing.T) string {
 	built := filepath.Join(cache, "nano-test", "frameworks-"+state)
 	if _, err := os.Stat(built); err == nil {
 		return built
+	}
+	if os.Getenv("NANO_TEST_FRAMEWORKS") != "1" {
+		t.Skip("installs and builds for minutes: make frameworks")
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is missing, the frameworks cannot be installed")
@@ -109,9 +113,6 @@ func buildProject(t *testing.T, folder string, command []string) {
 
 // TestFrameworks runs the workers that frameworks build, as `nano run DIR` finds them.
 func TestFrameworks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("installs and builds for a minute")
-	}
 	folder := frameworksFolder(t)
 	for project, questions := range map[string][]struct{ method, target, body, want string }{
 		"sveltekit": {

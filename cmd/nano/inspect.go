@@ -185,10 +185,10 @@ func (d *debugging) serve(c *config.Config, loops *loop.Node, out io.Writer, log
 	d.mutex.Lock()
 	options.Targets = d.targetsLocked(c)
 	d.server, d.out = inspector.Serve(d.listener, options), out
-	d.mutex.Unlock()
-	for i, address := range d.server.DevTools() {
+	for i, address := range d.server.DevTools() { // with the mutex held: of other targets there are other addresses
 		d.tell(c.Apps[i].Name, address)
 	}
+	d.mutex.Unlock()
 	go func() {
 		for i := range c.Apps {
 			// Whatever is wrong, its first request logs it.

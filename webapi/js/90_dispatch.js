@@ -508,6 +508,7 @@
   // Takes the app's main module, evaluated. Throws if it has no fetch function to call. What this leaves
   // behind is kept in the app's snapshot, so env, which holds secrets, is not known yet: see resume.
   internals.start = function start(namespace, name) {
+    enterContext(undefined); // the top level may have left another
     const exported = namespace.default;
     if (exported === undefined) {
       startServiceWorker();
@@ -517,7 +518,7 @@
     if (!webidl.isObject(exported)) {
       throw new Error("the default export is " + describe(exported) + ", not an object with a function fetch");
     }
-    // Once nobody has loaded 77_workers, nothing can be an entry point.
+    // Where nobody has loaded 77_workers, nothing can be an entry point.
     const entrypoint = internals.entrypoint === undefined ? null : internals.entrypoint(exported);
     const { fetch, scheduled } = entrypoint === null ? exported : entrypoint;
     if (typeof fetch !== "function" && (fetch !== undefined || typeof scheduled !== "function")) {
@@ -529,7 +530,6 @@
       throw new Error("the default export has no function fetch" +
         (fetch === undefined ? "" : ": its fetch is " + describe(fetch)));
     }
-    enterContext(undefined); // the top level may have left another
     target = exported;
     handler = fetch === undefined ? withoutFetch : fetch;
     scheduledHandler = typeof scheduled === "function" ? scheduled : undefined;
