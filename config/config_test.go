@@ -613,6 +613,10 @@ func TestInspection(t *testing.T) {
 	if _, err = parse("nano.toml", []byte(minimalApp+"[app.secrets]\nA = { credential = \"../key\" }"), around); err == nil {
 		t.Error("took the name ../key")
 	}
+	_, err = parse("nano.toml", []byte(minimalApp+"[app.secrets]\nA = { credential = \"key\", env = \"KEY\" }"), around)
+	if err == nil || !strings.Contains(err.Error(), "has more than one of file, env and credential") {
+		t.Error(err)
+	}
 }
 
 // TestStateDir: the node is found whatever else the file says, and whether or not that can be read.

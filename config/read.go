@@ -550,7 +550,7 @@ func (r *documentReader) readSecret(t *table) (secret Secret, what, cure string)
 	variable, _, hasVariable := t.text("env")
 	credential, _, hasCredential := t.text("credential")
 	t.finish()
-	if hasCredential && !hasFile {
+	if hasCredential && !hasFile && !hasVariable {
 		if file, what, cure = r.credentialFile(credential); what != "" {
 			return "", what, cure
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,8 @@ type fileStore struct {
 	queue          []*fileEntry  // to be looked at
 	lookers        int           // goroutines at it
 	lookEnds       chan struct{} // closed at the end of the next look; nil: nobody waits for that
+
+	lingering atomic.Int64 // bytes of large files in memory that were given up while answers may still be using them
 }
 
 const (
@@ -121,11 +124,33 @@ func (s *fileStore) work() {
 		s.queue = s.queue[1:]
 		last := entry.held // nobody else changes it while it is looked at
 		s.mutex.Unlock()
-		found, err := entry.key.folder.Find(entry.key.path, last, min(fileMemoryLargest, s.memoryMax/fileMemoryPart))
+		found, err := entry.key.folder.Find(entry.key.path, last, s.largest())
 		s.mutex.Lock()
 		s.looked(entry, &fileFound{found, entry.key.folder, err, entry.asked + s.fresh})
 	}
 	s.lookers--
+}
+
+// largest is up to how many bytes a file that is asked for again is read into memory: none while as much as there is
+// for all files was given up and is still in use. Clients that take long must not hold more and more of them.
+func (s *fileStore) largest() int64 {
+	if s.lingering.Load() >= s.memoryMax {
+		return 0
+	}
+	return min(fileMemoryLargest, s.memoryMax/fileMemoryPart)
+}
+
+// linger counts what a file that is given up has in memory, but for what next keeps as well, until the garbage collector
+// finds that no answer uses it. next may be nil. What is in memory from the first look on is not counted.
+func (s *fileStore) linger(file, next *static.File) {
+	for i, v := range file.Variants {
+		if v == nil || len(v.Content) <= static.InMemoryMax || next != nil && next.Variants[i] == v {
+			continue
+		}
+		size := int64(len(v.Content))
+		s.lingering.Add(size)
+		runtime.AddCleanup(&v.Content[0], func(size int64) { s.lingering.Add(-size) }, size)
+	}
 }
 
 // looked takes what a look at an entry has brought to light. The mutex is held.
@@ -134,6 +159,7 @@ func (s *fileStore) looked(entry *fileEntry, found *fileFound) {
 	if entry.held != found.File {
 		if entry.held != nil {
 			entry.held.GiveUp(found.File)
+			s.linger(entry.held, found.File)
 		}
 		s.memory -= entry.memory
 		s.descriptors -= entry.descriptors
@@ -172,6 +198,7 @@ func (s *fileStore) giveUp(entry *fileEntry) {
 	s.memory -= entry.memory
 	s.descriptors -= entry.descriptors
 	entry.held.GiveUp(nil)
+	s.linger(entry.held, nil)
 	entry.held, entry.memory, entry.descriptors = nil, 0, 0
 	entry.found.Store(nil)
 	if !entry.isLooking {

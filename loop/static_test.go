@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -405,6 +406,47 @@ func TestStaticEvicts(t *testing.T) {
 		if l != nil && len(l.files.readers.free) != len(l.files.readers.all) {
 			t.Error("a reader is left over")
 		}
+	}
+}
+
+// TestStaticLingers: while clients still use as much of large files as may be kept, no more are read into memory.
+func TestStaticLingers(t *testing.T) {
+	const size = static.InMemoryMax + 1
+	folder := openSite(t, siteOf(t, map[string]string{"large": strings.Repeat("L", size)}))
+	store := newFileStore(fileMemoryPart * size)
+	var used [][]byte
+	for range fileMemoryPart {
+		if got := store.largest(); got != size {
+			t.Fatalf("%d bytes may be kept, with %d lingering", got, store.lingering.Load())
+		}
+		entry := &fileEntry{key: fileKey{folder, "large"}}
+		for range 2 {
+			found, err := folder.Find("large", entry.held, store.largest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			store.looked(entry, &fileFound{Found: found})
+		}
+		content := entry.held.Variants[static.Identity].Content
+		if len(content) != size {
+			t.Fatalf("%d bytes in memory", len(content))
+		}
+		used = append(used, content[1:])
+		store.giveUp(entry)
+	}
+	runtime.GC()
+	if got := store.largest(); got != 0 || store.lingering.Load() != fileMemoryPart*size {
+		t.Errorf("%d bytes may be kept, with %d lingering", got, store.lingering.Load())
+	}
+	runtime.KeepAlive(used)
+	used = nil
+	for deadline := time.Now().Add(patience); store.lingering.Load() != 0; runtime.Gosched() {
+		if runtime.GC(); time.Now().After(deadline) {
+			t.Fatalf("%d bytes linger though nobody uses them", store.lingering.Load())
+		}
+	}
+	if got := store.largest(); got != size {
+		t.Errorf("%d bytes may be kept", got)
 	}
 }
 
