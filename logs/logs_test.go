@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -368,5 +370,31 @@ func BenchmarkApp(b *testing.B) {
 	e := &Entry{App: "hello", Text: []byte("a line as apps write it, of some length"), Source: []byte("src/index.ts:12:5"), Rate: 1_000_000}
 	for b.Loop() {
 		log.App(e)
+	}
+}
+
+// TestAccessBuffersAreLeft: what a slow reader has made wait is garbage once it is written, but for a few buffers.
+func TestAccessBuffersAreLeft(t *testing.T) {
+	to := newStuckSink()
+	log := New(Options{To: to})
+	defer log.Close(patience)
+	access := log.Access()
+	access.Append([]byte("first\n"), 1)
+	<-to.entered
+	const size, count = 64 << 10, 4 * accessSparesMax
+	var left atomic.Int64
+	for range count {
+		lines := bytes.Repeat([]byte{'\n'}, size)
+		left.Add(1)
+		runtime.AddCleanup(&lines[0], func(n int64) { left.Add(-n) }, 1)
+		if _, dropped := access.Append(lines, size); dropped != 0 {
+			t.Fatalf("%d lines dropped", dropped)
+		}
+	}
+	close(to.release)
+	for deadline := time.Now().Add(patience); left.Load() > accessSparesMax; runtime.Gosched() {
+		if runtime.GC(); time.Now().After(deadline) {
+			t.Fatalf("%d buffers of %d are left, want %d at most", left.Load(), count, accessSparesMax)
+		}
 	}
 }

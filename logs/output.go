@@ -82,8 +82,9 @@ func (o *output) drain() {
 			_, _ = o.to.Write(writing) // there is nowhere left to report that this failed
 		}
 		writing = kept(writing)
-		for _, each := range access {
+		for i, each := range access {
 			_, _ = o.to.Write(each)
+			access[i] = nil // there may be no more lines for hours
 			o.giveBack(each)
 		}
 	}
@@ -143,9 +144,8 @@ func (q *accessQueue) add(lines []byte) (next []byte, ok bool) {
 	return next, true
 }
 
-// take empties the queue. Emptied is what was taken before.
+// take empties the queue. emptied is what was taken before, with nothing on it any more.
 func (q *accessQueue) take(emptied [][]byte) (taken [][]byte, lost int) {
-	clear(emptied)
 	taken, lost = q.buffers, q.lost
 	q.buffers, q.bytes, q.lost = emptied[:0], 0, 0
 	return taken, lost
