@@ -32,15 +32,16 @@ const projectBytesMax = 4 << 20
 // wrangler.json, wrangler.jsonc or wrangler.toml describes it, with the settings of an environment of it if
 // environment is not "", or else by its package.json. What of it NANO lacks is in Warnings, and absent in env.
 func Project(folder, environment, listen string) (*Config, error) {
-	absolute, err := filepath.Abs(folder)
+	source, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, err
 	}
 	folder, names := deployed(folder)
-	if absolute, err = filepath.Abs(folder); err != nil {
+	absolute, err := filepath.Abs(folder)
+	if err != nil {
 		return nil, err
 	}
-	p := project{folder: absolute}
+	p := project{folder: absolute, source: source}
 	for _, name := range names {
 		text, err := readFileUpTo(filepath.Join(absolute, name), projectBytesMax)
 		if errors.Is(err, os.ErrNotExist) {
@@ -104,6 +105,7 @@ func deployed(folder string) (where string, names []string) {
 // knows is left alone: wrangler knows more keys each month.
 type project struct {
 	folder   string         // absolute
+	source   string         // the same, but for what a tool has built the folder that it was built from
 	file     string         // as messages name it; "": there is none
 	values   map[string]any // strings, int64, float64, bool, []any and map[string]any
 	warnings Problems
@@ -327,13 +329,18 @@ func (p *project) readTriggers(app *App) {
 	}
 }
 
-// readSecrets reads .dev.vars, as wrangler dev does: a secret in each line, NAME=value.
+// readSecrets reads .dev.vars, as wrangler dev does: a secret in each line, NAME=value. Some tools copy it to what they
+// build.
 func (p *project) readSecrets(app *App, environment string) {
 	name := ".dev.vars"
-	if environment != "" && isFile(p.path(name+"."+environment)) {
+	if environment != "" && (isFile(p.path(name+"."+environment)) || isFile(filepath.Join(p.source, name+"."+environment))) {
 		name += "." + environment
 	}
-	text, err := readFileUpTo(p.path(name), secretBytesMax)
+	path := p.path(name)
+	if !isFile(path) {
+		path = filepath.Join(p.source, name)
+	}
+	text, err := readFileUpTo(path, secretBytesMax)
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}

@@ -200,6 +200,7 @@ func TestProjectThatWasBuiltElsewhere(t *testing.T) {
 	folder := writeProject(t, map[string]string{
 		"wrangler.jsonc":               `{ "name": "source", "main": "src/worker.ts" }`,
 		".wrangler/deploy/config.json": `{ "configPath": "../../build/wrangler.json" }`,
+		".dev.vars":                    "KEY=source\n",
 		"src/worker.ts":                "export default {}",
 	})
 	c, err := Project(folder, "", "127.0.0.1:0")
@@ -214,7 +215,13 @@ func TestProjectThatWasBuiltElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if app := c.Apps[0]; app.Name != "built" || app.Main != filepath.Join(folder, "build/index.js") || len(c.Warnings) != 0 {
+	if app := c.Apps[0]; app.Name != "built" || app.Main != filepath.Join(folder, "build/index.js") || len(c.Warnings) != 0 || app.Secrets["KEY"] != "source" {
 		t.Errorf("got %+v, warnings %v", app, c.Warnings)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "build/.dev.vars"), []byte("KEY=copied\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Project(folder, "", "127.0.0.1:0"); err != nil || c.Apps[0].Secrets["KEY"] != "copied" {
+		t.Errorf("with a copy: %+v, %v", c, err)
 	}
 }

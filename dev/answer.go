@@ -13,7 +13,7 @@ import (
 	"nano/loop"
 )
 
-// EventsPath is the path of the events by which pages of failures learn that there is something newer.
+// EventsPath is the path of the events by which open pages learn that there is something newer.
 const EventsPath = "/__nano/dev/events"
 
 // eventsHead are the header lines of the events.

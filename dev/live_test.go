@@ -208,3 +208,31 @@ func TestWatchTreeRoot(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchTreeGrows: no folder is missed that comes while those around it begin to be watched.
+func TestWatchTreeGrows(t *testing.T) {
+	w := newWatching(t)
+	w.save("public/a.html", "old")
+	w.watch([]string{w.path("public")}, []string{w.path("public")}, time.Time{})
+	const depth = 300
+	folder := "public/js/deep"
+	w.must(os.MkdirAll(w.path(folder), 0o700))
+	for range depth {
+		w.must(os.Mkdir(filepath.Join(w.path(folder), "d"), 0o700))
+		folder += "/d"
+		time.Sleep(quiet / 8) // as slowly as a tool that copies files
+	}
+	for deadline := time.Now().Add(patience); ; {
+		w.save(folder+"/z.html", time.Now().String())
+		select {
+		case c := <-w.changes:
+			if slices.Contains(c.paths, w.path(folder+"/z.html")) {
+				return
+			}
+		case <-time.After(quietMax):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the innermost folder is not watched")
+		}
+	}
+}

@@ -70,7 +70,7 @@ func newWatcher(logger *slog.Logger) *watcher {
 		return w
 	}
 	w.notify = notify
-	w.ended.Go(w.run)
+	w.ended.Go(func() { w.run(notify.Events, notify.Errors) })
 	return w
 }
 
@@ -104,7 +104,12 @@ func (w *watcher) place(since time.Time) {
 	}
 	w.below = map[string]string{}
 	for _, tree := range w.trees {
-		w.descend(tree, func(folder string) { folders[folder] = true })
+		w.descend(tree, func(folder string) {
+			folders[folder] = true
+			if w.notify != nil && !w.folders[folder] {
+				_ = w.notify.Add(folder) // before it is read: of a folder that comes meanwhile the kernel tells; see below for errors
+			}
+		})
 	}
 	if w.notify == nil {
 		w.begin(since)
@@ -185,7 +190,7 @@ func (w *watcher) follow(path string, folders map[string]bool) {
 // treeFoldersMax bounds the folders of trees that are watched.
 const treeFoldersMax = 2000
 
-// descend notes the folders of a tree. Links in it are not followed, as they are not when files are served.
+// descend notes the folders of a tree, each before it reads what is in there. Links in it are not followed, as they are not when files are served.
 func (w *watcher) descend(tree string, each func(folder string)) {
 	root, err := filepath.EvalSymlinks(tree)
 	if err != nil {
@@ -256,8 +261,7 @@ func (w *watcher) catchUp(added map[string]bool, since time.Time) {
 }
 
 // run gathers what the kernel tells until it is quiet.
-func (w *watcher) run() {
-	events, failures := w.notify.Events, w.notify.Errors
+func (w *watcher) run(events <-chan fsnotify.Event, failures <-chan error) {
 	timer := time.NewTimer(quiet)
 	timer.Stop()
 	var gathered change
