@@ -361,9 +361,14 @@ func (s *Set) prepare(e *entry, reader *reader) error {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if app := e.started.Load(); app != nil {
-		// Its WebAssembly is wanted, or another loop was faster. If its image cannot be read, starting it tells.
-		_ = app.Compile(func() (*isolates.Resolver, error) { return reader.get(s.options.Runtime) })
-		return nil
+		// Its WebAssembly is wanted, or another loop was faster. If its image cannot be read, starting it tells;
+		// without a resolver it would ask for this again, and again.
+		var err error
+		_ = app.Compile(func() (resolver *isolates.Resolver, _ error) {
+			resolver, err = reader.get(s.options.Runtime)
+			return resolver, err
+		})
+		return err
 	}
 	source, err := s.readLocked(e, reader)
 	if err != nil {

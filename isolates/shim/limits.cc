@@ -117,9 +117,13 @@ void Kill(nano_isolate* self, uint32_t death) {
 
 void Revive(nano_isolate* self) {
   uint32_t death = NANO_DEAD_CPU;
-  if (__atomic_compare_exchange_n(&self->shared.dead, &death, NANO_ALIVE, false, __ATOMIC_ACQ_REL,
-                                  __ATOMIC_ACQUIRE))
-    self->isolate->CancelTerminateExecution();
+  if (!__atomic_compare_exchange_n(&self->shared.dead, &death, NANO_ALIVE, false, __ATOMIC_ACQ_REL,
+                                   __ATOMIC_ACQUIRE))
+    return;
+  // V8 may still hold an interrupt of the watchdog, which would charge what was used since.
+  self->meter.pending.store(0, std::memory_order_relaxed);
+  self->meter.force.store(0, std::memory_order_relaxed);
+  self->isolate->CancelTerminateExecution();
 }
 
 bool IsDead(const nano_isolate* self) {
