@@ -116,14 +116,13 @@ void Kill(nano_isolate* self, uint32_t death) {
 }
 
 void Revive(nano_isolate* self) {
-  uint32_t death = NANO_DEAD_CPU;
-  if (!__atomic_compare_exchange_n(&self->shared.dead, &death, NANO_ALIVE, false, __ATOMIC_ACQ_REL,
-                                   __ATOMIC_ACQUIRE))
-    return;
-  // V8 may still hold an interrupt of the watchdog, which would charge what was used since.
+  // V8 may still hold an interrupt of the watchdog, which would charge this and end what runs then.
   self->meter.pending.store(0, std::memory_order_relaxed);
   self->meter.force.store(0, std::memory_order_relaxed);
-  self->isolate->CancelTerminateExecution();
+  uint32_t death = NANO_DEAD_CPU;
+  if (__atomic_compare_exchange_n(&self->shared.dead, &death, NANO_ALIVE, false, __ATOMIC_ACQ_REL,
+                                  __ATOMIC_ACQUIRE))
+    self->isolate->CancelTerminateExecution();
 }
 
 bool IsDead(const nano_isolate* self) {
