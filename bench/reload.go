@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -99,13 +100,27 @@ func (b *bench) loadReloads(ctx context.Context, address string, result *reloadR
 	return nil
 }
 
-// changeApp reloads the node as often as result says, each time with another version of its app.
-func changeApp(ctx context.Context, running *server, folder string, write func(version int) error, result *reloadResult) (samples []time.Duration, err error) {
-	client := http.Client{Timeout: reloadPatience, Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return net.Dial("unix", filepath.Join(folder, ".nano", "control.sock"))
+// controlSocket is the socket of the node whose nano.toml is in a folder.
+func controlSocket(folder string) string { return filepath.Join(folder, ".nano", "control.sock") }
+
+// controlClient asks the node whose nano.toml is in a folder by its socket, which a node that answers its
+// first requests may not have yet.
+func controlClient(folder string) http.Client {
+	return http.Client{Timeout: reloadPatience, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			for {
+				connection, err := net.Dial("unix", controlSocket(folder))
+				if !errors.Is(err, fs.ErrNotExist) || wait(ctx, 10*time.Millisecond) != nil {
+					return connection, err
+				}
+			}
 		},
 	}}
+}
+
+// changeApp reloads the node as often as result says, each time with another version of its app.
+func changeApp(ctx context.Context, running *server, folder string, write func(version int) error, result *reloadResult) (samples []time.Duration, err error) {
+	client := controlClient(folder)
 	for version := 1; version <= result.Reloads && ctx.Err() == nil; version++ {
 		if err := write(version); err != nil {
 			return samples, err

@@ -115,9 +115,7 @@ func (s *soak) measure(ctx context.Context, b *bench, p peer, result *soakResult
 		return err
 	}
 	defer s.running.stop()
-	s.control = http.Client{Timeout: reloadPatience, Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", s.socket()) },
-	}}
+	s.control = controlClient(s.folder)
 	changes := soakCount
 	if b.quick {
 		changes = soakQuick
@@ -134,8 +132,6 @@ func (s *soak) measure(ctx context.Context, b *bench, p peer, result *soakResult
 	}
 	return nil
 }
-
-func (s *soak) socket() string { return filepath.Join(s.folder, ".nano", "control.sock") }
 
 func (s *soak) write(app, version int) error {
 	one := soakApps[app]
@@ -277,7 +273,7 @@ func (s *soak) breakFile(app, version int, text string) error {
 
 // breakUpload begins to upload an app, and goes away.
 func (s *soak) breakUpload(app, _ int) error {
-	connection, err := net.Dial("unix", s.socket())
+	connection, err := net.Dial("unix", controlSocket(s.folder))
 	if err != nil {
 		return err
 	}
