@@ -386,6 +386,7 @@ func TestDevInspectedApps(t *testing.T) {
 		t.Errorf("targets %v, were %v", left, before)
 	}
 	a.call("Runtime.evaluate", `{"expression":"1"}`)
+	p.waitAt("/b", others, "of a") // sessions end before the app does
 	p.save(t, "nano.toml", one+two)
 	p.waitAt("/b", others, "of b")
 	attach(t, inspected(t, address)["b"]).call("Runtime.evaluate", `{"expression":"1"}`)
