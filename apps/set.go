@@ -316,7 +316,7 @@ func (s *Set) Start(pool *isolates.Pool, id int) (*isolates.Isolate, error) {
 		if errors.Is(err, isolates.ErrUncompiled) {
 			return nil, s.first.want(e, pool)
 		}
-		if err == nil || !app.HasImage() || !isAboutImage(err) {
+		if err == nil || !isAboutImage(err) {
 			return isolate, err
 		}
 		if !s.dropImage(e, app, err) {

@@ -51,9 +51,6 @@ func (a *App) Name() string { return a.options.Name }
 // is dropped once no isolate needs it.
 func (a *App) SetImage(image *Image) { a.image.Store(image) }
 
-// HasImage reports whether isolates are started from an image now.
-func (a *App) HasImage() bool { return a.image.Load() != nil }
-
 // Compile compiles the WebAssembly that an app imports, if there is any and nobody has done so, in a resolver of
 // the calling thread: an app with megabytes of it would stop a loop for long. Isolates that are started within
 // some seconds share the code, and later ones for as long as one of them lives.

@@ -42,21 +42,8 @@ func livePage(text string) string {
 // navigate gets a page as a browser does.
 func (p *devProject) navigate(path string) (status int, length int64, body string) {
 	p.t.Helper()
-	request, err := http.NewRequest("GET", p.url+path, nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	request.Header = http.Header{"Accept": {browser}, "Sec-Fetch-Dest": {"document"}, "Accept-Encoding": {"gzip"}}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return response.StatusCode, response.ContentLength, string(content)
+	response, body := p.get(path, http.Header{"Accept": {browser}, "Sec-Fetch-Dest": {"document"}, "Accept-Encoding": {"gzip"}})
+	return response.StatusCode, response.ContentLength, body
 }
 
 // TestDevLiveReload: pages have the script, others do not; who listens is told of apps and of static files.

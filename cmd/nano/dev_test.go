@@ -64,12 +64,20 @@ func (p *devProject) replace(t *testing.T, name, text string) {
 
 // ask gives status, header and body of what is answered to who accepts a type.
 func (p *devProject) ask(path, accept string) (status int, header http.Header, body string) {
+	p.t.Helper()
+	response, body := p.get(path, http.Header{"Accept": {accept}})
+	return response.StatusCode, response.Header, body
+}
+
+// get gives the answer to a request with a header, and its body.
+func (p *devProject) get(path string, header http.Header) (response *http.Response, body string) {
+	p.t.Helper()
 	request, err := http.NewRequest("GET", p.url+path, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	request.Header.Set("accept", accept)
-	response, err := http.DefaultClient.Do(request)
+	request.Header = header
+	response, err = http.DefaultClient.Do(request)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -78,7 +86,7 @@ func (p *devProject) ask(path, accept string) (status int, header http.Header, b
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return response.StatusCode, response.Header, string(content)
+	return response, string(content)
 }
 
 // What clients accept.

@@ -40,17 +40,7 @@ func frameworksFolder(t *testing.T) string {
 	if os.Getenv("NANO_TEST_FRAMEWORKS") != "1" {
 		t.Skip("installs and builds for minutes: make frameworks")
 	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		t.Skip("npm is missing, the frameworks cannot be installed")
-	}
-	if err := os.MkdirAll(filepath.Dir(built), 0o777); err != nil {
-		t.Skip("there is no place for npm's packages:", err)
-	}
-	scratch, err := os.MkdirTemp(filepath.Dir(built), "frameworks-")
-	if err != nil {
-		t.Skip("there is no place for npm's packages:", err)
-	}
-	defer os.RemoveAll(scratch)
+	scratch := npmScratch(t, built)
 	for path, name := range files {
 		copyFile(t, path, filepath.Join(scratch, name))
 	}

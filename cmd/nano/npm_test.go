@@ -61,6 +61,18 @@ func copyFile(t *testing.T, from, to string) {
 // installPackages has npm install what the lock file of a folder names.
 func installPackages(t *testing.T, source, installed string) {
 	t.Helper()
+	scratch := npmScratch(t, installed)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		copyFile(t, filepath.Join(source, name), filepath.Join(scratch, name))
+	}
+	runNPM(t, scratch, "ci")
+	_ = os.Rename(scratch, installed) // or another test was faster
+}
+
+// npmScratch gives a folder in which npm makes what is to become the folder installed beside it. It is deleted unless it
+// is renamed. Without npm, or a place for it, the test is skipped.
+func npmScratch(t *testing.T, installed string) string {
+	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is missing, the packages cannot be installed")
 	}
@@ -71,12 +83,8 @@ func installPackages(t *testing.T, source, installed string) {
 	if err != nil {
 		t.Skip("there is no place for npm's packages:", err)
 	}
-	defer os.RemoveAll(scratch)
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		copyFile(t, filepath.Join(source, name), filepath.Join(scratch, name))
-	}
-	runNPM(t, scratch, "ci")
-	_ = os.Rename(scratch, installed) // or another test was faster
+	t.Cleanup(func() { _ = os.RemoveAll(scratch) })
+	return scratch
 }
 
 // runNPM installs what the lock file in a folder names, by "ci" or "install", or skips the test.
