@@ -9,8 +9,8 @@ import (
 	"nano/uring"
 )
 
-// A connection is a slot for one client. Slots are never freed, only reused: with a new
-// generation, and only once every operation of the earlier life has completed.
+// A connection is a slot for one client. A slot is reused with a new generation, and only once
+// every operation of the earlier life has completed.
 //
 // Its life: open (requests are read and answered) → flushing (the last answer is on its way) →
 // lingering (we have shut our side; what the client still sends is thrown away until it closes) →

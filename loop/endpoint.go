@@ -14,8 +14,8 @@ import (
 )
 
 // An endpoint is our end of a socket that we opened: to an origin, a name server, whatever an app
-// connects to. As with connections, slots are never freed, only reused: with a new generation, and only
-// once every operation of the earlier life has completed.
+// connects to. As with connections, a slot is reused with a new generation, and only once every operation
+// of the earlier life has completed.
 //
 // Its life: connecting → open → closing (operations are cancelled and waited for, then the descriptor is
 // closed) → free. What happens is told to its handler. After close, and after failed, only closed
