@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "heap_layout.h"
 
 namespace nano::deserialize {
 
@@ -99,12 +100,7 @@ T& Member(char* isolate, size_t place) {
   return *reinterpret_cast<T*>(isolate + place);
 }
 
-// Page is what pages of V8's heap begin with.
-constexpr Address kPageBytes = 256 << 10;
-constexpr uint64_t kYoungOrShared = 0x19, kMarking = 0x20;
-inline uint64_t PageFlags(Address object) {
-  return *reinterpret_cast<uint64_t*>(object & ~(kPageBytes - 1));
-}
+constexpr uint64_t kYoungOrShared = heap::kYoungFlags | heap::kSharedFlag;
 
 }  // namespace
 
@@ -133,17 +129,17 @@ namespace {
 
 inline uint32_t* Slots(Address object) { return reinterpret_cast<uint32_t*>(object - 1); }
 
-inline uint16_t TypeOf(Address map) { return *reinterpret_cast<uint16_t*>(map + 7); }
+inline uint16_t TypeOf(Address map) { return heap::Read<uint16_t>(map, heap::kInstanceType); }
 
 // Write writes a reference into a slot. weak: 2, or 0.
 inline void Write(Address object, size_t slot, Address value, uint32_t weak = 0) {
   uint32_t* place = Slots(object) + slot;
   *place = static_cast<uint32_t>(value) | weak;
-  if (static_cast<uint32_t>(value) < kPageBytes) return;  // read-only
-  uint64_t flags = PageFlags(object);
-  if ((flags & kYoungOrShared) == 0 && (PageFlags(value) & kYoungOrShared) != 0) [[unlikely]]
+  if (static_cast<uint32_t>(value) < heap::kPageBytes) return;  // read-only
+  uint64_t flags = heap::PageFlags(object);
+  if ((flags & kYoungOrShared) == 0 && (heap::PageFlags(value) & kYoungOrShared) != 0) [[unlikely]]
     NoteYoung(object, place, value);
-  if ((flags & kMarking) != 0) [[unlikely]]
+  if ((flags & heap::kMarkingFlag) != 0) [[unlikely]]
     NoteMarked(object, place, value);
 }
 
@@ -182,7 +178,7 @@ inline Address ReadOnly(char* isolate, const uint8_t*& at) {
   };
   uint32_t page = Number(at), offset = Number(at);
   Address area = At(Member<Space*>(isolate, kReadOnlySpace)->pages, page)->area;
-  return (area & ~(kPageBytes - 1)) + offset + 1;
+  return (area & ~(heap::kPageBytes - 1)) + offset + 1;
 }
 
 inline Handle BackReference(Reader* self, const uint8_t*& at) {

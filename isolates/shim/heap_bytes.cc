@@ -2,27 +2,20 @@
 // for an ArrayBuffer of its own costs as much as the encoding of some kilobytes of text, so here
 // are longer ones: V8's code takes them as it does its own, since nothing but their maker knows of
 // the bound. As with those, an ArrayBuffer is made when somebody asks for it.
-#include <v8-version.h>
-
 #include <cstring>
 
 #include "engine.h"
+#include "heap_layout.h"
 
 namespace nano::heap_bytes {
 
-// What is known here of V8's objects; the program is linked with this version only, see nano_start.
-// Pointers to objects are compressed, and are 1 more than the address.
-static_assert(V8_MAJOR_VERSION == 13 && V8_MINOR_VERSION == 6);
-constexpr uintptr_t kTag = 1;
-constexpr size_t kByteArrayHeader = 8;  // its map and its length
-constexpr size_t kElements = 8, kBuffer = 16, kViewByteLength = 32, kViewLength = 40,
+using namespace heap;
+
+constexpr size_t kByteArrayHeader = kFirstElement;
+constexpr size_t kBuffer = 16, kViewByteLength = 32, kViewLength = 40,
                  kBasePointer = 56;                              // of a JSTypedArray
 constexpr size_t kBufferByteLength = 20, kBufferMaxLength = 28;  // of a JSArrayBuffer
 constexpr int kLengthShift = 29;                                 // of lengths in the sandbox
-
-// Pages are so large, and begin with their flags.
-constexpr uintptr_t kPageBytes = 256 << 10;
-constexpr uintptr_t kYoungFlags = 1 << 3 | 1 << 4, kMarkingFlag = 1 << 5;
 
 enum class AllocationType : uint8_t { kYoung = 0 };
 
@@ -33,31 +26,6 @@ enum class AllocationType : uint8_t { kYoung = 0 };
 // place of a pointer.
 uintptr_t* NewByteArray(v8::Isolate* isolate, int length,
                         AllocationType allocation) asm(NANO_NEW_BYTE_ARRAY);
-
-template <typename Word>
-Word Read(uintptr_t object, size_t offset) {
-  Word word;
-  memcpy(&word, reinterpret_cast<const void*>(object - kTag + offset), sizeof word);
-  return word;
-}
-
-template <typename Word>
-void Write(uintptr_t object, size_t offset, Word word) {
-  memcpy(reinterpret_cast<void*>(object - kTag + offset), &word, sizeof word);
-}
-
-// Pointer gives the pointer to an object. A Local points to the place where that is kept.
-template <typename Object>
-uintptr_t Pointer(v8::Local<Object> object) {
-  return *reinterpret_cast<const uintptr_t*>(*object);
-}
-
-// NeedsNoBarrier tells that V8 may be left in the dark about a pointer that an object gets: it
-// looks at all of the young generation anyhow, unless it is in the middle of marking objects.
-bool NeedsNoBarrier(uintptr_t object) {
-  auto flags = *reinterpret_cast<const uintptr_t*>(object & ~(kPageBytes - 1));
-  return (flags & kYoungFlags) != 0 && (flags & kMarkingFlag) == 0;
-}
 
 // Prefetch has the core fetch the memory where the next array of so many bytes will lie, as likely
 // as not. Young objects are made one behind the other in more memory than a core's caches have.
@@ -78,8 +46,7 @@ bool nano::FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array,
   uintptr_t memory = *NewByteArray(isolate, static_cast<int>(bytes.size()), AllocationType::kYoung);
   // From here on nothing is allocated, and nothing moves.
   uintptr_t view = Pointer(array);
-  uintptr_t cage = view & ~uintptr_t{UINT32_MAX};
-  uintptr_t buffer = cage | Read<uint32_t>(view, kBuffer);
+  uintptr_t buffer = Cage(view) | Read<uint32_t>(view, kBuffer);
   bool is_blank = Read<uint32_t>(view, kElements) == Read<uint32_t>(view, kBasePointer) &&
                   Read<uint64_t>(view, kViewByteLength) == uint64_t{1} << kLengthShift;
   if (!is_blank || !NeedsNoBarrier(view)) return false;
