@@ -203,7 +203,7 @@ func TestRouterBundleIsOfTheInstalledVersion(t *testing.T) {
 func TestMarkdownTablesLineUp(t *testing.T) {
 	found := sampleResults()
 	found.Targets = found.judge()
-	page := found.markdown()
+	page := found.markdown("", "")
 	for _, want := range []string{"| JSON response | 0.90 × deno (6.30 against 7.00 µs) | 0.50 × deno (1.00 against 2.00 µs) |", "node: ended at start"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
@@ -235,7 +235,10 @@ func TestParseFlags(t *testing.T) {
 	if b, _, err = parseFlags(nil); err != nil || filepath.Base(b.out) != "RESULTS.md" || filepath.Base(jsonPath(b.out)) != "results.json" {
 		t.Errorf("a complete run: %+v, %v", b, err)
 	}
-	for _, bad := range [][]string{{"--scenario", "plane"}, {"--peers", "php"}, {"--rounds", "0"}, {"extra"}} {
+	if b, _, err = parseFlags([]string{"--scenario", noScenario}); err != nil || len(b.selected) != 0 || filepath.Base(b.out) != "RESULTS.md" {
+		t.Errorf("no scenario: %+v, %v", b, err)
+	}
+	for _, bad := range [][]string{{"--scenario", "plane"}, {"--scenario", ""}, {"--peers", "php"}, {"--rounds", "0"}, {"extra"}} {
 		if _, _, err := parseFlags(bad); err == nil {
 			t.Errorf("%v: no error", bad)
 		}

@@ -335,7 +335,7 @@ func TestJudgeFleets(t *testing.T) {
 			t.Errorf("%q is in %d targets", part, matches)
 		}
 	}
-	page := found.markdown()
+	page := found.markdown("", "")
 	for _, heading := range []string{"`coldstart`", "`density`", "`zipf`", "`neighbour`", "`isolation`", "`active1000`", "`reload`", "`dev`"} {
 		if !strings.Contains(page, heading) {
 			t.Errorf("no table %s", heading)

@@ -1,13 +1,13 @@
 // Command bench runs NANO and its peers (Deno, Bun, workerd, Node) side by side under the same
 // loads, on the same cores and in one run, and writes what it found to bench/RESULTS.md and
-// bench/results.json.
+// bench/results.json, where it takes the place of what was found of the same scenarios before.
 //
 // Usage, from the repository's root after make build:
 //
 //	go run ./bench [--scenario plain,json] [--peers nano,bun] [--duration 5s] [--rounds 3] [--quick] [--compare BINARY] [--out FILE]
 //
 // Without --out, only a complete run is written to bench/RESULTS.md; the report of any other is
-// printed. Progress goes to standard error.
+// printed. An interrupted run leaves what it had measured by then. Progress goes to standard error.
 package main
 
 import (
@@ -26,12 +26,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// checkNames are the measurements that are no load scenarios.
-var checkNames = []string{
-	"platform", "transform100m", "websocket", "giga", "pending10k",
-	"loops", "launch", "wakeups", "memory", "coldstart", "density", "zipf", "neighbour", "isolation", "active1000", "observe", "reload", "soak", "dev", "weight", "micro",
-}
 
 // bench is one run.
 type bench struct {
@@ -85,6 +79,9 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if len(b.selected) == 0 {
+		return b.rewrite()
+	}
 	if err := checkTools(); err != nil {
 		return err
 	}
@@ -103,39 +100,35 @@ func run(ctx context.Context, arguments []string) error {
 	defer os.RemoveAll(b.temporary)
 	defer b.stopOrigin()
 	b.nginx = findNginx()
-	found, err := b.measureAll(ctx)
-	if err != nil {
-		return err
+	found := &results{}
+	if b.out != "" {
+		if found, err = loadResults(b.out); err != nil {
+			return err
+		}
 	}
+	err = b.measureAll(ctx, found)
 	if b.out == "" {
-		fmt.Print(found.markdown())
-		return nil
+		found.Targets = found.judge()
+		fmt.Print(found.markdown("", ""))
 	}
-	encoded, err := found.encode()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(jsonPath(b.out), encoded, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(b.out, []byte(found.markdown()), 0o644)
+	return err
 }
 
-// jsonPath puts results.json beside RESULTS.md.
-func jsonPath(report string) string {
-	name := strings.TrimSuffix(filepath.Base(report), filepath.Ext(report))
-	return filepath.Join(filepath.Dir(report), strings.ToLower(name)+".json")
+// rewrite writes the report anew of what earlier runs found.
+func (b *bench) rewrite() error {
+	found, err := loadResults(b.out)
+	if err != nil {
+		return err
+	}
+	return found.save(b.out)
 }
 
 // parseFlags returns a run without its peers, and their names.
 func parseFlags(arguments []string) (*bench, []string, error) {
-	all := slices.Clone(checkNames)
-	for index, s := range scenarios() {
-		all = slices.Insert(all, index, s.Name)
-	}
+	all := partNames()
 	b := &bench{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	selected := flags.String("scenario", strings.Join(all, ","), "what to measure")
+	selected := flags.String("scenario", strings.Join(all, ","), "what to measure; "+noScenario+": nothing, --out is written anew")
 	peers := flags.String("peers", strings.Join(peerNames, ","), "whom to measure")
 	flags.StringVar(&b.binary, "nano", "bin/nano", "the build of NANO to measure, relative to the repository")
 	flags.StringVar(&b.other, "compare", "", "another build of bin/nano, measured as \"other\"")
@@ -145,7 +138,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	flags.IntVar(&b.abuse, "abuse", 200, "abusive requests of each kind in the neighbour scenario; 0: only what they do to the neighbour")
 	selectedAbuses := flags.String("abuses", strings.Join(abuses, ","), "kinds of abuse in the neighbour scenario")
 	cases := flags.String("cases", "", "a regular expression of the cases of the platform scenario to measure")
-	out := flags.String("out", "", "file for the report; JSON goes beside it (default bench/RESULTS.md for a complete run)")
+	out := flags.String("out", "", "file for the report, and for JSON beside it: what is measured replaces what earlier runs wrote of the same scenario (default bench/RESULTS.md for a complete run)")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, nil, err
 	}
@@ -161,7 +154,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 		what, given string
 		known       []string
 		into        *[]string
-	}{{"scenario", *selected, all, &b.selected}, {"abuse", *selectedAbuses, abuses, &b.abuses}, {"peer", *peers, peerNames, &names}} {
+	}{{"scenario", *selected, append(all, noScenario), &b.selected}, {"abuse", *selectedAbuses, abuses, &b.abuses}, {"peer", *peers, peerNames, &names}} {
 		*list.into = strings.Split(list.given, ",")
 		for _, name := range *list.into {
 			if !slices.Contains(list.known, name) {
@@ -169,6 +162,7 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 			}
 		}
 	}
+	b.selected = slices.DeleteFunc(b.selected, func(name string) bool { return name == noScenario })
 	if *cases != "" {
 		var err error
 		if b.cases, err = regexp.Compile(*cases); err != nil {
@@ -178,7 +172,8 @@ func parseFlags(arguments []string) (*bench, []string, error) {
 	if err := b.findPlace(); err != nil {
 		return nil, nil, err
 	}
-	if b.out == "" && !*quick && b.other == "" && b.cases == nil && len(b.selected) == len(all) && len(names) == len(peerNames) {
+	isComplete := len(b.selected) == 0 || !*quick && b.other == "" && b.cases == nil && len(b.selected) == len(all) && len(names) == len(peerNames)
+	if b.out == "" && isComplete {
 		b.out = filepath.Join(b.folder, "RESULTS.md")
 	}
 	return b, names, nil
@@ -212,78 +207,54 @@ func (b *bench) chooseCores() error {
 	return nil
 }
 
-// measureAll runs all that was selected. A part that fails is noted, and the others go on.
-func (b *bench) measureAll(ctx context.Context) (*results, error) {
-	found := &results{
-		Started: time.Now(), Commit: b.commit(ctx), Machine: readMachine(b.serverCore), Versions: toolVersions(ctx, b.peers),
-		Seconds: b.duration.Seconds(), Rounds: b.rounds, Cores: [2]string{b.serverCore, b.clientCore},
-	}
-	note := func(part string, err error) {
-		if err != nil {
-			found.Failures = append(found.Failures, part+": "+err.Error())
-			progress("%s: %v", part, err)
+// measureAll does all that was selected, one part after the other, and writes the report after each, if there is to be
+// a file of it. A part that fails is noted, and the others go on.
+func (b *bench) measureAll(ctx context.Context, found *results) error {
+	this := b.newRun(ctx)
+	do := func(name string, measure func(into *results) error) error {
+		if !slices.Contains(b.selected, name) {
+			return nil
 		}
-	}
-	if b.nginx != nil {
-		found.Versions[nginxName] = nginxVersion(ctx, *b.nginx)
+		if err := found.measure(ctx, this, name, measure); err != nil || b.out == "" {
+			return err
+		}
+		return found.save(b.out)
 	}
 	for _, s := range scenarios() {
-		if slices.Contains(b.selected, s.Name) && ctx.Err() == nil {
+		err := do(s.Name, func(into *results) error {
 			one, err := b.runScenario(ctx, s)
-			note(s.Name, err)
-			found.Scenarios = append(found.Scenarios, one)
+			into.putScenario(one)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
-	checks := map[string]func() error{
-		"loops":         func() (err error) { found.Loops, err = b.runLoops(ctx); return err },
-		"launch":        func() (err error) { found.Launch, err = b.runLaunch(ctx); return err },
-		"wakeups":       func() (err error) { found.Idle, err = b.runIdle(ctx); return err },
-		"memory":        func() (err error) { found.Memory, err = b.runMemory(ctx); return err },
-		"coldstart":     func() (err error) { found.Cold, err = b.runCold(ctx); return err },
-		"density":       func() (err error) { found.Density, err = b.runDensity(ctx); return err },
-		"zipf":          func() (err error) { found.Zipf, err = b.runZipf(ctx); return err },
-		"neighbour":     func() (err error) { found.Neighbour, err = b.runNeighbour(ctx); return err },
-		"isolation":     func() (err error) { found.Isolation, err = b.runIsolation(ctx); return err },
-		"active1000":    func() (err error) { found.Active, err = b.runActive(ctx); return err },
-		"observe":       func() (err error) { found.Observe, err = b.runObserve(ctx); return err },
-		"reload":        func() (err error) { found.Reload, err = b.runReload(ctx); return err },
-		"soak":          func() (err error) { found.Soak, err = b.runSoak(ctx); return err },
-		"dev":           func() (err error) { found.Dev, err = b.runDev(ctx); return err },
-		"platform":      func() (err error) { found.Platform, err = b.runPlatform(ctx); return err },
-		"transform100m": func() (err error) { found.Transform, err = b.runTransform(ctx); return err },
-		"websocket":     func() (err error) { found.WebSockets, err = b.runWebSockets(ctx); return err },
-		"giga":          func() (err error) { found.Giga, err = b.runGiga(ctx); return err },
-		"pending10k":    func() (err error) { found.Pending, err = b.runPending(ctx); return err },
-		"weight":        func() error { return b.addMicro(ctx, found, &found.Weight, weightJobs) },
-		"micro":         func() error { return b.addMicro(ctx, found, &found.Micro, microJobs) },
-	}
-	for _, name := range checkNames {
-		if slices.Contains(b.selected, name) && ctx.Err() == nil {
-			note(name, checks[name]())
+	for _, one := range checks {
+		if err := do(one.Name, func(into *results) error { return one.measure(ctx, b, into) }); err != nil {
+			return err
 		}
 	}
-	found.Finished = time.Now()
-	found.Targets = found.judge()
-	return found, ctx.Err()
-}
-
-// addMicro runs Go benchmarks and notes what failed.
-func (b *bench) addMicro(ctx context.Context, found *results, into *[]microResult, jobs []microJob) error {
-	var failures []string
-	*into, failures = b.runMicro(ctx, jobs)
-	found.Failures = append(found.Failures, failures...)
 	return nil
 }
 
-// commit names the checked-out version of NANO.
+// commit names the checked-out version of NANO. What a report is written to does not make it another one.
 func (b *bench) commit(ctx context.Context) string {
-	command := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
-	command.Dir = b.root
-	output, err := command.Output()
+	git := func(arguments ...string) (string, error) {
+		command := exec.CommandContext(ctx, "git", arguments...)
+		command.Dir = b.root
+		output, err := command.Output()
+		return strings.TrimSpace(string(output)), err
+	}
+	name, err := git("describe", "--always")
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(output))
+	changed, err := git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/*.md", ":!bench/*.json")
+	if err != nil || changed != "" {
+		name += "-dirty"
+	}
+	return name
 }
 
 // progress tells on standard error what goes on.

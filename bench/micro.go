@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -42,19 +43,19 @@ type microResult struct {
 
 // runMicro runs Go benchmarks. A package that does not build or fails is a failure in the
 // report, not the end of the run.
-func (b *bench) runMicro(ctx context.Context, jobs []microJob) (results []microResult, failures []string) {
+func (b *bench) runMicro(ctx context.Context, jobs []microJob) (results []microResult, err error) {
 	for _, job := range jobs {
 		progress("go test %s -bench %s", job.Package, job.Pattern)
 		command := exec.CommandContext(ctx, "go", "test", job.Package, "-run", "^$", "-bench", job.Pattern,
 			"-benchmem", "-benchtime", job.Time)
 		command.Dir = b.root
-		output, err := command.CombinedOutput()
-		if err != nil {
-			failures = append(failures, fmt.Sprintf("%s %s: %v: %s", job.Package, job.Pattern, err, complaint(output)))
+		output, failure := command.CombinedOutput()
+		if failure != nil {
+			err = errors.Join(err, fmt.Errorf("%s %s: %w: %s", job.Package, job.Pattern, failure, complaint(output)))
 		}
 		results = append(results, parseBenchmarks(job.Package, string(output))...)
 	}
-	return results, failures
+	return results, err
 }
 
 var benchmarkLine = regexp.MustCompile(`^(Benchmark\S+?)(?:-\d+)?\s+(\d+)\s+(.+)$`)

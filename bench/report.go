@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -10,93 +10,163 @@ import (
 	"time"
 )
 
-// results is everything that one run found; results.json holds it for later comparison.
-type results struct {
-	Started  time.Time         `json:"started"`
-	Finished time.Time         `json:"finished"`
-	Commit   string            `json:"commit"`
-	Machine  machine           `json:"machine"`
-	Versions map[string]string `json:"versions"`
-	Seconds  float64           `json:"seconds_per_round"`
-	Rounds   int               `json:"rounds"`
-	Cores    [2]string         `json:"server_and_client_core"`
-
-	Scenarios []scenarioResult `json:"scenarios"`
-	Loops     *loopsResult     `json:"loops,omitempty"`
-	Launch    []launchResult   `json:"launch,omitempty"`
-	Idle      []idleResult     `json:"idle,omitempty"`
-	Memory    []memorySample   `json:"memory,omitempty"`
-
-	Cold      []coldResult      `json:"coldstart,omitempty"`
-	Density   []densityResult   `json:"density,omitempty"`
-	Zipf      *zipfResult       `json:"zipf,omitempty"`
-	Neighbour *neighbourResult  `json:"neighbour,omitempty"`
-	Isolation []isolationResult `json:"isolation,omitempty"`
-	Active    *activeResult     `json:"active1000,omitempty"`
-	Observe   *observeResult    `json:"observe,omitempty"`
-	Reload    *reloadResult     `json:"reload,omitempty"`
-	Soak      *soakResult       `json:"soak,omitempty"`
-	Dev       []*devResult      `json:"dev,omitempty"`
-
-	Platform []platformResult `json:"platform,omitempty"`
-
-	Transform  []bodyResult      `json:"transform100m,omitempty"`
-	WebSockets []webSocketResult `json:"websocket,omitempty"`
-	Giga       []bodyResult      `json:"giga,omitempty"`
-	Pending    *pendingResult    `json:"pending10k,omitempty"`
-
-	Weight   []microResult `json:"weight,omitempty"`
-	Micro    []microResult `json:"micro,omitempty"`
-	Targets  []target      `json:"targets"`
-	Failures []string      `json:"failures,omitempty"`
+// check is what is measured, and shown, otherwise than a scenario.
+type check struct {
+	Name    string
+	measure func(ctx context.Context, b *bench, into *results) error // puts a new value into a field
+	write   func(r *results, page *strings.Builder)                  // a section with a heading and a blank line; nothing, if there is no value
 }
 
-// encode returns the results as JSON.
-func (r *results) encode() ([]byte, error) {
-	content, err := json.MarshalIndent(r, "", "  ")
-	return append(content, '\n'), err
+// checks are in the order in which they are measured and shown.
+var checks = []check{
+	{"platform", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Platform, err = b.runPlatform(ctx)
+		return err
+	}, (*results).writePlatform},
+	{"transform100m", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Transform, err = b.runTransform(ctx)
+		return err
+	}, (*results).writeTransform},
+	{"websocket", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.WebSockets, err = b.runWebSockets(ctx)
+		return err
+	}, (*results).writeWebSockets},
+	{"giga", func(ctx context.Context, b *bench, r *results) (err error) { r.Giga, err = b.runGiga(ctx); return err }, (*results).writeGiga},
+	{"pending10k", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Pending, err = b.runPending(ctx)
+		return err
+	}, (*results).writePending},
+	{"loops", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Loops, err = b.runLoops(ctx)
+		return err
+	}, (*results).writeLoops},
+	{"launch", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Launch, err = b.runLaunch(ctx)
+		return err
+	}, (*results).writeLaunch},
+	{"wakeups", func(ctx context.Context, b *bench, r *results) (err error) { r.Idle, err = b.runIdle(ctx); return err }, (*results).writeIdle},
+	{"memory", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Memory, err = b.runMemory(ctx)
+		return err
+	}, (*results).writeMemory},
+	{"coldstart", func(ctx context.Context, b *bench, r *results) (err error) { r.Cold, err = b.runCold(ctx); return err }, (*results).writeCold},
+	{"density", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Density, err = b.runDensity(ctx)
+		return err
+	}, (*results).writeDensity},
+	{"zipf", func(ctx context.Context, b *bench, r *results) (err error) { r.Zipf, err = b.runZipf(ctx); return err }, (*results).writeZipf},
+	{"neighbour", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Neighbour, err = b.runNeighbour(ctx)
+		return err
+	}, (*results).writeNeighbour},
+	{"isolation", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Isolation, err = b.runIsolation(ctx)
+		return err
+	}, (*results).writeIsolation},
+	{"active1000", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Active, err = b.runActive(ctx)
+		return err
+	}, (*results).writeActive},
+	{"observe", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Observe, err = b.runObserve(ctx)
+		return err
+	}, (*results).writeObserve},
+	{"reload", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Reload, err = b.runReload(ctx)
+		return err
+	}, (*results).writeReload},
+	{"soak", func(ctx context.Context, b *bench, r *results) (err error) { r.Soak, err = b.runSoak(ctx); return err }, (*results).writeSoak},
+	{"dev", func(ctx context.Context, b *bench, r *results) (err error) { r.Dev, err = b.runDev(ctx); return err }, (*results).writeDev},
+	{"weight", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Weight, err = b.runMicro(ctx, weightJobs)
+		return err
+	}, (*results).writeWeight},
+	{"micro", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.Micro, err = b.runMicro(ctx, microJobs)
+		return err
+	}, (*results).writeMicro},
 }
 
-// markdown returns the results as a page to read.
-func (r *results) markdown() string {
+// noScenario is what --scenario takes for none of them.
+const noScenario = "none"
+
+// partNames are the names of all scenarios and checks, in their order.
+func partNames() []string {
+	var names []string
+	for _, s := range scenarios() {
+		names = append(names, s.Name)
+	}
+	for _, one := range checks {
+		names = append(names, one.Name)
+	}
+	return names
+}
+
+// markdown returns the results as a page to read, with the name of the file that has all of them, and remarks; "": none.
+func (r *results) markdown(file, remarks string) string {
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Benchmark results\n\nWritten by `make bench` (`go run ./bench`); all figures are in [results.json](results.json) too.\n\n")
-	r.writeSetting(&page)
+	page.WriteString("# Benchmark results\n\nWritten by `make bench` (`go run ./bench`)")
+	if file != "" {
+		fmt.Fprintf(&page, "; all figures are in [%[1]s](%[1]s) too", file)
+	}
+	page.WriteString(".\n\n")
+	r.writeRuns(&page)
+	if remarks != "" {
+		page.WriteString(strings.TrimSpace(remarks) + "\n\n")
+	}
 	r.writeTargets(&page)
 	r.writeSummary(&page)
 	for _, s := range r.Scenarios {
-		s.write(&page)
+		r.writePart(&page, s.Name, s.write)
 	}
-	r.writePlatform(&page)
-	writeTransfers(&page, "A large body through a TransformStream (`transform100m`)", transformText, r.Transform)
-	r.writeWebSockets(&page)
-	writeTransfers(&page, "One gigabyte (`giga`)", gigaText, r.Giga)
-	r.writePending(&page)
-	r.writeLoops(&page)
-	r.writeLaunch(&page)
-	r.writeIdle(&page)
-	r.writeMemory(&page)
-	r.writeCold(&page)
-	r.writeDensity(&page)
-	r.writeZipf(&page)
-	r.writeNeighbour(&page)
-	r.writeIsolation(&page)
-	r.writeActive(&page)
-	r.writeObserve(&page)
-	r.writeReload(&page)
-	r.writeSoak(&page)
-	r.writeDev(&page)
-	r.writeWeight(&page)
-	r.writeMicro(&page)
-	if len(r.Failures) > 0 {
-		page.WriteString("## What failed\n\n")
-		for _, failure := range r.Failures {
-			page.WriteString("- " + oneLine(failure) + "\n")
-		}
-		page.WriteString("\n")
+	for _, one := range checks {
+		r.writePart(&page, one.Name, func(section *strings.Builder) { one.write(r, section) })
 	}
+	r.writeFailures(&page)
 	page.WriteString(readingNotes)
 	return page.String()
+}
+
+// writePart writes a section, and below its heading of which run it is.
+func (r *results) writePart(page *strings.Builder, name string, write func(*strings.Builder)) {
+	var section strings.Builder
+	write(&section)
+	heading, text, found := strings.Cut(section.String(), "\n\n")
+	if !found {
+		return
+	}
+	page.WriteString(heading + "\n\n")
+	if measured, number, one := r.runOf(name); measured != nil {
+		fmt.Fprintf(page, "Run %d, %s: commit %s, %s.\n\n", number, day(one.Started), measured.Commit, measured.extent())
+	}
+	page.WriteString(text)
+}
+
+// extent tells how long a run loaded servers.
+func (r *runRecord) extent() string {
+	text := fmt.Sprintf("%d rounds of %.0f s", r.Rounds, r.Seconds)
+	if r.Quick {
+		text += " (--quick)"
+	}
+	return text
+}
+
+// day writes a time to the minute.
+func day(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
+
+// writeFailures lists what failed of the parts that are shown.
+func (r *results) writeFailures(page *strings.Builder) {
+	var list strings.Builder
+	for _, one := range r.Runs {
+		for _, measured := range one.Parts {
+			for _, failure := range measured.Failures {
+				list.WriteString("- " + measured.Name + ": " + oneLine(failure) + "\n")
+			}
+		}
+	}
+	if list.Len() > 0 {
+		page.WriteString("## What failed\n\n" + list.String() + "\n")
+	}
 }
 
 const readingNotes = `## How it was measured
@@ -122,34 +192,97 @@ const readingNotes = `## How it was measured
   on one core. Idle servers are watched for 10 s after one request and 5 s of rest.
 `
 
-func (r *results) writeSetting(page *strings.Builder) {
+// writeRuns shows the runs of which the results are, and on what they were made.
+func (r *results) writeRuns(page *strings.Builder) {
+	var runs [][]string
+	facts := map[string][]string{} // of each run, by what they are called
+	for index, one := range r.Runs {
+		var minutes float64
+		var names []string
+		for _, measured := range one.Parts {
+			minutes += measured.Seconds / 60
+			names = append(names, measured.Name)
+		}
+		took := ""
+		if minutes > 0 {
+			took = fmt.Sprintf("%.0f", math.Ceil(minutes))
+		}
+		runs = append(runs, []string{fmt.Sprint(index + 1), day(one.Started), one.Commit, one.extent(), one.Machine.Load, took, strings.Join(names, " ")})
+		for name, value := range one.facts() {
+			if facts[name] == nil {
+				facts[name] = make([]string, len(r.Runs))
+			}
+			facts[name][index] = value
+		}
+	}
+	if len(runs) == 0 {
+		return
+	}
+	page.WriteString("A scenario's results stay until it is measured again. They are of these runs:\n\n")
+	writeTable(page, []string{"run", "date", "commit", "rounds", "load average before", "minutes", "measured"}, runs)
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		rows = append(rows, []string{name, agree(facts[name])})
+	}
+	writeTable(page, []string{"", ""}, rows)
+}
+
+// facts are the machine and the versions of a run.
+func (r *runRecord) facts() map[string]string {
 	m := r.Machine
 	kind := "physical"
 	if m.Virtual {
 		kind = "virtual"
 	}
-	rows := [][]string{
-		{"date", r.Started.UTC().Format("2006-01-02 15:04 UTC") + fmt.Sprintf(", %.0f minutes", r.Finished.Sub(r.Started).Minutes())},
-		{"commit", r.Commit},
-		{"processor", fmt.Sprintf("%s, %d cores (%s machine), %s memory", m.Processor, m.Cores, kind, m.Memory)},
-		{"kernel, system", m.Kernel + ", " + m.System},
-		{"server's and client's core", fmt.Sprintf("%s and %s (hardware threads of the server's core: %s)", r.Cores[0], r.Cores[1], m.Siblings)},
-		{"load average at start", m.Load},
-		{"rounds", fmt.Sprintf("%d of %.0f s", r.Rounds, r.Seconds)},
+	facts := map[string]string{
+		"processor":                  fmt.Sprintf("%s, %d cores (%s machine), %s memory", m.Processor, m.Cores, kind, m.Memory),
+		"kernel, system":             m.Kernel + ", " + m.System,
+		"server's and client's core": fmt.Sprintf("%s and %s (hardware threads of the server's core: %s)", r.Cores[0], r.Cores[1], m.Siblings),
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		rows = append(rows, []string{name, r.Versions[name]})
+	for name, version := range r.Versions {
+		facts[name] = strings.Join(strings.Fields(version), " ")
 	}
-	writeTable(page, []string{"", ""}, rows)
+	return facts
+}
+
+// agree writes what is the same in all runs once, and otherwise says in which run it is what. In a run that has no
+// value, nobody took part whom it is of.
+func agree(values []string) string {
+	runs := map[string][]string{}
+	var distinct []string
+	for index, value := range values {
+		if value == "" {
+			continue
+		}
+		if runs[value] == nil {
+			distinct = append(distinct, value)
+		}
+		runs[value] = append(runs[value], fmt.Sprint(index+1))
+	}
+	if len(distinct) == 1 {
+		return distinct[0]
+	}
+	for index, value := range distinct {
+		distinct[index] = strings.Join(runs[value], ", ") + ": " + value
+	}
+	return strings.Join(distinct, "; ")
+}
+
+// runNumber writes the number of the run of a part; "": it was not measured, or there is no such part.
+func (r *results) runNumber(name string) string {
+	if measured, number, _ := r.runOf(name); measured != nil {
+		return fmt.Sprint(number)
+	}
+	return ""
 }
 
 func (r *results) writeTargets(page *strings.Builder) {
 	page.WriteString("## Targets\n\n")
 	var rows [][]string
 	for _, t := range r.Targets {
-		rows = append(rows, []string{t.Text, t.Measured, "**" + t.Verdict + "**"})
+		rows = append(rows, []string{t.Text, t.Measured, "**" + t.Verdict + "**", r.runNumber(t.Part)})
 	}
-	writeTable(page, []string{"target", "measured", "verdict"}, rows)
+	writeTable(page, []string{"target", "measured", "verdict", "run"}, rows)
 }
 
 // writeSummary shows NANO's ratios to the best peer of each scenario.
@@ -168,9 +301,9 @@ func (r *results) writeSummary(page *strings.Builder) {
 				row = append(row, "")
 			}
 		}
-		rows = append(rows, row)
+		rows = append(rows, append(row, r.runNumber(s.Name)))
 	}
-	writeTable(page, []string{"scenario", "total CPU", "user CPU"}, rows)
+	writeTable(page, []string{"scenario", "total CPU", "user CPU", "run"}, rows)
 }
 
 // write shows one scenario.

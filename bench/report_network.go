@@ -11,6 +11,14 @@ const transformText = "The app makes the letters of a body of its origin upper-c
 const gigaText = "A body of 2³⁰ bytes. A slow client reads 100 KB/s for 5 s and leaves. What is more than before is memory that grows with\n" +
 	"a body, or heap that was not collected yet.\n\n"
 
+func (r *results) writeTransform(page *strings.Builder) {
+	writeTransfers(page, "A large body through a TransformStream (`transform100m`)", transformText, r.Transform)
+}
+
+func (r *results) writeGiga(page *strings.Builder) {
+	writeTransfers(page, "One gigabyte (`giga`)", gigaText, r.Giga)
+}
+
 // writeTransfers shows large bodies, by transfer and peer.
 func writeTransfers(page *strings.Builder, title, text string, found []bodyResult) {
 	if len(found) == 0 {

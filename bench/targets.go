@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// target is something that NANO promises, and whether this run showed it.
+// target is something that NANO promises, and whether the results show it.
 type target struct {
+	Part     string `json:"part,omitempty"` // that measures it; "": several
 	Text     string `json:"text"`
 	Measured string `json:"measured"`
 	Verdict  string `json:"verdict"`
@@ -49,26 +50,46 @@ func verdict(holds bool) string {
 
 // judge compares the results with all targets.
 func (r *results) judge() []target {
-	targets := r.judgeUser()
-	for _, s := range scenarios() {
-		if s.TotalTarget != 0 {
-			targets = append(targets, r.judgeTotal(s))
+	var targets []target
+	add := func(part string, judged ...target) {
+		for _, one := range judged {
+			one.Part = part
+			targets = append(targets, one)
 		}
 	}
-	targets = append(targets, r.judgePlatform()...)
-	targets = append(targets, r.judgeNetwork()...)
-	targets = append(targets, r.judgeLoops())
-	targets = append(targets, r.judgeIsolates()...)
-	targets = append(targets, r.judgeLaunch()...)
-	targets = append(targets, r.judgeIdle(), r.judgeAllocations(), r.judgeMemory(), r.judgeErrors())
-	targets = append(targets, r.judgeCold()...)
-	targets = append(targets, r.judgeDensity()...)
-	targets = append(targets, r.judgeZipf()...)
-	targets = append(targets, r.judgeNeighbour()...)
-	targets = append(targets, r.judgeReload()...)
-	targets = append(targets, r.judgeSoak()...)
-	targets = append(targets, r.judgeDev()...)
-	return append(targets, r.judgeIsolation(), r.judgeActive(), r.judgeObserve())
+	add("plain", r.judgeUser()...)
+	for _, s := range scenarios() {
+		if s.TotalTarget != 0 {
+			add(s.Name, r.judgeTotal(s))
+		}
+	}
+	add("platform", r.judgePlatform()...)
+	for _, s := range scenarios() {
+		if s.NginxTarget != 0 {
+			add(s.Name, r.judgeNginx(s))
+		}
+	}
+	add("websocket", r.judgeEchoes(), r.judgeIdleSockets())
+	add("giga", r.judgeGiga())
+	add("pending10k", r.judgePending())
+	add("loops", r.judgeLoops())
+	add("weight", r.judgeIsolates()...)
+	add("launch", r.judgeLaunch()...)
+	add("wakeups", r.judgeIdle())
+	add("micro", r.judgeAllocations())
+	add("memory", r.judgeMemory())
+	add("", r.judgeErrors())
+	add("coldstart", r.judgeCold()...)
+	add("density", r.judgeDensity()...)
+	add("zipf", r.judgeZipf()...)
+	add("neighbour", r.judgeNeighbour()...)
+	add("reload", r.judgeReload()...)
+	add("soak", r.judgeSoak()...)
+	add("dev", r.judgeDev()...)
+	add("isolation", r.judgeIsolation())
+	add("active1000", r.judgeActive())
+	add("observe", r.judgeObserve())
+	return targets
 }
 
 func userOf(p peerResult) float64  { return p.UserMicros }
@@ -142,7 +163,7 @@ func (r *results) judgeLoops() target {
 
 // metric looks a metric of a benchmark up, by the package and a part of the benchmark's name.
 func (r *results) metric(packageName, name, unit string) (float64, bool) {
-	for _, micro := range append(slices.Clone(r.Micro), r.Weight...) {
+	for _, micro := range append(slices.Clone(r.Weight), r.Micro...) {
 		if value, found := micro.Metrics[unit]; found && micro.Package == packageName && strings.Contains(micro.Name, name) {
 			return value, true
 		}

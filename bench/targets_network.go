@@ -11,17 +11,6 @@ const (
 	pendingKeptMost = 8 << 20   // bytes that many pending fetches may leave behind
 )
 
-// judgeNetwork judges what apps do with others, and files.
-func (r *results) judgeNetwork() []target {
-	var targets []target
-	for _, s := range scenarios() {
-		if s.NginxTarget != 0 {
-			targets = append(targets, r.judgeNginx(s))
-		}
-	}
-	return append(targets, r.judgeEchoes(), r.judgeIdleSockets(), r.judgeGiga(), r.judgePending())
-}
-
 // judgeNginx compares the CPU per request with nginx's.
 func (r *results) judgeNginx(s scenario) target {
 	t := target{Text: fmt.Sprintf("%s: total CPU ≤ %.1f × nginx", s.Title, s.NginxTarget), Verdict: notMeasured}
