@@ -20,7 +20,7 @@ extern char nano_json_parse asm(
     "_ZN2v88internal10JsonParserIhE5ParseEPNS0_7IsolateENS0_6HandleINS0_6StringEEENS5_INS0_"
     "6ObjectEEE");
 extern char nano_json_stringify asm(
-    "_ZN2v88internal13JsonStringifyEPNS0_7IsolateENS0_6HandleINS0_5UnionIJNS0_3SmiENS0_"
+    "__real__ZN2v88internal13JsonStringifyEPNS0_7IsolateENS0_6HandleINS0_5UnionIJNS0_3SmiENS0_"
     "10HeapNumberENS0_6BigIntENS0_6StringENS0_6SymbolENS0_7BooleanENS0_4NullENS0_9UndefinedENS0_"
     "10JSReceiverEEEEEESF_NS3_INS0_6ObjectEEE");
 }

@@ -38,7 +38,12 @@ constexpr size_t kBitField3 = 12, kPrototype = 16, kBackPointer = 20, kDescripto
 constexpr uint32_t kOwnDescriptorsShift = 10, kOwnDescriptorsMask = 1023;  // in kBitField3
 constexpr uint32_t kPrototypeMap = 1 << 20, kDictionaryMap = 1 << 21, kDeprecatedMap = 1 << 24,
                    kExtensibleMap = 1 << 27, kConstructionCounter = uint32_t{7} << 29;
-constexpr uint16_t kOrdinaryObject = 0x421, kArray = 0x847;  // instance types
+constexpr uint32_t kInterestingMap = 1 << 28;  // may have toJSON or some symbols, or a dictionary
+// Instance types. What is less than kFirstNonString is a string, in a form.
+constexpr uint16_t kFirstNonString = 0x80, kSymbol = 0x80, kHeapNumber = 0x82, kOddball = 0x83,
+                   kOrdinaryObject = 0x421, kObjectPrototype = 0x825, kArray = 0x847;
+constexpr uint16_t kStringForm = 7, kOneByteString = 8;
+enum StringForm : uint16_t { kSequential, kCons, kExternal, kSliced, kThin = 5 };
 
 // Of an array of descriptors: for each property its name, its details, and what values a field has:
 // kAnyValue, or a weak reference to the map of all of them.
@@ -48,6 +53,7 @@ constexpr uint32_t kAnyValue = 1 << 1;
 // In details, which are an integer, shifted. A field that has no kPlain bits is data in the object
 // at its index, enumerable, configurable and writable.
 constexpr uint32_t kNotPlain = 0b111101 << 1;
+constexpr uint32_t kAccessor = 1 << 1, kNotEnumerable = 1 << 4, kNoField = 1 << 6;
 constexpr uint32_t kRepresentationShift = 7, kRepresentationMask = 7, kFieldIndexShift = 20,
                    kFieldIndexMask = 1023;
 enum Representation : uint32_t { kNone, kInteger, kDouble, kHeapObject, kTagged };
@@ -56,12 +62,24 @@ enum Representation : uint32_t { kNone, kInteger, kDouble, kHeapObject, kTagged 
 constexpr size_t kProperties = 4, kElements = 8, kObjectHeader = 12;
 constexpr size_t kArrayLength = 12, kArrayBytes = 16;
 
+// The kind of elements, in kBitField2. Those of the first kinds are arrays.
+constexpr uint32_t kElementsKindShift = 2, kDoubles = 4, kDoublesWithHoles = 5, kLastFastKind = 11;
+
+// Of a hash table of properties. Its entries that are unused have undefined or the hole as name.
+constexpr size_t kDictionaryCount = 8, kDictionaryCapacity = 16, kDictionaryFlags = 28;
+constexpr size_t kFirstEntry = 32, kEntryBytes = 12;
+constexpr size_t kEntryName = 0, kEntryValue = 4, kEntryDetails = 8;
+constexpr uint32_t kInterestingDictionary = 1 << 1;  // as kInterestingMap
+constexpr uint32_t kEntryOrderShift = 9;             // in details, of when it was made
+
 // Of arrays of words, numbers and bytes: their length as an integer, and what is in them.
 constexpr size_t kLength = 4, kFirstElement = 8;
 
 // Of a string whose characters are in it: the hash, or kNoHash; its length, not shifted.
 constexpr size_t kHash = 4, kStringLength = 8, kCharacters = 12;
 constexpr uint32_t kNoHash = 3;
+// Of strings that are made of others, in other forms.
+constexpr size_t kFirst = 12, kSecond = 16, kParent = 12, kSliceOffset = 16, kActual = 12;
 
 // Of a number that is no small integer.
 constexpr size_t kNumberValue = 4, kNumberBytes = 12;
