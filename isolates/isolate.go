@@ -38,6 +38,7 @@ type Isolate struct {
 	external     int64 // bytes of ArrayBuffers and the like
 	externalKept int64 // of them, after the last collection for their sake
 	shrunkTo     int64 // resident, after the last Shrink
+	young        int64 // the most that the young generation held since
 	turns        uint
 	started      Start
 }
@@ -281,7 +282,9 @@ func (i *Isolate) measure() {
 	touched := (int64(m.HeapPhysical) - freshHeap) * touchedPerEight / 8
 	// Sources count as external memory, but lie in memory that all isolates share.
 	external := int64(m.External) - scriptBytes() - i.loaded.textBytes
-	i.resident = isolateCost + max(int64(m.HeapUsed), touched) + max(external, 0)
+	// The young generation's pages are written from one end to the other between two collections.
+	i.young = max(i.young, int64(m.Young))
+	i.resident = isolateCost + max(int64(m.HeapUsed-m.Young)+i.young, touched) + max(external, 0)
 	i.heapUsed, i.external = int64(m.HeapUsed), int64(m.External)
 	i.shrunkTo = min(i.shrunkTo, i.resident)
 	i.measuredAt, i.isGrown = i.CPU(), false
@@ -312,15 +315,27 @@ func (i *Isolate) collectBuffers() {
 	i.externalKept = i.external
 }
 
-// shrinkFrom is by how much an isolate must have grown for Shrink to be worth its milliseconds: less than V8's
-// young generation takes in an isolate that has been busy.
-const shrinkFrom = 3 << 20
+// What an isolate must have grown by for Shrink to be worth its milliseconds, and for how long it is to have had
+// nothing to do. The second is less than what the young generation's pages take when they have been written to from
+// one end to the other, which takes an app that answers hello some hundred requests.
+const (
+	swollen, swollenRest = 3 << 20, 2 * time.Second
+	grown, grownRest     = 320 << 10, 30 * time.Second
+)
 
-// IsSwollen reports that the isolate has grown by so much since Shrink was called last that a part of it
-// is likely garbage, or pages that a burst of requests has left free. Contexts of requests take theirs
-// along.
-func (i *Isolate) IsSwollen() bool {
-	return i.contexts == nil && i.failed == nil && i.resident-i.shrunkTo >= shrinkFrom && i.heapUsed <= collectHeapMax
+// ShrinkAfter is for how long the isolate is to have had nothing to do before Shrink is called; 0: that would hardly
+// give anything back. Contexts of requests take their garbage along.
+func (i *Isolate) ShrinkAfter() time.Duration {
+	if i.contexts != nil || i.failed != nil || i.heapUsed > collectHeapMax {
+		return 0
+	}
+	switch by := i.resident - i.shrunkTo; {
+	case by >= swollen:
+		return swollenRest
+	case by >= grown:
+		return grownRest
+	}
+	return 0
 }
 
 // Shrink collects all garbage and gives what was free back to the system. It takes some milliseconds:
@@ -329,6 +344,7 @@ func (i *Isolate) Shrink() {
 	if i.failed != nil {
 		return // the next turn ends it
 	}
+	i.young = 0
 	i.collectBuffers()
 	i.shrunkTo = i.resident
 }

@@ -71,6 +71,49 @@ func TestIsolateIsLight(t *testing.T) {
 	}
 }
 
+// TestIsolateIsLightAgain: the young generation's pages are written to from one end to the other, which counts as
+// resident although they hold garbage, and is given back when an isolate has rested.
+func TestIsolateIsLightAgain(t *testing.T) {
+	const count, requests, least = 20, 1000, 250 << 10
+	lockThread(t)
+	app, err := resolve(t, AppOptions{}, "app.js", helloApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := newPlainRequest(t)
+	var alive []*Isolate
+	for range count {
+		isolate, err := startOn(app, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(isolate.Dispose)
+		for range requests {
+			isolate.AddRequest(plain)
+			if err := isolate.Turn(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alive = append(alive, isolate)
+	}
+	before, estimate := residentKB(t), int64(0)
+	for _, isolate := range alive {
+		if after := isolate.ShrinkAfter(); after != grownRest {
+			t.Fatalf("%d bytes: to be shrunk after %v, want %v", isolate.Resident(), after, grownRest)
+		}
+		estimate -= isolate.Resident()
+		isolate.Shrink()
+		estimate += isolate.Resident()
+		if after := isolate.ShrinkAfter(); after != 0 {
+			t.Errorf("shrunk to %d bytes: to be shrunk again after %v", isolate.Resident(), after)
+		}
+	}
+	Trim()
+	if each := (before - residentKB(t)) * 1024 / count; each < least || -estimate/count < least {
+		t.Errorf("%d bytes each given back, by estimate %d, want at least %d", each, -estimate/count, least)
+	}
+}
+
 // TestPagesOfDisposedIsolates: V8 keeps the pages of an isolate that ends for the next one. If there is none, they
 // are given back some seconds later, so that apps which sleep cost nothing.
 func TestPagesOfDisposedIsolates(t *testing.T) {

@@ -21,21 +21,21 @@ func TestShrink(t *testing.T) {
 		}
 		isolate.measure()
 	}
-	if ask("/", "0"); isolate.IsSwollen() {
+	if ask("/", "0"); isolate.ShrinkAfter() != 0 {
 		t.Error("swollen by one small request")
 	}
 	ask("/burst", "200000")
 	before := isolate.Resident()
-	if !isolate.IsSwollen() {
+	if isolate.ShrinkAfter() == 0 {
 		t.Fatalf("not swollen with %d bytes", before)
 	}
-	if isolate.Shrink(); isolate.IsSwollen() || isolate.Resident() > before-shrinkFrom/2 {
-		t.Errorf("%d bytes of %d are left, swollen: %v", isolate.Resident(), before, isolate.IsSwollen())
+	if isolate.Shrink(); isolate.ShrinkAfter() != 0 || isolate.Resident() > before-swollen/2 {
+		t.Errorf("%d bytes of %d are left, swollen: %v", isolate.Resident(), before, isolate.ShrinkAfter() != 0)
 	}
-	if ask("/keep", "1"); !isolate.IsSwollen() {
+	if ask("/keep", "1"); isolate.ShrinkAfter() == 0 {
 		t.Errorf("not swollen with %d bytes", isolate.Resident())
 	}
-	if isolate.Shrink(); isolate.IsSwollen() {
+	if isolate.Shrink(); isolate.ShrinkAfter() != 0 {
 		t.Error("swollen by what it keeps")
 	}
 	ask("/", "1")

@@ -47,16 +47,17 @@ type fakeWorker struct {
 	turns     int
 	disposed  bool
 
-	unfinished bool   // after this turn
-	turn       func() // called at the end of each turn; may be nil
-	keepOut    bool   // what out holds belongs to the next turn
-	cpu        time.Duration
-	resident   int64
-	swollen    int64 // what Shrink gives back of it
-	shrinks    int
-	heap       isolates.HeapStats
-	toPrepare  int  // pieces of idle work
-	isPrepared bool // it does not ask for them
+	unfinished  bool   // after this turn
+	turn        func() // called at the end of each turn; may be nil
+	keepOut     bool   // what out holds belongs to the next turn
+	cpu         time.Duration
+	resident    int64
+	swollen     int64         // what Shrink gives back of it
+	shrinkAfter time.Duration // when it is swollen
+	shrinks     int
+	heap        isolates.HeapStats
+	toPrepare   int  // pieces of idle work
+	isPrepared  bool // it does not ask for them
 
 	objects *hostcall.Objects
 	// What the isolate would keep in its heap.
@@ -308,7 +309,13 @@ func (w *fakeWorker) Prepare() bool {
 	return w.toPrepare != 0
 }
 func (w *fakeWorker) WantsPrepare() bool { return !w.isPrepared }
-func (w *fakeWorker) IsSwollen() bool    { return w.swollen != 0 }
+
+func (w *fakeWorker) ShrinkAfter() time.Duration {
+	if w.swollen == 0 {
+		return 0
+	}
+	return w.shrinkAfter
+}
 
 func (w *fakeWorker) Shrink() {
 	w.resident -= w.swollen

@@ -109,7 +109,7 @@ func (w *plainWorker) Resident() int64                     { return 1 << 20 }
 func (w *plainWorker) Heap() isolates.HeapStats            { return isolates.HeapStats{} }
 func (w *plainWorker) Prepare() bool                       { return false }
 func (w *plainWorker) WantsPrepare() bool                  { return false }
-func (w *plainWorker) IsSwollen() bool                     { return false }
+func (w *plainWorker) ShrinkAfter() time.Duration          { return 0 }
 func (w *plainWorker) Shrink()                             {}
 func (w *plainWorker) Started() isolates.Start             { return isolates.Start{} }
 func (w *plainWorker) Dispose()                            {}

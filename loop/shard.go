@@ -352,16 +352,18 @@ func (l *Loop) hasIdleWork() bool {
 		l.timeouts.sleep.first != nil && l.timeouts.sleep.first.deadline <= l.now
 }
 
-// shrinkRest is for how long an app has had nothing in hand, at the least, when what a burst has left in
-// its isolate is collected: in the gaps of traffic that goes on, that would cost its next requests time.
-const shrinkRest = 2 * time.Second
+// shrinkPause is the time between two isolates that are shrunk, so that even a loop with a thousand of them is not
+// kept from requests for more than half a percent of its time.
+const shrinkPause = 500 * time.Millisecond
 
-// tendHeaps has the isolates looked at in a while if w's has become large.
+// tendHeaps has the isolates looked at in a while if w's has grown.
 func (l *Loop) tendHeaps(w *appWorker) {
-	if l.shrink.list == nil && w.isolate.IsSwollen() {
-		l.shrink.waiter = (*heapShrink)(l)
-		l.startTimeout(&l.shrink, shrinkRest)
+	after := w.isolate.ShrinkAfter()
+	if after == 0 || l.shrink.list != nil && l.shrink.deadline <= l.now+int64(after) {
+		return
 	}
+	l.shrink.waiter = (*heapShrink)(l)
+	l.startTimeout(&l.shrink, after)
 }
 
 // heapShrink is a loop as who looks at the heaps of its isolates.
@@ -374,16 +376,19 @@ func (s *heapShrink) timedOut(*timeoutNode) {
 	list, isDone := &l.timeouts.sleep, false
 	for node := list.first; node != nil; node = node.next {
 		w := node.worker
-		if !w.isolate.IsSwollen() {
-			continue
-		}
-		if isDone || l.now-(node.deadline-list.duration) < int64(shrinkRest) {
+		after := w.isolate.ShrinkAfter()
+		switch {
+		case after == 0:
+		case l.now-(node.deadline-list.duration) < int64(after):
 			l.tendHeaps(w)
+		case isDone:
+			l.startTimeout(&l.shrink, shrinkPause)
 			return
+		default:
+			w.isolate.Shrink()
+			l.noteResident(w)
+			isDone = true
 		}
-		w.isolate.Shrink()
-		l.noteResident(w)
-		isDone = true
 	}
 }
 

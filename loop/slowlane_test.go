@@ -161,11 +161,12 @@ func TestNothingToPrepare(t *testing.T) {
 // TestShrink: an isolate that a burst has swollen gives memory back when it has been idle for a while, not in a
 // gap between requests, and the loop does not wake up for it after that.
 func TestShrink(t *testing.T) {
+	const shrinkRest = 2 * time.Second
 	g := newLanes(t, &[2]time.Duration{})
 	g.talk(0, get("a", "/"))
 	loop, worker := g.worlds[0].loop, g.worlds[0].workers[0]
 	app := loop.apps[0]
-	worker.resident, worker.swollen = 8<<20, 6<<20
+	worker.resident, worker.swollen, worker.shrinkAfter = 8<<20, 6<<20, shrinkRest
 	loop.noteBusy(app)
 	loop.noteResident(app)
 	if loop.shrink.list == nil {
@@ -187,6 +188,49 @@ func TestShrink(t *testing.T) {
 	}
 	if look(1); worker.shrinks != 1 || loop.shrink.list != nil || app.cost != 2<<20 {
 		t.Fatalf("%d times, %d bytes left, due again: %v", worker.shrinks, app.cost, loop.shrink.list != nil)
+	}
+}
+
+// TestShrinkOneByOne: of two isolates that have rested the second waits, and one that is to be shrunk sooner does not
+// wait for the first one's time.
+func TestShrinkOneByOne(t *testing.T) {
+	g := newLanes(t, &[2]time.Duration{})
+	g.talk(0, get("a", "/"))
+	g.talk(0, get("b", "/"))
+	loop, workers := g.worlds[0].loop, g.worlds[0].workers
+	swell := func(index int, after time.Duration) {
+		workers[index].resident, workers[index].swollen, workers[index].shrinkAfter = 8<<20, 6<<20, after
+		loop.noteResident(loop.apps[index])
+	}
+	swell(0, time.Minute)
+	if due := loop.shrink.deadline - loop.now; due != int64(time.Minute) {
+		t.Fatalf("due after %v", time.Duration(due))
+	}
+	swell(1, time.Second)
+	if due := loop.shrink.deadline - loop.now; due != int64(time.Second) {
+		t.Fatalf("due after %v", time.Duration(due))
+	}
+	for i, want := range []struct {
+		after   time.Duration
+		shrinks [2]int
+		next    time.Duration
+	}{
+		{time.Minute, [2]int{1, 0}, shrinkPause},
+		{shrinkPause, [2]int{1, 1}, 0},
+	} {
+		loop.now += int64(want.after)
+		loop.shrink.stop()
+		(*heapShrink)(loop).timedOut(&loop.shrink)
+		if got := [2]int{workers[0].shrinks, workers[1].shrinks}; got != want.shrinks {
+			t.Errorf("%d: %v, want %v", i, got, want.shrinks)
+		}
+		var next time.Duration
+		if loop.shrink.list != nil {
+			next = time.Duration(loop.shrink.deadline - loop.now)
+		}
+		if next != want.next {
+			t.Errorf("%d: due again after %v, want %v", i, next, want.next)
+		}
 	}
 }
 

@@ -92,9 +92,10 @@ type Worker interface {
 	// WantsPrepare reports that Prepare may have something to do. Cheap: it is asked after every turn, so that
 	// a loop with little to do does not wake up for nothing after each request.
 	WantsPrepare() bool
-	// IsSwollen reports that Shrink is likely to give memory back. Cheap.
-	IsSwollen() bool
-	// Shrink gives back what a burst has left, in some milliseconds. Resident is less afterwards.
+	// ShrinkAfter is for how long the isolate is to have had nothing in hand before Shrink is worth it; 0: it is
+	// not. One of few values. Cheap.
+	ShrinkAfter() time.Duration
+	// Shrink gives back what requests have left, in some milliseconds. Resident is less afterwards.
 	Shrink()
 	// Started tells what the isolate was started from, and how long it took.
 	Started() isolates.Start

@@ -649,6 +649,10 @@ void nano_isolate_memory(nano_isolate* self, nano_memory* out) {
   out->heap_physical = heap.total_physical_size();
   out->external = heap.external_memory();
   out->malloced = heap.malloced_memory();
+  constexpr size_t kNewSpace = 1;  // in V8's order, as HeapSpaceNames has it
+  v8::HeapSpaceStatistics young;
+  self->isolate->GetHeapSpaceStatistics(&young, kNewSpace);
+  out->young = young.space_used_size();
 }
 
 size_t nano_isolate_spaces(nano_isolate* self, nano_space* out, size_t most) {

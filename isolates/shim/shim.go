@@ -156,6 +156,7 @@ var (
 // Memory is what an isolate holds, in bytes.
 type Memory struct {
 	HeapUsed, HeapTotal, HeapPhysical, External, Malloced uint64
+	Young                                                 uint64 // of HeapUsed: objects of the young generation, garbage included
 }
 
 func cBytes(s string) C.nano_bytes {
@@ -466,7 +467,7 @@ func (i Isolate) Memory() Memory {
 	var memory C.nano_memory
 	C.nano_isolate_memory(i.pointer, &memory)
 	return Memory{uint64(memory.heap_used), uint64(memory.heap_total), uint64(memory.heap_physical),
-		uint64(memory.external), uint64(memory.malloced)}
+		uint64(memory.external), uint64(memory.malloced), uint64(memory.young)}
 }
 
 // Space is one of V8's heap spaces, in bytes.

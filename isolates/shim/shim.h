@@ -117,6 +117,7 @@ typedef struct {
 
 typedef struct {
   uint64_t heap_used, heap_total, heap_physical, external, malloced;
+  uint64_t young;  // of heap_used: objects of the young generation, garbage included
 } nano_memory;
 
 typedef struct {
