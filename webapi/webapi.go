@@ -121,6 +121,8 @@ var Ops = []string{
 	"lazyGlobal",       // (name, enumerable): a global whose value internals.readLazyGlobal(name) gives when it is first read
 	"drainMicrotasks",  // (): runs them now; only from a tick, not from a microtask
 	"jsonTooDeep",      // (string): its brackets are nested more deeply than JSON.parse may be asked to follow
+	"jsonParse",        // (string or Uint8Array): the value of a document of JSON, or undefined: V8 is to parse it
+	"requestJson",      // (words, offset): the same of a request's body
 	"ioOpen",           // (what, flags, target, head, body, source, length, id or -1): new handle, see isolates.KindOpen
 	"ioRead",           // (handle, bytes, flags): so many bytes more are welcome
 	"ioCancel",         // (handle, flags): the rest is not wanted

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "guard.h"
+#include "json_parse.h"
 #include "shim.h"
 
 namespace nano {
@@ -222,6 +223,7 @@ struct nano_realm {
   // Components of the URL parsed last, the memory of internals.urlComponents.
   v8::Global<v8::Uint32Array> url_components;
   uint32_t* url_components_data = nullptr;
+  nano::json::Documents json;        // what its documents look like
   nano::Linking* linking = nullptr;  // while the app's modules are linked
   // What data records that were staged have brought, by slot, until JavaScript takes it.
   std::vector<std::unique_ptr<v8::BackingStore>> stores;
@@ -551,6 +553,11 @@ void TellUncaught(nano_isolate* self, v8::Local<v8::Value> described);
 
 // EndProfile drops the CPU profile that goes on, before the isolate ends.
 void EndProfile(nano_isolate* self);
+
+// ---- ops.cc ----
+
+// ParseJson parses a document of JSON in UTF-8, in a turn. False: V8 is to parse it.
+bool ParseJson(nano_isolate* self, std::string_view bytes, v8::Local<v8::Value>* value);
 
 // ---- heap_bytes.cc ----
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "text.h"
 
 namespace nano {
 
@@ -16,6 +17,23 @@ const Op kOps[] = {
 #undef NANO_ENTRY
 };
 const size_t kOpCount = sizeof kOps / sizeof kOps[0];
+
+bool ParseJson(nano_isolate* self, std::string_view bytes, v8::Local<v8::Value>* value) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+  json::Documents& documents = self->current()->json;
+  switch (documents.Parse(self->isolate, bytes, json::Encoding::kUtf8, value)) {
+    case json::Outcome::kParsed:
+      return true;
+    case json::Outcome::kUnknown: {
+      v8::Local<v8::Value> text;
+      return DecodeUtf8(self->isolate, bytes, false, &text) &&
+             documents.Learn(self->isolate, text.As<v8::String>(), value);
+    }
+    default:
+      return false;
+  }
+}
 
 namespace ops {
 
@@ -37,34 +55,6 @@ bool FillRandom(void* to, size_t length) {
     length -= static_cast<size_t>(got);
   }
   return true;
-}
-
-// How deeply JSON may be nested. For each level V8's parser holds some 100 bytes outside the heap,
-// which no limit counts and which are lost if the parser is abandoned.
-constexpr size_t kJsonDepthMax = 10000;
-
-// IsDeep tells whether more than kJsonDepthMax brackets are open at once. It need not be right for
-// text that is no JSON, and there V8 says what is wrong.
-template <typename Unit>
-bool IsDeep(const Unit* text, size_t length) {
-  size_t depth = 0;
-  for (size_t i = 0; i < length; i++) {
-    switch (text[i]) {
-      case '"':
-        while (++i < length && text[i] != '"')
-          if (text[i] == '\\') i++;
-        break;
-      case '[':
-      case '{':
-        if (++depth > kJsonDepthMax) return true;
-        break;
-      case ']':
-      case '}':
-        if (depth > 0) depth--;
-        break;
-    }
-  }
-  return false;
 }
 
 int Classify(v8::Local<v8::Value> value) {
@@ -113,8 +103,39 @@ void enqueueMicrotask(Info info) {
 
 void jsonTooDeep(Info info) {
   v8::String::ValueView text(info.GetIsolate(), info[0].As<v8::String>());
-  info.GetReturnValue().Set(text.is_one_byte() ? IsDeep(text.data8(), text.length())
-                                               : IsDeep(text.data16(), text.length()));
+  info.GetReturnValue().Set(text.is_one_byte() ? json::IsDeep(text.data8(), text.length())
+                                               : json::IsDeep(text.data16(), text.length()));
+}
+
+// JSON of Latin-1 strings is parsed where it lies, as nothing moves meanwhile; of others V8 makes
+// wide strings at once.
+void jsonParse(Info info) {
+  v8::Isolate* isolate = info.GetIsolate();
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr || !self->in_turn) return;
+  v8::Local<v8::Value> value;
+  if (!info[0]->IsString()) {
+    if (!info[0]->IsUint8Array()) return;
+    uint8_t scratch[kInHeapMax];
+    std::string_view bytes =
+        ViewBytes(info[0].As<v8::ArrayBufferView>(), {scratch, sizeof scratch});
+    if (ParseJson(self, bytes, &value)) info.GetReturnValue().Set(value);
+    return;
+  }
+  auto text = info[0].As<v8::String>();
+  if (static_cast<size_t>(text->Length()) > json::kLengthMax) return;
+  json::Documents& documents = self->current()->json;
+  auto outcome = json::Outcome::kRefused;
+  {
+    v8::String::ValueView view(isolate, text);
+    if (view.is_one_byte())
+      outcome =
+          documents.Parse(isolate, {reinterpret_cast<const char*>(view.data8()), view.length()},
+                          json::Encoding::kLatin1, &value);
+  }
+  if (outcome == json::Outcome::kParsed ||
+      (outcome == json::Outcome::kUnknown && documents.Learn(isolate, text, &value)))
+    info.GetReturnValue().Set(value);
 }
 
 void drainMicrotasks(Info info) { info.GetIsolate()->PerformMicrotaskCheckpoint(); }

@@ -58,6 +58,8 @@
   X(lazyGlobal, 2)       \
   X(drainMicrotasks, 0)  \
   X(jsonTooDeep, 1)      \
+  X(jsonParse, 1)        \
+  X(requestJson, 2)      \
   X(ioOpen, 8)           \
   X(ioRead, 3)           \
   X(ioCancel, 2)         \

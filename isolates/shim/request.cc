@@ -331,6 +331,13 @@ void requestText(Info info) {
   if (DecodeUtf8(info.GetIsolate(), body, false, &text)) info.GetReturnValue().Set(text);
 }
 
+void requestJson(Info info) {
+  nano_isolate* self = nano_isolate::From(info.GetIsolate());
+  v8::Local<v8::Value> value;
+  if (self != nullptr && self->in_turn && ParseJson(self, Record(info).Body(), &value))
+    info.GetReturnValue().Set(value);
+}
+
 void requestBytes(Info info) {
   std::string_view body = Record(info).Body();
   v8::Isolate* isolate = info.GetIsolate();

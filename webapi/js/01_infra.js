@@ -7,7 +7,7 @@
     SafeMap, SafeSet, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
     globalThis,
   } = internals.primordials;
-  const { exposeMembers, jsonTooDeep, lazyGlobal, loadScript, log } = ops;
+  const { exposeMembers, jsonParse, jsonTooDeep, lazyGlobal, loadScript, log } = ops;
 
   // ---- The global object ----
 
@@ -96,6 +96,10 @@
   const { parse } = {
     parse(text, reviver) {
       if (typeof text !== "string") text = `${text}`;
+      if (reviver === undefined) {
+        const value = jsonParse(text);
+        if (value !== undefined) return value;
+      }
       if (text.length > JSON_DEPTH_MAX && jsonTooDeep(text)) {
         throw new RangeError("JSON is nested more than " + JSON_DEPTH_MAX + " levels deep");
       }

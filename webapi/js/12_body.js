@@ -13,7 +13,7 @@
     StringPrototypeToWellFormed, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
   } = internals.primordials;
-  const { classify, copyBytes, decodeUtf8, encodeUtf8, requestBytes, requestText } = ops;
+  const { classify, copyBytes, decodeUtf8, encodeUtf8, jsonParse, requestBytes, requestText } = ops;
   const { webidl } = internals;
   const CLASS_ARRAY_BUFFER = 12;
   const CLASS_DATA_VIEW = 14;
@@ -213,7 +213,7 @@
   internals.convertBody = function convertBody(data, as, mimeType, context) {
     switch (as) {
       case AS_TEXT: return toText(data);
-      case AS_JSON: return internals.parseJSON(toText(data));
+      case AS_JSON: return jsonOf(data);
       case AS_BYTES: return toBytes(data);
       case AS_ARRAY_BUFFER: return exactBuffer(toBytes(data));
       case AS_BLOB:
@@ -235,6 +235,17 @@
     }
     const text = StringPrototypeToWellFormed(data);
     return text.length !== 0 && StringPrototypeCharCodeAt(text, 0) === 0xfeff ? StringPrototypeSlice(text, 1) : text;
+  }
+
+  function jsonOf(data) {
+    if (typeof data !== "string") {
+      const value = jsonParse(data);
+      if (value !== undefined) {
+        internals.releaseBytes(data);
+        return value;
+      }
+    }
+    return internals.parseJSON(toText(data));
   }
 
   const toBytes = (data) => typeof data === "string" ? encodeUtf8(data) : data;

@@ -8,7 +8,7 @@
     ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeStartsWith, StringPrototypeToUpperCase,
     TypeError, TypedArrayConstructors,
   } = internals.primordials;
-  const { requestBytes, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
+  const { requestBytes, requestJson, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
     isAsyncBody, isBodyUnusable, isBodyUsed, moveBody, newBody, newRecordedBody, takeBody, unusableBody, webidl,
@@ -455,6 +455,10 @@
       let data;
       if (body === INCOMING) {
         this.#body = SPENT;
+        if (as === bodyAs.AS_JSON) {
+          const value = requestJson(this.#words, this.#offset);
+          if (value !== undefined) return value;
+        }
         data = as <= bodyAs.AS_JSON
           ? requestText(this.#words, this.#offset)
           : requestBytes(this.#words, this.#offset);
