@@ -556,8 +556,8 @@ void EndProfile(nano_isolate* self);
 
 // ---- ops.cc ----
 
-// ParseJson parses a document of JSON in UTF-8, in a turn. False: V8 is to parse it.
-bool ParseJson(nano_isolate* self, std::string_view bytes, v8::Local<v8::Value>* value);
+// ParseJson parses a document of JSON in UTF-8 for the code that runs. False: V8 is to parse it.
+bool ParseJson(v8::Isolate* isolate, std::string_view bytes, v8::Local<v8::Value>* value);
 
 // ---- heap_bytes.cc ----
 

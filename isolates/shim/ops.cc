@@ -18,17 +18,31 @@ const Op kOps[] = {
 };
 const size_t kOpCount = sizeof kOps / sizeof kOps[0];
 
-bool ParseJson(nano_isolate* self, std::string_view bytes, v8::Local<v8::Value>* value) {
+namespace {
+
+// DocumentsHere is what the realm of the code that runs knows of JSON. Null: no snapshot is to hold
+// that, and what belongs to a realm that has ended is not another's.
+json::Documents* DocumentsHere(v8::Isolate* isolate) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  if (self == nullptr || !self->in_turn) return nullptr;
+  nano_realm* realm = self->current();
+  return realm == &self->dropped ? nullptr : &realm->json;
+}
+
+}  // namespace
+
+bool ParseJson(v8::Isolate* isolate, std::string_view bytes, v8::Local<v8::Value>* value) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  json::Documents* documents = DocumentsHere(isolate);
+  if (documents == nullptr) return false;
   if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
-  json::Documents& documents = self->current()->json;
-  switch (documents.Parse(self->isolate, bytes, json::Encoding::kUtf8, value)) {
+  switch (documents->Parse(isolate, bytes, json::Encoding::kUtf8, value)) {
     case json::Outcome::kParsed:
       return true;
     case json::Outcome::kUnknown: {
       v8::Local<v8::Value> text;
-      return DecodeUtf8(self->isolate, bytes, false, &text) &&
-             documents.Learn(self->isolate, text.As<v8::String>(), value);
+      return DecodeUtf8(isolate, bytes, false, &text) &&
+             documents->Learn(isolate, text.As<v8::String>(), value);
     }
     default:
       return false;
@@ -107,34 +121,31 @@ void jsonTooDeep(Info info) {
                                                : json::IsDeep(text.data16(), text.length()));
 }
 
-// JSON of Latin-1 strings is parsed where it lies, as nothing moves meanwhile; of others V8 makes
-// wide strings at once.
 void jsonParse(Info info) {
   v8::Isolate* isolate = info.GetIsolate();
-  nano_isolate* self = nano_isolate::From(isolate);
-  if (self == nullptr || !self->in_turn) return;
   v8::Local<v8::Value> value;
-  if (!info[0]->IsString()) {
-    if (!info[0]->IsUint8Array()) return;
+  if (info[0]->IsUint8Array()) {
     uint8_t scratch[kInHeapMax];
     std::string_view bytes =
         ViewBytes(info[0].As<v8::ArrayBufferView>(), {scratch, sizeof scratch});
-    if (ParseJson(self, bytes, &value)) info.GetReturnValue().Set(value);
+    if (ParseJson(isolate, bytes, &value)) info.GetReturnValue().Set(value);
     return;
   }
+  if (!info[0]->IsString()) return;
   auto text = info[0].As<v8::String>();
-  if (static_cast<size_t>(text->Length()) > json::kLengthMax) return;
-  json::Documents& documents = self->current()->json;
+  json::Documents* documents = DocumentsHere(isolate);
+  if (documents == nullptr || static_cast<size_t>(text->Length()) > json::kLengthMax) return;
   auto outcome = json::Outcome::kRefused;
   {
+    // Read where it lies, as nothing moves meanwhile. What is beyond Latin-1 is V8's.
     v8::String::ValueView view(isolate, text);
     if (view.is_one_byte())
       outcome =
-          documents.Parse(isolate, {reinterpret_cast<const char*>(view.data8()), view.length()},
-                          json::Encoding::kLatin1, &value);
+          documents->Parse(isolate, {reinterpret_cast<const char*>(view.data8()), view.length()},
+                           json::Encoding::kLatin1, &value);
   }
   if (outcome == json::Outcome::kParsed ||
-      (outcome == json::Outcome::kUnknown && documents.Learn(isolate, text, &value)))
+      (outcome == json::Outcome::kUnknown && documents->Learn(isolate, text, &value)))
     info.GetReturnValue().Set(value);
 }
 

@@ -332,10 +332,8 @@ void requestText(Info info) {
 }
 
 void requestJson(Info info) {
-  nano_isolate* self = nano_isolate::From(info.GetIsolate());
   v8::Local<v8::Value> value;
-  if (self != nullptr && self->in_turn && ParseJson(self, Record(info).Body(), &value))
-    info.GetReturnValue().Set(value);
+  if (ParseJson(info.GetIsolate(), Record(info).Body(), &value)) info.GetReturnValue().Set(value);
 }
 
 void requestBytes(Info info) {
