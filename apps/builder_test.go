@@ -131,7 +131,7 @@ func raw(t *testing.T, reply []byte) func() *exec.Cmd {
 func fakeBuilder(t *testing.T, how string, env ...string) *Builder {
 	t.Helper()
 	runtime.LockOSThread() // for the children's sake
-	b := &Builder{Timeout: patience, Command: fakeCommand(t, how, env...)}
+	b := &Builder{Timeout: patience(t), Command: fakeCommand(t, how, env...)}
 	t.Cleanup(func() {
 		b.Rest()
 		runtime.UnlockOSThread()
@@ -139,8 +139,15 @@ func fakeBuilder(t *testing.T, how string, env ...string) *Builder {
 	return b
 }
 
-// patience bounds failures, and measures nothing.
-const patience = 20 * time.Second
+// patience is for how long a test waits for what must come. It bounds failures, and measures nothing: children have a low
+// priority, so that on a busy machine they may get next to no CPU time.
+func patience(t *testing.T) time.Duration {
+	t.Helper()
+	if end, ok := t.Deadline(); ok {
+		return time.Until(end) / 2 // the rest is for those that follow
+	}
+	return time.Hour
+}
 
 func fakeCommand(t *testing.T, how string, env ...string) func() *exec.Cmd {
 	t.Helper()
@@ -238,7 +245,7 @@ func TestBuilderTimesOut(t *testing.T) {
 	if _, err := b.Build(Request{Name: "hang"}); !errors.Is(err, errTimeout) || !b.IsIdle() {
 		t.Errorf("%v", err)
 	}
-	b.Timeout = 0
+	b.Timeout = patience(t)
 	if _, err := b.Build(Request{Name: "well"}); err != nil {
 		t.Error(err)
 	}
@@ -320,7 +327,7 @@ func TestBuilderIsConfined(t *testing.T) {
 // TestBuilderDiesWithItsThread: the kernel ends the child when the thread is gone that started it.
 func TestBuilderDiesWithItsThread(t *testing.T) {
 	started := make(chan *child)
-	b := &Builder{Command: fakeCommand(t, "well")}
+	b := &Builder{Timeout: patience(t), Command: fakeCommand(t, "well")}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		if _, err := b.Build(Request{Name: "well"}); err != nil {
@@ -332,7 +339,7 @@ func TestBuilderDiesWithItsThread(t *testing.T) {
 	if c == nil {
 		t.Fatal("no child")
 	}
-	timer := time.AfterFunc(patience, func() { c.command.Process.Signal(unix.SIGTERM) })
+	timer := time.AfterFunc(patience(t), func() { c.command.Process.Signal(unix.SIGTERM) })
 	defer timer.Stop()
 	if err := c.command.Wait(); c.command.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Errorf("%v", err)

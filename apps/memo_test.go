@@ -13,7 +13,7 @@ import (
 // settle does something until it is trusted: the files, and the folders above them, must not have just changed.
 func settle(t *testing.T, try func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !try(); time.Sleep(memoSettled / 4) {
+	for deadline := time.Now().Add(patience(t)); !try(); time.Sleep(memoSettled / 4) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is remembered")
 		}

@@ -61,7 +61,7 @@ func (w *watched) String() string {
 
 func (w *watched) waitFor(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(patience(t))
 	for {
 		w.mutex.Lock()
 		found, changed := strings.Contains(w.text.String(), text), w.changed
@@ -100,7 +100,7 @@ func newBench(t *testing.T, files map[string]string) *bench {
 	}
 	b.log = &watched{changed: make(chan struct{})}
 	b.pool = loadRuntime(t).NewPool(isolates.PoolOptions{Wake: -1})
-	b.builder = &Builder{Timeout: patience, Command: fakeCommand(t, "real")}
+	b.builder = &Builder{Timeout: patience(t), Command: fakeCommand(t, "real")}
 	t.Cleanup(func() {
 		b.end()
 		b.pool.Close()
@@ -123,7 +123,7 @@ func (b *bench) write(name, text string) {
 func (b *bench) end() {
 	if b.set != nil {
 		b.set.Close()
-		b.set, b.builder = nil, &Builder{Timeout: patience, Command: b.builder.Command}
+		b.set, b.builder = nil, &Builder{Timeout: patience(b.t), Command: b.builder.Command}
 	}
 }
 
@@ -161,7 +161,7 @@ func (b *bench) startApp(app int) (*isolates.Isolate, error) {
 		preparation.Then(func() { close(ready) })
 		select {
 		case <-ready:
-		case <-time.After(patience):
+		case <-time.After(patience(b.t)):
 			b.t.Fatal("an app is never ready")
 		}
 	}
@@ -204,7 +204,7 @@ func (b *bench) expect(app int, body, how string) {
 // waitForImages waits until the store has as many images.
 func (b *bench) waitForImages(count int) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(patience(b.t))
 	for b.images() != count || !b.isAtRest() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%d images instead of %d", b.images(), count)
@@ -382,7 +382,7 @@ func TestSetClosesWithPreparations(t *testing.T) {
 	if _, err := b.set.Start(b.pool, 1); !errors.Is(err, errClosed) {
 		t.Errorf("%v", err)
 	}
-	b.set, b.builder = nil, &Builder{Timeout: patience, Command: b.builder.Command}
+	b.set, b.builder = nil, &Builder{Timeout: patience(b.t), Command: b.builder.Command}
 }
 
 // TestSetTellsWhatCannotBeSnapshotted names the place, at each start of a process.

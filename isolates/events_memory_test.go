@@ -1,6 +1,9 @@
 package isolates
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 // Signals and the global object live as long as the app. What requests attach to them must not.
 func TestLongLivedTargetsKeepNothing(t *testing.T) {
@@ -65,13 +68,27 @@ func TestLongLivedTargetsKeepNothing(t *testing.T) {
 			isolate.Collect()
 			return isolate.Memory().HeapUsed
 		}
-		before := rounds(500) // the code is compiled by then
-		const count = 4000
+		rounds(500) // most of the code is compiled by then
+		const count = 2000
 		// Some weak references are left that are dropped with the next ones.
-		if after := rounds(count); after > before+count*100 {
-			t.Errorf("%s: %d bytes of heap stay behind of each request", path, (after-before)/count)
+		if grown := leastGrowth(func() uint64 { return rounds(count) }, count*100); grown > count*100 {
+			t.Errorf("%s: %d bytes of heap stay behind of each request", path, grown/count)
 		}
 	}
+}
+
+// leastGrowth does something twice or more and returns by how many bytes the heap has grown from one time to the next: the
+// first growth of at most so many, or else the least. What a leak leaves behind it leaves each time; code that V8 compiles
+// meanwhile, on threads of its own, which on a busy machine may be late, comes but once.
+func leastGrowth(heapAfter func() uint64, most uint64) uint64 {
+	least := uint64(math.MaxUint64)
+	before := heapAfter()
+	for attempt := 0; attempt < 4 && least > most; attempt++ {
+		after := heapAfter()
+		least = min(least, after-min(before, after))
+		before = after
+	}
+	return least
 }
 
 // A listener for rejections whose own promise is rejected does not keep a turn from ending.

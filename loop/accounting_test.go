@@ -174,7 +174,7 @@ func TestNodeApps(t *testing.T) {
 		o.Loops = 2
 		o.Options.Apps = []App{{Name: "demo"}, {Name: "other", Path: "/other"}}
 	})
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: patience(t), Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := range 40 {
 		path := "/x"
 		if i%4 == 0 {

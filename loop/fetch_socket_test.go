@@ -76,7 +76,7 @@ func newOrigin(t *testing.T) *httptest.Server {
 // TestFetchOverSockets passes requests to the standard library's server, over and over on kept connections.
 func TestFetchOverSockets(t *testing.T) {
 	_, url := startPasser(t, newOrigin(t).URL, nil)
-	client := &http.Client{Timeout: patience}
+	client := &http.Client{Timeout: patience(t)}
 	defer client.CloseIdleConnections()
 	text := randomText(2 << 20)
 	for range 3 {
@@ -216,7 +216,7 @@ func TestFetchManyPending(t *testing.T) {
 	}))
 	defer origin.Close()
 	_, url := startPasser(t, origin.URL, nil)
-	client := &http.Client{Timeout: patience}
+	client := &http.Client{Timeout: patience(t)}
 	defer client.CloseIdleConnections()
 	var running sync.WaitGroup
 	ours := make(chan int, 1)

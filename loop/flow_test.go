@@ -369,7 +369,7 @@ func TestServicesBetweenLoops(t *testing.T) {
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			client := http.Client{Timeout: patience, Transport: &http.Transport{}}
+			client := http.Client{Timeout: patience(t), Transport: &http.Transport{}}
 			defer client.CloseIdleConnections()
 			body := noise(10_000 * (i + 1))
 			for round := range 10 {

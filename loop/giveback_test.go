@@ -137,7 +137,7 @@ func TestGiveBackAsksAll(t *testing.T) {
 		l.options.memory.giveBack()
 		close(returned)
 	}()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(patience(t)); ; {
 		w.settle()
 		select {
 		case <-returned:

@@ -263,11 +263,11 @@ func TestKernelGaugeHere(t *testing.T) {
 	}
 	t.Logf("trigger: %v, groups: %s", gauge.trigger >= 0, strings.Join(gauge.groups, " "))
 	ended := make(chan bool)
-	go func() { ended <- gauge.wait(patience) }()
+	go func() { ended <- gauge.wait(patience(t)) }()
 	gauge.nudge()
 	select {
 	case <-ended:
-	case <-time.After(patience / 2):
+	case <-time.After(patience(t) / 2):
 		t.Error("the wait was not ended")
 	}
 }

@@ -54,9 +54,11 @@ func newRealLoopOf(t *testing.T, options *Options) *realLoop {
 // until runs the loop until a condition holds.
 func (r *realLoop) until(what string, condition func() bool) {
 	r.t.Helper()
-	late := time.AfterFunc(patience, r.loop.waker.Signal)
+	limit := patience(r.t)
+	deadline := time.Now().Add(limit)
+	late := time.AfterFunc(limit, r.loop.waker.Signal) // after the deadline
 	defer late.Stop()
-	for deadline := time.Now().Add(patience); !condition(); {
+	for !condition() {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain: %s", what)
 		}

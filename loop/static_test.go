@@ -440,7 +440,7 @@ func TestStaticLingers(t *testing.T) {
 	}
 	runtime.KeepAlive(used)
 	used = nil
-	for deadline := time.Now().Add(patience); store.lingering.Load() != 0; runtime.Gosched() {
+	for deadline := time.Now().Add(patience(t)); store.lingering.Load() != 0; runtime.Gosched() {
 		if runtime.GC(); time.Now().After(deadline) {
 			t.Fatalf("%d bytes linger though nobody uses them", store.lingering.Load())
 		}

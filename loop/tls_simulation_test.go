@@ -201,7 +201,7 @@ func simulateSecure(t *testing.T, seed uint64, a *tlstest.Authority, client *tls
 		return true
 	}
 	// The server runs in another time than the ring: what counts is that both get on.
-	for deadline := time.Now().Add(patience); !isOver() && !t.Failed(); {
+	for deadline := time.Now().Add(patience(t)); !isOver() && !t.Failed(); {
 		if time.Now().After(deadline) {
 			t.Fatal("a request hangs")
 		}

@@ -46,7 +46,7 @@ func TestWebSocketOfAnotherClient(t *testing.T) {
 		o.Options.NewShard = shardOf(func(int) (Worker, error) { return echoMessages(), nil })
 	})
 	for _, compresses := range []bool{false, true} {
-		dialer := websocket.Dialer{EnableCompression: compresses, HandshakeTimeout: patience}
+		dialer := websocket.Dialer{EnableCompression: compresses, HandshakeTimeout: patience(t)}
 		c, response, err := dialer.Dial("ws://"+address+"/", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestWebSocketOfAnotherClient(t *testing.T) {
 // speak has another implementation talk to an echo, to the end.
 func speak(t *testing.T, c *websocket.Conn) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(patience(t))); err != nil {
 		t.Fatal(err)
 	}
 	pongs := 0
@@ -74,7 +74,7 @@ func speak(t *testing.T, c *websocket.Conn) {
 			if err := c.WriteMessage(kind, message); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.WriteControl(websocket.PingMessage, []byte("p"), time.Now().Add(patience)); err != nil {
+			if err := c.WriteControl(websocket.PingMessage, []byte("p"), time.Now().Add(patience(t))); err != nil {
 				t.Fatal(err)
 			}
 			if got, echo, err := c.ReadMessage(); err != nil || got != kind || !bytes.Equal(echo, message) {
