@@ -26,11 +26,17 @@ const (
 	uploadSize           = 100_000_000 // bytes
 	abuseSettle          = 10 * time.Second
 	abuseLongest         = 200 * time.Millisecond // of an abusive request, on average: then a survival ends early
-	uploadsPart          = 5                      // a survival makes one upload where it makes this many other requests
 )
 
-// abuseLimits are the limits of the abusive tenant: those of a small plan.
-var abuseLimits = []string{`cpu = "50ms"`, `heap = "128MiB"`, `wall = "5s"`}
+var (
+	// abuseLimits are the limits of the abusive tenant: those of a small plan.
+	abuseLimits = []string{`cpu = "50ms"`, `heap = "128MiB"`, `wall = "5s"`}
+	// survivalLimits are those when requests are made by the thousand: each of them ends as it would, but sooner.
+	survivalLimits = []string{`cpu = "10ms"`, `heap = "32MiB"`, `wall = "5s"`}
+)
+
+// neighbourTenant is the well-behaved one.
+var neighbourTenant = tenant{Name: "neighbour", Main: "hello.js"}
 
 // neighbourResult is what abusers do to a tenant on the same loop, and to the process.
 type neighbourResult struct {
@@ -101,19 +107,32 @@ func (b *bench) runNeighbour(ctx context.Context) (*neighbourResult, error) {
 	return result, nil
 }
 
-// measureAbuse starts a node with two tenants and lets one of them abuse it.
+// measureAbuse lets an abuser work on a node with two tenants, and then, if a survival is asked for, on another one.
 func (b *bench) measureAbuse(ctx context.Context, p peer, result *abuseResult) error {
-	neighbour := tenant{Name: "neighbour", Main: b.appPath("hello.js")}
-	abuser := tenant{Name: "abuser", Main: b.appPath("abuse.js"), Limits: abuseLimits}
-	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: []tenant{neighbour, abuser}})
+	err := b.abuseNode(ctx, p, abuseLimits, result, b.besideAbuse)
+	if err != nil || b.abuse == 0 {
+		return err
+	}
+	limits := survivalLimits
+	if isUpload(result.Kind) { // bodies are what these are about
+		limits = abuseLimits
+	}
+	return b.abuseNode(ctx, p, limits, result, b.surviveAbuse)
+}
+
+// abuseNode starts a node with two tenants, of which the abuser has limits, and runs a part of the measurement on it.
+func (b *bench) abuseNode(ctx context.Context, p peer, limits []string, result *abuseResult,
+	part func(context.Context, *server, *abuseResult) error) error {
+	tenants := []tenant{neighbourTenant, {Name: "abuser", Main: "abuse.js", Limits: limits}}
+	for i := range tenants {
+		tenants[i].Main = b.appPath(tenants[i].Main)
+	}
+	running, err := b.startFleet(ctx, p, fleet{Memory: "1GiB", Idle: time.Hour, Tenants: tenants})
 	if err != nil {
 		return err
 	}
 	defer running.stop()
-	err = b.besideAbuse(ctx, running, neighbour, result)
-	if err == nil {
-		err = b.surviveAbuse(ctx, running, result)
-	}
+	err = part(ctx, running, result)
 	result.Died = !running.alive()
 	if err == nil && result.Died {
 		err = errors.New("the process died")
@@ -125,10 +144,10 @@ func (b *bench) measureAbuse(ctx context.Context, p peer, result *abuseResult) e
 }
 
 // besideAbuse loads the neighbour alone, and then beside the abuser.
-func (b *bench) besideAbuse(ctx context.Context, running *server, neighbour tenant, result *abuseResult) error {
+func (b *bench) besideAbuse(ctx context.Context, running *server, result *abuseResult) error {
 	load := arrivals{
 		Address: running.Address, Rate: neighbourRate, Duration: neighbourDuration, Connections: neighbourConnections, Seed: 1,
-		Next:  func(int) []byte { return neighbour.get("/") },
+		Next:  func(int) []byte { return neighbourTenant.get("/") },
 		Check: func(_ int, r reply) error { return r.expect("Hello, World!") },
 	}
 	if b.quick {
@@ -160,15 +179,10 @@ func (b *bench) besideAbuse(ctx context.Context, running *server, neighbour tena
 	return errors.Join(err, abuseError)
 }
 
-// surviveAbuse makes a number of abusive requests and compares the memory early and late.
+// surviveAbuse makes a number of abusive requests and compares the memory early and late. In the end the neighbour must
+// be served as ever.
 func (b *bench) surviveAbuse(ctx context.Context, running *server, result *abuseResult) error {
-	count := b.abuse
-	if count == 0 {
-		return nil
-	}
-	if isUpload(result.Kind) {
-		count = max(count/uploadsPart, 2)
-	}
+	count := max(b.abuse, 2)
 	early := max(count/10, 1)
 	for _, part := range []struct {
 		count  int
@@ -188,7 +202,16 @@ func (b *bench) surviveAbuse(ctx context.Context, running *server, result *abuse
 			return err
 		}
 	}
-	return nil
+	connection, err := dial(running.Address)
+	if err != nil {
+		return err
+	}
+	defer connection.close()
+	answer, err := connection.ask(neighbourTenant.get("/"))
+	if err != nil {
+		return err
+	}
+	return answer.expect("Hello, World!")
 }
 
 func (c *abuseCount) add(other abuseCount) {

@@ -96,7 +96,8 @@ func (r *results) writeNeighbour(page *strings.Builder) {
 	fmt.Fprintf(page, "## A noisy neighbour (`neighbour`)\n\n"+
 		"A hello-world tenant gets %d requests a second (Poisson), first alone and then beside an abuser on the same loop, which\n"+
 		"asks again at once on %d connections and began half a second before (limits: %s).\n"+
-		"Then a number of abusive requests to the same node, with the resident memory after a tenth of them and after all.\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "))
+		"Then a number of abusive requests to another node (limits, but of uploads: %s), with the resident memory after a tenth\n"+
+		"of them and after all.\n\n", neighbourRate, abusers, strings.Join(abuseLimits, ", "), strings.Join(survivalLimits, ", "))
 	var rows [][]string
 	for _, one := range r.Neighbour.Abuses {
 		state := "alive"

@@ -72,6 +72,10 @@ var scriptBytes = sync.OnceValue(func() (bytes int64) {
 	return bytes
 })
 
+// GiveWay says that the calling thread, which is locked and has a nice value, works from now on or is about to wait.
+// While it works it lets loops on its core run at once, not at the kernel's next tick.
+func GiveWay(works bool) { shim.GiveWay(works) }
+
 // WatchThread puts the apps that the calling thread runs under their CPU limits. The thread must be
 // locked.
 func WatchThread() error { return shim.WatchThread() }

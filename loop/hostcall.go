@@ -114,6 +114,7 @@ type workPool struct {
 	workers int
 	resting int // of them, those that wait for work, though one may have been woken for it
 	most    int
+	giveWay func(works bool) // Options.GiveWay
 }
 
 // workQueue are the works of an app that wait.
@@ -122,8 +123,11 @@ type workQueue struct {
 	bytes int
 }
 
-func newWorkPool(most int) *workPool {
-	p := &workPool{most: most}
+func newWorkPool(most int, giveWay func(works bool)) *workPool {
+	if giveWay == nil {
+		giveWay = func(bool) {}
+	}
+	p := &workPool{most: most, giveWay: giveWay}
 	p.some.L = &p.mutex
 	return p
 }
@@ -190,7 +194,9 @@ func (p *workPool) serve() {
 			continue
 		}
 		p.mutex.Unlock()
+		p.giveWay(true)
 		w.run()
+		p.giveWay(false)
 		p.mutex.Lock()
 	}
 }

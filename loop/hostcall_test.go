@@ -95,7 +95,7 @@ func askWork(w *fakeWorker, r *fakeRequest) {
 // newWorkWorld is a world whose app calls functions. Nothing runs them but the test.
 func newWorkWorld(t *testing.T) (w *world) {
 	w = newWorld(t, fakering.Config{}, func(o *Options) {
-		o.works = newWorkPool(0)
+		o.works = newWorkPool(0, nil)
 		o.NewShard = shardOf(func(int) (Worker, error) {
 			worker := newFakeWorker("demo", askWork)
 			w.workers = append(w.workers, worker)
@@ -236,7 +236,7 @@ func TestWorksAreBounded(t *testing.T) {
 }
 
 func TestWorkPoolTakesAppsInTurn(t *testing.T) {
-	p := newWorkPool(0)
+	p := newWorkPool(0, nil)
 	apps := []*sharedApp{{id: 0}, {id: 1}, {id: 2}}
 	for _, app := range []int{0, 0, 0, 1, 2, 2} {
 		p.add(&hostWork{worker: &appWorker{app: app, shared: apps[app]}})
@@ -259,7 +259,7 @@ func TestWorkPoolTakesAppsInTurn(t *testing.T) {
 func TestWorkersAreNice(t *testing.T) {
 	const most, count = 2, 20
 	w := newWorld(t, fakering.Config{}, nil)
-	p := newWorkPool(most)
+	p := newWorkPool(most, nil)
 	objects := hostcall.NewObjects()
 	defer objects.Close()
 	var mutex sync.Mutex
@@ -292,7 +292,7 @@ func TestWorkersAreNice(t *testing.T) {
 // TestWorkersAreWoken gives two works at once to a pool with one worker that rests: each has a worker.
 func TestWorkersAreWoken(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
-	p := newWorkPool(2)
+	p := newWorkPool(2, nil)
 	objects := hostcall.NewObjects()
 	defer objects.Close()
 	add := func(count int) {

@@ -107,6 +107,7 @@ type Loop struct {
 	forced        bool // the deadline has passed
 	operations    int  // in flight, of those that belong to no connection and no endpoint
 	wakeArmed     bool
+	givesWay      bool // see Options.GiveWay
 
 	// Scratch, to be used again and again.
 	head         *http1.Head
@@ -234,6 +235,7 @@ func New(seat int, options *Options, ring uring.Ring, sockets []Socket) (*Loop, 
 // Run serves until the loop has drained (see Drain), or the ring fails. Its waker stays open, for others
 // may still be about to wake it: Close follows when they have ended, too.
 func (l *Loop) Run() error {
+	l.giveWay(true)
 	l.readTime()
 	l.armWake()
 	for i := range l.listeners {
@@ -385,10 +387,19 @@ func (l *Loop) wait() error {
 	if !l.mailbox.Empty() {
 		timeout = 0
 	}
+	l.giveWay(false)
 	err := l.ring.Enter(true, timeout)
 	l.waker.Awake()
+	l.giveWay(true)
 	l.readTime()
 	return err
+}
+
+// giveWay says that a slow loop works from now on, or is about to wait.
+func (l *Loop) giveWay(works bool) {
+	if l.givesWay {
+		l.options.GiveWay(works)
+	}
 }
 
 // isBusy reports whether there is more to do at once.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -169,6 +170,7 @@ func (n *Node) run(seat int, sockets []Socket, started func(*Loop, error)) {
 func (n *Node) make(seat int, sockets []Socket) (*Loop, error) {
 	o := n.settings
 	isSlow := seat >= o.Loops
+	nameThread(seat, o.Loops)
 	if n.cores != nil {
 		pinThread(n.cores[seat%o.Loops])
 	}
@@ -200,6 +202,21 @@ func (n *Node) make(seat int, sockets []Socket) (*Loop, error) {
 		return nil, errors.Join(err, ring.Stop())
 	}
 	return l, nil
+}
+
+// nameThread names the calling thread after its loop, for whoever looks at the threads of the process (top -H, perf).
+// The first thread's name is that of the process, which stays.
+func nameThread(seat, loops int) {
+	if unix.Gettid() == unix.Getpid() {
+		return
+	}
+	name := fmt.Sprintf("nano-loop-%d", seat)
+	if seat >= loops {
+		name = fmt.Sprintf("nano-slow-%d", seat-loops)
+	}
+	if text, err := unix.BytePtrFromString(name); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(text)), 0, 0, 0) // nothing depends on it
+	}
 }
 
 // needSlow makes the slow loop beside a loop, which is told when it is there. If it cannot be made, the

@@ -49,6 +49,9 @@ type Options struct {
 	// a task.
 	NewShard func(loop int, waker int) (Shard, error)
 	Blocks   Blocks // nil: those of package isolates
+	// GiveWay is called on each thread that has a nice value, when it begins to work (true) and when it is about to
+	// wait, to have it let others run meanwhile; may be nil.
+	GiveWay func(works bool)
 
 	// Memory is the budget of the warm isolates of all loops together, in bytes of Worker.Resident;
 	// default 1 GiB. Those that were idle for longest sleep first.
@@ -227,7 +230,7 @@ func (o *Options) share() {
 		o.outbound = newOutbound(o.catalog)
 	}
 	if o.works == nil {
-		o.works = newWorkPool(workersMax())
+		o.works = newWorkPool(workersMax(), o.GiveWay)
 	}
 	o.files = newFileStore(o.StaticCache)
 	if o.Developer != nil {

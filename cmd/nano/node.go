@@ -281,6 +281,7 @@ func loopOptions(c *config.Config, logger *slog.Logger, log *logs.Log) loop.Opti
 		AccessLogJSON:  c.Server.Log == config.LogJSON,
 		Memory:         c.Isolates.Memory,
 		Crowded:        isolates.Crowded,
+		GiveWay:        isolates.GiveWay,
 		Idle:           c.Isolates.Idle,
 		StaticCache:    c.Server.StaticCache,
 	}

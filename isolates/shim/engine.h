@@ -115,6 +115,9 @@ class BillScope {
   const Bill* const outer_;
 };
 
+// GiveWay is nano_give_way.
+void GiveWay(bool works);
+
 // SourceText is a module's source outside all heaps. Snapshots refer to it by its address's index
 // in the external references of its image.
 class SourceText final : public v8::String::ExternalOneByteStringResource {

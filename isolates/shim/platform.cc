@@ -160,8 +160,9 @@ class Unattended final : public v8::TaskRunner {
   std::atomic<bool> open_ = false;
 };
 
-// Yielding makes the thread that runs it give way to loops. It compiles for milliseconds on end, on
-// the core of one of them, and nobody waits for that: functions run meanwhile, only slower.
+// Yielding makes the thread that runs it give way to loops (see also Work). It compiles for
+// milliseconds on end, on the core of one of them, and nobody waits for that: functions run
+// meanwhile, only slower.
 class Yielding final : public v8::Task {
  public:
   void Run() override {
@@ -187,7 +188,9 @@ template <typename Body>
 void Work(const Bill& bill, Body&& body) {
   BillScope scope(bill);
   int64_t before = ThreadNanoseconds();
+  GiveWay(true);
   body();
+  GiveWay(false);
   bill->fetch_add(ThreadNanoseconds() - before, std::memory_order_relaxed);
 }
 

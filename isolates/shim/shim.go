@@ -234,6 +234,19 @@ type Isolate struct {
 	Shared  *Shared
 }
 
+// GiveWay says that the calling thread, which has a nice value, works from now on or is about to wait. While it works
+// it lets others run that want to.
+func GiveWay(works bool) {
+	var flag C.int
+	if works {
+		flag = 1
+	}
+	C.nano_give_way(flag)
+}
+
+// GaveWay is how often the calling thread has done that.
+func GaveWay() uint64 { return uint64(C.nano_gave_way()) }
+
 // WatchThread puts what the calling thread runs under CPU limits, for the rest of its life.
 func WatchThread() error {
 	if problem := C.nano_watch_thread(); problem != nil {

@@ -178,6 +178,11 @@ const char* nano_start(const nano_script* scripts, size_t count, nano_bytes op_n
 // nano_watch_thread puts what the calling thread runs under the CPU limits of its isolates, for the
 // rest of the thread's life. NULL, or why not.
 const char* nano_watch_thread(void);
+// nano_give_way says that the calling thread, which has a nice value, works from now on (1) or is
+// about to wait (0). While it works it lets others run that want to, see giveway.cc.
+void nano_give_way(int works);
+// nano_gave_way is how often the calling thread has done that.
+uint64_t nano_gave_way(void);
 const char* nano_version(void);
 uint32_t nano_version_tag(void);
 
