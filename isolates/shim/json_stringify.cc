@@ -49,7 +49,9 @@ class Room {
     if (memory_ != nullptr) return memory_;
     void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory != MAP_FAILED) memory_ = static_cast<char*>(memory);
+    if (memory == MAP_FAILED) return nullptr;
+    memory_ = static_cast<char*>(memory);
+    mprotect(memory_ + kBytes - kGuard, kGuard, PROT_NONE);  // nothing gets there
     return memory_;
   }
   // Shrink gives memory back after a long text.
@@ -58,7 +60,8 @@ class Room {
   }
 
  private:
-  static constexpr size_t kBytes = 2 * kMostUnits + (64 << 10), kKept = 256 << 10;
+  static constexpr size_t kGuard = 64 << 10, kKept = 1 << 20;
+  static constexpr size_t kBytes = 2 * kMostUnits + kGuard;
 
   char* memory_ = nullptr;
 };
@@ -99,6 +102,24 @@ char* WriteDigits(const char* digits, int count, int point, char* to) {
   return std::to_chars(to, to + 4, std::abs(point - 1)).ptr;
 }
 
+// WriteDecimal writes a positive number that is a decimal one of at most six places, as prices and
+// coordinates are. It may be of 15 digits: no two of these are the same double, so that there is no
+// shorter one that reads as this. Null: it is not.
+char* WriteDecimal(double value, char* to) {
+  constexpr double kUnits = 1e6, kMost = 1e15;
+  const double units = std::rint(value * kUnits);
+  if (!(units < kMost) || units / kUnits != value) return nullptr;
+  const auto whole = static_cast<uint64_t>(units) / 1000000;
+  auto fraction = static_cast<uint32_t>(static_cast<uint64_t>(units) % 1000000);
+  to = std::to_chars(to, to + 10, whole).ptr;
+  *to++ = '.';
+  for (uint32_t place = 100000; fraction != 0; place /= 10) {
+    *to++ = static_cast<char>('0' + fraction / place);
+    fraction %= place;
+  }
+  return to;
+}
+
 // WriteNumber writes what JSON has for a number: at most 25 characters.
 char* WriteNumber(double value, char* to) {
   constexpr double kExact = 9007199254740992;  // integers below have no fraction nor exponent
@@ -106,10 +127,11 @@ char* WriteNumber(double value, char* to) {
   if (std::abs(value) < kExact && value == std::trunc(value))
     return std::to_chars(to, to + 24, static_cast<int64_t>(value)).ptr;
   if (value < 0) *to++ = '-';
+  value = std::abs(value);
+  if (char* end = WriteDecimal(value, to)) return end;
   // "d.ddde+dd", the shortest that reads as this number and of these the closest.
   char text[32];
-  char* end =
-      std::to_chars(text, text + sizeof text, std::abs(value), std::chars_format::scientific).ptr;
+  char* end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
   char* exponent = std::find(text, end, 'e');
   int power = 0;
   std::from_chars(exponent + (exponent[1] == '+' ? 2 : 1), end, power);

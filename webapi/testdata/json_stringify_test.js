@@ -102,6 +102,8 @@ export default suite({
       compare(() => Array.from(doubles), `doubles of ${bits}`);
       const decimals = Array.from(bits, (word, index) => word / 10 ** (index % 20));
       compare(() => decimals, `decimals of ${bits}`);
+      // Of 16 digits and more, not all are of their own.
+      compare(() => Array.from(bits, (word, index) => word * 2 ** (index % 10) / 3), `thirds of ${bits}`);
     }
   },
 
@@ -161,7 +163,14 @@ export default suite({
     compare(() => ({ 5: 1, 3: 2, x: 1, 1: undefined, 2: symbol }));
     compare(() => ({ 0: 1.5, 1: 2.5 }));
     compare(() => ({ 1e9: 1, 5: 2 }));
+    compare(() => ({ a: 1, [symbol]: 2, b: 3 }));
     compare(() => ({ get x() { return 1; }, y: 2 }));
+    const get = () => "got";
+    for (let round = 0; round < 3; round++) {
+      // V8 describes these getters where it describes fields, and those above it does not.
+      compare(() => Object.defineProperty({ a: 1 }, "x", { get, enumerable: true }));
+      compare(() => Object.defineProperties({ a: 1 }, { x: { get, enumerable: true }, y: { value: 2, enumerable: true }, z: { get } }));
+    }
     compare(() => ({ get x() { throw new RangeError("x"); } }));
     compare(() => Object.defineProperty({ y: 2 }, "x", { get() { throw new RangeError("x"); } }));
     compare(() => Object.defineProperty({ y: 2 }, "x", { value: 1 }));
@@ -254,7 +263,9 @@ export default suite({
   "long texts"() {
     compare(() => Array.from({ length: 100000 }, (_, index) => ({ index, name: `name ${index}` })));
     compare(() => ["\u0001".repeat(1 << 20)]);
-    compare(() => ["\u20ac".repeat(3 << 20), "x"]);
+    const wide = "\u20ac".repeat(5 << 20);
+    /x/.test(wide); // makes it one piece
+    compare(() => [wide, "x"]);
     const unnamed = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, undefined]));
     compare(() => new Array(6000).fill(unnamed));
     // Where the memory for the text ends.
