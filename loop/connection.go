@@ -18,12 +18,11 @@ import (
 // step may be left out. An open one may become moving and then free: another loop has it (move.go); or
 // switching and then free: a WebSocket has it (upgrade.go).
 type connection struct {
-	index      uint32
-	generation uint32
-	fd         int32
-	inFlight   int32 // operations that have not completed
-	phase      phase
-	secure     bool // its requests' scheme is https
+	slot
+	fd       int32
+	inFlight int32 // operations that have not completed
+	phase    phase
+	secure   bool // its requests' scheme is https
 
 	destination uint16 // the seat that a moving connection goes to
 	hops        uint8  // moves since the last request that was taken up
@@ -101,46 +100,15 @@ const (
 	opCancelWake
 )
 
-// connectionChunk is the number of slots that are made at once. Slots do not move, so that lists
-// may point to them.
-const connectionChunk = 64
-
 // connections are the slots of a loop.
 type connections struct {
-	chunks     []*[connectionChunk]connection // nil: given back
-	free       []uint32
-	open       int
-	missing    int    // chunks that were given back
-	generation uint32 // the first one of slots that are made
-}
-
-func (s *connections) at(index uint32) *connection {
-	return &s.chunks[index/connectionChunk][index%connectionChunk]
+	slots[connection, *connection]
 }
 
 // take returns a free slot.
 func (s *connections) take() *connection {
-	if len(s.free) == 0 {
-		chunk, base := new([connectionChunk]connection), len(s.chunks)
-		if s.missing > 0 {
-			s.missing--
-			base = slices.Index(s.chunks, nil)
-			s.chunks[base] = chunk
-		} else {
-			s.chunks = append(s.chunks, chunk)
-		}
-		for i := connectionChunk - 1; i >= 0; i-- {
-			c := &chunk[i]
-			c.index = uint32(base*connectionChunk + i)
-			c.generation = s.generation
-			c.inputTimeout.connection, c.sendTimeout.connection = c, c
-			s.free = append(s.free, c.index)
-		}
-	}
-	last := len(s.free) - 1
-	c := s.at(s.free[last])
-	s.free = s.free[:last]
-	s.open++
+	c := s.slots.take()
+	c.inputTimeout.connection, c.sendTimeout.connection = c, c
 	return c
 }
 
@@ -149,11 +117,8 @@ func (s *connections) give(c *connection) {
 	if c.inFlight != 0 {
 		panic("loop: connection slot freed with operations in flight")
 	}
-	index, generation := c.index, (c.generation+1)&uring.GenerationMask
-	*c = connection{index: index, generation: generation}
-	c.inputTimeout.connection, c.sendTimeout.connection = c, c
-	s.free = append(s.free, index)
-	s.open--
+	*c = connection{slot: c.next()}
+	s.slots.give(c.index)
 }
 
 // taken forgets what was known of a request that had to wait, or has moved: it is taken up now.
@@ -165,10 +130,6 @@ func (c *connection) taken() {
 	if c.looking != nil || c.found != nil {
 		c.looking, c.found = nil, nil
 	}
-}
-
-func (c *connection) userData(kind uint8) uring.UserData {
-	return uring.Pack(kind, c.generation, c.index)
 }
 
 // openConnection starts to serve a descriptor that was accepted.

@@ -3,7 +3,6 @@ package loop
 import (
 	"math"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,10 +20,9 @@ import (
 // closed) → free. What happens is told to its handler. After close, and after failed, only closed
 // follows; whoever kept a pointer must forget it then.
 type endpoint struct {
+	slot
 	loop       *Loop
 	handler    endpointHandler
-	index      uint32
-	generation uint32
 	fd         int32
 	inFlight   int32 // operations that have not completed
 	phase      endpointPhase
@@ -101,47 +99,12 @@ const (
 	opEndpointClose
 )
 
-// endpointChunk is the number of slots that are made at once.
-const endpointChunk = 64
-
 // endpoints are the slots of a loop.
 type endpoints struct {
-	chunks     []*[endpointChunk]endpoint // nil: given back
-	free       []uint32
-	open       int
-	missing    int         // chunks that were given back
-	generation uint32      // the first one of slots that are made
-	starved    []*endpoint // they found no provided buffer
-	outgoing   []*endpoint // they have output
-	bulks      int         // they and connections that receive into a buffer of their own
-}
-
-func (s *endpoints) at(index uint32) *endpoint {
-	return &s.chunks[index/endpointChunk][index%endpointChunk]
-}
-
-// take returns a free slot.
-func (s *endpoints) take() *endpoint {
-	if len(s.free) == 0 {
-		chunk, base := new([endpointChunk]endpoint), len(s.chunks)
-		if s.missing > 0 {
-			s.missing--
-			base = slices.Index(s.chunks, nil)
-			s.chunks[base] = chunk
-		} else {
-			s.chunks = append(s.chunks, chunk)
-		}
-		for i := endpointChunk - 1; i >= 0; i-- {
-			chunk[i].index = uint32(base*endpointChunk + i)
-			chunk[i].generation = s.generation
-			s.free = append(s.free, chunk[i].index)
-		}
-	}
-	last := len(s.free) - 1
-	e := s.at(s.free[last])
-	s.free = s.free[:last]
-	s.open++
-	return e
+	slots[endpoint, *endpoint]
+	starved  []*endpoint // they found no provided buffer
+	outgoing []*endpoint // they have output
+	bulks    int         // they and connections that receive into a buffer of their own
 }
 
 // give makes a slot free again. Nothing may be in flight on it, and no list name it.
@@ -155,15 +118,8 @@ func (s *endpoints) give(e *endpoint) {
 	if e.hasOutput {
 		s.outgoing = without(s.outgoing, e)
 	}
-	out := e.out[:0]
-	index, generation := e.index, (e.generation+1)&uring.GenerationMask
-	*e = endpoint{index: index, generation: generation, out: out}
-	s.free = append(s.free, index)
-	s.open--
-}
-
-func (e *endpoint) userData(kind uint8) uring.UserData {
-	return uring.Pack(kind, e.generation, e.index)
+	*e = endpoint{slot: e.next(), out: e.out[:0]}
+	s.slots.give(e.index)
 }
 
 // outbound counts the endpoints of all loops, which must leave descriptors for clients, and those of one

@@ -1,9 +1,6 @@
 package loop
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // What a burst has made is kept for the next request of its kind, within bounds: slots, spare objects, buffers. A
 // node that has come to rest has no use for it, so its watcher of memory (pressure.go) asks each loop to let go of
@@ -43,6 +40,8 @@ func (l *Loop) giveBack() {
 	l.buffers.drop()
 	l.heads, l.collectors, l.incomings, l.calls, l.traces = nil, nil, nil, nil, nil
 	l.files.spare = nil
+	dropEmpty(&l.endpoints.starved)
+	dropEmpty(&l.endpoints.outgoing)
 	dropEmpty(&l.ready)
 	dropEmpty(&l.starved)
 	dropEmpty(&l.outgoing)
@@ -56,64 +55,6 @@ func dropEmpty[T any](list *[]T) {
 	if len(*list) == 0 {
 		*list = nil
 	}
-}
-
-// shrink frees the chunks in which no slot is in use, but for the first one. Slots that take their places go on with the
-// generations: give has counted up those of free slots.
-func (s *connections) shrink() {
-	dropped := unusedChunks(s.free, connectionChunk, len(s.chunks))
-	for _, i := range dropped {
-		for j := range s.chunks[i] {
-			s.generation = max(s.generation, s.chunks[i][j].generation)
-		}
-		s.chunks[i] = nil
-	}
-	s.free = withoutChunks(s.free, connectionChunk, dropped)
-	s.missing += len(dropped)
-}
-
-// shrink is that of connections.
-func (s *endpoints) shrink() {
-	dropped := unusedChunks(s.free, endpointChunk, len(s.chunks))
-	for _, i := range dropped {
-		for j := range s.chunks[i] {
-			s.generation = max(s.generation, s.chunks[i][j].generation)
-		}
-		s.chunks[i] = nil
-	}
-	s.free = withoutChunks(s.free, endpointChunk, dropped)
-	s.missing += len(dropped)
-	dropEmpty(&s.starved)
-	dropEmpty(&s.outgoing)
-}
-
-// unusedChunks finds the chunks, of size slots each, all of whose slots are free. The first one never counts: a node at
-// rest is asked something now and then.
-func unusedChunks(free []uint32, size uint32, chunks int) (unused []int) {
-	count := make([]uint32, chunks)
-	for _, index := range free {
-		count[index/size]++
-	}
-	for i := 1; i < chunks; i++ {
-		if count[i] == size {
-			unused = append(unused, i)
-		}
-	}
-	return unused
-}
-
-// withoutChunks is free, in memory of its own, without the slots of some chunks.
-func withoutChunks(free []uint32, size uint32, chunks []int) []uint32 {
-	if len(chunks) == 0 {
-		return free
-	}
-	left := make([]uint32, 0, len(free)-len(chunks)*int(size))
-	for _, index := range free {
-		if _, isDropped := slices.BinarySearch(chunks, int(index/size)); !isDropped {
-			left = append(left, index)
-		}
-	}
-	return left
 }
 
 // shrink frees the handles that are free, and the table's room for many.

@@ -19,7 +19,7 @@ func askGiveBack(l *Loop) (done <-chan struct{}) {
 // TestGiveBackAfterBurst: after a burst nothing is kept but what is in use, and that goes on to work.
 func TestGiveBackAfterBurst(t *testing.T) {
 	w := newWorld(t, fakering.Config{Buffers: 8, BufferSize: 512}, nil)
-	const burst = 5 * connectionChunk
+	const burst = 5 * slotChunk
 	var peers []*fakering.Peer
 	for range burst {
 		peer, _ := w.talk(get("a", "/"))
@@ -47,7 +47,7 @@ func TestGiveBackAfterBurst(t *testing.T) {
 		}
 	}
 	// The first one, and that with the connection that stays.
-	if kept != 2 || len(l.connections.free) != kept*connectionChunk-1 {
+	if kept != 2 || len(l.connections.free) != kept*slotChunk-1 {
 		t.Errorf("%d chunks of connections are kept, %d slots are free", kept, len(l.connections.free))
 	}
 	if l.buffers.retained != 0 || len(l.heads) != 0 || l.handles.spare != 0 {
@@ -63,8 +63,8 @@ func TestGiveBackAfterBurst(t *testing.T) {
 			t.Fatalf("after that: %q", got)
 		}
 	}
-	if n := len(l.connections.chunks); n != burst/connectionChunk+1 {
-		t.Errorf("%d chunks of connections, though there is room in %d", n, burst/connectionChunk+1)
+	if n := len(l.connections.chunks); n != burst/slotChunk+1 {
+		t.Errorf("%d chunks of connections, though there is room in %d", n, burst/slotChunk+1)
 	}
 }
 
@@ -101,28 +101,28 @@ func TestSlotsGivenBack(t *testing.T) {
 		}
 	}
 	for range 5 {
-		slots := take(6 * endpointChunk)
-		give(slots[:2*endpointChunk])
-		give(slots[3*endpointChunk:])
+		slots := take(6 * slotChunk)
+		give(slots[:2*slotChunk])
+		give(slots[3*slotChunk:])
 		endpoints.shrink()
 		connections.shrink()
 		if endpoints.chunks[0] == nil || endpoints.chunks[1] != nil || endpoints.chunks[2] == nil || endpoints.missing != 4 {
 			t.Fatalf("%d chunks are missing: %v", endpoints.missing, endpoints.chunks)
 		}
-		for _, e := range slots[2*endpointChunk : 3*endpointChunk] {
+		for _, e := range slots[2*slotChunk : 3*slotChunk] {
 			if endpoints.at(e.index) != e {
 				t.Fatal("a slot in use has moved")
 			}
 		}
-		more := take(4 * endpointChunk)
+		more := take(4 * slotChunk)
 		if len(endpoints.chunks) != 6 || len(connections.chunks) != 6 {
 			t.Fatalf("%d and %d chunks for 320 slots", len(endpoints.chunks), len(connections.chunks))
 		}
 		give(more)
-		give(slots[2*endpointChunk : 3*endpointChunk])
+		give(slots[2*slotChunk : 3*slotChunk])
 		endpoints.shrink()
 		connections.shrink()
-		if len(endpoints.free) != endpointChunk {
+		if len(endpoints.free) != slotChunk {
 			t.Fatalf("%d slots are free in the one chunk that stays", len(endpoints.free))
 		}
 	}
