@@ -234,6 +234,9 @@ type Options struct {
 	// Stale tells whether the files of an app may have changed since they were read last, so that a Reload is to
 	// read them again; nil: it reads those of all apps.
 	Stale func(name string) bool
+	// Applying is called with a configuration that Load has given once it is certain that it comes into force, before
+	// anything has changed; nil: nothing is called.
+	Applying func(next *config.Config)
 	// Changing is called when a reload begins, and what it gives when that ends; nil: nothing is called.
 	Changing func() (done func())
 }

@@ -47,6 +47,9 @@ func (n *Node) Reload(ctx context.Context) (*Report, error) {
 		}
 		return nil, err
 	}
+	if n.options.Applying != nil {
+		n.options.Applying(next)
+	}
 	removed := n.missing(order)
 	for _, name := range removed {
 		if err := n.records.remove(name); err != nil {

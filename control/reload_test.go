@@ -200,9 +200,15 @@ func TestReloadIsGivenUp(t *testing.T) {
 	}
 	w.settle()
 	w.expect("a/=A b/=B")
+	if len(w.applied) != 0 {
+		t.Error("a configuration that was given up was to come into force")
+	}
 	w.set.gate = nil
 	w.reload()
 	w.expect("a/=A2 b/=B2")
+	if len(w.applied) != 1 || w.applied[0] != w.node.Config() {
+		t.Errorf("%d configurations came into force", len(w.applied))
+	}
 }
 
 func TestEndedLoopsChangeNothing(t *testing.T) {

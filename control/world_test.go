@@ -322,7 +322,8 @@ type world struct {
 	node   *Node
 	log    bytes.Buffer
 
-	isShared bool // with another node: Options.IsShared of the next start
+	applied  []*config.Config // by reloads
+	isShared bool             // with another node: Options.IsShared of the next start
 }
 
 func newWorld(t *testing.T, files map[string]string) *world {
@@ -359,9 +360,10 @@ func (w *world) restart() {
 	w.node = New(c, Options{
 		Load: load, Apps: filepath.Join(c.Server.StateDir, "apps"), Uploads: filepath.Join(c.Server.StateDir, "uploads"),
 		Files: w.disk, IsShared: w.isShared,
-		Has:    func(id apps.SourceID) bool { _, has := w.set.kept[id]; return has },
-		Loop:   func(app *config.App) (loop.App, error) { return loop.App{Name: app.Name, Wall: app.Limits.Wall}, nil },
-		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Has:      func(id apps.SourceID) bool { _, has := w.set.kept[id]; return has },
+		Loop:     func(app *config.App) (loop.App, error) { return loop.App{Name: app.Name, Wall: app.Limits.Wall}, nil },
+		Logger:   slog.New(slog.NewTextHandler(&w.log, nil)),
+		Applying: func(next *config.Config) { w.applied = append(w.applied, next) },
 	})
 	w.set.pinned = w.node.Pinned
 	set, loops, err := w.node.Initial()

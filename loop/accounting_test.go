@@ -198,7 +198,8 @@ func TestNodeApps(t *testing.T) {
 	}
 	for i, want := range []uint64{30, 10} {
 		s := &apps[i]
-		if s.Requests != want || s.Answers[2] != want || s.Warm < 1 || s.Resident != int64(s.Warm)<<20 || s.Starts[0].Count != uint64(s.Warm) {
+		ended := s.Sleeps + s.Evictions + s.PressureEvictions + s.Retirements + s.Deaths // a slow machine gives loops the time for it
+		if s.Requests != want || s.Answers[2] != want || s.Warm < 1 || s.Resident != int64(s.Warm)<<20 || s.Starts[0].Count != uint64(s.Warm)+ended {
 			t.Errorf("app %s: %+v", s.Name, s)
 		}
 	}

@@ -52,6 +52,7 @@ type debugging struct {
 	server     *inspector.Server              // nil: it serves nobody yet
 	out        io.Writer                      // for where new apps can be debugged
 	inspectors map[string]*isolates.Inspector // by app
+	fresh      map[string]bool                // apps of which nobody was told yet where they can be debugged
 }
 
 // newDebugging reads the flags; nil: neither is there.
@@ -73,32 +74,44 @@ func (d *debugging) listen(c *config.Config) (err error) {
 	if d.listener, err = net.Listen("tcp", d.address); err != nil {
 		return fmt.Errorf("--inspect: %w", err)
 	}
-	d.inspectors = map[string]*isolates.Inspector{}
+	d.inspectors, d.fresh = map[string]*isolates.Inspector{}, map[string]bool{}
 	d.adopt(c)
 	return nil
 }
 
-// adopt makes the apps of a configuration debuggable, and ends the sessions with those that are gone. Apps that come
-// while the node runs do not wait for a debugger before their first line, since that holds up all others.
+// adopt makes the apps of a configuration debuggable, before they start. Apps that come while the node runs do not wait
+// for a debugger before their first line, since that holds up all others.
 func (d *debugging) adopt(c *config.Config) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	isNew, isThere := map[string]bool{}, map[string]bool{}
 	for i := range c.Apps {
-		name := c.Apps[i].Name
-		isThere[name] = true
-		if d.inspectors[name] == nil {
-			isNew[name] = true
+		if name := c.Apps[i].Name; d.inspectors[name] == nil {
 			d.inspectors[name] = isolates.NewInspector(isolates.InspectorOptions{Base: workingFolder(), Break: d.breaks && d.server == nil})
+			d.fresh[name] = true
 		}
+	}
+}
+
+// settle shows debuggers the apps of the configuration that comes into force, and ends the sessions with those that go,
+// before they do: one may stand at a breakpoint.
+func (d *debugging) settle(c *config.Config) {
+	if d == nil {
+		return
+	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	isThere := map[string]bool{}
+	for i := range c.Apps {
+		isThere[c.Apps[i].Name] = true
 	}
 	if d.server != nil {
 		d.server.SetTargets(d.targetsLocked(c))
 		for i, address := range d.server.DevTools() {
-			if isNew[c.Apps[i].Name] {
+			if d.fresh[c.Apps[i].Name] {
 				d.tell(c.Apps[i].Name, address)
 			}
 		}
+		clear(d.fresh)
 	}
 	maps.DeleteFunc(d.inspectors, func(name string, gone *isolates.Inspector) bool {
 		if !isThere[name] {
@@ -113,7 +126,8 @@ func (d *debugging) tell(app, address string) {
 	fmt.Fprintf(d.out, "nano: debug %s: open %s in Chrome, or attach to %s\n", app, address, d.listener.Addr())
 }
 
-// loading has the apps be debuggable that a configuration has when it is read again.
+// loading has the apps be debuggable that a configuration has when it is read again. Those that it lacks stay so until it
+// comes into force (settle): it may be refused yet.
 func (d *debugging) loading(load func() (*config.Config, error)) func() (*config.Config, error) {
 	if d == nil {
 		return load
@@ -188,6 +202,7 @@ func (d *debugging) serve(c *config.Config, loops *loop.Node, out io.Writer, log
 	for i, address := range d.server.DevTools() { // with the mutex held: of other targets there are other addresses
 		d.tell(c.Apps[i].Name, address)
 	}
+	clear(d.fresh)
 	d.mutex.Unlock()
 	go func() {
 		for i := range c.Apps {

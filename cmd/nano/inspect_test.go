@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"nano/config"
 )
 
 // startDebugged runs the app of testdata/debug.ts with a debugger's port.
@@ -231,5 +234,48 @@ func TestInspectWithAClient(t *testing.T) {
 	if !told.HasSource || told.Evaluated != "string" || told.Text != "sum 42\n" || len(told.Logged) != 1 ||
 		places != "[[fetch 5] [fetch 6] [add 13] [fetch 7]]" {
 		t.Errorf("the client has seen %s", out)
+	}
+}
+
+// TestInspectorsOfAReload: while a configuration is being applied the apps of both are debuggable, and then those of the
+// one that is in force.
+func TestInspectorsOfAReload(t *testing.T) {
+	of := func(names ...string) *config.Config {
+		c := &config.Config{}
+		for _, name := range names {
+			c.Apps = append(c.Apps, config.App{Name: name})
+		}
+		return c
+	}
+	before, after := of("stays", "goes"), of("stays", "comes")
+	d := &debugging{address: "127.0.0.1:0"}
+	if err := d.listen(before); err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	stays, goes := d.inspectorOf("stays"), d.inspectorOf("goes")
+	has := func(names ...string) {
+		t.Helper()
+		for _, name := range []string{"stays", "goes", "comes"} {
+			if slices.Contains(names, name) != (d.inspectorOf(name) != nil) {
+				t.Errorf("%s: %v, want %v", name, d.inspectorOf(name), names)
+			}
+		}
+	}
+	load := d.loading(func() (*config.Config, error) { return after, nil })
+	if _, err := load(); err != nil {
+		t.Fatal(err)
+	}
+	has("stays", "goes", "comes")
+	if d.inspectorOf("stays") != stays || d.inspectorOf("goes") != goes {
+		t.Error("a configuration that may be refused has cost an app its debugger")
+	}
+	if _, err := load(); err != nil {
+		t.Fatal(err)
+	}
+	d.settle(after)
+	has("stays", "comes")
+	if d.inspectorOf("stays") != stays {
+		t.Error("a reload has cost an app its debugger")
 	}
 }

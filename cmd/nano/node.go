@@ -127,6 +127,7 @@ func (n *node) controlOptions(load func() (*config.Config, error), sources *apps
 		Has:      sources.Has,
 		Loop:     maker.of,
 		Logger:   n.logger,
+		Applying: n.debugged.settle,
 		Changing: n.reloading,
 		IsShared: n.isSecond,
 	}
