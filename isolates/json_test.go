@@ -69,3 +69,77 @@ func TestJSONDefinesOwnProperties(t *testing.T) {
 		t.Errorf("got %s", got.Body)
 	}
 }
+
+// Maps belong to a realm: what is parsed in one has its prototypes.
+func TestJSONOfManyRealms(t *testing.T) {
+	perRequest(t, `
+		const { ops } = globalThis[Symbol.for("nano.test")]();
+		export default { async fetch(request) {
+			const text = await request.text();
+			let parsed = 0;
+			for (let n = 0; n < 10; n++) {
+				const value = ops.jsonParse(text);
+				if (value === undefined) continue;
+				parsed++;
+				for (const each of [value, value.list[0]]) if (Object.getPrototypeOf(each) !== Object.prototype) return new Response("an object's prototype");
+				if (Object.getPrototypeOf(value.list) !== Array.prototype || !(value.list instanceof Array)) return new Response("an array's prototype");
+				if (JSON.stringify(value) !== text) return new Response(JSON.stringify(value));
+			}
+			return new Response(parsed > 5 ? "ok" : "parsed " + parsed);
+		} }`, func(t *testing.T, isolate *Isolate) {
+		for id := range uint32(20) {
+			request(t, isolate, id, `POST / HTTP/1.1
+Host: a
+Content-Length: 29
+
+{"id":1,"list":[{"id":1.5}]}`)
+			if got := respondOf(t, turn(t, isolate)); string(got.Body) != "ok" {
+				t.Fatalf("request %d: %s", id, got.Body)
+			}
+			for range 10 {
+				isolate.AddSent(id)
+				turn(t, isolate)
+			}
+			if id%8 == 7 {
+				isolate.Collect()
+			}
+			prepare(isolate)
+		}
+	})
+}
+
+// A node of shapes is a few words, and documents with ever new names make no more than some.
+func TestJSONWithEverNewNames(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		const { ops } = globalThis[Symbol.for("nano.test")]();
+		let count = 0;
+		export default { fetch() {
+			for (let n = 0; n < 20000; n++) {
+				const text = '{"' + (count++ % 3 ? "name" + count : "id") + '":{"a' + count % 700 + '":' + count + '},"b":[]}';
+				const value = JSON.parse(text);
+				if (JSON.stringify(value) !== text) return new Response(text);
+			}
+			let last;
+			for (let n = 0; n < 3000 && last === undefined; n++) last = ops.jsonParse('{"id":1,"at last":2}');
+			return new Response(JSON.stringify(last));
+		} }`)
+	for range 3 {
+		if got := fetch(t, isolate, get); string(got.Body) != `{"id":1,"at last":2}` {
+			t.Fatalf("got %s", got.Body)
+		}
+	}
+}
+
+// What V8's parser would follow only with much memory of its own is refused as ever, also where shapes are learned.
+func TestJSONThatIsTooDeepIsNotLearned(t *testing.T) {
+	isolate := startApp(t, unlimited, `
+		const text = '[{"new":1},' + "[".repeat(12000) + "]".repeat(12000) + "]";
+		export default { fetch() {
+			let errors = 0;
+			for (let n = 0; n < 20; n++) try { JSON.parse(text); } catch (e) { if (e instanceof RangeError) errors++; }
+			return new Response(String(errors));
+		} }`)
+	if got := fetch(t, isolate, get); string(got.Body) != "20" {
+		t.Errorf("got %s", got.Body)
+	}
+}

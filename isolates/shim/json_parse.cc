@@ -20,6 +20,7 @@
 #include <cstring>
 
 #include "heap_layout.h"
+#include "simdutf.h"
 
 namespace nano::json {
 
@@ -169,7 +170,9 @@ class Parser {
   }
 
   bool Allocate(size_t bytes, uintptr_t* object) {
-    if (bytes > kObjectMax || limit_ - top_ < bytes) [[unlikely]]
+    if (bytes > kObjectMax) [[unlikely]]
+      return Refuse();
+    if (limit_ - top_ < bytes) [[unlikely]]
       return NoRoom();
     *object = top_ + kTag;
     top_ += bytes;
@@ -845,16 +848,18 @@ Shape* Shapes::Child(Shape* parent, std::string_view name) {
 
 Outcome Documents::Parse(v8::Isolate* isolate, std::string_view text, Encoding encoding,
                          v8::Local<v8::Value>* value) {
-  if (!common.works || text.size() > kLengthMax) return Outcome::kRefused;
+  if (!common.works || text.empty() || text.size() > kLengthMax) return Outcome::kRefused;
   if (skip_ > 0) {
     skip_--;
     return Outcome::kRefused;
   }
+  constexpr uint32_t kFirst = 3;  // documents of a realm that may well be its last
   Outcome outcome = Outcome::kUnknown;
   if (shapes_ != nullptr) {
     outcome = shapes_->Parse(text, encoding, value);
-  } else if (seen_++ == 0) {
-    return Outcome::kRefused;  // a realm's first document may well be its last
+  } else if (seen_ < kFirst) {
+    seen_++;
+    return Outcome::kRefused;
   }
   switch (outcome) {
     case Outcome::kParsed:
@@ -871,6 +876,17 @@ Outcome Documents::Parse(v8::Isolate* isolate, std::string_view text, Encoding e
       return outcome;
   }
   return outcome;
+}
+
+Outcome Documents::Parse(v8::Isolate* isolate, const uint16_t* units, size_t length,
+                         v8::Local<v8::Value>* value) {
+  thread_local std::unique_ptr<char[]> bytes(new char[kLengthMax]);
+  auto* text = reinterpret_cast<const char16_t*>(units);
+  if (length > kLengthMax || simdutf::utf8_length_from_utf16le(text, length) > kLengthMax)
+    return Outcome::kRefused;
+  simdutf::result done = simdutf::convert_utf16le_to_utf8_with_errors(text, length, bytes.get());
+  if (done.error != simdutf::SUCCESS) return Outcome::kRefused;  // half of a pair
+  return Parse(isolate, {bytes.get(), done.count}, Encoding::kUtf8, value);
 }
 
 // Missed has ever more documents left to V8 while none is parsed here.

@@ -130,6 +130,10 @@ class Documents {
   Outcome Parse(v8::Isolate* isolate, std::string_view text, Encoding encoding,
                 v8::Local<v8::Value>* value);
 
+  // The same of UTF-16.
+  Outcome Parse(v8::Isolate* isolate, const uint16_t* units, size_t length,
+                v8::Local<v8::Value>* value);
+
   // Learn has V8 parse a document, and learns from the value. False: it is no JSON, and no
   // exception is pending, or V8 ends what runs.
   bool Learn(v8::Isolate* isolate, v8::Local<v8::String> text, v8::Local<v8::Value>* value);

@@ -137,12 +137,13 @@ void jsonParse(Info info) {
   if (documents == nullptr || static_cast<size_t>(text->Length()) > json::kLengthMax) return;
   auto outcome = json::Outcome::kRefused;
   {
-    // Read where it lies, as nothing moves meanwhile. What is beyond Latin-1 is V8's.
+    // Read where it lies, as nothing moves meanwhile.
     v8::String::ValueView view(isolate, text);
-    if (view.is_one_byte())
-      outcome =
-          documents->Parse(isolate, {reinterpret_cast<const char*>(view.data8()), view.length()},
-                           json::Encoding::kLatin1, &value);
+    outcome = !view.is_one_byte()
+                  ? documents->Parse(isolate, view.data16(), view.length(), &value)
+                  : documents->Parse(isolate,
+                                     {reinterpret_cast<const char*>(view.data8()), view.length()},
+                                     json::Encoding::kLatin1, &value);
   }
   if (outcome == json::Outcome::kParsed ||
       (outcome == json::Outcome::kUnknown && documents->Learn(isolate, text, &value)))
