@@ -18,7 +18,7 @@ import (
 // layers are the packages of the runtime, and what each may import of ours. Whatever is not listed
 // (benchmarks, tests) may import what it needs.
 var layers = map[string][]string{
-	"admin":        {"control", "isolates", "logs", "loop"},
+	"admin":        {"config", "control", "isolates", "logs", "loop"},
 	"apps":         {"bundle", "config", "isolates", "snapshot"},
 	"bundle":       {"isolates"},
 	"cmd/nano":     {"admin", "apps", "bundle", "config", "control", "dev", "inspector", "isolates", "logs", "loop", "metrics", "snapshot", "static", "systemd", "tlsclient", "tracing", "uring"},

@@ -13,29 +13,17 @@ import (
 	"strings"
 	"time"
 
+	"nano/config"
 	"nano/control"
 )
 
 // uploadPatience is how long the client of an upload may take in all, with its build.
 const uploadPatience = 15 * time.Minute
 
-// isName tells a name that an app can have.
-func isName(name string) bool {
-	if len(name) == 0 || len(name) > 63 {
-		return false
-	}
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
-			return false
-		}
-	}
-	return true
-}
-
 // nameOf is the app that a request is about. "": it cannot be one, and that is answered.
 func nameOf(w http.ResponseWriter, r *http.Request) string {
 	name := r.PathValue("name")
-	if !isName(name) {
+	if config.CheckName(name) != nil {
 		writeError(w, http.StatusNotFound, fmt.Sprintf("%.80q is no name of an app: use [a-z0-9-]{1,63}", name))
 		return ""
 	}

@@ -18,14 +18,6 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-func TestIsName(t *testing.T) {
-	for name, want := range map[string]bool{"a": true, "a-1": true, "": false, "A": false, "a.b": false, "..": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
-		if isName(name) != want {
-			t.Errorf("%q", name)
-		}
-	}
-}
-
 func (d *desk) log1(app, text string) {
 	d.lines.App(&logs.Entry{App: app, Text: []byte(text), Request: 0xabc, Source: []byte("src/a.ts:1:2"), Rate: 1 << 20})
 }
