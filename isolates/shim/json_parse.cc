@@ -846,21 +846,21 @@ Shape* Shapes::Child(Shape* parent, std::string_view name) {
 
 // ---- Documents ----
 
-Outcome Documents::Parse(v8::Isolate* isolate, std::string_view text, Encoding encoding,
-                         v8::Local<v8::Value>* value) {
-  if (!common.works || text.empty() || text.size() > kLengthMax) return Outcome::kRefused;
+bool Documents::Wants(size_t length) {
+  constexpr uint32_t kFirst = 3;  // documents of a realm that may well be its last
+  if (!common.works || length == 0 || length > kLengthMax) return false;
   if (skip_ > 0) {
     skip_--;
-    return Outcome::kRefused;
+    return false;
   }
-  constexpr uint32_t kFirst = 3;  // documents of a realm that may well be its last
-  Outcome outcome = Outcome::kUnknown;
-  if (shapes_ != nullptr) {
-    outcome = shapes_->Parse(text, encoding, value);
-  } else if (seen_ < kFirst) {
-    seen_++;
-    return Outcome::kRefused;
-  }
+  if (shapes_ != nullptr || seen_ == kFirst) return true;
+  seen_++;
+  return false;
+}
+
+Outcome Documents::Parse(v8::Isolate* isolate, std::string_view text, Encoding encoding,
+                         v8::Local<v8::Value>* value) {
+  Outcome outcome = shapes_ == nullptr ? Outcome::kUnknown : shapes_->Parse(text, encoding, value);
   switch (outcome) {
     case Outcome::kParsed:
       misses_ = 0;
@@ -882,8 +882,7 @@ Outcome Documents::Parse(v8::Isolate* isolate, const uint16_t* units, size_t len
                          v8::Local<v8::Value>* value) {
   thread_local std::unique_ptr<char[]> bytes(new char[kLengthMax]);
   auto* text = reinterpret_cast<const char16_t*>(units);
-  if (length > kLengthMax || simdutf::utf8_length_from_utf16le(text, length) > kLengthMax)
-    return Outcome::kRefused;
+  if (simdutf::utf8_length_from_utf16le(text, length) > kLengthMax) return Outcome::kRefused;
   simdutf::result done = simdutf::convert_utf16le_to_utf8_with_errors(text, length, bytes.get());
   if (done.error != simdutf::SUCCESS) return Outcome::kRefused;  // half of a pair
   return Parse(isolate, {bytes.get(), done.count}, Encoding::kUtf8, value);

@@ -125,8 +125,11 @@ class Shapes {
 // Documents is what a realm has of this: next to nothing until it has parsed some documents.
 class Documents {
  public:
-  // Parse gives the value of a document. kRefused, kNotNow: V8 is to parse it. kUnknown: the same,
-  // by Learn.
+  // Wants tells whether to try with a document of so many characters, or leave it to V8.
+  bool Wants(size_t length);
+
+  // Parse gives the value of a document that was wanted. kRefused, kNotNow: V8 is to parse it.
+  // kUnknown: the same, by Learn.
   Outcome Parse(v8::Isolate* isolate, std::string_view text, Encoding encoding,
                 v8::Local<v8::Value>* value);
 
@@ -137,6 +140,9 @@ class Documents {
   // Learn has V8 parse a document, and learns from the value. False: it is no JSON, and no
   // exception is pending, or V8 ends what runs.
   bool Learn(v8::Isolate* isolate, v8::Local<v8::String> text, v8::Local<v8::Value>* value);
+
+  // Forget gives back the memory of all this.
+  void Forget() { *this = Documents(); }
 
  private:
   void Missed();

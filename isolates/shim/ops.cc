@@ -34,8 +34,8 @@ json::Documents* DocumentsHere(v8::Isolate* isolate) {
 bool ParseJson(v8::Isolate* isolate, std::string_view bytes, v8::Local<v8::Value>* value) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   json::Documents* documents = DocumentsHere(isolate);
-  if (documents == nullptr) return false;
   if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+  if (documents == nullptr || !documents->Wants(bytes.size())) return false;
   switch (documents->Parse(isolate, bytes, json::Encoding::kUtf8, value)) {
     case json::Outcome::kParsed:
       return true;
@@ -134,7 +134,7 @@ void jsonParse(Info info) {
   if (!info[0]->IsString()) return;
   auto text = info[0].As<v8::String>();
   json::Documents* documents = DocumentsHere(isolate);
-  if (documents == nullptr || static_cast<size_t>(text->Length()) > json::kLengthMax) return;
+  if (documents == nullptr || !documents->Wants(static_cast<size_t>(text->Length()))) return;
   auto outcome = json::Outcome::kRefused;
   {
     // Read where it lies, as nothing moves meanwhile.

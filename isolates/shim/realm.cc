@@ -668,6 +668,8 @@ size_t nano_isolate_spaces(nano_isolate* self, nano_space* out, size_t most) {
 void nano_isolate_collect(nano_isolate* self) {
   Survive(self, [=] {
     v8::Isolate::Scope scope(self->isolate);
+    for (auto& realm : self->realms)
+      if (realm != nullptr) realm->json.Forget();
     self->isolate->LowMemoryNotification();
     FreeHostObjects(self);
   });
