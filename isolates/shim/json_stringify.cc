@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cmath>
 
@@ -30,8 +31,14 @@ using namespace heap;
 namespace {
 
 // What is longer, or takes as many steps, is left to V8, which looks for interrupts on the way. It
-// is two thirds of a millisecond for each megabyte here.
-constexpr size_t kMostUnits = 4 << 20, kMostSteps = 4 << 20;
+// is two thirds of a millisecond for each megabyte here. After kUnasked steps, some two
+// milliseconds, the watchdog's wish for an interrupt counts as well.
+constexpr size_t kMostUnits = 4 << 20, kMostSteps = 4 << 20, kUnasked = 512 << 10;
+
+// Steps by what they take at worst, when nothing is in a cache. Of elements some are counted at
+// once.
+constexpr size_t kObjectSteps = 16, kPieceSteps = 8, kDoubleSteps = 8, kElementsAtOnce = 1024;
+constexpr size_t kMostSorted = 32 << 10;  // properties of one object
 constexpr int kMostDepth = 100;
 
 // Memory is written to without looking at its end as long as this much is left.
@@ -241,7 +248,11 @@ class Stringifier {
         null_(Root(v8::internal::Internals::kNullValueRootIndex)),
         true_(Root(v8::internal::Internals::kTrueValueRootIndex)),
         false_(Root(v8::internal::Internals::kFalseValueRootIndex)),
-        end_(begin + length - kMargin) {}
+        end_(begin + length - kMargin) {
+    static const std::atomic<bool> kNobodyAsks{false};
+    const nano_isolate* self = nano_isolate::From(isolate);
+    asked_ = self == nullptr ? &kNobodyAsks : &self->meter.asked;
+  }
 
   // Write writes a value.
   Unit* Write(uintptr_t value, Unit* at) {
@@ -394,8 +405,9 @@ class Stringifier {
   // Collect copies the characters of all pieces of a string. It calls itself for the shorter half
   // only, and so no more often than the length has bits.
   template <typename Target>
-  bool Collect(uintptr_t string, Target* to) const {
+  bool Collect(uintptr_t string, Target* to) {
     for (;;) {
+      if (!Count(kPieceSteps)) return false;
       const uint16_t type = TypeOf(string);
       const size_t length = Read<uint32_t>(string, kStringLength);
       if ((type & kStringForm) != kCons)
@@ -476,8 +488,9 @@ class Stringifier {
 
   // ArePlain tells that prototypes have neither a toJSON nor elements, which array's holes would
   // show.
-  bool ArePlain(uint32_t prototype) const {
+  bool ArePlain(uint32_t prototype) {
     constexpr int kMostPrototypes = 8;
+    if (!Count(kObjectSteps)) return false;
     for (int i = 0; i < kMostPrototypes && prototype != null_; i++) {
       const uintptr_t object = Whole(prototype), map = At(object, kMap);
       const auto type = Read<uint16_t>(map, kInstanceType);
@@ -549,7 +562,7 @@ class Stringifier {
     const size_t inside = Read<uint8_t>(map, kInstanceWords) - first;
     const size_t count =
         Read<uint32_t>(map, kBitField3) >> kOwnDescriptorsShift & kOwnDescriptorsMask;
-    if (!Count(count)) return nullptr;
+    if (!Count(kObjectSteps + count)) return nullptr;
     uintptr_t descriptor = At(map, kDescriptors) + kFirstDescriptor;
     for (size_t i = 0; i < count; i++, descriptor += kDescriptorBytes) {
       const auto details = Read<uint32_t>(descriptor, kDescriptorDetails);
@@ -587,7 +600,9 @@ class Stringifier {
     const size_t count = Read<uint32_t>(table, kDictionaryCount) >> 1;
     const size_t capacity = Read<uint32_t>(table, kDictionaryCapacity) >> 1;
     const size_t units = count * (sizeof(uint64_t) / sizeof(Unit));
-    if (!Count(capacity) || at >= end_ || static_cast<size_t>(end_ - at) < units) return nullptr;
+    if (count > kMostSorted || !Count(kObjectSteps + capacity + count * kObjectSteps) ||
+        at >= end_ || static_cast<size_t>(end_ - at) < units)
+      return nullptr;
     end_ -= units;
     auto* const order = reinterpret_cast<uint64_t*>(reinterpret_cast<uintptr_t>(end_ + kMargin) &
                                                     ~(alignof(uint64_t) - 1));
@@ -618,7 +633,7 @@ class Stringifier {
     const uintptr_t elements = At(array, kElements);
     if (kind > kLastFastKind || (length & kTag) != 0 ||
         length > Read<uint32_t>(elements, kLength) || depth_ == kMostDepth || !IsPlain(map) ||
-        MayHaveToJSON(array, map))
+        MayHaveToJSON(array, map) || !Count(kObjectSteps))
       return nullptr;
     depth_++;
     *at++ = '[';
@@ -631,6 +646,7 @@ class Stringifier {
 
   Unit* WriteElements(uintptr_t elements, size_t length, Unit* at) {
     for (size_t i = 0; i < length; i++) {
+      if (i % kElementsAtOnce == kElementsAtOnce - 1 && !Count(kElementsAtOnce)) return nullptr;
       auto word = Read<uint32_t>(elements, kFirstElement + i * kWord);
       if (word == hole_) word = undefined_;
       at = WriteValue(word, at);
@@ -644,14 +660,19 @@ class Stringifier {
   Unit* WriteDoubles(uintptr_t elements, size_t length, Unit* at) {
     for (size_t i = 0; i < length; i++) {
       if (at >= end_) return nullptr;
+      if (i % kElementsAtOnce == kElementsAtOnce - 1 && !Count(kElementsAtOnce * kDoubleSteps))
+        return nullptr;
       at = WriteDouble(Read<double>(elements, kFirstElement + i * sizeof(double)), at);
       *at++ = ',';
     }
     return at;
   }
 
-  // Count counts steps that perhaps write nothing.
-  bool Count(size_t steps) { return (steps_ += steps) <= kMostSteps; }
+  // Count counts steps. False: V8 goes on from the beginning.
+  bool Count(size_t steps) {
+    steps_ += steps;
+    return steps_ <= kUnasked || (steps_ <= kMostSteps && !asked_->load(std::memory_order_relaxed));
+  }
 
   Unit* Refuse(Refusal refusal) {
     refusal_ = refusal;
@@ -662,6 +683,7 @@ class Stringifier {
   const uint32_t undefined_, hole_, null_, true_, false_;
   uintptr_t cage_ = 0;
   Unit* end_;
+  const std::atomic<bool>* asked_;
   uint32_t plain_[2] = {};  // prototypes of which ArePlain is known
   int depth_ = 0;
   size_t steps_ = 0;

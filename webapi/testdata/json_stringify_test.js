@@ -268,6 +268,23 @@ export default suite({
     compare(() => [wide, "x"]);
     const unnamed = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, undefined]));
     compare(() => new Array(6000).fill(unnamed));
+    // What takes many steps for its length.
+    const entries = (count) => dictionary(Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, index])));
+    for (const count of [32760, 32768, 32769, 40000]) compare(() => entries(count), count);
+    const rope = () => {
+      let text = "thirteen long";
+      for (let left = 20000; left > 0; left--) text = left % 2 ? text + "x" : "y" + text;
+      return text;
+    };
+    compare(() => new Array(20).fill(rope()));
+    compare(() => ["\u20ac", ...new Array(3).fill(rope())]);
+    const heirs = [1, 2, 3].map((a) => Object.create(Object.create({ inherited: a }), { a: { value: a, enumerable: true } }));
+    compare(() => Array.from({ length: 100000 }, (_, index) => heirs[index % 3]));
+    for (const length of [1022, 1023, 1024, 1025, 70000, 700000]) {
+      compare(() => new Array(length).fill(1.5), length);
+      compare(() => new Array(length).fill("x"), length);
+      compare(() => [new Array(length).fill(7), { get x() { return 1; } }], length);
+    }
     // Where the memory for the text ends.
     const most = 4 << 20;
     for (let before = 0; before < 600; before += 7) {
