@@ -157,6 +157,7 @@ func runtimeKey() snapshot.Key {
 		Ops:          fmt.Sprintf("%x", webapi.OpsHash()),
 		Sources:      fmt.Sprintf("%x", sha256.Sum256(append(sources[:], warmUpApp...))),
 		Sealed:       true, // shim.Start makes a plain isolate before anything else
+		Form:         shim.SnapshotForm,
 	}
 }
 

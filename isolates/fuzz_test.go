@@ -1,12 +1,14 @@
 package isolates
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"nano/isolates/shim"
 	"nano/webapi"
 )
 
@@ -101,5 +103,23 @@ func FuzzCalls(f *testing.F) {
 		if left := testValues.Load() - before; left != 0 {
 			t.Errorf("%d values are left", left)
 		}
+	})
+}
+
+// FuzzLinearize changes a word of a snapshot of V8's. What reads it must find that out, or make something of it.
+func FuzzLinearize(f *testing.F) {
+	plain := shim.V8Snapshot()
+	if shim.SnapshotForm != "" && shim.Linearize(plain) == nil {
+		f.Fatal("V8's own snapshot has no linear form")
+	}
+	for place := uint32(0); place < uint32(len(plain)); place += 997 {
+		f.Add(place, uint32(1)<<(place%32))
+	}
+	f.Fuzz(func(t *testing.T, place, change uint32) {
+		damaged := append([]byte(nil), plain...)
+		at := int(place % uint32(len(damaged)-3))
+		binary.LittleEndian.PutUint32(damaged[at:], binary.LittleEndian.Uint32(damaged[at:])^change)
+		shim.Linearize(damaged)
+		shim.Linearize(damaged[:at])
 	})
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"nano/isolates/shim"
 	"nano/snapshot"
 )
 
@@ -143,6 +145,54 @@ func TestSnapshotKeepsObjectsOfAllShapes(t *testing.T) {
 			t.Errorf("the objects of the snapshot are not as they were made: %s", got.Body)
 		}
 		isolate.Collect()
+	}
+}
+
+// Snapshots have the linear form (shim/linear.h), which is made from V8's and from nothing else.
+func TestSnapshotsAreLinear(t *testing.T) {
+	if shim.SnapshotForm == "" {
+		t.Skip("snapshots have V8's form on " + runtime.GOARCH)
+	}
+	_, built := imageApp(t, AppOptions{}, shapesApp)
+	for name, blob := range map[string][]byte{"runtime": testRuntime.blob.Bytes(), "app": snapshotOf(t, built)} {
+		if len(shim.Linearize(blob)) != 0 {
+			t.Errorf("the snapshot of the %s has V8's form", name)
+		}
+	}
+}
+
+func snapshotOf(t testing.TB, built Built) []byte {
+	t.Helper()
+	for _, section := range built.Sections {
+		if section.Name == sectionSnapshot {
+			return section.Data
+		}
+	}
+	t.Fatal("the image has no snapshot")
+	return nil
+}
+
+// Objects of a snapshot are whole while V8 collects garbage: when they are read in an isolate that is in the middle of
+// marking what is in use, and when those around them go.
+func TestSnapshotsRestoredDuringCollections(t *testing.T) {
+	source := strings.Replace(shapesApp, "fetch()", "fetch(r, env, ctx)", 1)
+	source = strings.Replace(source, "return new", `
+		// In the old generation, and in use for as long as the context is: what makes V8 mark it, bit by bit.
+		globalThis.used = Array.from({ length: 30 }, () => new Array(20_000).fill().map((_, n) => ({ n })));
+		return new`, 1)
+	app, built := imageApp(t, AppOptions{PerRequest: true}, source)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	isolate := startImage(t, app, "snapshot")
+	for n := range 12 {
+		prepare(isolate)
+		if got := fetch(t, isolate, get); string(got.Body) != "true" {
+			t.Fatalf("request %d: the objects of the snapshot are not as they were made: %s", n, got.Body)
+		}
+		if n%4 == 3 {
+			isolate.Collect()
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 var testKey = Key{
-	V8: "13.6.1", V8Tag: 7, Architecture: "amd64", Flags: "--a", Ops: "ops", Sources: "js", Sealed: true, App: "app",
+	V8: "13.6.1", V8Tag: 7, Architecture: "amd64", Flags: "--a", Ops: "ops", Sources: "js", Sealed: true, Form: "linear", App: "app",
 }
 
 var testSections = []Section{

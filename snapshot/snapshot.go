@@ -27,6 +27,7 @@ type Key struct {
 	Ops          string // hash of the ordered op table
 	Sources      string // hash of the boot scripts
 	Sealed       bool   // the builder made a plain isolate first, so the read-only heap is V8's own
+	Form         string // of V8's snapshots, where it is not V8's own
 	App          string // hash of an app's bundle and warm-up path; "": the runtime alone
 }
 
@@ -44,6 +45,7 @@ func (k Key) pairs() []pair {
 		{"op table", k.Ops},
 		{"boot scripts", k.Sources},
 		{"read-only heap", map[bool]string{true: "sealed", false: "unsealed"}[k.Sealed]},
+		{"form", k.Form},
 		{"app", k.App},
 	}
 }
@@ -61,6 +63,7 @@ func keyOf(pairs []pair) Key {
 		Ops:          values["op table"],
 		Sources:      values["boot scripts"],
 		Sealed:       values["read-only heap"] == "sealed",
+		Form:         values["form"],
 		App:          values["app"],
 	}
 	fmt.Sscanf(values["V8 version tag"], "%x", &k.V8Tag) // 0 when it is none

@@ -1,8 +1,7 @@
 // What of V8's deserializer is worth having twice: the function that reads a number of a snapshot,
-// and the one that reads an object. A large app's snapshot has some hundred thousand of the one and
-// fifty thousand of the other, and two thirds of the time to restore it is theirs. These take
-// V8's place when the program is linked, since a template's or inline function of the library gives
-// way to others.
+// and the one that reads an object, or all objects of a linear snapshot (linear.h). They take V8's
+// place when the program is linked, since a template's or inline function of the library gives way
+// to others.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,8 +9,11 @@
 
 #include "engine.h"
 #include "heap_layout.h"
+#include "linear.h"
 
 namespace nano::deserialize {
+
+using namespace linear;
 
 // Bytes is V8's SnapshotByteSource.
 struct Bytes {
@@ -19,21 +21,6 @@ struct Bytes {
   int length;  // with three more bytes behind
   int position;
 };
-
-namespace {
-
-// Number reads a number of one to four bytes, little-endian. The lowest two bits of the first tell
-// how many follow it.
-inline uint32_t Number(const uint8_t*& at) {
-  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-  uint32_t word;
-  memcpy(&word, at, sizeof word);
-  uint32_t more = word & 3;
-  at += more + 1;
-  return (word & UINT32_MAX >> (24 - 8 * more)) >> 2;
-}
-
-}  // namespace
 
 uint32_t GetUint30(Bytes* bytes) asm("_ZN2v88internal18SnapshotByteSource9GetUint30Ev");
 
@@ -50,27 +37,6 @@ uint32_t GetUint30(Bytes* bytes) {
 
 using Address = uintptr_t;  // of an object, with the tag 1
 using Handle = Address*;
-
-enum Space : uint8_t { kReadOnlyHeap, kOld, kCode, kTrusted, kSpaces };
-
-// What V8's serializer writes for the slots of an object (its SerializerDeserializer::Bytecode), as
-// far as it is read here.
-enum Code : uint8_t {
-  kNewObject = 0x00,  // and a space
-  kBackReference = 0x04,
-  kReadOnlyReference = 0x05,
-  kStartupObject = 0x06,
-  kSharedObject = 0x09,
-  kVariableRaw = 0x11,
-  kWeakPrefix = 0x18,
-  kIndirectPrefix = 0x1d,
-  kProtectedPrefix = 0x21,
-  kRoot = 0x40,          // to 0x5f: of the first roots
-  kFixedRaw = 0x60,      // to 0x7f: one word and more
-  kRepeatedRoot = 0x80,  // to 0x8f: twice and more
-  kRecent = 0x90,        // to 0x97: one of the last objects referred to
-  kEnd = 0x98,
-};
 
 // Reader is V8's Deserializer<Isolate>.
 struct Reader {
@@ -93,7 +59,8 @@ static_assert(offsetof(Reader, source) == 0x28 && offsetof(Reader, recent) == 0x
 namespace {
 
 // Members of V8's isolate, by their place.
-constexpr size_t kReadOnlySpace = 0xf148, kStartupCache = 0x112e8, kSharedCache = 0x11300;
+constexpr size_t kReadOnlySpace = 0xf148, kStartupCache = 0x112e8, kSharedCache = 0x11300,
+                 kAllocator = 0xf050, kNextFunction = 0x11210, kPublishing = 0x2b0;
 
 template <typename T>
 T& Member(char* isolate, size_t place) {
@@ -109,6 +76,12 @@ constexpr uint64_t kYoungOrShared = heap::kYoungFlags | heap::kSharedFlag;
 Address Allocate(Reader* self, uint8_t type, int bytes,
                  int alignment) asm(NANO_READER
                                     "8AllocateENS0_14AllocationTypeEiNS0_19AllocationAlignmentE");
+Address RetryAllocate(void* allocator, int bytes, uint8_t type, int origin, int alignment) asm(
+    "_ZN2v88internal13HeapAllocator16RetryAllocateRawEiNS0_14AllocationTypeENS0_16AllocationOriginE"
+    "NS0_19AllocationAlignmentE");
+void InitSelfIndirect(Address* object, size_t offset, char* isolate, void* publishing) asm(
+    "_ZN2v88internal10HeapObject28InitSelfIndirectPointerFieldEmNS0_17IsolateForSandboxEPNS0_"
+    "29TrustedPointerPublishingScopeE");
 Handle ReadReference(Reader* self) asm(NANO_READER "10ReadObjectEv");
 int ReadSlot(Reader* self, uint8_t code, Handle object,
              size_t offset) asm(NANO_READER
@@ -124,8 +97,13 @@ void NoteYoung(Address object, uint32_t* slot, Address value) asm(
 void NoteMarked(Address object, uint32_t* slot, Address value) asm(
     "_ZN2v88internal12WriteBarrier11MarkingSlowENS0_"
     "6TaggedINS0_10HeapObjectEEENS0_24CompressedHeapObjectSlotES4_");
+void NoteProtected(Address object, uint32_t* slot, Address value) asm(
+    "_ZN2v88internal12WriteBarrier11MarkingSlowENS0_6TaggedINS0_13TrustedObjectEEENS0_"
+    "27OffHeapCompressedObjectSlotINS0_27V8HeapCompressionSchemeImplINS0_11TrustedCageEEEEES4_");
 
 namespace {
+
+constexpr uint8_t kAllocations[kSpaces] = {4, 1, 2, 8};  // V8's AllocationType
 
 inline uint32_t* Slots(Address object) { return reinterpret_cast<uint32_t*>(object - 1); }
 
@@ -305,12 +283,201 @@ inline void ReadSlots(Reader* self, Cursor* cursor, Handle object, size_t slot, 
 
 }  // namespace
 
+namespace {
+
+// Image is the image of a section while it is read. No object of it is one until all are, so
+// nothing may be collected meanwhile.
+class Image {
+ public:
+  Image(Reader* self, Cursor* cursor) : self_(self), cursor_(cursor), isolate_(self->isolate) {}
+
+  void Read() {
+    if (self_->rehash || !self_->objects.empty()) Fatal("deserialize", "the snapshot is damaged");
+    Allocate();
+    ReadReferences();
+    for (Block& block : blocks_) ReadBlock(&block);
+    if (barriers_) TellCollector();
+    ReadHandles();
+    ReadEntries();
+    NumberFunctions();
+    ReadExtras();
+  }
+
+ private:
+  struct Block {
+    Address start;  // tagged
+    uint32_t words;
+    bool trusted;
+    const uint8_t* bits;  // of pointers and references
+  };
+
+  uint32_t Next() { return Number(cursor_->at); }
+
+  uint32_t NextWord() {
+    uint32_t word;
+    memcpy(&word, cursor_->at, sizeof word);
+    cursor_->at += sizeof word;
+    return word;
+  }
+
+  Address At(uint32_t position) {
+    return blocks_[position >> kBlockShift].start + (position & kOffsetMask);
+  }
+
+  void Allocate() {
+    constexpr int kRuntime = 1;  // V8's AllocationOrigin
+    blocks_.resize(Next());
+    lows_.resize(blocks_.size());
+    for (size_t i = 0; i < blocks_.size(); i++) {
+      uint32_t size = Next();
+      Block& block = blocks_[i];
+      block.words = size >> 1;
+      block.trusted = (size & 1) != 0;
+      // Does not collect garbage, and may go beyond the limit of the heap, which the next one
+      // finds.
+      block.start =
+          RetryAllocate(Member<void*>(isolate_, kAllocator), static_cast<int>(block.words * kWord),
+                        kAllocations[block.trusted ? kTrusted : kOld], kRuntime, 0);
+      if (static_cast<uint32_t>(block.start) == 0) Fatal("deserialize", "out of memory");
+      lows_[i] = static_cast<uint32_t>(block.start) - 1;
+      if ((heap::PageFlags(block.start) & heap::kMarkingFlag) != 0) barriers_ = true;
+    }
+  }
+
+  void ReadReferences() {
+    references_.resize(Next());
+    for (uint32_t& reference : references_) {
+      Address scratch;
+      Address object = *ReadMap(self_, cursor_, &scratch);
+      if ((heap::PageFlags(object) & kYoungOrShared) != 0) barriers_ = true;
+      reference = static_cast<uint32_t>(object) & ~3u;
+    }
+  }
+
+  // ForBits calls visit with the index of each bit that is set in a bitmap, and returns where that
+  // ends.
+  template <typename Visit>
+  static const uint8_t* ForBits(const uint8_t* at, uint32_t words, Visit visit) {
+    for (uint32_t first = 0; first < words; first += kBitmapWords, at += kBitmapWords / 8) {
+      uint64_t bits;
+      memcpy(&bits, at, sizeof bits);
+      for (; bits != 0; bits &= bits - 1) visit(first + __builtin_ctzll(bits));
+    }
+    return at;
+  }
+
+  void ReadBlock(Block* block) {
+    uint32_t* words = Slots(block->start);
+    memcpy(words, cursor_->at, block->words * kWord);
+    block->bits = cursor_->at + block->words * kWord;
+    const uint32_t* lows = lows_.data();
+    cursor_->at = ForBits(block->bits, block->words, [=](uint32_t i) {
+      uint32_t position = words[i];
+      words[i] = lows[position >> kBlockShift] + (position & kOffsetMask);
+    });
+    if (references_.empty()) return;
+    const uint32_t* references = references_.data();
+    cursor_->at = ForBits(cursor_->at, block->words, [=](uint32_t i) {
+      words[i] = references[words[i] >> 2] + (words[i] & 3);
+    });
+  }
+
+  // TellCollector tells V8 of all pointers, where it is in the middle of marking what is in use, or
+  // some of them are to objects of the young generation.
+  void TellCollector() {
+    for (const Block& block : blocks_) {
+      uint32_t* words = Slots(block.start);
+      const uint8_t* content = block.bits - block.words * kWord;
+      auto tell = [&](uint32_t i) {
+        Write(block.start, i, cage_ | (words[i] & ~2u), words[i] & 2);
+      };
+      const uint8_t* references = ForBits(block.bits, block.words, [&](uint32_t i) {
+        uint32_t position;
+        memcpy(&position, content + i * kWord, kWord);
+        const Block& target = blocks_[position >> kBlockShift];
+        if (!target.trusted)
+          tell(i);
+        else if ((heap::PageFlags(block.start) & heap::kMarkingFlag) != 0)
+          NoteProtected(block.start, words + i, target.start + (position & kOffsetMask) - 1);
+      });
+      if (!references_.empty()) ForBits(references, block.words, tell);
+    }
+  }
+
+  void ReadHandles() {
+    uint32_t count = Next();
+    self_->objects.reserve(count);
+    for (; count > 0; count--) self_->objects.push_back(NewHandle(isolate_, At(NextWord())));
+  }
+
+  // ReadEntries gives objects of the trusted space their entry in its table, and those to others
+  // that know them by it.
+  void ReadEntries() {
+    constexpr size_t kSelfSlot = 1;
+    for (uint32_t count = Next(); count > 0; count--) {
+      Address object = At(NextWord());
+      InitSelfIndirect(&object, kSelfSlot * kWord, isolate_, Member<void*>(isolate_, kPublishing));
+    }
+    for (uint32_t count = Next(); count > 0; count--) {
+      uint32_t* slot = Slots(At(NextWord()));
+      *slot = Slots(At(NextWord()))[kSelfSlot];
+    }
+  }
+
+  void NumberFunctions() {
+    constexpr size_t kNumberSlot = 10;
+    uint32_t count = Next();
+    uint32_t next =
+        __atomic_fetch_add(&Member<uint32_t>(isolate_, kNextFunction), count, __ATOMIC_RELAXED);
+    for (; count > 0; count--) Slots(At(NextWord()))[kNumberSlot] = next++;
+  }
+
+  void ReadExtras() {
+    for (uint32_t count = Next(); count > 0; count--) {
+      uint32_t which = Next();
+      Handle object = deserialize::At(self_->objects, which >> 1);
+      if ((which & 1) != 0) {
+        Address map = cage_ | Slots(*object)[0];
+        PostProcess(self_, &map, object, kOld);
+        continue;
+      }
+      size_t slot = Next();
+      for (uint32_t codes = Next(); codes > 0; codes--) {
+        uint8_t code = *cursor_->at++;
+        cursor_->Leave();
+        slot += static_cast<size_t>(ReadSlot(self_, code, object, slot * kWord));
+        cursor_->Enter();
+      }
+    }
+  }
+
+  Reader* const self_;
+  Cursor* const cursor_;
+  char* const isolate_;
+  const Address cage_ = *Root(isolate_, 0) & ~Address{UINT32_MAX};
+  std::vector<Block> blocks_;
+  std::vector<uint32_t> lows_, references_;
+  bool barriers_ = false;
+};
+
+Handle ReadLinear(Reader* self) {
+  Cursor cursor(self);
+  uint32_t number = Number(cursor.at);
+  if (number == 0) {
+    Image(self, &cursor).Read();
+    number = Number(cursor.at);
+  }
+  cursor.Leave();
+  return At(self->objects, number - 1);
+}
+
+}  // namespace
+
 // ReadObject reads a new object and what it refers to. V8's calls a function for each slot, which
 // begins by saving all registers, and clears each object with an instruction that takes longer to
 // start than most objects to clear.
 Handle ReadObject(Reader* self, uint8_t space) {
-  constexpr uint8_t kAllocations[kSpaces] = {4, 1, 2, 8};  // V8's AllocationType
-  constexpr uint16_t kEphemeronTable = 0xcf, kFirstNonString = 0x80;
+  if (space == kReadOnlyHeap) return ReadLinear(self);
   constexpr uint16_t kRepresentation = 7, kExternal = 2;  // of strings
   constexpr size_t kEphemeronTableHeader = 5;             // slots
   Cursor cursor(self);

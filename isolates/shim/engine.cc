@@ -52,6 +52,8 @@ void Fatal(const char* location, const char* message) {
   abort();
 }
 
+v8::Isolate* SealingIsolate() { return sealing_isolate; }
+
 const std::vector<intptr_t>& ExternalReferences() { return external_references; }
 
 v8::Isolate::CreateParams Parameters(const v8::StartupData* blob) {

@@ -415,6 +415,9 @@ char* CopyOut(std::string_view text);
 // Parameters are what all isolates of the process are made with.
 v8::Isolate::CreateParams Parameters(const v8::StartupData* blob);
 
+// SealingIsolate is the one that was made first, which runs nothing.
+v8::Isolate* SealingIsolate();
+
 // ExternalReferences are the addresses that snapshots hold by their index here, ended by a 0.
 const std::vector<intptr_t>& ExternalReferences();
 

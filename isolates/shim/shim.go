@@ -68,6 +68,9 @@ const (
 // ExternalSourceMin is the length in bytes from which on V8 reads sources where they lie.
 const ExternalSourceMin = C.NANO_EXTERNAL_SOURCE_MIN
 
+// SnapshotForm is the form of snapshots, where it is not V8's own.
+const SnapshotForm = C.NANO_SNAPSHOT_FORM
+
 // ModuleKind is what a module is.
 type ModuleKind uint8
 
@@ -328,6 +331,20 @@ func SnapshotApp(blob *Blob, image Image, name string, request []byte, forget bo
 		return Built{}, takeError(problem)
 	}
 	return Built{Snapshot: takeBytes(built.blob), Reason: takeText(built.reason), WarmUpNote: takeText(built.warmup_note)}, nil
+}
+
+// Linearize gives the form that is restored fastest to a snapshot of V8's, as New and SnapshotApp do with
+// theirs; nil if there is none of it.
+func Linearize(blob []byte) []byte {
+	var linear C.nano_bytes
+	C.nano_linearize(view(blob), &linear)
+	return takeBytes(linear)
+}
+
+// V8Snapshot is the snapshot that V8 brings along, in V8's form. It must not be changed.
+func V8Snapshot() []byte {
+	blob := C.nano_v8_snapshot()
+	return unsafe.Slice((*byte)(unsafe.Pointer(blob.data)), blob.length)
 }
 
 // Diagnose starts an app and names what a snapshot of it could not hold; "": nothing is known.

@@ -31,6 +31,11 @@ typedef struct {
 } nano_script;
 
 // The narrowest of the encodings that V8 can read a source in where it lies.
+#ifdef __x86_64__
+#define NANO_SNAPSHOT_FORM "linear 1"  // see linear.h
+#else
+#define NANO_SNAPSHOT_FORM ""  // V8's own
+#endif
 #define NANO_EXTERNAL_SOURCE_MIN 1024  // bytes of UTF-8: shorter sources are copied
 enum nano_encoding { NANO_ASCII = 0, NANO_LATIN1 = 1, NANO_UTF16 = 2 };
 
@@ -210,6 +215,11 @@ typedef struct {
 // the app does may end the process: V8 aborts for what a snapshot cannot hold.
 int nano_snapshot_app(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name,
                       nano_bytes request, int forget, nano_built* built, char** error);
+// nano_linearize makes what nano_snapshot_app and nano_snapshot make of V8's snapshots, whose form
+// is NANO_SNAPSHOT_FORM. Empty: V8's is something else, or it is one that is not changed.
+void nano_linearize(nano_bytes blob, nano_bytes* linear);
+// nano_v8_snapshot is the one that V8 brings along, in V8's form.
+nano_bytes nano_v8_snapshot(void);
 // nano_diagnose starts an app in an ordinary isolate and tells what a snapshot of it could not
 // hold: "file:line:column: what", or NULL if nothing is known.
 char* nano_diagnose(nano_bytes runtime_blob, const nano_image*, nano_bytes app_name);

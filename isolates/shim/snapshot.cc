@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "linear.h"
 #include "ops.h"
 
 namespace nano {
@@ -15,6 +16,8 @@ namespace nano {
 // Discard has V8 forget the code of a function, by a handle of its SharedFunctionInfo. It would be
 // compiled again when it is called.
 void Discard(v8::Isolate* isolate, v8::UnboundModuleScript* code) asm(NANO_DISCARD);
+
+const v8::StartupData* DefaultSnapshot() asm("_ZN2v88internal8Snapshot19DefaultSnapshotBlobEv");
 
 namespace {
 
@@ -491,6 +494,13 @@ void Evaluate(nano_isolate* self, v8::SnapshotCreator& creator, const Source& so
     creator.AddData(context, realm->url_components.Get(isolate));
 }
 
+// Finished gives a new snapshot the form that is read fastest.
+std::string Finished(const v8::StartupData& data) {
+  std::string_view blob(data.data, data.raw_size);
+  std::string form = linear::Linearize(blob, SealingIsolate());
+  return form.empty() ? std::string(blob) : form;
+}
+
 Build BuildApp(const Source& source) {
   Build build;
   Deterministic deterministic;
@@ -518,7 +528,7 @@ Build BuildApp(const Source& source) {
       } else if (!data.CanBeRehashed() && !MarkRehashable(&data)) {
         build.reason = "it holds an object whose hash table V8 cannot seed anew";
       } else {
-        build.blob.assign(data.data, data.raw_size);
+        build.blob = Finished(data);
       }
       delete[] data.data;
     }
@@ -643,8 +653,9 @@ int nano_snapshot(nano_bytes* blob, char** error) {
     }
   }
   if (data.data == nullptr) return -1;
-  blob->data = CopyOut(std::string_view(data.data, data.raw_size));
-  blob->length = data.raw_size;
+  std::string finished = Finished(data);
+  blob->data = CopyOut(finished);
+  blob->length = finished.size();
   delete[] data.data;
   return 0;
 }
@@ -664,6 +675,17 @@ int nano_snapshot_app(nano_bytes runtime_blob, const nano_image* image, nano_byt
   if (!build.reason.empty()) built->reason = CopyOut(build.reason);
   if (!build.blob.empty()) built->blob = {CopyOut(build.blob), build.blob.size()};
   return 0;
+}
+
+void nano_linearize(nano_bytes blob, nano_bytes* linear) {
+  std::string form = linear::Linearize({blob.data, blob.length}, SealingIsolate());
+  *linear = {nullptr, 0};
+  if (!form.empty()) *linear = {CopyOut(form), form.size()};
+}
+
+nano_bytes nano_v8_snapshot(void) {
+  const v8::StartupData* blob = DefaultSnapshot();
+  return {blob->data, static_cast<size_t>(blob->raw_size)};
 }
 
 char* nano_diagnose(nano_bytes runtime_blob, const nano_image* image, nano_bytes app_name) {
