@@ -338,7 +338,7 @@ class Image {
       block.start =
           RetryAllocate(Member<void*>(isolate_, kAllocator), static_cast<int>(block.words * kWord),
                         kAllocations[block.trusted ? kTrusted : kOld], kRuntime, 0);
-      if (static_cast<uint32_t>(block.start) == 0) Fatal("deserialize", "out of memory");
+      if (static_cast<uint32_t>(block.start) == 0) OutOfMemory("a snapshot");
       lows_[i] = static_cast<uint32_t>(block.start) - 1;
       if ((heap::PageFlags(block.start) & heap::kMarkingFlag) != 0) barriers_ = true;
     }
