@@ -272,11 +272,12 @@ func TestAbuseCountsAnswers(t *testing.T) {
 		}
 	})
 	got := abuse(address, abuseRequest("loop"), 20, time.Minute)
-	if got.Requests != 20 || got.Answers[noAnswer] != 1 || got.Answers["503 cpu-limit"] != 10 || got.Answers["413"] != 9 {
+	closed := noAnswer + " (" + errClosed.Error() + ")"
+	if got.Requests != 20 || got.Answers[closed] != 1 || got.Answers["503 cpu-limit"] != 10 || got.Answers["413"] != 9 {
 		t.Errorf("%+v", got)
 	}
 	got.add(abuseCount{Requests: 2, Answers: map[string]int{"413": 2}})
-	if got.Requests != 22 || got.String() != "413 × 11, 503 cpu-limit × 10, no answer × 1" {
+	if got.Requests != 22 || got.String() != "413 × 11, 503 cpu-limit × 10, "+closed+" × 1" {
 		t.Errorf("%d: %s", got.Requests, got)
 	}
 }

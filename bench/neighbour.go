@@ -66,7 +66,7 @@ func (a abuseResult) ratio() float64 {
 	return float64(a.Noisy.P99) / float64(a.Quiet.P99)
 }
 
-// abuseCount counts the answers to abusive requests: by status and limit, or "no answer".
+// abuseCount counts the answers to abusive requests: by status and limit, or noAnswer and why.
 type abuseCount struct {
 	Requests int            `json:"requests"`
 	Answers  map[string]int `json:"answers"`
@@ -80,6 +80,7 @@ func (c abuseCount) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// noAnswer begins what is counted of requests that got none; the reason follows.
 const noAnswer = "no answer"
 
 // runNeighbour measures a tenant alone and beside each abuser. Each kind of abuse has a node of its
@@ -317,7 +318,7 @@ func abuseOnce(connection *client, address string, request []byte) (*client, str
 	if connection == nil {
 		var err error
 		if connection, err = dial(address); err != nil {
-			return nil, noAnswer
+			return nil, fmt.Sprintf("%s (%v)", noAnswer, err)
 		}
 	}
 	sendError := connection.send(request)
@@ -325,7 +326,7 @@ func abuseOnce(connection *client, address string, request []byte) (*client, str
 	answer, err := connection.receive()
 	outcome := strings.TrimSpace(fmt.Sprintf("%d %s", answer.Status, answer.Error))
 	if err != nil {
-		outcome = noAnswer
+		outcome = fmt.Sprintf("%s (%v)", noAnswer, err)
 	}
 	if err != nil || sendError != nil || answer.Closes {
 		connection.close()
