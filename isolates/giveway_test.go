@@ -22,11 +22,11 @@ func TestGiveWay(t *testing.T) {
 			}
 			GiveWay(false)
 			end := shim.GaveWay()
-			// The last signal may still come, and says nothing; a timer that went on would come many times.
+			// The last signal may still come; a timer that went on would come many times.
 			if err := sleepThread(); err != nil {
 				t.Error(err)
 			}
-			if after := shim.GaveWay(); after != end {
+			if after := shim.GaveWay(); after > end+1 {
 				t.Errorf("round %d: a thread that waits gave way %d times", round, after-end)
 			}
 		}

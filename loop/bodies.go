@@ -117,7 +117,7 @@ func (l *Loop) pass(c *connection, input []byte) (used int) {
 			c.blocked = true
 			return used
 		}
-		if l.flowed >= flowMax {
+		if l.flowed >= l.pace.flow {
 			c.blocked = true
 			l.wantReady(c)
 			return used

@@ -151,8 +151,8 @@ func (l *Loop) receive(c *connection) {
 	c.inFlight++
 	if l.mayReceiveBulk(c) {
 		l.endpoints.bulks++
-		c.bulk = l.buffers.take(bulkSize)
-		l.ring.Recv(c.userData(opReceive), int(c.fd), c.bulk[:bulkSize])
+		c.bulk = l.buffers.take(l.pace.bulk)
+		l.ring.Recv(c.userData(opReceive), int(c.fd), c.bulk[:l.pace.bulk])
 		return
 	}
 	l.ring.RecvMultishot(c.userData(opReceive), int(c.fd))
@@ -160,7 +160,7 @@ func (l *Loop) receive(c *connection) {
 
 // mayReceiveBulk reports whether much is to come and a large buffer may wait for it.
 func (l *Loop) mayReceiveBulk(c *connection) bool {
-	return c.body != nil && c.body.isBulk && l.endpoints.bulks < bulksMax
+	return c.body != nil && c.body.isBulk && l.endpoints.bulks < l.pace.bulks
 }
 
 // stopReceiving cancels the receive, if there is one: back-pressure, or the end.

@@ -206,6 +206,20 @@ const (
 	bulksMax = 16
 )
 
+// pace is how much a loop takes of bodies at a time.
+type pace struct {
+	bulk  int // bytes of a large receive
+	bulks int // how many of them may wait
+	flow  int // bytes that are handed on in one tick
+}
+
+var (
+	normalPace = pace{bulkSize, bulksMax, flowMax}
+	// slowPace is that of a slow loop. What all receives of a tick copy is one system call, and on a kernel without
+	// preemption nobody else gets the core before it ends: here that is less than a tenth of a millisecond.
+	slowPace = pace{bulkSize / 4, bulksMax / 4, flowMax / 4}
+)
+
 // expectBulk says whether much is to come. Then what is received lies in a buffer of the pool, which the handler
 // can keep: see buffers.keep.
 func (e *endpoint) expectBulk(isBulk bool) {
@@ -213,7 +227,7 @@ func (e *endpoint) expectBulk(isBulk bool) {
 		return
 	}
 	e.isBulk = isBulk
-	if e.receiving && (!isBulk || e.loop.endpoints.bulks < bulksMax) {
+	if e.receiving && (!isBulk || e.loop.endpoints.bulks < e.loop.pace.bulks) {
 		e.stopReceiving() // and it is armed again in the other way
 	}
 }
@@ -222,10 +236,10 @@ func (e *endpoint) expectBulk(isBulk bool) {
 func (l *Loop) receiveFrom(e *endpoint) {
 	e.receiving = true
 	e.inFlight++
-	if e.isBulk && l.endpoints.bulks < bulksMax {
+	if e.isBulk && l.endpoints.bulks < l.pace.bulks {
 		l.endpoints.bulks++
-		e.bulk = l.buffers.take(bulkSize)
-		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:bulkSize])
+		e.bulk = l.buffers.take(l.pace.bulk)
+		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:l.pace.bulk])
 		return
 	}
 	l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))

@@ -108,6 +108,7 @@ type Loop struct {
 	operations    int  // in flight, of those that belong to no connection and no endpoint
 	wakeArmed     bool
 	givesWay      bool // see Options.GiveWay
+	pace          pace
 
 	// Scratch, to be used again and again.
 	head         *http1.Head

@@ -95,6 +95,10 @@ func (l *Loop) takePlace() {
 	l.placement, l.ringFD, l.thread = p, l.ring.FD(), unix.Gettid()
 	l.epochOffset = int64(l.epoch.Sub(p.epoch))
 	l.reviewSlowedAt = never
+	l.pace = normalPace
+	if l.isSlow() {
+		l.pace = slowPace
+	}
 	l.givesWay = l.options.GiveWay != nil && l.isSlow()
 	l.seatMask, l.seatBits = 1<<l.core()|slowBit, 1<<l.core()
 	if l.isSlow() {

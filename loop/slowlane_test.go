@@ -253,3 +253,29 @@ func TestDevelopedStaysHome(t *testing.T) {
 		g.end()
 	}
 }
+
+// TestSlowLoopsGiveWay: slow loops, and no others, say when they work and when they are about to wait, and take bodies
+// in smaller pieces.
+func TestSlowLoopsGiveWay(t *testing.T) {
+	var began, ended int
+	works := true
+	g := newGroup(t, fakering.Config{}, func(o *Options) {
+		o.GiveWay = func(does bool) {
+			if does {
+				began++
+			} else {
+				ended++
+			}
+			works = does
+		}
+	})
+	for seat, w := range g.worlds {
+		if l := w.loop; l.givesWay != l.isSlow() || (l.pace == slowPace) != l.isSlow() {
+			t.Errorf("loop %d, slow: %v: gives way: %v, pace %+v", seat, l.isSlow(), l.givesWay, l.pace)
+		}
+	}
+	g.run(100 * time.Millisecond)
+	if ended == 0 || began != ended || !works {
+		t.Errorf("began to work %d times and ended %d times, works: %v", began, ended, works)
+	}
+}

@@ -39,15 +39,13 @@ class Courtesy {
     if (works && !armed_.load(std::memory_order_relaxed)) Arm();
   }
   // OnSignal is called on the thread, wherever it is. It asks for the next signal only while the
-  // thread works, so that one that sleeps is not woken up.
+  // thread works, so that one that sleeps is not woken up. One that is about to wait may have come
+  // from long work in the kernel, and yields as well.
   void OnSignal() {
-    if (!works_.load(std::memory_order_relaxed)) {
-      armed_.store(false, std::memory_order_relaxed);
-      return;
-    }
     yields_.fetch_add(1, std::memory_order_relaxed);
     sched_yield();
-    Arm();
+    armed_.store(false, std::memory_order_relaxed);
+    if (works_.load(std::memory_order_relaxed)) Arm();
   }
   uint64_t yields() const { return yields_.load(std::memory_order_relaxed); }
 
