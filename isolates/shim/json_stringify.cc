@@ -234,7 +234,7 @@ bool IsPair(uint32_t lead, uint32_t trail) {
 }
 
 // Why there is no text.
-enum class Refusal { kNone, kNotPlain, kTwoBytes };
+enum class Refusal { kNotPlain, kTwoBytes, kTooLong };
 
 // Stringifier makes text of characters of one or two bytes. Its functions get where to write, and
 // return where the text goes on; null: there is none.
@@ -281,7 +281,7 @@ class Stringifier {
   }
 
   Unit* WriteValue(uint32_t word, Unit* at) {
-    if (at >= end_) return nullptr;
+    if (at >= end_) return Refuse(Refusal::kTooLong);
     if ((word & kTag) == 0) return WriteInteger(static_cast<int32_t>(word) >> 1, at);
     const uintptr_t value = Whole(word), map = At(value, kMap);
     const auto type = Read<uint16_t>(map, kInstanceType);
@@ -443,7 +443,7 @@ class Stringifier {
     if constexpr (sizeof(Source) > sizeof(Unit)) {
       return Refuse(Refusal::kTwoBytes);
     } else {
-      if (static_cast<ptrdiff_t>(length) > end_ - at) return nullptr;
+      if (static_cast<ptrdiff_t>(length) > end_ - at) return Refuse(Refusal::kTooLong);
       *at++ = '"';
       while (length > 0) {
         const size_t count = std::min(length, kBlock<Source>);
@@ -465,7 +465,7 @@ class Stringifier {
         }
         at = WriteEscape(*from++, at);
         length--;
-        if (static_cast<ptrdiff_t>(length) > end_ - at) return nullptr;
+        if (static_cast<ptrdiff_t>(length) > end_ - at) return Refuse(Refusal::kTooLong);
       }
       *at++ = '"';
       return at;
@@ -543,7 +543,7 @@ class Stringifier {
     for (size_t i = 0; i < length; i++) {
       const auto word = Read<uint32_t>(elements, kFirstElement + i * kWord);
       if (word == hole_ || IsOmitted(word)) continue;
-      if (at >= end_) return nullptr;
+      if (at >= end_) return Refuse(Refusal::kTooLong);
       *at++ = '"';
       at = WriteInteger(static_cast<int32_t>(i), at);
       *at++ = '"';
@@ -583,7 +583,7 @@ class Stringifier {
 
   Unit* WriteProperty(uintptr_t name, uint16_t type, uint32_t word, Unit* at) {
     if (IsOmitted(word)) return at;
-    if (at >= end_) return nullptr;
+    if (at >= end_) return Refuse(Refusal::kTooLong);
     at = WriteString(name, type, at);
     if (at == nullptr) return nullptr;
     *at++ = ':';
@@ -659,7 +659,7 @@ class Stringifier {
   // WriteDoubles writes numbers that are no objects. A hole is one of those that are none.
   Unit* WriteDoubles(uintptr_t elements, size_t length, Unit* at) {
     for (size_t i = 0; i < length; i++) {
-      if (at >= end_) return nullptr;
+      if (at >= end_) return Refuse(Refusal::kTooLong);
       if (i % kElementsAtOnce == kElementsAtOnce - 1 && !Count(kElementsAtOnce * kDoubleSteps))
         return nullptr;
       at = WriteDouble(Read<double>(elements, kFirstElement + i * sizeof(double)), at);
@@ -692,26 +692,31 @@ class Stringifier {
 
 // TryStringify gives the text of plain data; empty: it is not plain, or there is too much of it.
 v8::Local<v8::String> TryStringify(v8::Isolate* isolate, uintptr_t value) {
+  constexpr auto kNormal = v8::NewStringType::kNormal;
   thread_local Room room;
   char* memory = room.Get();
-  v8::MaybeLocal<v8::String> result;
   if (memory == nullptr) return {};
+  v8::MaybeLocal<v8::String> text;
+  size_t used = 0;
   auto* bytes = reinterpret_cast<uint8_t*>(memory);
+  auto* units = reinterpret_cast<uint16_t*>(memory);
   Stringifier<uint8_t> narrow(isolate, bytes, kMostUnits);
   if (uint8_t* end = narrow.Write(value, bytes)) {
-    result = v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
-                                        static_cast<int>(end - bytes));
-    room.Shrink(static_cast<size_t>(end - bytes));
+    used = static_cast<size_t>(end - bytes);
+    text = v8::String::NewFromOneByte(isolate, bytes, kNormal, static_cast<int>(used));
   } else if (narrow.refusal() == Refusal::kTwoBytes) {
-    auto* units = reinterpret_cast<uint16_t*>(memory);
     Stringifier<uint16_t> wide(isolate, units, kMostUnits);
     if (uint16_t* end = wide.Write(value, units)) {
-      result = v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal,
-                                          static_cast<int>(end - units));
-      room.Shrink(static_cast<size_t>(end - units) * 2);
+      used = static_cast<size_t>(end - units) * sizeof *units;
+      text = v8::String::NewFromTwoByte(isolate, units, kNormal, static_cast<int>(end - units));
+    } else if (wide.refusal() == Refusal::kTooLong) {
+      used = kMostUnits * sizeof *units;
     }
+  } else if (narrow.refusal() == Refusal::kTooLong) {
+    used = kMostUnits;
   }
-  return result.FromMaybe(v8::Local<v8::String>());
+  room.Shrink(used);
+  return text.FromMaybe(v8::Local<v8::String>());
 }
 
 }  // namespace
