@@ -180,12 +180,13 @@ func (l *Loop) makeRoom(need int64) {
 			l.logOver(m.total.Load(), limit, isCrowded)
 			return
 		case older == nil, first != nil && over > limit/overMax && l.resident > limit/portions:
+			w := first.owner.(*appWorker)
 			if limit < m.budget && over > 0 {
-				first.worker.counts.PressureEvictions++
+				w.counts.PressureEvictions++
 			} else {
-				first.worker.counts.Evictions++
+				w.counts.Evictions++
 			}
-			l.sleep(first.worker)
+			l.sleep(w)
 			l.publishPortion()
 		default:
 			older.ask()

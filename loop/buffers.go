@@ -125,7 +125,7 @@ const (
 // tendBuffers has the pool looked at in a while, if it has become large.
 func (l *Loop) tendBuffers() {
 	if node := &l.buffers.timeout; l.buffers.retained > buffersTrimFrom && node.list == nil {
-		node.waiter = (*bufferTrim)(l)
+		node.owner = (*bufferTrim)(l)
 		l.startTimeout(node, buffersTrimTime)
 	}
 }

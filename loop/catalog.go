@@ -294,7 +294,7 @@ func (l *Loop) workerOf(app *sharedApp) *appWorker {
 		wall: l.timeouts.wall(app.Wall), taskDeadline: never,
 		concurrency: &app.concurrency, files: newAppFiles(app.Static, app.Path),
 	}
-	w.sleep.worker = w
+	w.sleep.owner = w
 	l.apps[app.id] = w
 	return w
 }

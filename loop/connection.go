@@ -108,7 +108,7 @@ type connections struct {
 // take returns a free slot.
 func (s *connections) take() *connection {
 	c := s.slots.take()
-	c.inputTimeout.connection, c.sendTimeout.connection = c, c
+	c.inputTimeout.owner, c.sendTimeout.owner = c, c
 	return c
 }
 

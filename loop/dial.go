@@ -99,7 +99,7 @@ const (
 // dial connects to a host. The result can be cancelled until the dialer has heard.
 func (l *Loop) dial(to target, rules *egress.Rules, who dialer) *dialing {
 	d := &dialing{loop: l, dialer: who, to: to, rules: rules}
-	d.limit.waiter, d.next.waiter = d, d
+	d.limit.owner, d.next.owner = d, d
 	d.to.host = unbracketed(to.host)
 	l.startTimeout(&d.limit, dialLimit)
 	address, err := netip.ParseAddr(d.to.host)

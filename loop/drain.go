@@ -41,7 +41,7 @@ func (l *Loop) graceIdle() {
 	}
 	for node := l.timeouts.header.first; node != nil; {
 		next := node.next
-		if node.connection.in == nil { // else the request has begun
+		if node.owner.(*connection).in == nil { // else the request has begun
 			l.timeouts.grace.start(node, l.now)
 		}
 		node = next

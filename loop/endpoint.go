@@ -169,7 +169,7 @@ func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandl
 	e := l.endpoints.take()
 	e.loop, e.handler, e.fd, e.isDatagram = l, handler, int32(fd), isDatagram
 	e.phase, e.isPaused, e.remote = endpointConnecting, true, to
-	e.sendTimeout.waiter = e
+	e.sendTimeout.owner = e
 	e.inFlight++
 	l.ring.Connect(e.userData(opEndpointConnect), fd, uring.AppendAddress(e.address[:0], to))
 	return e, 0
@@ -665,7 +665,7 @@ func (l *Loop) expireWaiters() {
 	for i := 0; i < len(t.others); i++ { // a waiter may add to them
 		list := t.others[i]
 		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {
-			node.waiter.timedOut(node)
+			node.owner.(waiter).timedOut(node)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (s *exchanges) take(l *Loop) *exchange {
 		for i := exchangeChunk - 1; i >= 0; i-- {
 			e := &chunk[i]
 			e.loop, e.id = l, base+uint32(i)
-			e.wall.exchange = e
+			e.wall.owner = e
 			e.next, s.free = s.free, e
 		}
 	}
@@ -141,7 +141,7 @@ func (s *exchanges) give(e *exchange) {
 		e.loop.giveTrace(e.trace)
 	}
 	*e = exchange{loop: e.loop, id: (e.id + exchangeGenerationStep) & exchangeIDMask, line: line}
-	e.wall.exchange = e
+	e.wall.owner = e
 	e.next, s.free = s.free, e
 	s.inUse--
 }

@@ -176,7 +176,7 @@ func (f *fetcher) checkAtRest() {
 	}
 	for _, list := range l.timeouts.others {
 		for node := list.first; node != nil; node = node.next {
-			if _, isFetch := node.waiter.(*fetch); isFetch {
+			if _, isFetch := node.owner.(*fetch); isFetch {
 				f.t.Errorf("a fetch still waits for %v", time.Duration(list.duration))
 			}
 		}

@@ -77,7 +77,7 @@ func (l *Loop) openHandle(w *appWorker, number int32, e *exchange) *handle {
 		h = new(handle)
 	}
 	*h = handle{loop: l, worker: w, key: handleKey{w.life, number}, nextOfWorker: w.handles}
-	h.timeout.handle = h
+	h.timeout.owner = h
 	if w.handles != nil {
 		w.handles.previousOfWorker = h
 	}

@@ -74,7 +74,7 @@ const (
 // connectedHTTP2 takes over a connection on which HTTP/2 was agreed on.
 func (o *origin) connectedHTTP2(t transport) endpointHandler {
 	c := &http2Connection{loop: o.loop, origin: o, transport: t, heardAt: o.loop.now}
-	c.timeout.waiter = c
+	c.timeout.owner = c
 	o.dialing--
 	o.open++
 	o.protocol = protocolHTTP2

@@ -266,10 +266,10 @@ func (l *Loop) yield() {
 }
 
 // How seldom a loop yields at the most: before the scheduler's 10 ms have passed, but not for the
-// few ticks of a loop that mostly sleeps.
+// few ticks of a loop that mostly sleeps. One under load has some 25 ticks in the interval.
 const (
 	yieldInterval = 5 * int64(time.Millisecond)
-	yieldTicks    = 64
+	yieldTicks    = 8
 )
 
 // tick is one round of the loop. Its phases, in order:

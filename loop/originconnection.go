@@ -78,7 +78,7 @@ func (l *Loop) takeOriginConnection() *originConnection {
 		return spare
 	}
 	c := &originConnection{loop: l, keepAliveSeconds: -1}
-	c.timeout.waiter = c
+	c.timeout.owner = c
 	return c
 }
 
@@ -503,7 +503,7 @@ func (c *originConnection) failed(errno unix.Errno) {
 // closed implements endpointHandler: nothing refers to the connection any more.
 func (c *originConnection) closed() {
 	*c = originConnection{loop: c.loop, later: c.later[:0], keepAliveSeconds: -1}
-	c.timeout.waiter = c
+	c.timeout.owner = c
 	c.loop.origins.connections.give(c, originSparesMax)
 }
 

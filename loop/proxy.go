@@ -67,7 +67,7 @@ type proxyTunnel struct {
 func (d *originDial) tunnel(e *endpoint, proxy *Proxy) {
 	l, key := d.origin.loop, &d.origin.key
 	t := &proxyTunnel{loop: l, endpoint: e, dial: d, head: l.takeHead()}
-	t.limit.waiter = t
+	t.limit.owner = t
 	l.startTimeout(&t.limit, dialLimit)
 	authority := key.host + ":" + strconv.Itoa(int(key.port))
 	l.scratch = append(l.scratch[:0], "CONNECT "+authority+" HTTP/1.1\r\nhost: "+authority+"\r\n"...)

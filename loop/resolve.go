@@ -62,7 +62,7 @@ func (t nameTransport) Send(x *dns.Exchange) error {
 	}
 	e.write(x.Message)
 	e.resume()
-	s.endpoint, s.timeout.waiter = e, s
+	s.endpoint, s.timeout.owner = e, s
 	x.Carrier = s
 	t.loop.startTimeout(&s.timeout, x.Timeout)
 	return nil
@@ -153,7 +153,7 @@ const systemLookupsMax = 64
 // askSystem begins a question to the system's resolver, or has it wait for its turn.
 func (l *Loop) askSystem(x *dns.Exchange) {
 	s := &systemLookup{loop: l, exchange: x}
-	s.timeout.waiter = s
+	s.timeout.owner = s
 	x.Carrier = s
 	l.startTimeout(&s.timeout, x.Timeout)
 	l.systemQueue = append(l.systemQueue, s)

@@ -328,8 +328,9 @@ func (l *Loop) sleepUnderLoad() {
 		return
 	}
 	l.sleptAt = l.now
-	first.worker.counts.Sleeps++
-	l.sleep(first.worker)
+	w := first.owner.(*appWorker)
+	w.counts.Sleeps++
+	l.sleep(w)
 }
 
 // Work for an idle loop
@@ -362,7 +363,7 @@ func (l *Loop) tendHeaps(w *appWorker) {
 	if after == 0 || l.shrink.list != nil && l.shrink.deadline <= l.now+int64(after) {
 		return
 	}
-	l.shrink.waiter = (*heapShrink)(l)
+	l.shrink.owner = (*heapShrink)(l)
 	l.startTimeout(&l.shrink, after)
 }
 
@@ -375,7 +376,7 @@ func (s *heapShrink) timedOut(*timeoutNode) {
 	l := (*Loop)(s)
 	list, isDone := &l.timeouts.sleep, false
 	for node := list.first; node != nil; node = node.next {
-		w := node.worker
+		w := node.owner.(*appWorker)
 		after := w.isolate.ShrinkAfter()
 		switch {
 		case after == 0:
@@ -411,8 +412,9 @@ func (l *Loop) doIdleWork() {
 		return
 	}
 	if node := l.timeouts.sleep.expired(l.now); node != nil {
-		node.worker.counts.Sleeps++
-		l.sleep(node.worker)
+		w := node.owner.(*appWorker)
+		w.counts.Sleeps++
+		l.sleep(w)
 		return
 	}
 	if last := len(l.unprepared) - 1; last >= 0 {

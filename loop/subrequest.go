@@ -639,7 +639,7 @@ func (f *fetch) over() {
 	l.buffers.give(f.held)
 	f.freeBody()
 	*f = fetch{loop: l}
-	f.timeout.waiter = f
+	f.timeout.owner = f
 	l.origins.fetches.give(f, originSparesMax)
 }
 
@@ -658,7 +658,7 @@ func (l *Loop) takeFetch() *fetch {
 		return spare
 	}
 	f := &fetch{loop: l}
-	f.timeout.waiter = f
+	f.timeout.owner = f
 	return f
 }
 

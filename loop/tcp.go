@@ -74,7 +74,7 @@ func (l *Loop) openTCP(h *handle, record *isolates.Record) ioObject {
 		loop: l, handle: h, app: h.worker, host: host,
 		isSecure: record.Flags&isolates.OpenTLS != 0, mayBegin: record.Flags&isolates.OpenStartTLS != 0,
 	}
-	s.timeout.waiter = s
+	s.timeout.owner = s
 	s.join()
 	s.dialing = l.dial(target{host: host, port: port, app: s.app}, s.app.shared.Egress, s)
 	return s

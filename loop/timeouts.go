@@ -12,16 +12,12 @@ type timeoutList struct {
 }
 
 // A timeoutNode is the part of its owner that lies on a timeoutList, on one at most at a time.
-// Exactly one of connection, exchange, worker, handle and waiter is set.
+// There is one in each slot, or more: of what it takes, thousands are idle.
 type timeoutNode struct {
 	list           *timeoutList // nil: not waiting
 	previous, next *timeoutNode
 	deadline       int64 // on the loop's clock
-	connection     *connection
-	exchange       *exchange
-	worker         *appWorker
-	handle         *handle
-	waiter         waiter
+	owner          any   // what it is a part of; on lists of timeouts.others a waiter
 }
 
 // start lets node wait on list from now on; if it was waiting anywhere, that ends.
@@ -148,40 +144,40 @@ func (t *timeouts) next() int64 {
 func (l *Loop) expireTimeouts() {
 	t := &l.timeouts
 	for node := t.header.expired(l.now); node != nil; node = t.header.expired(l.now) {
-		l.headerTimedOut(node.connection)
+		l.headerTimedOut(node.owner.(*connection))
 	}
 	for node := t.idle.expired(l.now); node != nil; node = t.idle.expired(l.now) {
-		l.shut(node.connection)
+		l.shut(node.owner.(*connection))
 	}
 	for node := t.body.expired(l.now); node != nil; node = t.body.expired(l.now) {
-		l.bodyTimedOut(node.connection)
+		l.bodyTimedOut(node.owner.(*connection))
 	}
 	for node := t.send.expired(l.now); node != nil; node = t.send.expired(l.now) {
-		l.abort(node.connection)
+		l.abort(node.owner.(*connection))
 	}
 	for node := t.linger.expired(l.now); node != nil; node = t.linger.expired(l.now) {
-		l.shut(node.connection)
+		l.shut(node.owner.(*connection))
 	}
 	for node := t.grace.expired(l.now); node != nil; node = t.grace.expired(l.now) {
-		l.shut(node.connection)
+		l.shut(node.owner.(*connection))
 	}
 	for node := t.background.expired(l.now); node != nil; node = t.background.expired(l.now) {
-		if node.handle != nil {
-			l.handleLimit(node.handle)
+		if h, isHandle := node.owner.(*handle); isHandle {
+			l.handleLimit(h)
 		} else {
-			l.backgroundLimit(node.exchange)
+			l.backgroundLimit(node.owner.(*exchange))
 		}
 	}
 	for node := t.leaving.expired(l.now); node != nil; node = t.leaving.expired(l.now) {
-		if node.handle != nil {
-			l.handleLimit(node.handle)
+		if h, isHandle := node.owner.(*handle); isHandle {
+			l.handleLimit(h)
 		} else {
-			l.clientLeft(node.connection)
+			l.clientLeft(node.owner.(*connection))
 		}
 	}
 	for _, list := range t.walls {
 		for node := list.expired(l.now); node != nil; node = list.expired(l.now) {
-			l.wallLimit(node.exchange)
+			l.wallLimit(node.owner.(*exchange))
 		}
 	}
 	l.expireWaiters()

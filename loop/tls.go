@@ -62,7 +62,7 @@ var protocolsHTTP1 = []string{"http/1.1"}
 // must be for. Until who has been told the result can be closed; then it is not told.
 func (l *Loop) secure(e *endpoint, app *appWorker, name string, protocols []string, who securer) *tlsConnection {
 	t := &tlsConnection{loop: l, endpoint: e, name: name, who: who}
-	t.limit.waiter = t
+	t.limit.owner = t
 	e.handler = t
 	l.startTimeout(&t.limit, secureLimit)
 	t.conn = app.shared.TLS.Start(name, protocols, t.post)

@@ -193,6 +193,6 @@ func (l *Loop) adoptEndpoint(fd int32, handler endpointHandler) *endpoint {
 	e := l.endpoints.take()
 	e.loop, e.handler, e.fd = l, handler, fd
 	e.phase, e.isPaused, e.isAdopted = endpointOpen, true, true
-	e.sendTimeout.waiter = e
+	e.sendTimeout.owner = e
 	return e
 }

@@ -94,7 +94,7 @@ func (m *messageMemory) Give(buffer []byte) { (*buffers)(m).give(buffer) }
 // newWebSocket makes the object of a handle.
 func (l *Loop) newWebSocket(h *handle, isClient bool) *webSocket {
 	s := &webSocket{loop: l, handle: h, isClient: isClient, isPaused: true, limit: int(h.worker.shared.WebSocketMessage)}
-	s.timeout.waiter = s
+	s.timeout.owner = s
 	return s
 }
 
