@@ -49,6 +49,22 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
+//go:embed testdata/json_optimized.js
+var jsonOptimizedApp string
+
+func TestJSONInOptimizedCode(t *testing.T) {
+	isolate := startApp(t, unlimited, jsonOptimizedApp)
+	for seed := range 12 {
+		got := fetch(t, isolate, fmt.Sprintf("GET / HTTP/1.1\nHost: a\nSeed: %d\n\n", seed))
+		if string(got.Body) != "same" {
+			t.Fatalf("seed %d: %d %s", seed, got.Status, got.Body)
+		}
+		if seed%3 == 2 {
+			isolate.Collect()
+		}
+	}
+}
+
 // The names of properties are those of setters that must not be called, and Object.prototype has what documents have.
 func TestJSONDefinesOwnProperties(t *testing.T) {
 	isolate := startApp(t, unlimited, `
