@@ -683,8 +683,9 @@ template <Encoding encoding>
 Outcome ParseWith(Shapes* shapes, v8::Isolate* isolate, std::string_view text,
                   v8::Local<v8::Value>* value) {
   Area& area = Area::Of(isolate);
-  // While objects are marked, V8 would have to be told of all that is written.
-  if (area.limit - area.top < text.size() || !NeedsNoBarrier(area.top)) return Outcome::kNotNow;
+  // While objects are marked, V8 would have to be told of all that is written. At its limit the
+  // area may end with its page, or be none.
+  if (area.limit - area.top <= text.size() || !NeedsNoBarrier(area.top)) return Outcome::kNotNow;
   Parser<encoding> parser(shapes, text, area);
   uint64_t parsed;
   uint32_t word;
@@ -775,8 +776,8 @@ std::string_view NameOf(uintptr_t name) {
   if (length == 0 || length > kNameMax) return {};
   auto* characters = reinterpret_cast<const char*>(name - kTag + kCharacters);
   for (size_t i = 0; i < length; i++) {
-    char c = characters[i];
-    if (c < ' ' || c == 0x7f || c == '"' || c == '\\') return {};
+    auto c = static_cast<uint8_t>(characters[i]);
+    if (c < ' ' || c >= 0x7f || c == '"' || c == '\\') return {};
   }
   return {characters, length};
 }
