@@ -193,6 +193,10 @@ func (b *bench) measureIdleSockets(ctx context.Context, p peer, result *idleSock
 	if err := running.rest(ctx); err != nil {
 		return err
 	}
+	// Sockets that are idle are so for longer than the memory of a burst, which garbage collectors give back by and by.
+	if err := wait(ctx, idleSettle); err != nil {
+		return err
+	}
 	if result.After, err = readMemory(running.Process); err != nil {
 		return err
 	}
