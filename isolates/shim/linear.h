@@ -10,18 +10,21 @@
 //
 // A section begins as V8's does. Where V8's has its first object, there is kLinear:
 //
-//	kLinear 0            the image follows
-//	n, n × size << 1 | trusted           blocks of memory, size in words of 4 bytes
-//	n, n × instruction                   references to what is no object of the section
-//	n × block            its words, a bit for each that is a pointer, a bit for each that is one
-// of 	                     these references (nothing if there are none) 	n, n × position
-// objects that have numbers: those that are referred to below 	n, n × position      objects of the
-// trusted space that get an entry of its table 	n, n × 2 positions   slots that hold such an
-// entry of another object 	n, n × position      functions that get a number (a
-// SharedFunctionInfo's unique id) 	n, n × extra what V8 does 	number + 1           of the
-// object meant
+//	kLinear 0                   the image follows
+//	n, n sizes                  of blocks, in words of 4 bytes: size << 1 | trusted
+//	n, n instructions           references to what is no object of the section
+//	n blocks                    see below
+//	n, n positions              objects that have numbers: those that are referred to below
+//	n, n positions              objects of the trusted space that get an entry of its table
+//	n, n pairs of positions     slots that hold such an entry, and whose it is
+//	n, n positions              functions that get a number (a SharedFunctionInfo's unique id)
+//	n, n extras                 what V8 does
+//	number + 1                  of the object meant
 //
-// and wherever V8's has another object of its own, there is kLinear, number + 1. Numbers are those
+// A block is its words, a bit for each that is a pointer, and a bit for each that is one of these
+// references (no such bits if there are none).
+//
+// Wherever V8's has another object of its own, there is kLinear, number + 1. Numbers are those
 // of V8; the words of a block, bitmaps (64 bits each) and positions (32 bits) are as they are in
 // memory. A position, and so the content of a pointer's word, is block << kBlockShift | offset,
 // with the tag of V8's pointers; that of a reference is its index << 2 with the tag.
