@@ -478,8 +478,7 @@ Handle ReadLinear(Reader* self) {
 // start than most objects to clear.
 Handle ReadObject(Reader* self, uint8_t space) {
   if (space == kReadOnlyHeap) return ReadLinear(self);
-  constexpr uint16_t kRepresentation = 7, kExternal = 2;  // of strings
-  constexpr size_t kEphemeronTableHeader = 5;             // slots
+  constexpr size_t kEphemeronTableHeader = 5;  // slots
   Cursor cursor(self);
   const size_t slots = Number(cursor.at);
   Address scratch;
@@ -504,7 +503,8 @@ Handle ReadObject(Reader* self, uint8_t space) {
   self->objects.push_back(object);
   ReadSlots(self, &cursor, object, 1, slots);
   cursor.Leave();
-  if (type < kFirstNonString && (type & kRepresentation) != kExternal && !self->rehash)
+  if (type < heap::kFirstNonString && (type & heap::kStringForm) != heap::kExternal &&
+      !self->rehash)
     return object;
   PostProcess(self, map, object, space);
   return object;

@@ -97,7 +97,6 @@ constexpr size_t kWord = 4, kBitmapWords = 64;
 
 // Types of objects that V8 has to do something for when they are read (InstanceType).
 enum Type : uint16_t {
-  kFirstNonString = 0x80,
   kScript = 0xa7,
   kCodeObject = 0xbb,
   kInstructionStream = 0xc0,
