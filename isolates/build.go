@@ -81,7 +81,8 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 			built.Reason = diagnosis
 		}
 	}
-	if err := r.verifySnapshot(bundle, &built, options.Name); err != nil {
+	memory, err := r.verifySnapshot(bundle, &built, options.Name)
+	if err != nil {
 		return Built{}, err
 	}
 	encodedCaches := encodeBlocks(caches)
@@ -89,7 +90,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	if err != nil {
 		return Built{}, err
 	}
-	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version(), log})
+	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version(), memory, log})
 	if err != nil {
 		return Built{}, err
 	}
@@ -148,10 +149,10 @@ func startLog(started shim.Isolate) (lines []LogLine) {
 }
 
 // verifySnapshot restores a new snapshot once. What V8 cannot read again, it finds here and not where
-// others would die of it.
-func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string) error {
+// others would die of it. memory is what the isolate holds then, in bytes.
+func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string) (memory uint64, err error) {
 	if built.Snapshot == nil {
-		return nil
+		return 0, nil
 	}
 	loaded := loadBundle(bundle, nil)
 	defer loaded.free()
@@ -161,11 +162,15 @@ func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string)
 	defer image.Free()
 	isolate, err := shim.NewIsolate(r.blob, image, shim.IsolateOptions{Wake: -1})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer isolate.Dispose()
-	_, err = isolate.Start(0, image, name, "{}", "")
-	return err
+	if _, err = isolate.Start(0, image, name, "{}", ""); err != nil {
+		return 0, err
+	}
+	isolate.Collect() // goes through all of it
+	held := isolate.Memory()
+	return held.HeapUsed + held.External, nil
 }
 
 // measureLoad is how long it takes to start the app in a ready isolate with its code caches: the

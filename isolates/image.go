@@ -24,7 +24,7 @@ const (
 
 // imageVersion changes with the meaning of the sections, and with what decides how a snapshot
 // refers to the sources that lie beside it.
-const imageVersion = "6"
+const imageVersion = "7"
 
 // manifest is what an image tells of itself.
 type manifest struct {
@@ -32,6 +32,8 @@ type manifest struct {
 	WarmUp string `json:"warm_up,omitempty"` // why the app was not warmed up though that was wished
 	LoadNS int64  `json:"load_ns"`           // what starting the app took in a ready isolate, with code caches
 	V8     string `json:"v8"`
+	// Memory is what an isolate of the snapshot holds, in bytes, V8's heap and ArrayBuffers alike.
+	Memory uint64 `json:"memory,omitempty"`
 	// Log is what the app has logged at its top level.
 	Log []LogLine `json:"log,omitempty"`
 }

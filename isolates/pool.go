@@ -2,6 +2,7 @@ package isolates
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"nano/isolates/shim"
@@ -161,6 +162,10 @@ func (p *Pool) takeReady(app *App, image *Image) (shim.Isolate, bool) {
 // app in it.
 func (i *Isolate) restore() (shim.Isolate, error) {
 	limits := i.app.options.Limits
+	if held := i.image.manifest.Memory; limits.Heap > 0 && held > limits.Heap {
+		return shim.Isolate{}, fmt.Errorf("its top level keeps %d MiB of memory, more than its heap may have (%d MiB)",
+			held>>20, limits.Heap>>20)
+	}
 	options := shim.IsolateOptions{Wake: i.wake, HeapLimit: limits.Heap, CPULimit: limits.CPU}
 	if i.inspector != nil {
 		options.Inspector = i.inspector.inspector

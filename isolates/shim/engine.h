@@ -272,6 +272,7 @@ struct nano_isolate {
   // A turn runs, or something for one. Never while a snapshot is built.
   bool in_turn = false;
   bool in_scope = false;    // a WatchScope covers what runs
+  bool in_restore = false;  // a context is read from the snapshot
   size_t buffers_kept = 0;  // bytes of ArrayBuffers after the last collection for their sake
   size_t buffers_old = 0;   // the same, of the old generation
   // Lazy scripts that this turn was the first in the process to run, see KeepCaches.

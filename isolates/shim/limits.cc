@@ -38,6 +38,12 @@ bool MeansTooLarge(std::string_view message) {
          message.starts_with("Fatal JavaScript invalid array length");
 }
 
+// MeansNoBuffer tells that a context could not be restored, since the allocator has refused memory
+// for one of its ArrayBuffers.
+bool MeansNoBuffer(std::string_view message) {
+  return rescue->self->in_restore && message.find("(backing_store) != nullptr") != message.npos;
+}
+
 // InIsolate tells that this thread runs an isolate that can be abandoned.
 bool InIsolate() {
   return rescue != nullptr && v8::Isolate::TryGetCurrent() == rescue->self->isolate;
@@ -52,7 +58,7 @@ bool InIsolate() {
 [[noreturn]] void GoBack() { _longjmp(rescue->point, 1); }
 
 void OnFailedCheck(const char* file, int line, const char* message) {
-  if (MeansTooLarge(message) && InIsolate()) OutOfMemory(message);
+  if (InIsolate() && (MeansTooLarge(message) || MeansNoBuffer(message))) OutOfMemory(message);
   char where[512];
   snprintf(where, sizeof where, "%s:%d", file, line);
   Die(where, message);

@@ -24,8 +24,8 @@ constexpr uint32_t kFirstStrongRoot =
     (kIsolateStrongRoots - v8::internal::Internals::kIsolateRootsOffset) / sizeof(uintptr_t);
 // The index that ends the list of external references at the beginning of the startup section.
 constexpr uint32_t kExternalReferences = 0x643;
-constexpr size_t kMapWords = 10;
-constexpr uint32_t kClearedWord = 3;  // a weak reference whose object is gone
+constexpr size_t kMapWords = 10, kExtensionSlot = 11;  // of a map; in an ArrayBuffer
+constexpr uint32_t kClearedWord = 3;                   // a weak reference whose object is gone
 constexpr uint32_t kBlockBytes = 16 << 10;
 constexpr int kPageShift = 18;
 constexpr int kDepthMax =
@@ -76,10 +76,14 @@ struct Slot {
 };
 
 struct Extra {
+  // When V8 does it. Memory of buffers may take a collection, for which the rest must be done; and
+  // V8 gives a view the memory that its buffer has, which may be an object that comes after it.
+  enum Turn : uint8_t { kFirst, kBuffers, kViews };
   uint32_t object;
   bool finish;
   uint32_t slot, count;
   std::string code;
+  Turn turn = kFirst;
 };
 
 // Startup is what contexts refer to in the section of the startup heap.
@@ -274,11 +278,19 @@ class Section {
       case kNativeContext:
       case kDescriptorArray:
       case kStrongDescriptorArray:
+        extras_.push_back({index, true, 0, 0, ""});
+        break;
+      case kArrayBuffer:
+        // The builder's entry in a table, which V8 replaces. A collection before that would follow
+        // it.
+        Need(words > kExtensionSlot);
+        words_[objects_[index].first + kExtensionSlot] = 0;
+        extras_.push_back({index, true, 0, 0, "", Extra::kBuffers});
+        break;
       case kDataView:
       case kResizableDataView:
       case kTypedArray:
-      case kArrayBuffer:
-        extras_.push_back({index, true, 0, 0, ""});
+        extras_.push_back({index, true, 0, 0, "", Extra::kViews});
         break;
       default:
         if (IsExternalString(type)) extras_.push_back({index, true, 0, 0, ""});
@@ -420,6 +432,7 @@ class Section {
   void ReadExtra(uint32_t object, uint32_t* slot, uint8_t code, size_t start) {
     uint32_t at_slot = *slot;
     std::string text;
+    Extra::Turn turn = Extra::kFirst;
     switch (code) {
       case kBackingStore:
       case kResizableBackingStore: {
@@ -427,6 +440,7 @@ class Section {
         memcpy(&length, Raw(sizeof length).data(), sizeof length);
         if (code == kResizableBackingStore) Raw(sizeof length);
         Raw(length);
+        turn = Extra::kBuffers;
         break;
       }
       case kApiReference:
@@ -457,7 +471,7 @@ class Section {
       }
     }
     if (text.empty()) text = text_.substr(start, at_ - start);
-    extras_.push_back({object, false, at_slot, 1, std::move(text)});
+    extras_.push_back({object, false, at_slot, 1, std::move(text), turn});
   }
 
   // ---- The top: what V8 reads itself ----
@@ -651,6 +665,8 @@ class Section {
       if (!references_.empty()) put_bits(references[i]);
     }
     std::string extras;
+    std::stable_sort(extras_.begin(), extras_.end(),
+                     [](const Extra& a, const Extra& b) { return a.turn < b.turn; });
     for (const Extra& extra : extras_) {
       PutNumber(&extras, HandleOf(extra.object) << 1 | extra.finish);
       if (extra.finish) continue;

@@ -342,8 +342,10 @@ nano_realm* RestoreRealm(nano_isolate* self) {
   v8::Local<v8::Object> internals;
   v8::Local<v8::Int32Array> words;
   v8::Local<v8::Uint32Array> components;
-  if (!v8::Context::FromSnapshot(isolate, 0).ToLocal(&context) ||
-      !context->GetDataFromSnapshotOnce<v8::Object>(kInternals).ToLocal(&internals) ||
+  self->in_restore = true;
+  bool restored = v8::Context::FromSnapshot(isolate, 0).ToLocal(&context);
+  self->in_restore = false;
+  if (!restored || !context->GetDataFromSnapshotOnce<v8::Object>(kInternals).ToLocal(&internals) ||
       !context->GetDataFromSnapshotOnce<v8::Int32Array>(kFirstArena).ToLocal(&words))
     return nullptr;
   nano_realm* realm = AddRealm(self, context, internals, words);
@@ -481,8 +483,12 @@ nano_isolate* nano_isolate_new(nano_bytes runtime_blob, const nano_image* image,
   InstallCallbacks(self);
   WatchLimits(self);
   bool attached = inspector != nullptr && AttachInspector(self, inspector);
-  if (RestoreRealm(self) == nullptr) {
-    *error = CopyOut("the snapshot has no runtime in it");
+  nano_realm* realm = nullptr;
+  bool restored = Survive(self, [&] { realm = RestoreRealm(self); });
+  if (realm == nullptr || IsDead(self)) {
+    *error =
+        CopyOut(restored && !IsDead(self) ? "the snapshot has no runtime in it"
+                                          : "the snapshot takes more memory than the heap's limit");
     nano_isolate_dispose(self);
     return nullptr;
   }
