@@ -94,7 +94,7 @@ var Ops = []string{
 	"wasmBytes",        // (streaming, Uint8Array): false if that is too much memory
 	"wasmFinish",       // (streaming): it has all of its bytes
 	"wasmAbort",        // (streaming, error): its promise is rejected with that
-	"encodeUtf8",       // (string, blank Uint8Array or none): that array, if its bytes can lie in V8's heap, or a new one
+	"encodeUtf8",       // (string, new short Uint8Array or none): that array, if its bytes can lie in V8's heap, or a new one
 	"encodeUtf8Into",   // (string, any): units read * 2**32 + bytes written, or what both are if they are the same; -1: no Uint8Array
 	"decodeUtf8",       // (any, fatal, ignoreBOM): string; null if fatal and malformed; undefined if it is no BufferSource
 	"decodeLatin1",     // (view, is1252): string, of windows-1252 if so

@@ -272,6 +272,12 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   external_references.push_back(reinterpret_cast<intptr_t>(CallHost));
   for (const auto& script : scripts)
     external_references.push_back(reinterpret_cast<intptr_t>(script.get()));
+  for (size_t i = 0; i < kOpCount; i++) {
+    const v8::CFunction* fast = FastCall(kOps[i]);
+    if (fast == nullptr) continue;
+    external_references.push_back(reinterpret_cast<intptr_t>(fast->GetAddress()));
+    external_references.push_back(reinterpret_cast<intptr_t>(fast->GetTypeInfo()));
+  }
   external_references.push_back(0);
 
   Clock::Calibrate();

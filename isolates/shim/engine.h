@@ -323,6 +323,10 @@ struct Op {
 extern const Op kOps[];
 extern const size_t kOpCount;
 
+// FastCall is what optimized code calls instead of an op where the arguments are of the right
+// types: a function that neither allocates in V8's heap nor throws. Null: the op has none.
+const v8::CFunction* FastCall(const Op& op);
+
 // Script is a boot script whose text all isolates share as an external string. Its resource is
 // part of the external references, so that snapshots hold a reference instead of the text.
 class Script final : public v8::String::ExternalOneByteStringResource {
@@ -571,12 +575,16 @@ bool ParseJson(v8::Isolate* isolate, std::string_view bytes, v8::Local<v8::Value
 // Typed arrays have up to so many bytes in V8's heap.
 constexpr size_t kInHeapMax = 4 << 10;
 
-// FillInHeap gives a blank array, a new Uint8Array of one byte, others in V8's heap. False: it
-// stays blank, since they are too many, or V8 could not have it just now.
+// FillInHeap gives a blank array, a new Uint8Array of one byte to 64, others in V8's heap. False: it
+// stays as it is, since they are too many, or V8 could not have it just now.
 //
-// One byte, since V8 clears what an array begins with. Of none it would have the core write none of
+// One byte at least, since V8 clears what an array begins with. Of none it would have the core write none of
 // a vector to read-only memory, which takes some processors as long as all else that is done here.
 bool FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array, std::string_view bytes);
+
+// WritableBytes gives where the bytes of an array lie. If that is in V8's heap, they stay there
+// only until something is allocated.
+v8::MemorySpan<char> WritableBytes(v8::Local<v8::Uint8Array> array);
 
 // ViewBytes gives the bytes of a view. Those in V8's heap are copied to `scratch` if that has room
 // for them, and moved out of the heap otherwise. V8's own GetContents aborts then.

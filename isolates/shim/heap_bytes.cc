@@ -27,6 +27,12 @@ enum class AllocationType : uint8_t { kYoung = 0 };
 uintptr_t* NewByteArray(v8::Isolate* isolate, int length,
                         AllocationType allocation) asm(NANO_NEW_BYTE_ARRAY);
 
+// InHeap gives the object that has the bytes of an array, compressed. 0: they are outside the heap.
+uint32_t InHeap(uintptr_t view) {
+  const auto memory = Read<uint32_t>(view, kBasePointer);
+  return memory == Read<uint32_t>(view, kElements) ? memory : 0;
+}
+
 // Prefetch has the core fetch the memory where the next array of so many bytes will lie, as likely
 // as not. Young objects are made one behind the other in more memory than a core's caches have.
 void Prefetch(uintptr_t address, size_t length) {
@@ -47,9 +53,7 @@ bool nano::FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array,
   // From here on nothing is allocated, and nothing moves.
   uintptr_t view = Pointer(array);
   uintptr_t buffer = Cage(view) | Read<uint32_t>(view, kBuffer);
-  bool is_blank = Read<uint32_t>(view, kElements) == Read<uint32_t>(view, kBasePointer) &&
-                  Read<uint64_t>(view, kViewByteLength) == uint64_t{1} << kLengthShift;
-  if (!is_blank || !NeedsNoBarrier(view)) return false;
+  if (InHeap(view) == 0 || !NeedsNoBarrier(view)) return false;
   memcpy(reinterpret_cast<char*>(memory - kTag + kByteArrayHeader), bytes.data(), bytes.size());
   Prefetch(memory + kByteArrayHeader + bytes.size(), bytes.size());
   const uint64_t length = uint64_t{bytes.size()} << kLengthShift;
@@ -60,6 +64,17 @@ bool nano::FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array,
   Write(view, kElements, static_cast<uint32_t>(memory));
   Write(view, kBasePointer, static_cast<uint32_t>(memory));
   return true;
+}
+
+v8::MemorySpan<char> nano::WritableBytes(v8::Local<v8::Uint8Array> array) {
+  using namespace heap_bytes;
+  const uintptr_t view = Pointer(array);
+  const uint32_t memory = InHeap(view);
+  if (memory != 0)
+    return {reinterpret_cast<char*>((Cage(view) | memory) - kTag + kByteArrayHeader),
+            Read<uint64_t>(view, kViewByteLength) >> kLengthShift};
+  v8::HandleScope handles(v8::Isolate::GetCurrent());
+  return {static_cast<char*>(array->Buffer()->Data()) + array->ByteOffset(), array->ByteLength()};
 }
 
 std::string_view nano::ViewBytes(v8::Local<v8::ArrayBufferView> view,

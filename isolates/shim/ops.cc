@@ -18,6 +18,11 @@ const Op kOps[] = {
 };
 const size_t kOpCount = sizeof kOps / sizeof kOps[0];
 
+const v8::CFunction* FastCall(const Op& op) {
+  static const v8::CFunction encode = v8::CFunction::Make(ops::EncodeLatin1Into);
+  return op.callback == ops::encodeUtf8Into ? &encode : nullptr;
+}
+
 namespace {
 
 // DocumentsHere is what the realm of the code that runs knows of JSON. Null: no snapshot is to hold

@@ -79,6 +79,7 @@
   X(refuseSnapshot, 1)   \
   X(hostTake, 2)
 
+#include <v8-fast-api-calls.h>
 #include <v8.h>
 
 namespace nano::ops {
@@ -88,6 +89,10 @@ using Info = const v8::FunctionCallbackInfo<v8::Value>&;
 #define NANO_DECLARE(name, length) void name(Info info);
 NANO_OPS(NANO_DECLARE)
 #undef NANO_DECLARE
+
+// EncodeLatin1Into is the op encodeUtf8Into of one-byte text in one piece, for optimized code.
+double EncodeLatin1Into(v8::Local<v8::Object> receiver, const v8::FastOneByteString& text,
+                        v8::Local<v8::Value> destination);
 
 // ThrowRange throws a RangeError.
 void ThrowRange(v8::Isolate* isolate, const char* text);

@@ -25,15 +25,21 @@ v8::Local<v8::Object> NullObject(v8::Isolate* isolate) {
   return v8::Object::New(isolate, v8::Null(isolate), nullptr, nullptr, 0);
 }
 
+v8::MaybeLocal<v8::Function> NewOp(v8::Local<v8::Context> context, const Op& op) {
+  constexpr auto kBehavior = v8::ConstructorBehavior::kThrow;
+  const v8::CFunction* fast = FastCall(op);
+  if (fast == nullptr) return v8::Function::New(context, op.callback, {}, op.length, kBehavior);
+  return v8::FunctionTemplate::New(context->GetIsolate(), op.callback, {}, {}, op.length, kBehavior,
+                                   v8::SideEffectType::kHasSideEffect, fast)
+      ->GetFunction(context);
+}
+
 bool Boot(v8::Isolate* isolate, v8::Local<v8::Context> context, v8::Local<v8::Object> internals) {
   v8::Local<v8::Object> ops = NullObject(isolate);
   for (size_t i = 0; i < kOpCount; i++) {
     v8::Local<v8::String> name = OneByte(isolate, kOps[i].name);
     v8::Local<v8::Function> function;
-    if (!v8::Function::New(context, kOps[i].callback, {}, kOps[i].length,
-                           v8::ConstructorBehavior::kThrow)
-             .ToLocal(&function))
-      return false;
+    if (!NewOp(context, kOps[i]).ToLocal(&function)) return false;
     function->SetName(name);
     if (ops->Set(context, name, function).IsNothing()) return false;
   }

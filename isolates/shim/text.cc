@@ -478,27 +478,80 @@ void encodeUtf8(Info info) {
   if (!bytes.IsEmpty()) info.GetReturnValue().Set(bytes);
 }
 
-void encodeUtf8Into(Info info) {
-  v8::Isolate* isolate = info.GetIsolate();
-  if (!info[1]->IsUint8Array()) return info.GetReturnValue().Set(-1);
-  auto text = info[0].As<v8::String>();
-  auto bytes = info[1].As<v8::Uint8Array>();
-  char* data = static_cast<char*>(bytes->Buffer()->Data()) + bytes->ByteOffset();
-  size_t room = bytes->ByteLength(), read = static_cast<size_t>(text->Length()), written = 0;
-  bool is_whole = false;
-  {
-    v8::String::ValueView view(isolate, text);
-    size_t longest = read * (view.is_one_byte() ? 2 : 3);
-    if (longest <= room || (view.is_one_byte() && read <= room && Utf8Length(view) <= room))
-      written = WriteUtf8(view, data, &is_whole);
+// IsAscii is for text that may be so short that simdutf's choice of an implementation would count.
+static bool IsAscii(const char* text, size_t length) {
+  constexpr size_t kShort = 64;
+  if (length > kShort) return simdutf::validate_ascii(text, length);
+  uint64_t all = 0, word;
+  size_t at = 0;
+  for (; at + sizeof word <= length; at += sizeof word) {
+    memcpy(&word, text + at, sizeof word);
+    all |= word;
   }
-  if (!is_whole)
-    written =
-        text->WriteUtf8V2(isolate, data, room, v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
-  if (read == written && read <= INT32_MAX)
-    return info.GetReturnValue().Set(static_cast<int32_t>(read));
-  info.GetReturnValue().Set(static_cast<double>(read) * 4294967296.0 +
-                            static_cast<double>(written));
+  for (; at < length; at++) all |= static_cast<uint8_t>(text[at]);
+  return (all & 0x8080808080808080) == 0;
+}
+
+// Progress is how far some text was written: units read and bytes written.
+struct Progress {
+  size_t read = 0, written = 0;
+
+  bool is_even() const { return read == written && read <= INT32_MAX; }
+  // Both is what encodeUtf8Into gives.
+  double Both() const {
+    return static_cast<double>(is_even() ? 0 : read) * 4294967296.0 + static_cast<double>(written);
+  }
+};
+
+// WriteLatin1 writes as many of the characters as there is room for, and nothing behind them.
+static Progress WriteLatin1(const char* text, size_t length, v8::MemorySpan<char> to) {
+  if (length <= to.size() && IsAscii(text, length)) {
+    if (length > 0) memcpy(to.data(), text, length);
+    return {length, length};
+  }
+  if (length <= to.size() && simdutf::utf8_length_from_latin1(text, length) <= to.size())
+    return {length, simdutf::convert_latin1_to_utf8(text, length, to.data())};
+  Progress done;
+  for (; done.read < length; done.read++) {
+    const auto byte = static_cast<uint8_t>(text[done.read]);
+    const size_t bytes = byte < 0x80 ? 1 : 2;
+    if (to.size() - done.written < bytes) break;
+    char* at = to.data() + done.written;
+    at[0] = static_cast<char>(bytes == 1 ? byte : 0xc0 | byte >> 6);
+    if (bytes == 2) at[1] = static_cast<char>(0x80 | (byte & 0x3f));
+    done.written += bytes;
+  }
+  return done;
+}
+
+double EncodeLatin1Into(v8::Local<v8::Object>, const v8::FastOneByteString& text,
+                        v8::Local<v8::Value> destination) {
+  if (!destination->IsUint8Array()) return -1;
+  return WriteLatin1(text.data, text.length, WritableBytes(destination.As<v8::Uint8Array>()))
+      .Both();
+}
+
+static Progress EncodeInto(v8::Isolate* isolate, v8::Local<v8::String> text,
+                           v8::Local<v8::Uint8Array> destination) {
+  Progress done{static_cast<size_t>(text->Length()), 0};
+  v8::String::ValueView view(isolate, text);
+  // Now that the text is in one piece, nothing is allocated any more.
+  v8::MemorySpan<char> to = WritableBytes(destination);
+  if (view.is_one_byte()) return WriteLatin1(Chars(view), done.read, to);
+  bool is_good = false;
+  if (done.read * 3 <= to.size()) done.written = WriteUtf8(view, to.data(), &is_good);
+  if (!is_good)
+    done.written = text->WriteUtf8V2(isolate, to.data(), to.size(),
+                                     v8::String::WriteFlags::kReplaceInvalidUtf8, &done.read);
+  return done;
+}
+
+void encodeUtf8Into(Info info) {
+  if (!info[1]->IsUint8Array()) return info.GetReturnValue().Set(-1);
+  Progress done =
+      EncodeInto(info.GetIsolate(), info[0].As<v8::String>(), info[1].As<v8::Uint8Array>());
+  if (done.is_even()) return info.GetReturnValue().Set(static_cast<int32_t>(done.written));
+  info.GetReturnValue().Set(done.Both());
 }
 
 void decodeUtf8(Info info) {

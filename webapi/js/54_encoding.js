@@ -37,56 +37,11 @@
   // Up to so many bytes lie there if C++ gives them to a blank array made here, see heap_bytes.cc.
   const MEDIUM = 4096;
 
+  // Optimized code calls no op as cheaply as encodeUtf8Into, which nothing has to be allocated for.
   function encodeShort(text) {
-    const length = text.length;
+    const { length } = text;
     const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) {
-      const code = StringPrototypeCharCodeAt(text, i);
-      if (code > 0x7f) return encodeShortWide(text);
-      bytes[i] = code;
-    }
-    return bytes;
-  }
-
-  const isHigh = (code) => (code & 0xfc00) === 0xd800;
-  const isLow = (code) => (code & 0xfc00) === 0xdc00;
-
-  function encodeShortWide(text) {
-    const length = text.length;
-    let size = 0;
-    for (let i = 0; i < length; i++) {
-      const code = StringPrototypeCharCodeAt(text, i);
-      size += code < 0x80 ? 1 : code < 0x800 ? 2 : 3;
-      // Two halves count as one and three bytes.
-      if (isHigh(code) && i + 1 < length && isLow(StringPrototypeCharCodeAt(text, i + 1))) size -= 2;
-    }
-    if (size > SHORT) return encodeUtf8(text);
-    const bytes = new Uint8Array(size);
-    let at = 0;
-    for (let i = 0; i < length; i++) {
-      let code = StringPrototypeCharCodeAt(text, i);
-      if (code < 0x80) {
-        bytes[at++] = code;
-        continue;
-      }
-      if (code < 0x800) {
-        bytes[at++] = 0xc0 | code >> 6;
-      } else {
-        const next = isHigh(code) && i + 1 < length ? StringPrototypeCharCodeAt(text, i + 1) : 0;
-        if (isLow(next)) {
-          i++;
-          code = 0x10000 + ((code & 0x3ff) << 10) + (next & 0x3ff);
-          bytes[at++] = 0xf0 | code >> 18;
-          bytes[at++] = 0x80 | code >> 12 & 0x3f;
-        } else {
-          if (isHigh(code) || isLow(code)) code = 0xfffd;
-          bytes[at++] = 0xe0 | code >> 12;
-        }
-        bytes[at++] = 0x80 | code >> 6 & 0x3f;
-      }
-      bytes[at++] = 0x80 | code & 0x3f;
-    }
-    return bytes;
+    return encodeUtf8Into(text, bytes) === length ? bytes : encodeUtf8(text, bytes);
   }
 
   class TextEncoder {
@@ -115,7 +70,8 @@
         if (both < 0) {
           throw new TypeError("Failed to execute 'encodeInto' on 'TextEncoder': parameter 2 is not of type 'Uint8Array'.");
         }
-        return { read: both, written: both };
+        const read = both | 0; // no longer a double
+        return { read, written: read };
       }
       const read = MathFloor(both / 2 ** 32);
       return { read, written: both - read * 2 ** 32 };

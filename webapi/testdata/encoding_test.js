@@ -34,6 +34,75 @@ export default suite({
     throws(TypeError, () => encoder.encodeInto("a"));
   },
 
+  "encode in optimized code"() {
+    // As often as it takes for code that calls C++ without V8's usual ceremony.
+    const encoder = new TextEncoder();
+    const encode = (text) => encoder.encode(text);
+    const into = (text, bytes) => encoder.encodeInto(text, bytes);
+    const long = "0123456789".repeat(10) + "\u00e9";
+    const texts = [
+      ["", []], ["abc", [97, 98, 99]], ["a\u00e9", [97, 195, 169]], ["\u20ac", [226, 130, 172]],
+      [long.slice(80, 98), [...long.slice(80, 98)].map((c) => c.charCodeAt(0))],
+      [["ab", "cd"].join("") + "e", [97, 98, 99, 100, 101]], ["\ud800", [239, 191, 189]],
+    ];
+    for (let round = 0; round < 3000; round++) {
+      const [text, want] = texts[round % 1000 < 900 ? 1 : round % texts.length];
+      const bytes = encode(text);
+      if (bytes.length !== want.length || bytes.buffer.byteLength !== want.length) equal([...bytes], want, text);
+      for (let i = 0; i < want.length; i++) if (bytes[i] !== want[i]) equal([...bytes], want, text);
+    }
+    // Every length and place of a character that takes two bytes, and of what has no room.
+    for (let length = 0; length <= 70; length++) {
+      const ascii = "x".repeat(length);
+      equal([...encode(ascii)], new Array(length).fill(120), length);
+      for (let at = 0; at < length; at += 7) {
+        const text = ascii.slice(0, at) + "\u00e9" + ascii.slice(at + 1);
+        const want = [...new Array(at).fill(120), 195, 169, ...new Array(length - at - 1).fill(120)];
+        equal([...encode(text)], want, text);
+        for (const room of [0, at, at + 1, at + 2, length, length + 1, length + 50]) {
+          for (const bytes of [new Uint8Array(room).fill(7), new Uint8Array(new ArrayBuffer(room + 9), 5, room).fill(7)]) {
+            const { read, written } = into(text, bytes);
+            const fits = room >= length + 1 ? length + 1 : room === at + 1 ? at : room;
+            equal([read, written], [fits > at ? fits - 1 : fits, fits], text + " " + room);
+            equal([...bytes], [...want.slice(0, fits), ...new Array(room - fits).fill(7)], text + " " + room);
+          }
+        }
+      }
+    }
+  },
+
+  "encodeInto unusual arrays in optimized code"() {
+    const encoder = new TextEncoder();
+    const into = (text, bytes) => {
+      const { read, written } = encoder.encodeInto(text, bytes);
+      return [read, written];
+    };
+    const plain = new Uint8Array(100);
+    for (let round = 0; round < 3000; round++) into("some text", plain);
+    const buffer = new ArrayBuffer(8, { maxByteLength: 16 }), tracking = new Uint8Array(buffer, 2);
+    equal(into("0123456789", tracking), [6, 6]);
+    buffer.resize(4);
+    equal(into("ab456789", tracking), [2, 2]);
+    equal([...new Uint8Array(buffer)], [0, 0, 97, 98]);
+    buffer.resize(1);
+    equal(into("ab456789", tracking), [0, 0]);
+    const shared = new Uint8Array(new SharedArrayBuffer(4));
+    equal([...into("shared", shared), ...shared], [4, 4, 115, 104, 97, 114]);
+    for (const gone of [new Uint8Array(5), new Uint8Array(5000)]) {
+      structuredClone(gone.buffer, { transfer: [gone.buffer] });
+      equal(into("gone", gone), [0, 0]);
+    }
+    class Longer extends Uint8Array {
+      get length() { return 1000; }
+      get byteLength() { return 1000; }
+      get buffer() { return new ArrayBuffer(1000); }
+    }
+    equal(into("0123456789", new Longer(3)), [3, 3]);
+    for (const other of [new Uint8ClampedArray(9), new Int8Array(9), new DataView(new ArrayBuffer(9)), [], null, 1, "x"]) {
+      throws(TypeError, () => into("text", other));
+    }
+  },
+
   "decode large texts"() {
     // Long enough for a string outside of the heap, and around what is looked at in one piece.
     const decoder = new TextDecoder(), strict = new TextDecoder("utf-8", { fatal: true });
