@@ -26,8 +26,6 @@ type arrivals struct {
 	Duration    time.Duration
 	Connections int
 	Seed        uint64
-	// First: the load's thread comes before the others of its core, see comeFirst.
-	First bool
 	// Next returns the request with a number, counted from 0.
 	Next func(index int) []byte
 	// Check returns why an answer is wrong.
@@ -44,8 +42,6 @@ type arrivalsResult struct {
 	Starts int `json:"starts"`
 	// Queued is how many requests waited for a free connection.
 	Queued int `json:"waited_for_connection"`
-	// First: the load's thread came before the others of its core.
-	First bool `json:"first_on_core,omitempty"`
 }
 
 // lane is one connection of the load.
@@ -86,12 +82,6 @@ const arrivalsGrace = 10 * time.Second
 func (a arrivals) run(ctx context.Context) (arrivalsResult, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	isFirst := false
-	if a.First {
-		var after func()
-		after, isFirst = comeFirst()
-		defer after()
-	}
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return arrivalsResult{}, fmt.Errorf("epoll_create1: %w", err)
@@ -112,7 +102,6 @@ func (a arrivals) run(ctx context.Context) (arrivalsResult, error) {
 		r.result.Failed += r.open
 		r.fail(fmt.Errorf("%d requests had no answer %s after the last one was sent", r.open, arrivalsGrace))
 	}
-	r.result.First = isFirst
 	r.result.PerSecond = float64(len(r.samples)) / time.Since(start).Seconds()
 	r.result.latencies = summarise(r.samples)
 	return r.result, nil

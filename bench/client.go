@@ -145,7 +145,8 @@ func (c *client) close() { unix.Close(c.fd) }
 
 // sendMax is how many bytes a client sends at a time. One system call with a large body may keep its core for tens of
 // milliseconds on a kernel without preemption, and over loopback it does the receiver's part as well: whoever measures
-// on that core would be charged for it.
+// on that core would be charged for it. Between two pieces it yields: a thread that sends went on for up to 4 ms, until
+// the kernel's tick, though another one had been woken up, and SCHED_IDLE did not change that.
 const sendMax = 16 << 10
 
 // send writes a request, or a part of one.
@@ -159,6 +160,9 @@ func (c *client) send(content []byte) error {
 			return fmt.Errorf("send: %w", err)
 		}
 		content = content[written:]
+		if len(content) > 0 {
+			unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		}
 	}
 	return nil
 }
@@ -217,21 +221,6 @@ func onCore(core string, measure func() error) error {
 	}
 	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // 0: as it was
 	return measure()
-}
-
-// comeFirst has the calling thread, which is locked, run before all others of its core until after is called: as if it
-// had the core for itself, as far as the kernel lets threads be put aside. ok: the kernel allows it (CAP_SYS_NICE, and in
-// a control group with a CPU controller of version 1 a share of cpu.rt_runtime_us).
-func comeFirst() (after func(), ok bool) {
-	before, err := unix.SchedGetAttr(0, 0)
-	if err != nil {
-		return func() {}, false
-	}
-	first := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
-	if unix.SchedSetAttr(0, &first, 0) != nil {
-		return func() {}, false
-	}
-	return func() { _ = unix.SchedSetAttr(0, before, 0) }, true // to give up a priority is always allowed
 }
 
 // setAffinity moves all threads of this process; new ones follow the thread that makes them.

@@ -9,13 +9,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"nano/config"
 )
@@ -82,34 +79,6 @@ func TestArrivals(t *testing.T) {
 	load.Rate = 0
 	if result, err = load.run(context.Background()); err != nil || result.Failed != 0 || result.Count < load.Connections || result.Queued != 0 {
 		t.Errorf("closed: %+v, %v", result, err)
-	}
-}
-
-// TestComeFirst: the load's thread has its priority during the load only, and says whether it had it.
-func TestComeFirst(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	policy := func() uint32 {
-		attributes, err := unix.SchedGetAttr(0, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return attributes.Policy
-	}
-	before := policy()
-	after, isFirst := comeFirst()
-	if got := policy(); isFirst != (got == unix.SCHED_FIFO) {
-		t.Errorf("comes first: %v, with policy %d", isFirst, got)
-	}
-	after()
-	if got := policy(); got != before {
-		t.Errorf("policy %d afterwards, %d before", got, before)
-	}
-	load := helloLoad(listen(t, serve(helloAnswer)))
-	load.Rate, load.First = 1000, true
-	result, err := load.run(context.Background())
-	if err != nil || result.Failed != 0 || result.Count == 0 || result.First != isFirst {
-		t.Errorf("%+v, %v", result, err)
 	}
 }
 

@@ -145,13 +145,9 @@ func (b *bench) abuseNode(ctx context.Context, p peer, limits []string, result *
 }
 
 // besideAbuse loads the neighbour alone, and then beside the abuser.
-//
-// Both clients are on one core, and what the abuser's does there must not look like the server's doing. SCHED_IDLE is
-// not enough: such a thread has a claim to a small part of the core still, and the kernel lets it collect that in runs
-// of up to 4 ms, although the load's thread was woken up. So that one comes first on its core.
 func (b *bench) besideAbuse(ctx context.Context, running *server, result *abuseResult) error {
 	load := arrivals{
-		Address: running.Address, Rate: neighbourRate, Duration: neighbourDuration, Connections: neighbourConnections, Seed: 1, First: true,
+		Address: running.Address, Rate: neighbourRate, Duration: neighbourDuration, Connections: neighbourConnections, Seed: 1,
 		Next:  func(int) []byte { return neighbourTenant.get("/") },
 		Check: func(_ int, r reply) error { return r.expect("Hello, World!") },
 	}

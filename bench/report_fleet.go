@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -113,10 +112,6 @@ func (r *results) writeNeighbour(page *strings.Builder) {
 			megabytes(one.Before.RSS) + " → " + megabytes(one.After.RSS), state})
 	}
 	writeTable(page, []string{"abuse", "quiet p50", "quiet p99", "beside p50", "beside p99", "ratio", "failed", "abusive answers", "RSS", "process"}, rows)
-	if slices.ContainsFunc(r.Neighbour.Abuses, func(one abuseResult) bool { return one.Noisy.Count > 0 && !one.Noisy.First }) {
-		page.WriteString("The thread that measures had no real-time priority, so some of these times are its own waiting for a core that\n" +
-			"it shares with the abuser's client.\n\n")
-	}
 	for _, one := range r.Neighbour.Abuses {
 		if one.Failure != "" {
 			fmt.Fprintf(page, "%s: %s\n\n", one.Kind, oneLine(one.Failure))
