@@ -1,8 +1,12 @@
 package isolates
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
+
+	"nano/isolates/shim"
 )
 
 // Buffers that weigh so much that V8 collects garbage while it restores them (more than half of the heap's limit), of
@@ -94,4 +98,69 @@ func TestSnapshotsBeyondTheHeapLimit(t *testing.T) {
 	if got := fetch(t, other, get); string(got.Body) != "Hello World" {
 		t.Errorf("got %s", got.Body)
 	}
+}
+
+// graphApp makes a graph of random objects, see testdata/graph.js.
+func graphApp(t testing.TB, seed uint32) string {
+	t.Helper()
+	source, err := os.ReadFile("testdata/graph.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("const SEED = %d;\n%s", seed, source)
+}
+
+// compareGraphs runs a module from its source and from its snapshot, where it must have made the same graph.
+func compareGraphs(t testing.TB, seed uint32) {
+	t.Helper()
+	ask := func(isolate *Isolate, path string) string {
+		return string(fetch(t, isolate, strings.Replace(get, "/", path, 1)).Body)
+	}
+	source := graphApp(t, seed)
+	original := startApp(t, unlimited, source)
+	digest := ask(original, "/")
+	end := ask(original, "/end")
+	if !strings.Contains(digest, " parts, ") || strings.Contains(end, "uncaught") {
+		t.Fatalf("%s; %s", digest, end)
+	}
+	app, built := imageApp(t, AppOptions{}, source)
+	if built.Reason != "" {
+		t.Fatal(built.Reason)
+	}
+	isolate := startImage(t, app, "snapshot")
+	for n, path := range []string{"/churn", "/churn", "/"} {
+		if n%2 == 1 {
+			isolate.Collect()
+		}
+		if got := ask(isolate, path); got != digest {
+			t.Fatalf("seed %d, step %d: %s, not %s", seed, n, got, digest)
+		}
+	}
+	if got := ask(isolate, "/end"); got != end {
+		t.Errorf("seed %d: in the end %s\nwant %s", seed, got, end)
+	}
+	if form := snapshotOf(t, built); shim.SnapshotForm != "" && len(shim.Linearize(form)) != 0 {
+		t.Errorf("seed %d: the snapshot has V8's form", seed)
+	}
+
+	perRequest := testRuntime.NewApp(AppOptions{Name: "test", EnvJSON: "{}", PerRequest: true}, app.image.Load().bundle)
+	perRequest.SetImage(app.image.Load())
+	many := startImage(t, perRequest, "snapshot")
+	for range 3 {
+		prepare(many) // V8 may be in the middle of marking what is in use
+		if got := ask(many, "/churn"); got != digest {
+			t.Fatalf("seed %d, in a context of its own: %s, not %s", seed, got, digest)
+		}
+	}
+}
+
+func TestSnapshotsOfRandomGraphs(t *testing.T) {
+	for seed := range uint32(3) {
+		compareGraphs(t, seed)
+	}
+}
+
+func FuzzSnapshotsOfGraphs(f *testing.F) {
+	f.Add(uint32(1000))
+	f.Fuzz(func(t *testing.T, seed uint32) { compareGraphs(t, seed) })
 }

@@ -576,6 +576,14 @@ class Section {
         Need(Byte() == kSynchronize);  // nothing in it
         *Out() += text_.substr(start, at_ - start);
         return false;
+      case kBackingStore:
+      case kResizableBackingStore: {
+        // Before an object that was put off, where V8 itself expects none.
+        Need(began_);
+        uint32_t slot = 0;
+        ReadExtra(0, &slot, code, start);
+        return false;
+      }
       case kFixedRaw + 1:
         Raw(2 * kWord);
         *Out() += text_.substr(start, at_ - start);
