@@ -136,6 +136,7 @@ var Ops = []string{
 	"responseURL",      // (words, offset): of a response record, or ""
 	"responseReason",   // (words, offset): reason phrase of a response record
 	"headLines",        // (words, offset, ofRequest): header lines of the record, for a response or a request that it is passed on with
+	"plainLines",       // (object, string): header lines of a plain object whose names and values need no care, and the string unless it has a content-type; or undefined
 	"contentCoding",    // (words, offset): content-encoding of a response record, in lower case, or ""; its headers hide that if the body is decoded
 	"hostFunction",     // (name of HostCalls): the function
 	"hostOpen",         // (id or -1, name of HostCalls, array of arguments): new handle, of a call on another thread

@@ -73,6 +73,7 @@
   X(responseURL, 2)      \
   X(responseReason, 2)   \
   X(headLines, 3)        \
+  X(plainLines, 2)       \
   X(contentCoding, 2)    \
   X(hostFunction, 1)     \
   X(hostOpen, 2)         \

@@ -12,7 +12,7 @@
     StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
     StringPrototypeToLowerCase, StringPrototypeTrim, SymbolIterator, TypeError,
   } = internals.primordials;
-  const { headLines, proxyDetails, requestHeader, requestHeaders } = ops;
+  const { headLines, plainLines, proxyDetails, requestHeader, requestHeaders } = ops;
   const { webidl } = internals;
 
   // ---- Names and values ----
@@ -584,12 +584,13 @@
   // The header lines of a plain object, with `typeLine` ("content-type: ...\r\n" or "") added when it has no
   // content-type; or null when the object asks for the general way, headersFromInit.
   internals.linesFromInit = function linesFromInit(init, typeLine, context, ofRequest = false) {
-    if (typeof init !== "object" || init === null || isHeaders(init) ||
-        init[SymbolIterator] !== undefined || proxyDetails(init) !== undefined ||
-        ObjectGetOwnPropertySymbols(init).length !== 0) {
+    if (typeof init !== "object" || init === null || init[SymbolIterator] !== undefined) return null;
+    let lines = plainLines(init, typeLine);
+    if (lines !== undefined) return lines;
+    if (isHeaders(init) || proxyDetails(init) !== undefined || ObjectGetOwnPropertySymbols(init).length !== 0) {
       return null;
     }
-    let lines = "";
+    lines = "";
     for (const key in init) {
       if (!ObjectPrototypeHasOwnProperty(init, key)) continue;
       const name = headerName(key, context);

@@ -82,31 +82,37 @@
   }
 
   class Request {
-    #words = null; // of an incoming request, or null
-    #offset = 0;
-    #isCopy = false; // of the headers in #words: they may be changed
-    #url = null; // null: still in the record, like #method and #headers
-    #method = null;
-    #headers = null;
-    #body = null; // a slot, see 12_body.js
-    #signal = null; // made when asked for
-    #signalSource = null; // what aborts it: a Request, an AbortSignal, or a Gone
-    #options = DEFAULT_OPTIONS;
-    #followers = null; // calls of fetch() with this incoming request, which has no signal so far: a list
+    // A literal in one private field: until code has been optimized, each private field of an object costs a call, to
+    // make and to read.
+    #state = {
+      words: null, // of an incoming request, or null
+      offset: 0,
+      isCopy: false, // of the headers in `words`: they may be changed
+      url: null, // null: still in the record, like method and headers
+      method: null,
+      headers: null,
+      body: null, // a slot, see 12_body.js
+      signal: null, // made when asked for
+      signalSource: null, // what aborts it: a Request, an AbortSignal, or a Gone
+      options: null,
+      followers: null, // calls of fetch() with this incoming request, which has no signal so far: a list
+    };
 
     constructor(input, init = undefined, offset = 0) {
+      const state = this.#state;
       if (input === FROM_RECORD) {
-        this.#words = init;
-        this.#offset = offset;
-        this.#options = INCOMING_OPTIONS;
+        state.words = init;
+        state.offset = offset;
+        state.options = INCOMING_OPTIONS;
         if (init[offset + WORD_BODY_OFFSET] !== 0) {
-          this.#body = (init[offset + WORD_FLAGS] & FLAG_STREAMS) !== 0 ? STREAMING : INCOMING;
+          state.body = (init[offset + WORD_FLAGS] & FLAG_STREAMS) !== 0 ? STREAMING : INCOMING;
         }
         return;
       }
+      state.options = DEFAULT_OPTIONS;
       const context = "Failed to construct 'Request'";
       webidl.requiredArguments(arguments.length, 1, context);
-      const source = webidl.isObject(input) && #body in input ? input : null;
+      const source = webidl.isObject(input) && #state in input ? input : null;
       const href = source === null ? webidl.USVString(input, context) : "";
       let members = null;
       if (init !== undefined && init !== null) {
@@ -118,64 +124,67 @@
         }
       }
       if (source !== null) {
-        this.#url = source.#readURL();
-        this.#method = source.#readMethod();
-        this.#options = source.#options;
-        this.#signalSource = source;
+        state.url = source.#readURL();
+        state.method = source.#readMethod();
+        state.options = source.#state.options;
+        state.signalSource = source;
       } else {
-        this.#url = parseURL(href, context);
-        this.#method = "GET";
-        if (isBlobURL(this.#url)) this.#options = optionsOfBlob(this.#url);
+        state.url = parseURL(href, context);
+        state.method = "GET";
+        if (isBlobURL(state.url)) state.options = optionsOfBlob(state.url);
       }
       if (members !== null) this.#applyInit(members, context);
-      this.#headers = members !== null && members.headers !== undefined
+      state.headers = members !== null && members.headers !== undefined
         ? headersFromInit(members.headers, context)
         : source !== null ? copyHeaders(source.#readHeaders(), false) : headersFromInit({}, context);
       this.#setBody(source, members, context);
-      if (this.#options.mode === "no-cors") this.#restrict(context);
+      if (state.options.mode === "no-cors") this.#restrict(context);
     }
 
     // What a gateway does: another URL for a request, which passes on what it has without a look at it.
     #pass(href, init, context) {
+      const state = this.#state;
       const url = parseURL(href, context);
       if (isBlobURL(url)) return false;
-      this.#url = url;
-      this.#method = init.#readMethod();
-      this.#options = init.#options;
-      this.#signalSource = init;
-      if (init.#body !== null) {
+      state.url = url;
+      state.method = init.#readMethod();
+      state.options = init.#state.options;
+      state.signalSource = init;
+      if (init.#state.body !== null) {
         const body = init.#bodyObject();
         if (isBodyUnusable(body)) throw unusableBody(context);
-        this.#body = body;
+        state.body = body;
       }
-      if (init.#headers === null) {
-        this.#words = init.#words;
-        this.#offset = init.#offset;
-        this.#isCopy = true;
+      if (init.#state.headers === null) {
+        state.words = init.#state.words;
+        state.offset = init.#state.offset;
+        state.isCopy = true;
       } else {
-        this.#headers = copyHeaders(init.#headers, false);
+        state.headers = copyHeaders(init.#state.headers, false);
       }
-      if (this.#options.mode === "no-cors") this.#restrict(context);
+      if (state.options.mode === "no-cors") this.#restrict(context);
       return true;
     }
 
     #applyInit(members, context) {
-      if (members.method !== undefined) this.#method = normalizeMethod(members.method, context);
-      if (members.signal !== undefined) this.#signalSource = members.signal;
-      if (members.options !== null) this.#options = members.options;
-      if (members.changesOptions) this.#options = changedOptions(this.#options, members, context);
+      const state = this.#state;
+      if (members.method !== undefined) state.method = normalizeMethod(members.method, context);
+      if (members.signal !== undefined) state.signalSource = members.signal;
+      if (members.options !== null) state.options = members.options;
+      if (members.changesOptions) state.options = changedOptions(state.options, members, context);
     }
 
     #restrict(context) {
-      requireSimpleMethod(this.#method, context);
+      requireSimpleMethod(this.#state.method, context);
       restrictHeaders(this.#readHeaders());
     }
 
     // Takes the body of the init dictionary, or moves that of the request this one is made from.
     #setBody(source, members, context) {
+      const state = this.#state;
       const initBody = members !== null && members.body !== undefined ? members.body : null;
-      const sourceBody = source !== null ? source.#body : null;
-      if ((initBody !== null || sourceBody !== null) && isBodiless(this.#method)) {
+      const sourceBody = source !== null ? source.#state.body : null;
+      if ((initBody !== null || sourceBody !== null) && isBodiless(state.method)) {
         // Clients may send one nevertheless: it can be passed on, but not be given.
         const isPassedOn = members !== null && members.holder !== null ||
           initBody === null && isBodiless(source.#readMethod());
@@ -183,122 +192,122 @@
       }
       if (members !== null && members.holder !== null) {
         if (isBodyUnusable(members.holder)) throw unusableBody(context);
-        this.#body = members.holder;
+        state.body = members.holder;
       } else if (initBody !== null) {
         const body = bodyFromInit(initBody, context);
         if (typeof body !== "string" && body.stream !== null) {
-          if (this.#options.keepalive) throw new TypeError(context + ": keepalive is not supported with a stream.");
+          if (state.options.keepalive) throw new TypeError(context + ": keepalive is not supported with a stream.");
           if (members.duplex === undefined) {
             throw new TypeError(context + ": a body that is a stream needs the member duplex: 'half'.");
           }
-          if (this.#options.mode === "no-cors") {
+          if (state.options.mode === "no-cors") {
             throw new TypeError(context + ": a streaming body needs mode 'cors' or 'same-origin'.");
           }
         }
         const type = bodyType(body);
-        if (type !== "") addHeader(this.#headers, "content-type", type);
-        this.#body = body;
+        if (type !== "") addHeader(state.headers, "content-type", type);
+        state.body = body;
       } else if (sourceBody !== null) {
         if (source.#isUnusable()) throw unusableBody(context);
-        this.#words = source.#words;
-        this.#offset = source.#offset;
+        state.words = source.#state.words;
+        state.offset = source.#state.offset;
         if (sourceBody !== INCOMING && typeof sourceBody !== "string" && sourceBody.stream) {
-          this.#body = moveBody(sourceBody);
+          state.body = moveBody(sourceBody);
         } else {
-          this.#body = sourceBody === STREAMING ? source.#bodyObject() : sourceBody;
-          source.#body = SPENT;
+          state.body = sourceBody === STREAMING ? source.#bodyObject() : sourceBody;
+          source.#state.body = SPENT;
         }
       }
     }
 
     get method() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return this.#readMethod();
     }
 
     get url() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return this.#readURL();
     }
 
     get headers() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return this.#readHeaders();
     }
 
     get destination() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return "";
     }
 
     get referrer() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.referrer;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.referrer;
     }
 
     get referrerPolicy() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.referrerPolicy;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.referrerPolicy;
     }
 
     get mode() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.mode;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.mode;
     }
 
     get credentials() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.credentials;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.credentials;
     }
 
     get cache() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.cache;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.cache;
     }
 
     get redirect() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.redirect;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.redirect;
     }
 
     get integrity() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.integrity;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.integrity;
     }
 
     get keepalive() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#options.keepalive;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.options.keepalive;
     }
 
     get duplex() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return "half";
     }
 
     get isReloadNavigation() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return false;
     }
 
     get isHistoryNavigation() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return false;
     }
 
     get signal() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return this.#readSignal();
     }
 
     get body() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      return this.#body === null ? null : bodyStream(this.#bodyObject());
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.body === null ? null : bodyStream(this.#bodyObject());
     }
 
     get bodyUsed() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
-      const body = this.#body;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      const body = this.#state.body;
       if (body === null || body === INCOMING || body === STREAMING || typeof body === "string") return false;
       return body === SPENT || isBodyUsed(body);
     }
@@ -334,18 +343,20 @@
     }
 
     clone() {
-      if (!(#body in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      const state = this.#state;
       if (this.#isUnusable()) throw unusableBody("Failed to execute 'clone' on 'Request'");
       const clone = new Request(FROM_RECORD, NO_RECORD, 0);
-      clone.#words = this.#words;
-      clone.#offset = this.#offset;
-      clone.#url = this.#url;
-      clone.#method = this.#method;
-      clone.#headers = copyHeaders(this.#readHeaders(), true);
-      clone.#options = this.#options;
-      clone.#signalSource = this;
-      const body = this.#body === STREAMING ? this.#bodyObject() : this.#body;
-      clone.#body = body === null || body === INCOMING || typeof body === "string" ? body : cloneBody(body);
+      const copy = clone.#state;
+      copy.words = state.words;
+      copy.offset = state.offset;
+      copy.url = state.url;
+      copy.method = state.method;
+      copy.headers = copyHeaders(this.#readHeaders(), true);
+      copy.options = state.options;
+      copy.signalSource = this;
+      const body = state.body === STREAMING ? this.#bodyObject() : state.body;
+      copy.body = body === null || body === INCOMING || typeof body === "string" ? body : cloneBody(body);
       return clone;
     }
 
@@ -353,50 +364,54 @@
     // The runtime reads requests by these, not by the getters above, which an app may replace.
 
     #readMethod() {
-      if (this.#method === null) {
-        const name = METHODS[this.#words[this.#offset + WORD_FLAGS] & METHOD_MASK];
-        this.#method = name !== undefined ? name : requestMethod(this.#words, this.#offset);
+      const state = this.#state;
+      if (state.method === null) {
+        const name = METHODS[state.words[state.offset + WORD_FLAGS] & METHOD_MASK];
+        state.method = name !== undefined ? name : requestMethod(state.words, state.offset);
       }
-      return this.#method;
+      return state.method;
     }
 
     #readURL() {
-      if (this.#url === null) this.#url = requestURL(this.#words, this.#offset);
-      return this.#url;
+      const state = this.#state;
+      if (state.url === null) state.url = requestURL(state.words, state.offset);
+      return state.url;
     }
 
     #readHeaders() {
-      if (this.#headers === null) this.#headers = headersOfRequest(this.#words, this.#offset, this.#isCopy);
-      return this.#headers;
+      const state = this.#state;
+      if (state.headers === null) state.headers = headersOfRequest(state.words, state.offset, state.isCopy);
+      return state.headers;
     }
 
     // The signal of a request follows what it was made from; an incoming one is aborted when its client
     // has gone away.
     #readSignal() {
-      if (this.#signal !== null) return this.#signal;
-      const source = this.#signalSource;
+      const state = this.#state;
+      if (state.signal !== null) return state.signal;
+      const source = state.signalSource;
       internals.load(EVENTS_SCRIPT);
       const { abort } = internals;
       if (source === null) {
-        this.#signal = abort.createSignal();
+        state.signal = abort.createSignal();
       } else if (source instanceof Gone) {
-        this.#signal = abort.createSignal();
-        abort.signalAbort(this.#signal, source.reason);
+        state.signal = abort.createSignal();
+        abort.signalAbort(state.signal, source.reason);
       } else {
-        this.#signal = abort.createDependentSignal([#body in source ? source.#readSignal() : source]);
+        state.signal = abort.createDependentSignal([#state in source ? source.#readSignal() : source]);
       }
-      return this.#signal;
+      return state.signal;
     }
 
     // What readInit reads of a Request, without making a signal or a stream of it: the other request shares its
     // body, as it would share the stream, and follows its signal.
     #asInit() {
       const members = new Init();
-      if (this.#body !== null) members.body = members.holder = this.#bodyObject();
+      if (this.#state.body !== null) members.body = members.holder = this.#bodyObject();
       members.headers = this.#readHeaders();
       members.method = this.#readMethod();
       members.signal = this;
-      members.options = this.#options;
+      members.options = this.#state.options;
       return members;
     }
 
@@ -404,64 +419,66 @@
     // that of an incoming request, the call is told without a signal.
     #givenSignal(call) {
       let request = this;
-      while (request.#signal === null) {
-        const source = request.#signalSource;
+      while (request.#state.signal === null) {
+        const source = request.#state.signalSource;
         if (source === null) {
           request.#follow(call);
           return null;
         }
         if (source instanceof Gone) return request.#readSignal();
-        if (!(#body in source)) return source;
+        if (!(#state in source)) return source;
         request = source;
       }
-      return request.#signal;
+      return request.#state.signal;
     }
 
     // Tells a call when the client goes away. Those that wait no more are forgotten: a request may live for long.
     #follow(call) {
       let kept = call;
-      for (let other = this.#followers, next; other !== null; other = next) {
+      for (let other = this.#state.followers, next; other !== null; other = next) {
         next = other.nextFollower;
         if (!other.isWaiting()) continue;
         other.nextFollower = kept;
         kept = other;
       }
-      this.#followers = kept;
+      this.#state.followers = kept;
     }
 
     #isUnusable() {
-      const body = this.#body;
+      const body = this.#state.body;
       if (body === null || body === INCOMING || body === STREAMING || typeof body === "string") return false;
       return body === SPENT || isBodyUnusable(body);
     }
 
     #bodyObject() {
-      if (this.#body === INCOMING) {
-        this.#body = newRecordedBody(this.#words, this.#offset, null);
-      } else if (this.#body === STREAMING) {
-        const handle = -1 - this.#words[this.#offset + WORD_ID];
-        this.#body = newBody(internals.newSource(handle, "", this.#words, this.#offset), null, "");
+      const state = this.#state;
+      if (state.body === INCOMING) {
+        state.body = newRecordedBody(state.words, state.offset, null);
+      } else if (state.body === STREAMING) {
+        const handle = -1 - state.words[state.offset + WORD_ID];
+        state.body = newBody(internals.newSource(handle, "", state.words, state.offset), null, "");
       } else {
-        this.#body = bodyOfSlot(this.#body);
+        state.body = bodyOfSlot(state.body);
       }
-      return this.#body;
+      return state.body;
     }
 
     // No promise is resolved with another one, which would call Promise.prototype.then of the app.
     async #consume(as, context) {
+      const state = this.#state;
       const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.#readHeaders(), "content-type") : null;
-      const body = this.#body;
+      const body = state.body;
       if (body === null) return convertBody("", as, mimeType, context);
       let data;
       if (body === INCOMING) {
-        this.#body = SPENT;
+        state.body = SPENT;
         if (as === bodyAs.AS_JSON) {
-          const value = requestJson(this.#words, this.#offset);
+          const value = requestJson(state.words, state.offset);
           if (value !== undefined) return value;
         }
         data = as <= bodyAs.AS_JSON
-          ? requestText(this.#words, this.#offset)
-          : requestBytes(this.#words, this.#offset);
+          ? requestText(state.words, state.offset)
+          : requestBytes(state.words, state.offset);
       } else {
         if (this.#isUnusable()) throw unusableBody(context);
         const holder = this.#bodyObject();
@@ -474,7 +491,7 @@
 
     static {
       internals.requestFromRecord = (words, offset) => new Request(FROM_RECORD, words, offset);
-      internals.isRequest = (value) => typeof value === "object" && value !== null && #body in value;
+      internals.isRequest = (value) => typeof value === "object" && value !== null && #state in value;
 
       // What a cache must know of a request: nothing of the app runs.
       internals.requestParts = (request) => ({
@@ -486,24 +503,24 @@
         if (request.#isUnusable()) throw unusableBody(context);
         call.method = request.#readMethod();
         call.url = request.#readURL();
-        const options = request.#options;
+        const options = request.#state.options;
         call.redirect = options.redirect;
         call.integrity = options.integrity;
         call.blob = options.blob;
         call.signal = request.#givenSignal(call);
-        if (request.#headers === null) internals.setCallLines(call, request.#words, request.#offset);
-        else internals.setCallHeaders(call, request.#headers);
-        const body = request.#body;
+        if (request.#state.headers === null) internals.setCallLines(call, request.#state.words, request.#state.offset);
+        else internals.setCallHeaders(call, request.#state.headers);
+        const body = request.#state.body;
         if (body === null) return;
         call.body = typeof body === "string" ? body : request.#bodyObject();
-        request.#body = SPENT;
+        request.#state.body = SPENT;
       };
 
       // Ends the body of an incoming request that streams, wherever it is by now: no more of it will come.
       internals.endRequestBody = function endRequestBody(request, words, offset, why) {
         if ((words[offset + WORD_FLAGS] & FLAG_STREAMS) === 0) return;
-        if (request !== null && request.#body === STREAMING) {
-          request.#body = SPENT;
+        if (request !== null && request.#state.body === STREAMING) {
+          request.#state.body = SPENT;
           return;
         }
         const handle = -1 - words[offset + WORD_ID];
@@ -522,20 +539,20 @@
         for (let i = 0; i < words[offset]; i++) copy[i] = words[offset + i];
         exchange.words = copy;
         exchange.offset = 0;
-        if (request === null || request.#words !== words) return;
-        request.#words = copy;
-        request.#offset = 0;
-        if (request.#headers !== null) moveHeaders(request.#headers, copy, 0);
+        if (request === null || request.#state.words !== words) return;
+        request.#state.words = copy;
+        request.#state.offset = 0;
+        if (request.#state.headers !== null) moveHeaders(request.#state.headers, copy, 0);
       };
 
       // Aborts the signal of an incoming request, made already or not.
       internals.abortRequest = function abortRequest(request, reason) {
-        for (let call = request.#followers; call !== null; call = call.nextFollower) call.leave(reason);
-        request.#followers = null;
-        if (request.#signal !== null) {
-          internals.abort.signalAbort(request.#signal, reason);
+        for (let call = request.#state.followers; call !== null; call = call.nextFollower) call.leave(reason);
+        request.#state.followers = null;
+        if (request.#state.signal !== null) {
+          internals.abort.signalAbort(request.#state.signal, reason);
         } else {
-          request.#signalSource = new Gone(reason);
+          request.#state.signalSource = new Gone(reason);
         }
       };
     }

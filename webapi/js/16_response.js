@@ -48,17 +48,22 @@
   const ERROR = { type: "error", url: "", redirected: false };
 
   class Response {
-    #status = 200;
-    #statusText = "";
-    #headers = ""; // header lines, or a Headers
-    #body = null; // a slot, see 12_body.js
-    #origin = APP;
-    #webSocket = null; // of status 101: the end of a WebSocketPair that is the client's, or what fetch() got
+    // A literal in one private field: until code has been optimized, each private field of an object costs a call, to
+    // make and to read.
+    #state = {
+      status: 200,
+      statusText: "",
+      headers: "", // header lines, or a Headers
+      body: null, // a slot, see 12_body.js
+      origin: null, // null: the app has made it
+      webSocket: null, // of status 101: the end of a WebSocketPair that is the client's, or what fetch() got
+    };
 
     constructor(body = null, init = undefined) {
+      const state = this.#state;
       if (typeof body === "string") {
-        this.#body = body;
-        this.#headers = LINE_TEXT;
+        state.body = body;
+        state.headers = LINE_TEXT;
         if (init !== undefined) this.#initialize(init, LINE_TEXT, "Failed to construct 'Response'");
         return;
       }
@@ -68,18 +73,18 @@
         const slot = bodyFromInit(body, "Failed to construct 'Response'");
         const type = bodyType(slot);
         if (type !== "") typeLine = "content-type: " + type + "\r\n";
-        this.#body = slot;
-        this.#headers = typeLine;
+        state.body = slot;
+        state.headers = typeLine;
       }
       if (init !== undefined) this.#initialize(init, typeLine, "Failed to construct 'Response'");
     }
 
     static error() {
       const response = new Response(EMPTY);
-      response.#status = 0;
-      response.#origin = ERROR;
-      response.#headers = headersFromLines("");
-      freezeHeaders(response.#headers);
+      response.#state.status = 0;
+      response.#state.origin = ERROR;
+      response.#state.headers = headersFromLines("");
+      freezeHeaders(response.#state.headers);
       return response;
     }
 
@@ -90,8 +95,8 @@
         throw new TypeError("Failed to execute 'json' on 'Response': The data is not JSON serializable");
       }
       const response = new Response(EMPTY);
-      response.#body = text;
-      response.#headers = LINE_JSON;
+      response.#state.body = text;
+      response.#state.headers = LINE_JSON;
       if (init !== undefined) response.#initialize(init, LINE_JSON, "Failed to execute 'json' on 'Response'");
       return response;
     }
@@ -107,15 +112,16 @@
         throw new RangeError(context + ": Invalid status code");
       }
       const response = new Response(EMPTY);
-      response.#status = code;
-      response.#headers = headersFromLines("location: " + href + "\r\n");
-      freezeHeaders(response.#headers);
+      response.#state.status = code;
+      response.#state.headers = headersFromLines("location: " + href + "\r\n");
+      freezeHeaders(response.#state.headers);
       return response;
     }
 
     // "Initialize a response" of the standard; the body slot is set already, `typeLine` is the header line
     // it brings along.
     #initialize(init, typeLine, context) {
+      const state = this.#state;
       if (init === null) return;
       if (typeof init !== "object" && typeof init !== "function") {
         throw new TypeError(context + ": The provided value is not of type 'ResponseInit'.");
@@ -124,26 +130,26 @@
       if (headers !== undefined) {
         const lines = linesFromInit(headers, typeLine, context);
         if (lines !== null) {
-          this.#headers = lines;
+          state.headers = lines;
         } else {
-          this.#headers = headersFromInit(headers, context);
+          state.headers = headersFromInit(headers, context);
           // Of "content-type: x\r\n", the x.
-          if (typeLine !== "") addHeader(this.#headers, "content-type", StringPrototypeSlice(typeLine, 14, -2));
+          if (typeLine !== "") addHeader(state.headers, "content-type", StringPrototypeSlice(typeLine, 14, -2));
         }
       }
       const { status, statusText, webSocket } = init;
       if (webSocket !== undefined && webSocket !== null) this.#setWebSocket(webSocket, status, context);
       if (status !== undefined) {
         const code = webidl.unsignedShort(status, context);
-        if ((code < 200 || code > 599) && this.#webSocket === null) {
+        if ((code < 200 || code > 599) && state.webSocket === null) {
           throw new RangeError(context + ": The status provided (" + code + ") is outside the range [200, 599].");
         }
-        this.#status = code;
-        if (this.#body !== null && isNullBodyStatus(code)) {
+        state.status = code;
+        if (state.body !== null && isNullBodyStatus(code)) {
           throw new TypeError(context + ": Response with null body status cannot have body");
         }
       }
-      if (statusText !== undefined) this.#statusText = reasonPhrase(statusText, context);
+      if (statusText !== undefined) state.statusText = reasonPhrase(statusText, context);
     }
 
     #setWebSocket(value, status, context) {
@@ -151,74 +157,76 @@
         throw new TypeError(context + ": member webSocket is not of type WebSocket.");
       }
       if (status !== 101) throw new RangeError(context + ": Responses with a WebSocket must have status code 101.");
-      this.#webSocket = value;
+      this.#state.webSocket = value;
     }
 
     get type() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#origin.type;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return (this.#state.origin ?? APP).type;
     }
 
     get url() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#origin.url;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return (this.#state.origin ?? APP).url;
     }
 
     get redirected() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#origin.redirected;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return (this.#state.origin ?? APP).redirected;
     }
 
     get status() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#status;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.status;
     }
 
     get ok() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#status >= 200 && this.#status <= 299;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.status >= 200 && this.#state.status <= 299;
     }
 
     get statusText() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#statusText;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.statusText;
     }
 
     get headers() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
       return this.#readHeaders();
     }
 
     get body() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#body === null ? null : bodyStream(this.#bodyObject());
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.body === null ? null : bodyStream(this.#bodyObject());
     }
 
     get webSocket() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      return this.#webSocket;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      return this.#state.webSocket;
     }
 
     get bodyUsed() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
-      const body = this.#body;
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      const body = this.#state.body;
       if (body === null || typeof body === "string") return false;
       return body === SPENT || isBodyUsed(body);
     }
 
     clone() {
-      if (!(#status in this)) throw webidl.illegalInvocation();
+      if (!(#state in this)) throw webidl.illegalInvocation();
+      const state = this.#state;
       if (this.#isUnusable()) throw unusableBody("Failed to execute 'clone' on 'Response'");
-      if (this.#webSocket !== null) {
+      if (state.webSocket !== null) {
         throw new TypeError("Failed to execute 'clone' on 'Response': A response with a WebSocket cannot be cloned.");
       }
       const clone = new Response(EMPTY);
-      clone.#status = this.#status;
-      clone.#statusText = this.#statusText;
-      clone.#headers = typeof this.#headers === "string" ? this.#headers : copyHeaders(this.#headers, true);
-      clone.#origin = this.#origin;
-      const body = this.#body;
-      clone.#body = body === null || typeof body === "string" ? body : cloneBody(body);
+      const copy = clone.#state;
+      copy.status = state.status;
+      copy.statusText = state.statusText;
+      copy.headers = typeof state.headers === "string" ? state.headers : copyHeaders(state.headers, true);
+      copy.origin = state.origin;
+      const body = state.body;
+      copy.body = body === null || typeof body === "string" ? body : cloneBody(body);
       return clone;
     }
 
@@ -255,28 +263,31 @@
     // ---- Inside ----
 
     #readHeaders() {
-      if (typeof this.#headers === "string") this.#headers = headersFromLines(this.#headers);
-      return this.#headers;
+      const state = this.#state;
+      if (typeof state.headers === "string") state.headers = headersFromLines(state.headers);
+      return state.headers;
     }
 
     #isUnusable() {
-      const body = this.#body;
+      const body = this.#state.body;
       if (body === null || typeof body === "string") return false;
       return body === SPENT || isBodyUnusable(body);
     }
 
     #bodyObject() {
-      this.#body = bodyOfSlot(this.#body);
-      return this.#body;
+      const state = this.#state;
+      state.body = bodyOfSlot(state.body);
+      return state.body;
     }
 
     // No promise is resolved with another one, which would call Promise.prototype.then of the app.
     async #consume(as, context) {
+      const state = this.#state;
       const mimeType = as >= bodyAs.AS_BLOB ? getHeader(this.#readHeaders(), "content-type") : null;
-      const body = this.#body;
+      const body = state.body;
       if (body === null) return convertBody("", as, mimeType, context);
       if (typeof body === "string") {
-        this.#body = SPENT;
+        state.body = SPENT;
         return convertBody(body, as, mimeType, context);
       }
       if (this.#isUnusable()) throw unusableBody(context);
@@ -288,47 +299,61 @@
     }
 
     static {
-      internals.isResponse = (value) => typeof value === "object" && value !== null && #status in value;
+      internals.isResponse = (value) => typeof value === "object" && value !== null && #state in value;
 
       // Why a response cannot be sent, or "".
       internals.whyUnsendable = function whyUnsendable(response) {
-        if (response.#status === 0) return "Response.error()";
-        if (response.#webSocket !== null) return internals.whyNotUpgradable(response.#webSocket);
+        const state = response.#state;
+        if (state.status === 0) return "Response.error()";
+        if (state.webSocket !== null) return internals.whyNotUpgradable(state.webSocket);
         return response.#isUnusable() ? "a Response whose body was already used or is locked" : "";
+      };
+
+      // The way of most responses, which is short: answers an exchange that waits for nothing with a response
+      // whose body is a string. False: it is not such a response.
+      internals.sendPlain = function sendPlain(value, exchange) {
+        if (typeof value !== "object" || value === null || !(#state in value)) return false;
+        const state = value.#state;
+        const { body, headers } = state;
+        if (typeof body !== "string" || typeof headers !== "string") return false;
+        state.body = SPENT;
+        respond(exchange.id, state.status, state.statusText, headers, body, 0);
+        return true;
       };
 
       // Answers an exchange with a sendable response, by the op respond, and marks its body as used. Returns
       // null; or, if the body is a stream that must be read, that ReadableStream: only the head was sent then,
       // with FLAG_PENDING, since waitUntil may be called as long as the stream makes chunks.
       internals.sendResponse = function sendResponse(response, exchange, flags) {
-        const headers = response.#headers;
-        const body = response.#body;
+        const state = response.#state;
+        const headers = state.headers;
+        const body = state.body;
         if (typeof body === "string") {
           const head = typeof headers === "string" ? headers : headersToLines(headers);
-          response.#body = SPENT;
-          respond(exchange.id, response.#status, response.#statusText, head, body, flags);
+          state.body = SPENT;
+          respond(exchange.id, state.status, state.statusText, head, body, flags);
           return null;
         }
         let head = typeof headers === "string" ? headers : headersToLines(headers);
         if (body === null) {
-          if (response.#webSocket !== null) {
-            const handle = internals.upgradeWebSocket(response.#webSocket, exchange);
-            respond(exchange.id, 101, response.#statusText, head, null, flags | FLAG_NO_BODY | FLAG_PENDING, handle, 0);
+          if (state.webSocket !== null) {
+            const handle = internals.upgradeWebSocket(state.webSocket, exchange);
+            respond(exchange.id, 101, state.statusText, head, null, flags | FLAG_NO_BODY | FLAG_PENDING, handle, 0);
             return null;
           }
           flags |= FLAG_NO_BODY;
           const length = typeof headers === "string" || !isHead(exchange) ? -1 : announcedLength(headers);
           if (length < 0) {
-            respond(exchange.id, response.#status, response.#statusText, head, null, flags);
+            respond(exchange.id, state.status, state.statusText, head, null, flags);
           } else {
             flags |= FLAG_FIXED_LENGTH;
-            respond(exchange.id, response.#status, response.#statusText, head, null, flags, 0, length);
+            respond(exchange.id, state.status, state.statusText, head, null, flags, 0, length);
           }
           return null;
         }
         const data = takeForSending(body);
         if (data !== null) {
-          respond(exchange.id, response.#status, response.#statusText, head, data, flags);
+          respond(exchange.id, state.status, state.statusText, head, data, flags);
           return null;
         }
         const source = exchange.gone || isHead(exchange) ? null : sourceOfBody(body);
@@ -342,22 +367,22 @@
               if (coding === null) head += "content-encoding: " + source.coding + "\r\n";
             }
             // Which it was depends on the client, as caches must know (RFC 9110, 12.5.5).
-            if (coding === null && !variesByCoding(response.#headers)) head += LINE_VARY;
+            if (coding === null && !variesByCoding(state.headers)) head += LINE_VARY;
           }
-          respond(exchange.id, response.#status, response.#statusText, head, null, flags, takeHandle(body), 0);
+          respond(exchange.id, state.status, state.statusText, head, null, flags, takeHandle(body), 0);
           return null;
         }
         const stream = bodyStream(body);
         const length = internals.fixedLengthOf(stream);
         flags |= FLAG_STREAMING | FLAG_PENDING;
         if (length >= 0) flags |= FLAG_FIXED_LENGTH;
-        respond(exchange.id, response.#status, response.#statusText, head, null, flags, 0, length);
+        respond(exchange.id, state.status, state.statusText, head, null, flags, 0, length);
         return stream;
       };
 
       // The stream of a sendable response's body, or null.
       internals.streamOf = function streamOf(response) {
-        const body = response.#body;
+        const body = response.#state.body;
         return body === null || typeof body === "string" || takeForSending(body) !== null ? null : bodyStream(body);
       };
 
@@ -365,19 +390,20 @@
       // url: unless the record has another. signal: that of the fetch, or null.
       internals.responseFromRecord = function responseFromRecord(words, offset, handle, url, signal) {
         const response = new Response(EMPTY);
+        const state = response.#state;
         const flags = words[offset + WORD_FLAGS];
-        response.#status = flags & STATUS_MASK;
-        if (words[offset + WORD_REASON_LENGTH] !== 0) response.#statusText = responseReason(words, offset);
-        response.#headers = headersOfRequest(words, offset, false);
+        state.status = flags & STATUS_MASK;
+        if (words[offset + WORD_REASON_LENGTH] !== 0) state.statusText = responseReason(words, offset);
+        state.headers = headersOfRequest(words, offset, false);
         const lastURL = words[offset + WORD_URL_LENGTH] !== 0 ? responseURL(words, offset) : url;
         const redirected = (flags & FLAG_REDIRECTED) !== 0;
         const type = redirected && !isSameOrigin(url, lastURL) ? "cors" : "basic";
-        response.#origin = { type, url: lastURL, redirected };
+        state.origin = { type, url: lastURL, redirected };
         if ((flags & FLAG_STREAMS) !== 0) {
           const coding = (flags & FLAG_ENCODED) !== 0 ? contentCoding(words, offset) : "";
-          response.#body = newBody(internals.newSource(handle, coding, words, offset), null, "");
+          state.body = newBody(internals.newSource(handle, coding, words, offset), null, "");
         } else if ((flags & FLAG_NULL_BODY) === 0) {
-          response.#body = newRecordedBody(words, offset, signal);
+          state.body = newRecordedBody(words, offset, signal);
         }
         return response;
       };
@@ -385,68 +411,71 @@
       // The response of a fetch() that asks nobody, with status 200: header lines and a body slot.
       internals.localResponse = function localResponse(url, lines, slot) {
         const response = new Response(EMPTY);
-        response.#statusText = "OK";
-        response.#headers = headersFromLines(lines);
-        freezeHeaders(response.#headers);
-        response.#body = slot;
-        response.#origin = { type: "basic", url, redirected: false };
+        const state = response.#state;
+        state.statusText = "OK";
+        state.headers = headersFromLines(lines);
+        freezeHeaders(state.headers);
+        state.body = slot;
+        state.origin = { type: "basic", url, redirected: false };
         return response;
       };
 
       // What a cache keeps of a response, and a response of that with this body slot.
       internals.responseParts = (response) => ({
         __proto__: null,
-        status: response.#status,
-        statusText: response.#statusText,
+        status: response.#state.status,
+        statusText: response.#state.statusText,
         headers: copyHeaders(response.#readHeaders(), false),
-        origin: response.#origin,
+        origin: response.#state.origin,
       });
       internals.responseOfParts = function responseOfParts({ status, statusText, headers, origin }, slot) {
         const response = new Response(EMPTY);
-        response.#status = status;
-        response.#statusText = statusText;
-        response.#headers = copyHeaders(headers, false);
-        freezeHeaders(response.#headers);
-        response.#origin = origin;
-        response.#body = slot;
+        const state = response.#state;
+        state.status = status;
+        state.statusText = statusText;
+        state.headers = copyHeaders(headers, false);
+        freezeHeaders(state.headers);
+        state.origin = origin;
+        state.body = slot;
         return response;
       };
 
       // The body of a response for the runtime to look at: a Body that is usable, or null; and another one instead.
-      internals.bodyOfResponse = (response) => response.#body === null ? null : response.#bodyObject();
+      internals.bodyOfResponse = (response) => response.#state.body === null ? null : response.#bodyObject();
       internals.replaceBody = function replaceBody(response, bytes) {
-        response.#body = newBody(bytes, null, "");
+        response.#state.body = newBody(bytes, null, "");
       };
 
       // A response with the status and headers of another, which may be changed, and as body null or a stream, whose
       // length nobody knows.
       internals.responseWith = function responseWith(response, stream) {
         const other = new Response(EMPTY);
-        other.#status = response.#status;
-        other.#statusText = response.#statusText;
-        other.#headers = copyHeaders(response.#readHeaders(), false);
+        const state = other.#state;
+        state.status = response.#state.status;
+        state.statusText = response.#state.statusText;
+        state.headers = copyHeaders(response.#readHeaders(), false);
         if (stream !== null) {
-          other.#body = newBody(null, stream, "");
-          removeHeader(other.#headers, "content-length");
+          state.body = newBody(null, stream, "");
+          removeHeader(state.headers, "content-length");
         }
         return other;
       };
 
       // The WebSocket of a response of fetch().
       internals.attachWebSocket = function attachWebSocket(response, socket) {
-        response.#webSocket = socket;
-        response.#body = null;
+        response.#state.webSocket = socket;
+        response.#state.body = null;
       };
-      internals.webSocketOf = (response) => response.#webSocket;
+      internals.webSocketOf = (response) => response.#state.webSocket;
 
       // What EventSource must know of a response: nothing of the app runs.
       internals.describeResponse = (response) => ({
         __proto__: null,
-        status: response.#status,
+        status: response.#state.status,
         type: getHeader(response.#readHeaders(), "content-type"),
-        url: response.#origin.url,
+        url: (response.#state.origin ?? APP).url,
       });
-      internals.responseStream = (response) => response.#body === null ? null : bodyStream(response.#bodyObject());
+      internals.responseStream = (response) => response.#state.body === null ? null : bodyStream(response.#bodyObject());
     }
   }
 

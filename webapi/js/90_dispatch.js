@@ -16,7 +16,7 @@
   } = ops;
   const {
     abortRequest, copyRecord, currentExchange, endRequestBody, enterContext, isResponse, logUnder, requestFromRecord, running,
-    sendResponse, streamOf, webSocketOf, webidl, whyUnsendable,
+    sendPlain, sendResponse, streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
   // Kinds of records, and the word of a record that holds an id.
@@ -63,36 +63,40 @@
 
   // A request and its answer, as far as the dispatcher must know, and the context in which its code begins. C++
   // reads `ended`, and counts in `cpu` the CPU time that the request has used.
-  class Exchange {
-    exchange = this; // each context (01_infra) has it
-    id;
-    cpu = 0; // microseconds
-    ended = false; // the loop has heard the last of it
-    words;
-    offset;
-    request = null;
-    waits = 0; // promises given to waitUntil that are still pending
-    subrequests = 0; // made so far, see internals.countSubrequest
-    isRenewed = false; // a WebSocket has its connection, see internals.enterEvent
-    unread = null; // calls of fetch() whose answers have a body that streams: a list
-    answered = false;
-    pending = false; // the loop was told that `settled` follows
-    gone = false; // the client has left
-    pump = null; // of a streaming body
-    constructor(id, words, offset) {
-      this.id = id;
-      this.words = words;
-      this.offset = offset;
-    }
+  //
+  // A literal rather than a class: until code has been optimized, each field of an instance costs a call.
+  function newExchange(id, words, offset) {
+    const exchange = {
+      exchange: null, // itself: each context (01_infra) has it
+      id,
+      cpu: 0, // microseconds
+      ended: false, // the loop has heard the last of it
+      words,
+      offset,
+      request: null,
+      props: null, // of its ExecutionContext
+      waits: 0, // promises given to waitUntil that are still pending
+      subrequests: 0, // made so far, see internals.countSubrequest
+      isRenewed: false, // a WebSocket has its connection, see internals.enterEvent
+      unread: null, // calls of fetch() whose answers have a body that streams: a list
+      answered: false,
+      pending: false, // the loop was told that `settled` follows
+      gone: false, // the client has left
+      pump: null, // of a streaming body
+    };
+    exchange.exchange = exchange;
+    return exchange;
   }
+
+  // First argument of the constructor of ctx; nothing that an app can name.
+  const FROM_DISPATCH = { __proto__: null };
 
   // ctx, the third argument of fetch().
   class ExecutionContext {
     #exchange;
-    #props = null;
 
-    constructor(exchange) {
-      if (!(exchange instanceof Exchange)) throw webidl.illegalConstructor();
+    constructor(key, exchange) {
+      if (key !== FROM_DISPATCH) throw webidl.illegalConstructor();
       this.#exchange = exchange;
     }
 
@@ -124,26 +128,30 @@
 
     get props() {
       if (!(#exchange in this)) throw webidl.illegalInvocation();
-      if (this.#props === null) this.#props = {};
-      return this.#props;
+      const exchange = this.#exchange;
+      if (exchange.props === null) exchange.props = {};
+      return exchange.props;
     }
   }
 
   function run(words, offset) {
     const id = words[offset + WORD_ID];
-    const exchange = new Exchange(id, words, offset);
+    const exchange = newExchange(id, words, offset);
     enterContext(exchange);
     try {
       const request = requestFromRecord(words, offset);
       exchange.request = request;
       let result;
       try {
-        result = FunctionPrototypeCall(handler, target, request, env, new ExecutionContext(exchange));
+        result = FunctionPrototypeCall(handler, target, request, env, new ExecutionContext(FROM_DISPATCH, exchange));
       } catch (error) {
         fail(exchange, error);
         return;
       }
-      if (isResponse(result)) {
+      if (exchange.waits === 0 && sendPlain(result, exchange)) {
+        exchange.answered = true;
+        end(exchange);
+      } else if (isResponse(result)) {
         deliver(exchange, result);
       } else {
         resolve(exchange, result);
@@ -200,6 +208,11 @@
   function deliver(exchange, value) {
     if (exchange.answered) { // its client has gone meanwhile
       discard(value);
+      return;
+    }
+    if (exchange.waits === 0 && sendPlain(value, exchange)) {
+      exchange.answered = true;
+      end(exchange);
       return;
     }
     const why = isResponse(value) ? whyUnsendable(value) : describe(value) + " instead of a Response";
@@ -273,7 +286,7 @@
 
   // The event of a schedule is answered as a request is, with status 200 or 500 and no body.
   function runScheduled(words, offset) {
-    const exchange = new Exchange(words[offset + WORD_ID], words, offset);
+    const exchange = newExchange(words[offset + WORD_ID], words, offset);
     enterContext(exchange);
     internals.load(SCHEDULED_SCRIPT);
     active.set(exchange.id, exchange);
@@ -286,7 +299,7 @@
     let status = 200;
     try {
       if (scheduledHandler === undefined) throw new Error("the default export has no function scheduled");
-      await FunctionPrototypeCall(scheduledHandler, target, controller, env, new ExecutionContext(exchange));
+      await FunctionPrototypeCall(scheduledHandler, target, controller, env, new ExecutionContext(FROM_DISPATCH, exchange));
     } catch (error) {
       status = 500;
       logUnder(exchange, LEVEL_UNCAUGHT, "scheduled: " + describeError(error));
