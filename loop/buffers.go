@@ -15,9 +15,11 @@ type buffers struct {
 	lowest  [len(bufferSizes)]int
 	timeout timeoutNode // for the next trim
 	offered []byte      // what is being pushed, if whoever gets it may keep it
+	// isOutput is whether what was offered was kept to be sent as it is.
+	isOutput bool
 }
 
-var bufferSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10}
+var bufferSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20}
 
 // buffersRetainedMax bounds what a loop's pool keeps after a burst; the rest goes to the garbage
 // collector.

@@ -55,6 +55,7 @@ type connection struct {
 	out          []byte // formatted, for the next send
 	sending      []byte // handed to the kernel: whole buffer or block
 	sent         int    // bytes of sending that have left
+	flight       flight // of the send
 	sendingBlock Block  // if sending lies in one
 
 	sendingIsShared bool // sending is memory that others use, too
@@ -150,9 +151,8 @@ func (l *Loop) receive(c *connection) {
 	c.receiving = true
 	c.inFlight++
 	if l.mayReceiveBulk(c) {
-		l.endpoints.bulks++
-		c.bulk = l.buffers.take(l.pace.bulk)
-		l.ring.Recv(c.userData(opReceive), int(c.fd), c.bulk[:l.pace.bulk])
+		l.postBulk(&c.bulk, l.pace.bulk)
+		l.ring.Recv(c.userData(opReceive), int(c.fd), c.bulk)
 		return
 	}
 	l.ring.RecvMultishot(c.userData(opReceive), int(c.fd))
@@ -237,11 +237,7 @@ func (l *Loop) received(c *connection, completion *uring.Completion) {
 		c.inFlight--
 	}
 	id, hasBuffer := completion.Buffer()
-	bulk := c.bulk
-	if bulk != nil {
-		c.bulk = nil
-		l.endpoints.bulks--
-	}
+	bulk := l.takeBulk(&c.bulk)
 	switch n := completion.Result; {
 	case n > 0:
 		l.stats.BytesIn += uint64(n)
@@ -503,31 +499,74 @@ func (l *Loop) send(c *connection) {
 	}
 	c.sending, c.out = c.out, nil
 	l.sendPiece(c)
-	if e := c.first; e != nil {
+	if e := c.first; e != nil && len(c.sending) <= aheadMax {
 		l.resumeAnswer(e)
 	}
 }
 
-// sendPieceMax bounds one send. The kernel reports a send only when all of it has left, and the
-// progress of a slow client must be seen.
+// aheadMax is up to how many bytes being sent the source of an answer goes on meanwhile. While more are, the kernel
+// has enough to bridge the time, and a transfer does with one large buffer.
+const aheadMax = bulkSize
+
+// sendPieceMax is how much of a send must have left within SendTimeout, so that the progress of a slow client counts.
 const sendPieceMax = 256 << 10
+
+// A flight is what becomes of the sends on one socket, one at a time.
+type flight struct {
+	asked     int  // bytes of the last send
+	passed    int  // bytes that have left since the time-out was started
+	isWatched bool // the time-out runs
+	isFull    bool // the socket had no room for all of the last send
+}
+
+// begins reports whether a send that is about to be made starts the time-out.
+func (f *flight) begins() bool {
+	wasWatched := f.isWatched
+	f.isWatched = true
+	return !wasWatched
+}
+
+// sendSome sends the first bytes of what is to be sent. The kernel reports a small send when all of it has left,
+// which saves a completion, and of a large one, which may take a slow client minutes, what there was room for.
+func (l *Loop) sendSome(f *flight, u uring.UserData, fd int32, data []byte) {
+	f.asked = min(len(data), l.pace.send)
+	if f.asked <= sendPieceMax {
+		l.ring.Send(u, int(fd), data[:f.asked])
+		return
+	}
+	l.ring.SendPart(u, int(fd), data[:f.asked], f.isFull)
+}
+
+// landed notes the result of a send. It reports whether the time-out is to end: for another send it starts anew.
+func (f *flight) landed(result int32) bool {
+	f.isFull = 0 < result && int(result) < f.asked
+	f.passed += int(max(result, 0))
+	if f.passed < sendPieceMax && (f.isFull || isAgain(result)) {
+		return false
+	}
+	f.passed, f.isWatched = 0, false
+	return true
+}
+
+// isAgain tells the results of an operation that is to be tried again.
+func isAgain(result int32) bool { return result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN) }
 
 // sendPiece sends the next piece of what is being sent.
 func (l *Loop) sendPiece(c *connection) {
 	c.isSending = true
 	c.inFlight++
-	rest := c.sending[c.sent:]
-	if len(rest) > sendPieceMax {
-		rest = rest[:sendPieceMax]
+	if c.flight.begins() {
+		l.timeouts.send.start(&c.sendTimeout, l.now)
 	}
-	l.timeouts.send.start(&c.sendTimeout, l.now)
-	l.ring.Send(c.userData(opSend), int(c.fd), rest)
+	l.sendSome(&c.flight, c.userData(opSend), c.fd, c.sending[c.sent:])
 }
 
 // sendCompleted handles the completion of a send.
 func (l *Loop) sendCompleted(c *connection, result int32) {
 	c.isSending = false
-	c.sendTimeout.stop()
+	if c.flight.landed(result) {
+		c.sendTimeout.stop()
+	}
 	if result > 0 {
 		l.stats.BytesOut += uint64(result)
 		c.sent += int(result)
@@ -535,10 +574,11 @@ func (l *Loop) sendCompleted(c *connection, result int32) {
 			l.sendPiece(c)
 			return
 		}
-	} else if c.phase != phaseClosing && (result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN)) {
+	} else if c.phase != phaseClosing && isAgain(result) {
 		l.sendPiece(c)
 		return
 	}
+	c.sendTimeout.stop()
 	l.releaseSending(c)
 	if c.phase == phaseClosing {
 		return
@@ -559,7 +599,7 @@ func (l *Loop) releaseSending(c *connection) {
 	} else if !c.sendingIsShared {
 		l.buffers.give(c.sending)
 	}
-	c.sending, c.sent, c.sendingIsShared = nil, 0, false
+	c.sending, c.sent, c.sendingIsShared, c.flight = nil, 0, false, flight{}
 }
 
 // wantSend puts a connection on the list of those that have output.

@@ -35,6 +35,7 @@ type endpoint struct {
 	cancelling bool       // and its cancellation is under way
 	inputEnded bool       // the other end has shut its side
 	isBulk     bool       // much is to come
+	isWary     bool       // much is likely to follow what comes next
 	isStarved  bool       // on endpoints.starved
 	hasOutput  bool       // on endpoints.outgoing
 	isSending  bool       // a send is in flight
@@ -42,11 +43,14 @@ type endpoint struct {
 	finished   bool       // and was
 	broken     unix.Errno // why nothing can be sent any more, while the last of the input is awaited
 
-	bulk    []byte  // of the pool: what is being received into; nil: provided buffers
-	out     []piece // not handed to the kernel yet
-	sending piece   // in flight, from sent on
-	sent    int
-	waiting int // bytes of out and of sending that have not left
+	bulk     []byte  // of the pool: what is being received into; nil: provided buffers
+	room     int     // bytes of the next large receive, within the loop's pace
+	outputAt int64   // when one was last sent on as it is
+	out      []piece // not handed to the kernel yet
+	sending  piece   // in flight, from sent on
+	sent     int
+	flight   flight
+	waiting  int // bytes of out and of sending that have not left
 
 	sendTimeout timeoutNode
 
@@ -105,6 +109,7 @@ type endpoints struct {
 	starved  []*endpoint // they found no provided buffer
 	outgoing []*endpoint // they have output
 	bulks    int         // they and connections that receive into a buffer of their own
+	posted   int         // bytes of these buffers
 }
 
 // give makes a slot free again. Nothing may be in flight on it, and no list name it.
@@ -204,20 +209,30 @@ const (
 	bulkSize = 128 << 10
 	// bulksMax is how many endpoints and connections of a loop may have a buffer of that size wait for what comes.
 	bulksMax = 16
+	// roomMax is how much is received at a time of what is passed on as it is, at a good pace. Each receive lets the
+	// origin send more, and each send wakes the client up, so a megabyte costs half by 1 MB of what it costs by 128 KB.
+	roomMax = 1 << 20
+	// postedMax bounds the bytes of all large buffers that wait for what comes, if some are larger than bulkSize: that
+	// much may be copied in one system call.
+	postedMax = 8 << 20
+	// sendMax bounds one send, likewise.
+	sendMax = 1 << 20
 )
 
 // pace is how much a loop takes of bodies at a time.
 type pace struct {
 	bulk  int // bytes of a large receive
+	room  int // to which it may grow
 	bulks int // how many of them may wait
 	flow  int // bytes that are handed on in one tick
+	send  int // bytes of one send
 }
 
 var (
-	normalPace = pace{bulkSize, bulksMax, flowMax}
+	normalPace = pace{bulkSize, roomMax, bulksMax, flowMax, sendMax}
 	// slowPace is that of a slow loop. What all receives of a tick copy is one system call, and on a kernel without
 	// preemption nobody else gets the core before it ends: here that is less than a tenth of a millisecond.
-	slowPace = pace{bulkSize / 4, bulksMax / 4, flowMax / 4}
+	slowPace = pace{bulkSize / 4, bulkSize / 4, bulksMax / 4, flowMax / 4, sendPieceMax}
 )
 
 // expectBulk says whether much is to come. Then what is received lies in a buffer of the pool, which the handler
@@ -227,22 +242,74 @@ func (e *endpoint) expectBulk(isBulk bool) {
 		return
 	}
 	e.isBulk = isBulk
+	e.outputAt = e.loop.now
 	if e.receiving && (!isBulk || e.loop.endpoints.bulks < e.loop.pace.bulks) {
 		e.stopReceiving() // and it is armed again in the other way
 	}
 }
 
+// expectHead says whether expectBulk is likely to follow what comes next, a response's head. Then that is received
+// alone: a multishot receive would go on with a megabyte of the body by 4 KB before it hears of its cancellation.
+func (e *endpoint) expectHead(ofBulk bool) { e.isWary = ofBulk }
+
 // receiveFrom arms the receive.
 func (l *Loop) receiveFrom(e *endpoint) {
 	e.receiving = true
 	e.inFlight++
-	if e.isBulk && l.endpoints.bulks < l.pace.bulks {
-		l.endpoints.bulks++
-		e.bulk = l.buffers.take(l.pace.bulk)
-		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk[:l.pace.bulk])
-		return
+	switch {
+	case e.isBulk && l.endpoints.bulks < l.pace.bulks:
+		n := max(min(e.room, l.pace.room), l.pace.bulk)
+		if l.endpoints.posted+n > postedMax {
+			n = l.pace.bulk
+		}
+		l.postBulk(&e.bulk, n)
+		l.ring.Recv(e.userData(opEndpointReceive), int(e.fd), e.bulk)
+	case e.isWary && !e.isBulk:
+		l.ring.RecvProvided(e.userData(opEndpointReceive), int(e.fd))
+	default:
+		l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))
 	}
-	l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))
+}
+
+// postBulk takes a buffer for a receive of n bytes.
+func (l *Loop) postBulk(bulk *[]byte, n int) {
+	*bulk = l.buffers.take(n)[:n]
+	l.endpoints.bulks++
+	l.endpoints.posted += cap(*bulk)
+}
+
+// takeBulk takes the buffer of a receive that has completed out of its place, if it has one.
+func (l *Loop) takeBulk(bulk *[]byte) []byte {
+	buffer := *bulk
+	if buffer != nil {
+		*bulk = nil
+		l.endpoints.bulks--
+		l.endpoints.posted -= cap(buffer)
+	}
+	return buffer
+}
+
+const (
+	// Who sends on what was received within roomGrows of the last time is given four times as much, and who takes longer
+	// than roomShrinks half of it. So a transfer holds a megabyte from 20 MB/s on, and many slow clients hold little each.
+	roomGrows   = 20 * int64(time.Millisecond)
+	roomShrinks = 50 * int64(time.Millisecond)
+)
+
+// adapt adapts the next large receive to what became of the last one, which brought n bytes and had room for so many:
+// it is large only if they are sent on as they are.
+func (e *endpoint) adapt(n, room int, isOutput bool) {
+	passed := e.loop.now - e.outputAt
+	switch {
+	case !isOutput:
+		e.room = 0
+		return
+	case passed > roomShrinks || n < room/16:
+		e.room = room / 2
+	case passed <= roomGrows && n == room:
+		e.room = 4 * room
+	}
+	e.outputAt = e.loop.now
 }
 
 func (e *endpoint) stopReceiving() {
@@ -356,18 +423,17 @@ func (e *endpoint) sendNext() {
 func (e *endpoint) sendRest() {
 	e.isSending = true
 	e.inFlight++
-	rest := e.sending.data[e.sent:]
-	if len(rest) > sendPieceMax {
-		rest = rest[:sendPieceMax]
+	if e.flight.begins() {
+		e.loop.startTimeout(&e.sendTimeout, e.loop.options.SendTimeout)
 	}
-	e.loop.startTimeout(&e.sendTimeout, e.loop.options.SendTimeout)
-	e.loop.ring.Send(e.userData(opEndpointSend), int(e.fd), rest)
+	e.loop.sendSome(&e.flight, e.userData(opEndpointSend), e.fd, e.sending.data[e.sent:])
 }
 
 // releaseSending gives back what a send that is over used.
 func (e *endpoint) releaseSending() {
 	e.loop.releasePiece(&e.sending)
-	e.sent = 0
+	e.sent, e.flight = 0, flight{}
+	e.sendTimeout.stop()
 }
 
 func (l *Loop) releasePiece(p *piece) {
@@ -494,11 +560,7 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 		e.inFlight--
 	}
 	id, hasBuffer := completion.Buffer()
-	bulk := e.bulk
-	if bulk != nil {
-		e.bulk = nil
-		l.endpoints.bulks--
-	}
+	bulk := l.takeBulk(&e.bulk)
 	isOpen := e.phase == endpointOpen
 	switch n := completion.Result; {
 	case n > 0 && hasBuffer:
@@ -509,8 +571,9 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 	case n > 0:
 		l.stats.BytesIn += uint64(n)
 		if isOpen {
-			l.buffers.offered = bulk[:n]
+			l.buffers.offered, l.buffers.isOutput = bulk[:n], false
 			e.handler.received(bulk[:n])
+			e.adapt(int(n), len(bulk), l.buffers.isOutput)
 			if l.buffers.offered == nil {
 				bulk = nil // it was kept
 			}
@@ -563,7 +626,9 @@ func (l *Loop) feedStarvedEndpoints() {
 func (e *endpoint) sendCompleted(result int32) {
 	l := e.loop
 	e.isSending = false
-	e.sendTimeout.stop()
+	if e.flight.landed(result) {
+		e.sendTimeout.stop()
+	}
 	if e.phase != endpointOpen {
 		e.releaseSending()
 		return
@@ -573,7 +638,7 @@ func (e *endpoint) sendCompleted(result int32) {
 		l.stats.BytesOut += uint64(result)
 		e.sent += int(result)
 		e.waiting -= int(result)
-	case result == -int32(unix.EINTR), result == -int32(unix.EAGAIN):
+	case isAgain(result):
 	default:
 		e.outputBroke(unix.Errno(-result))
 		return

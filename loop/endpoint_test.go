@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -234,6 +235,80 @@ func TestEndpointBulk(t *testing.T) {
 	if w.loop.endpoints.bulks != 0 || w.loop.endpoints.open != 0 {
 		t.Errorf("%d buffers, %d endpoints left", w.loop.endpoints.bulks, w.loop.endpoints.open)
 	}
+}
+
+// TestEndpointRoom: what is sent on as it is, at a good pace, comes in ever larger pieces, all else by the usual size.
+func TestEndpointRoom(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 4, BufferSize: 16}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	isOutput := true
+	p.onReceived = func(data []byte) {
+		if isOutput {
+			w.loop.buffers.give(w.loop.buffers.keep(data))
+			w.loop.buffers.isOutput = true
+		}
+		p.endpoint.pause()
+	}
+	p.endpoint.resume()
+	w.settle()
+	p.endpoint.expectBulk(true)
+	w.settle()
+	plenty := make([]byte, 2*roomMax)
+	// receive is how large the next piece is that comes after a time.
+	receive := func(wait time.Duration) int {
+		w.run(wait)
+		peer.Write(plenty)
+		p.endpoint.resume()
+		w.settle()
+		return len(p.packets[len(p.packets)-1])
+	}
+	peer.Write(plenty)
+	w.settle()
+	sizes := []int{len(p.packets[0])}
+	for range 3 {
+		sizes = append(sizes, receive(time.Millisecond))
+	}
+	sizes = append(sizes, receive(time.Duration(roomShrinks)), receive(0))
+	isOutput = false
+	sizes = append(sizes, receive(0), receive(0), receive(0))
+	if want := []int{bulkSize, 4 * bulkSize, roomMax, roomMax, roomMax, roomMax / 2, roomMax, bulkSize, bulkSize}; !slices.Equal(sizes, want) {
+		t.Errorf("pieces of %d, want %d", sizes, want)
+	}
+	if n := w.loop.endpoints.posted; n != 0 {
+		t.Errorf("%d bytes wait though nothing is received", n)
+	}
+	p.close()
+	w.settle()
+}
+
+// TestEndpointReceivesHeadsAlone: where much is likely to follow, no more comes by provided buffers than the first.
+func TestEndpointReceivesHeadsAlone(t *testing.T) {
+	w := newWorld(t, fakering.Config{Buffers: 64, BufferSize: 16}, nil)
+	var peer *fakering.Peer
+	w.ring.Remote(somewhere, func(p *fakering.Peer) { peer = p })
+	p := w.plugIn(somewhere, false)
+	p.onReceived = func([]byte) { p.endpoint.expectBulk(true) }
+	p.endpoint.expectHead(true)
+	p.endpoint.resume()
+	w.settle()
+	peer.Write(make([]byte, 1000))
+	w.settle()
+	if len(p.packets) != 2 || len(p.packets[0]) != 16 || len(p.packets[1]) != 984 {
+		t.Errorf("%d pieces", len(p.packets))
+	}
+	p.onReceived = nil
+	p.endpoint.expectBulk(false)
+	p.endpoint.expectHead(false)
+	w.settle()
+	peer.Write(make([]byte, 100))
+	w.settle()
+	if len(p.got) != 1100 {
+		t.Errorf("%d bytes", len(p.got))
+	}
+	p.close()
+	w.settle()
 }
 
 func TestEndpointSurvivesWithoutBuffers(t *testing.T) {

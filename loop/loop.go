@@ -64,6 +64,7 @@ type Loop struct {
 
 	flowed          int // bytes of bodies in this tick
 	ticksSinceYield int
+	movedAtYield    uint64 // bytes received and sent before the last one
 	yieldedAt       int64
 
 	completions []uring.Completion // the queue of this tick
@@ -258,18 +259,21 @@ func (l *Loop) Run() error {
 // takes up to a fifth of a core that it shares with the loop. A yield costs some 20 µs.
 func (l *Loop) yield() {
 	l.ticksSinceYield++
-	if l.ticksSinceYield < yieldTicks || l.now-l.yieldedAt < yieldInterval {
+	moved := l.stats.BytesIn + l.stats.BytesOut
+	if l.ticksSinceYield < yieldTicks && moved-l.movedAtYield < yieldBytes || l.now-l.yieldedAt < yieldInterval {
 		return
 	}
-	l.ticksSinceYield, l.yieldedAt = 0, l.now
+	l.ticksSinceYield, l.yieldedAt, l.movedAtYield = 0, l.now, moved
 	runtime.Gosched()
 }
 
 // How seldom a loop yields at the most: before the scheduler's 10 ms have passed, but not for the
-// few ticks of a loop that mostly sleeps. One under load has some 25 ticks in the interval.
+// few ticks of a loop that mostly sleeps. One under load has some 25 ticks in the interval, or, as each of
+// them may move many megabytes, a few.
 const (
 	yieldInterval = 5 * int64(time.Millisecond)
 	yieldTicks    = 8
+	yieldBytes    = 8 << 20
 )
 
 // tick is one round of the loop. Its phases, in order:

@@ -71,7 +71,7 @@ type Options struct {
 	HeaderTimeout time.Duration // for a request head, from accept or its first byte; default 10 s
 	IdleTimeout   time.Duration // keep-alive; default 60 s
 	BodyTimeout   time.Duration // without progress of a request body; default 30 s
-	SendTimeout   time.Duration // for a client to take 256 KiB of an answer; default 60 s
+	SendTimeout   time.Duration // for a client to take 256 KiB of an answer, or the rest of it; default 60 s
 	LingerTimeout time.Duration // for a client to close after our last answer; default 2 s
 	Wall          time.Duration // see App; default 30 s
 	FetchHead     time.Duration // for an origin to answer a sub-request; default 60 s

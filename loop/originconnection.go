@@ -228,8 +228,16 @@ func (c *originConnection) limitInput() {
 	}
 }
 
+// expectHead notes whether the next response is likely to be one of which much is to come: if the last one was.
+func (c *originConnection) expectHead() {
+	if e, ok := c.transport.(*endpoint); ok {
+		e.expectHead(c.origin.sendsMuch)
+	}
+}
+
 // expectBulk notes whether much of a body is to come.
 func (c *originConnection) expectBulk(isBulk bool) {
+	c.origin.sendsMuch = c.origin.sendsMuch || isBulk
 	if e, ok := c.transport.(*endpoint); ok && c.isBulk != isBulk {
 		c.isBulk = isBulk
 		e.expectBulk(isBulk)
@@ -331,6 +339,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 	body, n, whole := c.wholeBody(input[head.Length:])
 	f := c.fetch
 	if whole {
+		c.origin.sendsMuch = false
 		used = head.Length + n
 		c.isLast = c.isLast || used < len(input) // what follows belongs to nothing
 		c.finish()
@@ -338,7 +347,10 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		return used
 	}
 	c.inBody = true
-	c.expectBulk(c.framing == http1.FramingLength && c.missing >= bulkFrom)
+	isBulk := c.framing == http1.FramingLength && c.missing >= bulkFrom
+	c.origin.sendsMuch = isBulk
+	c.expectHead()
+	c.expectBulk(isBulk)
 	f.responded(input[:head.Length], head, nil, false)
 	return head.Length
 }
@@ -527,6 +539,7 @@ func (c *originConnection) finish() {
 	c.fetch, c.isDraining, c.inBody = nil, false, false
 	c.isReused = true
 	c.expectBulk(false)
+	c.expectHead()
 	if c.isLast || c.isSending || c.hasEnded {
 		c.close() // an origin that answers early does not want the rest of the request
 		return

@@ -145,7 +145,7 @@ func (l *Loop) sourceOf(e *exchange, record *isolates.Record) (source, *fault) {
 }
 
 // answerHigh is from how many bytes on an answer that the loop moves has to wait for the send before them.
-// With one push more it still fits into the second largest buffers of the pool.
+// With one push more it still fits into a buffer of bulkSize.
 const answerHigh = 60 << 10
 
 // push implements sink for the answer to a request: bytes of its body.
@@ -159,6 +159,7 @@ func (e *exchange) push(data []byte) (more bool) {
 		if kept := l.buffers.keep(data); kept != nil {
 			l.buffers.give(*out)
 			*out = kept
+			l.buffers.isOutput = true
 			return e.pushed(len(kept))
 		}
 	}

@@ -59,19 +59,21 @@ func (r *scriptRing) Send(u uring.UserData, fd int, b []byte) {
 	}
 }
 
-func (r *scriptRing) Connect(uring.UserData, int, []byte)                {}
-func (r *scriptRing) Recv(uring.UserData, int, []byte)                   {}
-func (r *scriptRing) Read(uring.UserData, int, []byte)                   {}
-func (r *scriptRing) ReadAt(uring.UserData, int, []byte, int64)          {}
-func (r *scriptRing) Shutdown(u uring.UserData, fd int, how int)         {}
-func (r *scriptRing) Close(u uring.UserData, fd int)                     {}
-func (r *scriptRing) Cancel(u uring.UserData, target uring.UserData)     {}
-func (r *scriptRing) Message(uring.UserData, int, uring.UserData, int32) {}
-func (r *scriptRing) Enter(wait bool, timeout time.Duration) error       { return nil }
-func (r *scriptRing) Buffer(id uint16, n int) []byte                     { return r.request[:n:n] }
-func (r *scriptRing) ReturnBuffer(id uint16)                             {}
-func (r *scriptRing) TrimBuffers()                                       {}
-func (r *scriptRing) Stop() error                                        { return nil }
+func (r *scriptRing) RecvProvided(u uring.UserData, fd int)               { r.RecvMultishot(u, fd) }
+func (r *scriptRing) SendPart(u uring.UserData, fd int, b []byte, _ bool) { r.Send(u, fd, b) }
+func (r *scriptRing) Connect(uring.UserData, int, []byte)                 {}
+func (r *scriptRing) Recv(uring.UserData, int, []byte)                    {}
+func (r *scriptRing) Read(uring.UserData, int, []byte)                    {}
+func (r *scriptRing) ReadAt(uring.UserData, int, []byte, int64)           {}
+func (r *scriptRing) Shutdown(u uring.UserData, fd int, how int)          {}
+func (r *scriptRing) Close(u uring.UserData, fd int)                      {}
+func (r *scriptRing) Cancel(u uring.UserData, target uring.UserData)      {}
+func (r *scriptRing) Message(uring.UserData, int, uring.UserData, int32)  {}
+func (r *scriptRing) Enter(wait bool, timeout time.Duration) error        { return nil }
+func (r *scriptRing) Buffer(id uint16, n int) []byte                      { return r.request[:n:n] }
+func (r *scriptRing) ReturnBuffer(id uint16)                              {}
+func (r *scriptRing) TrimBuffers()                                        {}
+func (r *scriptRing) Stop() error                                         { return nil }
 func (r *scriptRing) Reap(into []uring.Completion) int {
 	n := copy(into, r.next)
 	r.next = r.next[:copy(r.next, r.next[n:])]

@@ -558,25 +558,29 @@ func TestWallLimit(t *testing.T) {
 	}
 }
 
-// TestSlowReader: a client that does not read is cut off, one that reads slowly is not.
+// TestSlowReader: a client that does not read is cut off, and one that reads next to nothing. One that reads slowly
+// is not.
 func TestSlowReader(t *testing.T) {
 	w := newWorld(t, fakering.Config{}, nil)
 	request := "GET /large/2000000 HTTP/1.1\r\nHost: a\r\n\r\n"
-	slow, stuck := w.ring.Dial(w.listener), w.ring.Dial(w.listener)
-	for _, peer := range []*fakering.Peer{slow, stuck} {
+	slow, stuck, idling := w.ring.Dial(w.listener), w.ring.Dial(w.listener), w.ring.Dial(w.listener)
+	for _, peer := range []*fakering.Peer{slow, stuck, idling} {
 		peer.SetWindow(1000)
 		peer.WriteString(request)
 	}
 	for i := range 10 {
 		w.ring.At(time.Duration(i)*50*time.Second, func() { slow.SetWindow(sendPieceMax) })
 	}
+	for i := range 60 {
+		w.ring.At(time.Duration(i)*time.Second, func() { idling.SetWindow(1000) })
+	}
 	w.run(59 * time.Second)
-	if stuck.Closed() {
+	if stuck.Closed() || idling.Closed() {
 		t.Error("cut off too early")
 	}
 	w.run(2 * time.Second)
-	if !stuck.Closed() {
-		t.Error("a client that does not read was not cut off")
+	if !stuck.Closed() || !idling.Closed() {
+		t.Errorf("cut off: a client that does not read %v, one that reads 1 KB/s %v", stuck.Closed(), idling.Closed())
 	}
 	w.run(400 * time.Second)
 	if n := len(slow.Take()); n < 2000000 {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
 )
 
@@ -349,10 +348,44 @@ func TestSendWithoutWAITALLIsShort(t *testing.T) {
 	r := smallRing(t)
 	ours, _ := socketPair(t)
 	big := make([]byte, 4<<20)
-	r.push(entry{OpCode: giouring.OpSend, Fd: int32(ours), Addr: r.hand(big), Len: lengthOf(big),
-		OpcodeFlags: unix.MSG_NOSIGNAL, UserData: 1})
+	r.SendPart(1, ours, big, false)
 	if c := expect(t, r, 1); c.Result <= 0 || int(c.Result) >= len(big) {
 		t.Errorf("completion %+v: MSG_WAITALL is not needed", c)
+	}
+}
+
+func TestSendThatAwaitsRoomDoesNotFillTheLastOfIt(t *testing.T) {
+	r := smallRing(t)
+	ours, theirs := socketPair(t)
+	big := make([]byte, 4<<20)
+	r.SendPart(1, ours, big, false)
+	sent := int(expect(t, r, 1).Result)
+	r.SendPart(2, ours, big[sent:], true)
+	expectNothing(t, r)
+	received := make(chan []byte)
+	go drain(theirs, received)
+	more := int(expect(t, r, 2).Result)
+	unix.Shutdown(ours, unix.SHUT_WR)
+	if got := len(<-received); more <= 0 || got != sent+more {
+		t.Errorf("%d bytes received of %d and %d", got, sent, more)
+	}
+}
+
+func TestReceiveOfOneProvidedBufferEndsWithIt(t *testing.T) {
+	r := smallRing(t)
+	ours, theirs := socketPair(t)
+	write(t, theirs, []byte(strings.Repeat("x", 64)+"y"))
+	r.RecvProvided(1, ours)
+	c := expectResult(t, r, 1, 64)
+	if c.More() {
+		t.Error("there is more to come")
+	}
+	r.ReturnBuffer(mustBuffer(t, c))
+	expectNothing(t, r)
+	r.RecvProvided(2, ours)
+	c = expectResult(t, r, 2, 1)
+	if got := r.Buffer(mustBuffer(t, c), 1); c.More() || string(got) != "y" {
+		t.Errorf("%+v with %q", c, got)
 	}
 }
 

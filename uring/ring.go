@@ -65,6 +65,8 @@ type Ring interface {
 	// error, or a completion without More. -ENOBUFS: no provided buffer was free; arm again when
 	// one has been returned.
 	RecvMultishot(u UserData, fd int)
+	// RecvProvided is RecvMultishot for one completion, which is without More.
+	RecvProvided(u UserData, fd int)
 	// Recv receives into b what there is, or waits until there is something. Result 0: the end of the stream.
 	Recv(u UserData, fd int, b []byte)
 	// Connect connects the socket fd to an address that AppendAddress made. The result is 0 or the
@@ -73,6 +75,9 @@ type Ring interface {
 	// Send sends b without raising SIGPIPE. The kernel retries short sends (MSG_WAITALL), but a
 	// short Result must still be handled.
 	Send(u UserData, fd int, b []byte)
+	// SendPart is Send for as much of b as the socket has room for, one byte at least. awaitsRoom: it is full, so
+	// that the kernel need not try before there is room for much: a third of what the socket holds.
+	SendPart(u UserData, fd int, b []byte, awaitsRoom bool)
 	// Read reads into b at the descriptor's position (an eventfd, a pipe).
 	Read(u UserData, fd int, b []byte)
 	// ReadAt reads into b from offset on (a file). What is not in the page cache is waited for by a thread

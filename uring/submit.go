@@ -83,6 +83,17 @@ func (r *KernelRing) RecvMultishot(u UserData, fd int) {
 	})
 }
 
+// RecvProvided receives once into a provided buffer; see Ring.
+func (r *KernelRing) RecvProvided(u UserData, fd int) {
+	r.push(entry{
+		OpCode:   giouring.OpRecv,
+		Flags:    giouring.SqeBufferSelect,
+		Fd:       int32(fd),
+		BufIG:    bufferGroup,
+		UserData: uint64(u),
+	})
+}
+
 // Recv receives into b; see Ring.
 func (r *KernelRing) Recv(u UserData, fd int, b []byte) {
 	r.push(entry{
@@ -113,6 +124,23 @@ func (r *KernelRing) Send(u UserData, fd int, b []byte) {
 		Addr:        r.hand(b),
 		Len:         lengthOf(b),
 		OpcodeFlags: unix.MSG_NOSIGNAL | unix.MSG_WAITALL,
+		UserData:    uint64(u),
+	})
+}
+
+// SendPart sends some of b; see Ring.
+func (r *KernelRing) SendPart(u UserData, fd int, b []byte, awaitsRoom bool) {
+	flags := uint16(0)
+	if awaitsRoom {
+		flags = giouring.RecvsendPollFirst
+	}
+	r.push(entry{
+		OpCode:      giouring.OpSend,
+		IoPrio:      flags,
+		Fd:          int32(fd),
+		Addr:        r.hand(b),
+		Len:         lengthOf(b),
+		OpcodeFlags: unix.MSG_NOSIGNAL,
 		UserData:    uint64(u),
 	})
 }

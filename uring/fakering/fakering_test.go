@@ -407,6 +407,41 @@ func TestSendWaitsForTheWindow(t *testing.T) {
 	}
 }
 
+func TestPartOfASendIsEnough(t *testing.T) {
+	l := newLawless(t)
+	l.peer.SetWindow(3)
+	l.SendPart(2, l.fd, sentMemory, false)
+	if c := l.await(t, 2); c.Result != 3 || string(l.peer.Take()) != "012" {
+		t.Fatalf("completion %+v", c)
+	}
+	l.SendPart(3, l.fd, sentMemory[3:], true)
+	l.Enter(true, time.Second)
+	if l.Reap(make([]uring.Completion, 1)) != 0 {
+		t.Fatal("sent without a window")
+	}
+	l.peer.SetWindow(-1)
+	if c := l.await(t, 3); c.Result != 7 || string(l.peer.Take()) != "3456789" {
+		t.Fatalf("completion %+v", c)
+	}
+}
+
+func TestReceiveOfOneProvidedBufferEndsWithIt(t *testing.T) {
+	l := newLawless(t)
+	l.peer.WriteString("01234567abc")
+	l.RecvProvided(2, l.fd)
+	if c := l.await(t, 2); c.Result != 8 || c.More() {
+		t.Fatalf("completion %+v", c)
+	}
+	l.Enter(true, time.Second)
+	if l.Reap(make([]uring.Completion, 1)) != 0 {
+		t.Fatal("received twice")
+	}
+	l.RecvProvided(3, l.fd)
+	if c := l.await(t, 3); c.Result != 3 || c.More() {
+		t.Fatalf("completion %+v", c)
+	}
+}
+
 func TestCancelAndTargetCompleteInEitherOrder(t *testing.T) {
 	orders := map[string]bool{}
 	for seed := range uint64(50) {

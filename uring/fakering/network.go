@@ -255,7 +255,7 @@ func (r *Ring) receiveInto(op *operation, p *Peer) {
 		n := min(len(p.packetsIn[0]), r.buffers.size)
 		id := r.buffers.receive(p.packetsIn[0][:n])
 		p.packetsIn = p.packetsIn[1:]
-		r.complete(op, int32(n), r.moreUnlessEnding()|completionBuffer|uint32(id)<<16)
+		r.complete(op, int32(n), r.moreOf(op)|completionBuffer|uint32(id)<<16)
 		return
 	}
 	n := min(len(p.toLoop), r.buffers.size)
@@ -275,10 +275,18 @@ func (r *Ring) receiveInto(op *operation, p *Peer) {
 	}
 	id := r.buffers.receive(p.toLoop[:n])
 	p.toLoop = p.toLoop[n:]
-	r.complete(op, int32(n), r.moreUnlessEnding()|completionBuffer|uint32(id)<<16)
+	r.complete(op, int32(n), r.moreOf(op)|completionBuffer|uint32(id)<<16)
 }
 
-// progressSend moves bytes to the peer, and completes the send once all are there.
+// moreOf is moreUnlessEnding for a receive into provided buffers, which may be one that ends anyway.
+func (r *Ring) moreOf(op *operation) uint32 {
+	if op.isOnce {
+		return 0
+	}
+	return r.moreUnlessEnding()
+}
+
+// progressSend moves bytes to the peer, and completes the send once all are there, or some if they suffice.
 func (r *Ring) progressSend(d *descriptor) {
 	op, p := d.send, d.peer
 	if op.ended || r.chance(r.config.Faults.Delay) {
@@ -317,7 +325,7 @@ func (r *Ring) progressSend(d *descriptor) {
 	}
 	p.fromLoop = append(p.fromLoop, op.memory[op.done:op.done+n]...)
 	op.done += n
-	if short || op.done == len(op.memory) {
+	if short || op.done == len(op.memory) || op.isPart && op.done != 0 {
 		r.complete(op, int32(op.done), 0)
 	}
 }

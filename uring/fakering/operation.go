@@ -35,6 +35,8 @@ type operation struct {
 	sum    uint64 // of memory when it was handed over
 	done   int    // bytes of memory
 
+	isOnce bool           // a receive that ends with its first completion, though it takes a provided buffer
+	isPart bool           // a send that ends with the first bytes
 	offset int64          // of ReadAt; -1: of Read
 	how    int            // of Shutdown
 	target uring.UserData // of Cancel; the payload of Message

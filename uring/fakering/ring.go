@@ -280,6 +280,16 @@ func (r *Ring) RecvMultishot(u uring.UserData, fd int) {
 	}
 }
 
+// RecvProvided implements uring.Ring.
+func (r *Ring) RecvProvided(u uring.UserData, fd int) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	op := r.queue(&operation{kind: opReceive, userData: u, fd: fd, isOnce: true})
+	if d := r.openConnection(op); d != nil {
+		r.claim(op, &d.receive)
+	}
+}
+
 // Recv implements uring.Ring.
 func (r *Ring) Recv(u uring.UserData, fd int, b []byte) {
 	r.mutex.Lock()
@@ -311,6 +321,16 @@ func (r *Ring) Send(u uring.UserData, fd int, b []byte) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	op := r.queue(&operation{kind: opSend, userData: u, fd: fd, memory: b, sum: checksum(b)})
+	if d := r.openConnection(op); d != nil {
+		r.claim(op, &d.send)
+	}
+}
+
+// SendPart implements uring.Ring.
+func (r *Ring) SendPart(u uring.UserData, fd int, b []byte, _ bool) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	op := r.queue(&operation{kind: opSend, userData: u, fd: fd, memory: b, sum: checksum(b), isPart: true})
 	if d := r.openConnection(op); d != nil {
 		r.claim(op, &d.send)
 	}
