@@ -303,6 +303,7 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   v8::HandleScope handles(sealing_isolate);
   v8::Local<v8::Context> context = v8::Context::New(sealing_isolate);
   TasksSealed();
+  KeepPages(sealing_isolate);
   json::Prepare(sealing_isolate, context);
   Clock::Calibrate();
   return nullptr;

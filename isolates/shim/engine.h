@@ -538,6 +538,10 @@ std::string HostObjectPlace(nano_isolate* self);
 
 // ---- pages.cc ----
 
+// KeepPages has pages of large objects kept for other ones from now on. isolate is any one of the
+// process; their heaps are in one range.
+void KeepPages(v8::Isolate* isolate);
+
 // DropFreePointers gives memory of a new isolate's tables back that V8 has written and never reads.
 void DropFreePointers(v8::Isolate* isolate);
 

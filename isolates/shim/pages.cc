@@ -3,10 +3,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <mutex>
 #include <optional>
 #include <set>
 
 #include "engine.h"
+#include "heap_layout.h"
 
 namespace nano::pages {
 
@@ -21,6 +26,139 @@ void Shrink(void* space) asm("__wrap_" NANO_SHRINK);
 // what the number of isolates is bounded by. Kept, the free memory stays on the free lists, where
 // the end of deserialization has put it.
 void Shrink(void*) {}
+
+// V8 gives an object of more than 128 KB pages of its own, makes them accessible and, when the
+// object is dead, inaccessible again. The kernel takes their memory then, and clears it for whoever
+// is next to touch them: for text of a megabyte that takes ten times as long as its decoding. So
+// some such pages stay accessible while no object is on them, to V8 inaccessible and anybody's.
+// V8 expects nothing of what new pages contain.
+class Spare {
+ public:
+  // Keep tells whether pages stay as they are.
+  bool Keep(uintptr_t address, size_t length) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (length > kBytes - bytes_ || count_ == kRangesMax) return false;
+    ranges_[count_++] = {address, address + length};
+    bytes_ += length;
+    return true;
+  }
+
+  // Take tells whether some pages, which are to be accessible, were all kept: they are no longer.
+  // A range of which but a part is wanted goes as a whole, and what is left of it is no longer
+  // kept, but given back.
+  bool Take(uintptr_t address, size_t length) {
+    const uintptr_t end = address + length;
+    std::lock_guard<std::mutex> lock(mutex_);
+    bool has_all = false;
+    for (size_t i = count_; i-- > 0;) {
+      const Range range = ranges_[i];
+      if (range.end <= address || range.begin >= end) continue;
+      Drop(i);
+      has_all |= range.begin <= address && range.end >= end;
+      if (range.begin < address) Release({range.begin, address});
+      if (range.end > end) Release({end, range.end});
+    }
+    return has_all;
+  }
+
+  void GiveBack() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    while (count_ > 0) {
+      const Range range = ranges_[count_ - 1];
+      Drop(count_ - 1);
+      Release(range);
+    }
+  }
+
+ private:
+  static constexpr size_t kBytes = 16 << 20, kRangesMax = 64;
+  struct Range {
+    uintptr_t begin, end;
+  };
+
+  void Drop(size_t index) {
+    bytes_ -= ranges_[index].end - ranges_[index].begin;
+    ranges_[index] = ranges_[--count_];
+  }
+
+  // As V8 does it.
+  static void Release(Range range) {
+    auto* address = reinterpret_cast<void*>(range.begin);
+    const size_t length = range.end - range.begin;
+    if (mprotect(address, length, PROT_NONE) == 0) madvise(address, length, MADV_DONTNEED);
+  }
+
+  std::mutex mutex_;
+  std::array<Range, kRangesMax> ranges_;
+  size_t count_ = 0, bytes_ = 0;
+};
+Spare spare;
+
+// Where the objects of all isolates are, but for code. 0: pages are not kept yet.
+std::atomic<uintptr_t> heap_begin = 0;
+constexpr uintptr_t kHeapBytes = uintptr_t{4} << 30;
+uintptr_t code_begin = 0, code_end = 0;
+
+bool IsHeap(uintptr_t address) {
+  const uintptr_t begin = heap_begin.load(std::memory_order_acquire);
+  return begin != 0 && address - begin < kHeapBytes &&
+         (address < code_begin || address >= code_end);
+}
+
+enum class Permission { kNoAccess, kRead, kReadWrite };
+
+#define NANO_SET_PERMISSIONS \
+  "_ZN2v84base23AddressSpaceReservation14SetPermissionsEPvmNS0_2OS16MemoryPermissionE"
+#define NANO_RECOMMIT \
+  "_ZN2v84base23AddressSpaceReservation13RecommitPagesEPvmNS0_2OS16MemoryPermissionE"
+#define NANO_DECOMMIT "_ZN2v84base23AddressSpaceReservation13DecommitPagesEPvm"
+
+bool RealSetPermissions(void* range, void* pages, size_t length,
+                        Permission permission) asm("__real_" NANO_SET_PERMISSIONS);
+bool SetPermissions(void* range, void* pages, size_t length,
+                    Permission permission) asm("__wrap_" NANO_SET_PERMISSIONS);
+bool SetPermissions(void* range, void* pages, size_t length, Permission permission) {
+  constexpr size_t kLeast = 128 << 10, kOrdinary = 256 << 10;
+  const auto address = reinterpret_cast<uintptr_t>(pages);
+  if (IsHeap(address)) {
+    if (permission == Permission::kNoAccess) {
+      if (length > kLeast && length != kOrdinary && spare.Keep(address, length)) return true;
+    } else if (spare.Take(address, length) && permission == Permission::kReadWrite) {
+      return true;
+    }
+  }
+  return RealSetPermissions(range, pages, length, permission);
+}
+
+bool RealRecommit(void* range, void* pages, size_t length,
+                  Permission permission) asm("__real_" NANO_RECOMMIT);
+bool Recommit(void* range, void* pages, size_t length,
+              Permission permission) asm("__wrap_" NANO_RECOMMIT);
+bool Recommit(void* range, void* pages, size_t length, Permission permission) {
+  const auto address = reinterpret_cast<uintptr_t>(pages);
+  if (IsHeap(address)) spare.Take(address, length);
+  return RealRecommit(range, pages, length, permission);
+}
+
+bool RealDecommit(void* range, void* pages, size_t length) asm("__real_" NANO_DECOMMIT);
+bool Decommit(void* range, void* pages, size_t length) asm("__wrap_" NANO_DECOMMIT);
+bool Decommit(void* range, void* pages, size_t length) {
+  const auto address = reinterpret_cast<uintptr_t>(pages);
+  if (IsHeap(address)) spare.Take(address, length);
+  return RealDecommit(range, pages, length);
+}
+
+// V8 collects the young generation when it has as many bytes of large objects as there is room for
+// small ones, which for most apps is less than a megabyte: for each long text, then. Here it is
+// kLargeBytes at least.
+constexpr size_t kLargeBytes = 4 << 20;
+
+#define NANO_SET_CAPACITY "_ZN2v88internal19NewLargeObjectSpace11SetCapacityEm"
+void RealSetCapacity(void* space, size_t bytes) asm("__real_" NANO_SET_CAPACITY);
+void SetCapacity(void* space, size_t bytes) asm("__wrap_" NANO_SET_CAPACITY);
+void SetCapacity(void* space, size_t bytes) {
+  RealSetCapacity(space, std::max(bytes, kLargeBytes));
+}
 
 // V8's tables of external pointers: entries of 8 bytes, in segments of 64 KB that belong to spaces.
 constexpr size_t kSegmentBytes = 64 << 10;
@@ -74,6 +212,16 @@ std::optional<FreeList> Extend(Table* table, Space* space) {
 
 namespace nano {
 
+void KeepPages(v8::Isolate* isolate) {
+  void* code;
+  size_t length;
+  isolate->GetCodeRange(&code, &length);
+  pages::code_begin = reinterpret_cast<uintptr_t>(code);
+  pages::code_end = pages::code_begin + length;
+  pages::heap_begin.store(heap::Cage(heap::Pointer(v8::Undefined(isolate))),
+                          std::memory_order_release);
+}
+
 // The first segment of an isolate's table of external pointers is for the read-only heap. V8 makes
 // it one free list, 8,192 entries of 8 bytes, takes the 28 that the heap needs, and protects it:
 // nothing is ever allocated there again, and no collection sweeps it. What is left of the list is
@@ -112,4 +260,7 @@ void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
   }
 }
 
-void nano_trim(void) { malloc_trim(0); }
+void nano_trim(void) {
+  nano::pages::spare.GiveBack();
+  malloc_trim(0);
+}

@@ -1,85 +1,46 @@
 // Text between bytes and V8's strings: UTF-8, UTF-16, Latin-1 and base64.
 #include "text.h"
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "engine.h"
+#include "heap_layout.h"
 #include "ops.h"
 #include "simdutf.h"
 
 namespace nano {
 
+#define NANO_FACTORY "_ZN2v88internal11FactoryBaseINS0_7FactoryEE"
+#define NANO_TRUNCATE "_ZN2v88internal9SeqString8TruncateEPNS0_7IsolateENS0_6HandleIS1_EEj"
+
+enum class AllocationType : uint8_t { kYoung };
+
+// NewRaw makes a string whose characters are to be written. The receiver is the isolate, the result
+// a handle, the place of a pointer, or null if an exception was thrown.
+uintptr_t* NewRawOneByte(v8::Isolate* isolate, int length, AllocationType allocation) asm(
+    NANO_FACTORY "19NewRawOneByteStringEiNS0_14AllocationTypeE");
+uintptr_t* NewRawTwoByte(v8::Isolate* isolate, int length, AllocationType allocation) asm(
+    NANO_FACTORY "19NewRawTwoByteStringEiNS0_14AllocationTypeE");
+
+// Truncate makes a string shorter, and gives its handle.
+uintptr_t* Truncate(v8::Isolate* isolate, uintptr_t* string, uint32_t length) asm(NANO_TRUNCATE);
+
 namespace {
 
-// A string of this many bytes or more is kept outside of V8's heap. V8 would give it pages of its
-// own and take them back with it, and the kernel's work for that costs ten times as much as the
-// text's. It is also what V8's largest ordinary object has.
-constexpr size_t kExternalBytes = 128 << 10;
+// Text of this many bytes or more is converted straight into a string. Shorter text is copied into
+// one whose length is known then.
+constexpr size_t kLargeBytes = 128 << 10;
 
 // Room is memory for text that is being converted to a string in V8's heap: less than
-// kExternalBytes of it. There is one for each thread, since memory for each text would be lost if
+// kLargeBytes of it. There is one for each thread, since memory for each text would be lost if
 // the isolate were abandoned.
 char* Room() {
-  thread_local std::unique_ptr<char[]> room(new char[kExternalBytes]);
+  thread_local std::unique_ptr<char[]> room(new char[kLargeBytes]);
   return room.get();
 }
-
-// ExternalText is a string outside of V8's heap. Its memory is that of an ArrayBuffer, so that it
-// is counted, limited and, by its weight, collected as one.
-template <typename Resource, typename Unit>
-class ExternalText final : public Resource {
- public:
-  ExternalText(std::unique_ptr<v8::BackingStore> store, size_t length)
-      : store_(std::move(store)), length_(length) {}
-  const Unit* data() const override { return static_cast<const Unit*>(store_->Data()); }
-  size_t length() const override { return length_; }
-
- private:
-  const std::unique_ptr<v8::BackingStore> store_;
-  const size_t length_;
-};
-using ExternalBytes = ExternalText<v8::String::ExternalOneByteStringResource, char>;
-using ExternalUnits = ExternalText<v8::String::ExternalStringResource, uint16_t>;
-
-// Strings outside of V8's heap are always of its old generation: they go when all of it is
-// collected, which costs in proportion to its size. With more than this the kernel's work for a
-// large string in the heap costs less.
-constexpr size_t kCheapHeapBytes = 8 << 20;
-
-// NewStore gives memory for a large string. Null: V8's heap must take it, as while a snapshot is
-// built.
-std::unique_ptr<v8::BackingStore> NewStore(v8::Isolate* isolate, size_t length) {
-  nano_isolate* self = nano_isolate::From(isolate);
-  if (self == nullptr || !self->in_turn) return nullptr;
-  v8::HeapStatistics statistics;
-  isolate->GetHeapStatistics(&statistics);
-  if (statistics.used_heap_size() > kCheapHeapBytes) return nullptr;
-  return v8::ArrayBuffer::NewBackingStore(isolate, length,
-                                          v8::BackingStoreInitializationMode::kUninitialized,
-                                          v8::BackingStoreOnFailureMode::kReturnNull);
-}
-
-// A Work is memory for the time of an op, which goes with the isolate if the op is abandoned.
-class Work {
- public:
-  Work(v8::Isolate* isolate, size_t length) : self_(nano_isolate::From(isolate)) {
-    memory_ =
-        self_ != nullptr ? self_->scratch.Grow(nullptr, length, self_->heap_limit) : malloc(length);
-  }
-  ~Work() {
-    if (memory_ == nullptr) return;
-    self_ != nullptr ? self_->scratch.Free(memory_) : free(memory_);
-  }
-  Work(const Work&) = delete;
-  void* get() const { return memory_; }
-
- private:
-  nano_isolate* const self_;
-  void* memory_;
-};
 
 using ops::ThrowRange;
 
@@ -93,72 +54,63 @@ bool Give(v8::Isolate* isolate, v8::MaybeLocal<v8::String> text, v8::Local<v8::V
   return false;
 }
 
-// Text of one of V8's two widths that a function writes, which returns how long it is: at most
-// `length`.
-template <typename Unit, typename Resource, typename Write>
-bool NewText(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
-  constexpr bool kIsOneByte = sizeof(Unit) == 1;
+// Fits tells whether a string of so many bytes may be made; if not, an error was thrown.
+bool Fits(v8::Isolate* isolate, size_t length, size_t width) {
+  nano_isolate* self = nano_isolate::From(isolate);
+  const size_t limit = self != nullptr ? self->heap_limit : 0;
   if (length > static_cast<size_t>(v8::String::kMaxLength)) {
     ThrowRange(isolate, "Invalid string length");
     return false;
   }
-  auto copy = [&](const Unit* units, size_t count) {
-    if constexpr (kIsOneByte) {
-      return v8::String::NewFromOneByte(isolate, reinterpret_cast<const uint8_t*>(units),
-                                        v8::NewStringType::kNormal, static_cast<int>(count));
-    } else {
-      return v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal,
-                                        static_cast<int>(count));
-    }
-  };
-  if (length * sizeof(Unit) < kExternalBytes) {
+  if (limit == 0 || length * width <= limit) return true;
+  ThrowRange(isolate, "out of memory for a string");
+  return false;
+}
+
+// Text of one of V8's two widths that a function writes, which returns how long it is: at most
+// `length`. It must allocate nothing in V8's heap.
+template <typename Unit, typename Write>
+bool NewText(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
+  constexpr bool kIsOneByte = sizeof(Unit) == 1;
+  if (!Fits(isolate, length, sizeof(Unit))) return false;
+  const auto length_max = static_cast<int>(length);
+  if (length * sizeof(Unit) < kLargeBytes) {
     auto* units = reinterpret_cast<Unit*>(Room());
-    size_t count = write(units);
-    return Give(isolate, copy(units, count), result);
-  }
-  if (auto store = NewStore(isolate, length * sizeof(Unit))) {
-    size_t count = write(static_cast<Unit*>(store->Data()));
-    if (count == 0) return Give(isolate, v8::String::Empty(isolate), result);
-    auto* resource = new Resource(std::move(store), count);
+    const auto count = static_cast<int>(write(units));
     if constexpr (kIsOneByte) {
-      return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
+      auto* bytes = reinterpret_cast<const uint8_t*>(units);
+      return Give(isolate,
+                  v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal, count),
+                  result);
     } else {
-      return Give(isolate, v8::String::NewExternalTwoByte(isolate, resource), result);
+      return Give(isolate,
+                  v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal, count),
+                  result);
     }
   }
-  Work work(isolate, length * sizeof(Unit));
-  auto* units = static_cast<Unit*>(work.get());
-  if (units == nullptr) {
-    ThrowRange(isolate, "out of memory for a string");
-    return false;
-  }
-  size_t count = write(units);
-  return Give(isolate, copy(units, count), result);
+  uintptr_t* string = kIsOneByte ? NewRawOneByte(isolate, length_max, AllocationType::kYoung)
+                                 : NewRawTwoByte(isolate, length_max, AllocationType::kYoung);
+  if (string == nullptr) return false;
+  const size_t count = write(reinterpret_cast<Unit*>(*string - heap::kTag + heap::kCharacters));
+  if (count < length) string = Truncate(isolate, string, static_cast<uint32_t>(count));
+  static_assert(sizeof *result == sizeof string);
+  memcpy(static_cast<void*>(result), &string, sizeof string);
+  return true;
 }
 
 template <typename Write>
 bool NewOneByte(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
-  return NewText<char, ExternalBytes>(isolate, length, write, result);
+  return NewText<char>(isolate, length, write, result);
 }
 
 template <typename Write>
 bool NewTwoByte(v8::Isolate* isolate, size_t length, Write write, v8::Local<v8::Value>* result) {
-  return NewText<uint16_t, ExternalUnits>(isolate, length, write, result);
+  return NewText<uint16_t>(isolate, length, write, result);
 }
 
 bool NewLatin1(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
-  if (text.size() >= kExternalBytes && text.size() <= static_cast<size_t>(v8::String::kMaxLength)) {
-    if (auto store = NewStore(isolate, text.size())) {
-      memcpy(store->Data(), text.data(), text.size());
-      auto* resource = new ExternalBytes(std::move(store), text.size());
-      return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
-    }
-  }
+  if (!Fits(isolate, text.size(), 1)) return false;
   auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
-  if (text.size() > static_cast<size_t>(v8::String::kMaxLength)) {
-    ThrowRange(isolate, "Invalid string length");
-    return false;
-  }
   return Give(isolate,
               v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
                                          static_cast<int>(text.size())),
@@ -249,36 +201,16 @@ size_t CopyAscii(std::string_view text, char* out) {
   return text.size();
 }
 
-// DecodeLargeAscii makes a string outside of V8's heap of text that is ASCII. False: it is not, or
-// there is no such string for it, and nothing has been made.
-bool DecodeLargeAscii(v8::Isolate* isolate, std::string_view text, v8::Local<v8::Value>* result) {
-  if (text.size() > static_cast<size_t>(v8::String::kMaxLength)) return false;
-  if (!simdutf::validate_ascii(text.data(), kPiece)) return false;
-  auto store = NewStore(isolate, text.size());
-  if (store == nullptr) return false;
-  if (CopyAscii(text, static_cast<char*>(store->Data())) != text.size()) return false;
-  auto* resource = new ExternalBytes(std::move(store), text.size());
-  return Give(isolate, v8::String::NewExternalOneByte(isolate, resource), result);
-}
-
-}  // namespace
-
-bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
-                v8::Local<v8::Value>* result) {
-  if (text.size() >= kExternalBytes && DecodeLargeAscii(isolate, text, result)) return true;
-  if (simdutf::validate_ascii(text.data(), text.size())) return NewLatin1(isolate, text, result);
-  if (text.size() < kExternalBytes && MayBeLatin1(text)) {
-    simdutf::result done =
-        simdutf::convert_utf8_to_latin1_with_errors(text.data(), text.size(), Room());
-    if (done.error == simdutf::SUCCESS)
-      return Give(isolate, OneByte(isolate, {Room(), done.count}), result);
-  }
+// DecodeMixed is DecodeUtf8 of text that is not all ASCII.
+bool DecodeMixed(v8::Isolate* isolate, std::string_view text, bool fatal,
+                 v8::Local<v8::Value>* result) {
   bool is_good = true;
-  // Of malformed text this is no more than a guess, and as many units as bytes may come out.
-  size_t length = simdutf::utf16_length_from_utf8(text.data(), text.size());
-  if (length > text.size()) length = text.size();
+  // Of malformed text the length is no more than a guess. simdutf looks ahead, and writes so many
+  // units more than it gives, of at least as many bytes.
+  constexpr size_t kAhead = 64;
+  const size_t guess = simdutf::utf16_length_from_utf8(text.data(), text.size());
   bool fits = NewTwoByte(
-      isolate, length,
+      isolate, std::min(guess + kAhead, text.size()),
       [&](uint16_t* out) {
         simdutf::result done = simdutf::convert_utf8_to_utf16le_with_errors(
             text.data(), text.size(), reinterpret_cast<char16_t*>(out));
@@ -295,9 +227,36 @@ bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
       isolate, text.size(), [&](uint16_t* out) { return Lossy(text, out); }, result);
 }
 
+// DecodeLarge is DecodeUtf8 of long text: what turns out to be ASCII has been copied then.
+bool DecodeLarge(v8::Isolate* isolate, std::string_view text, bool fatal,
+                 v8::Local<v8::Value>* result) {
+  if (simdutf::validate_ascii(text.data(), kPiece)) {
+    size_t length = 0;
+    auto copy = [&](char* out) { return length = CopyAscii(text, out); };
+    if (!NewOneByte(isolate, text.size(), copy, result)) return false;
+    if (length == text.size()) return true;
+  }
+  return DecodeMixed(isolate, text, fatal, result);
+}
+
+}  // namespace
+
+bool DecodeUtf8(v8::Isolate* isolate, std::string_view text, bool fatal,
+                v8::Local<v8::Value>* result) {
+  if (text.size() >= kLargeBytes) return DecodeLarge(isolate, text, fatal, result);
+  if (simdutf::validate_ascii(text.data(), text.size())) return NewLatin1(isolate, text, result);
+  if (MayBeLatin1(text)) {
+    simdutf::result done =
+        simdutf::convert_utf8_to_latin1_with_errors(text.data(), text.size(), Room());
+    if (done.error == simdutf::SUCCESS)
+      return Give(isolate, OneByte(isolate, {Room(), done.count}), result);
+  }
+  return DecodeMixed(isolate, text, fatal, result);
+}
+
 bool DecodeUtf16(v8::Isolate* isolate, const uint16_t* units, size_t length,
                  v8::Local<v8::Value>* result) {
-  if (length * 2 < kExternalBytes)
+  if (length * 2 < kLargeBytes)
     return Give(isolate,
                 v8::String::NewFromTwoByte(isolate, units, v8::NewStringType::kNormal,
                                            static_cast<int>(length)),
@@ -472,7 +431,7 @@ static v8::Local<v8::Uint8Array> EncodeShort(v8::Isolate* isolate, v8::Local<v8:
 
 void encodeUtf8(Info info) {
   auto text = info[0].As<v8::String>();
-  bool is_short = static_cast<size_t>(text->Length()) <= kExternalBytes / 3;
+  bool is_short = static_cast<size_t>(text->Length()) <= kLargeBytes / 3;
   v8::Local<v8::Uint8Array> bytes = is_short ? EncodeShort(info.GetIsolate(), text, info[1])
                                              : EncodeLong(info.GetIsolate(), text);
   if (!bytes.IsEmpty()) info.GetReturnValue().Set(bytes);
