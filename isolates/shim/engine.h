@@ -579,11 +579,12 @@ bool ParseJson(v8::Isolate* isolate, std::string_view bytes, v8::Local<v8::Value
 // Typed arrays have up to so many bytes in V8's heap.
 constexpr size_t kInHeapMax = 4 << 10;
 
-// FillInHeap gives a blank array, a new Uint8Array of one byte to 64, others in V8's heap. False: it
-// stays as it is, since they are too many, or V8 could not have it just now.
+// FillInHeap gives a blank array, a new Uint8Array of one byte to 64, others in V8's heap. False:
+// it stays as it is, since they are too many, or V8 could not have it just now.
 //
-// One byte at least, since V8 clears what an array begins with. Of none it would have the core write none of
-// a vector to read-only memory, which takes some processors as long as all else that is done here.
+// One byte at least, since V8 clears what an array begins with. Of none it would have the core
+// write none of a vector to read-only memory, which takes some processors as long as all else that
+// is done here.
 bool FillInHeap(v8::Isolate* isolate, v8::Local<v8::Uint8Array> array, std::string_view bytes);
 
 // WritableBytes gives where the bytes of an array lie. If that is in V8's heap, they stay there
