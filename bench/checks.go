@@ -222,7 +222,9 @@ type idleResult struct {
 }
 
 const (
-	idleSettle = 5 * time.Second  // for a runtime to finish what its start left
+	// idleSettle is for a runtime to finish what its start left, once: a node of NANO builds the image of the
+	// app, lets the builder go and gives memory back that nobody has used for 30 s.
+	idleSettle = 75 * time.Second
 	idleWindow = 10 * time.Second // of watching
 )
 

@@ -345,6 +345,9 @@ func (i *Isolate) Shrink() {
 		return // the next turn ends it
 	}
 	i.young = 0
+	if len(i.out) == 0 {
+		i.isolate.Rest()
+	}
 	i.collectBuffers()
 	i.shrunkTo = i.resident
 }

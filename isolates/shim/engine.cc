@@ -108,7 +108,11 @@ void Output::Truncate() {
 
 void Output::Clear() {
   length_ = finished_ = blocks_ = logged = 0;
-  if (capacity_ <= size_t{1} << 20) return;
+  if (capacity_ > size_t{1} << 20) Rest();
+}
+
+void Output::Rest() {
+  length_ = finished_ = blocks_ = logged = 0;
   free(data_);
   data_ = nullptr;
   capacity_ = 0;

@@ -27,6 +27,7 @@ class Output {
  public:
   ~Output();
   void Clear();  // also gives memory back after an unusually large turn
+  void Rest();   // clears, and gives all of it back
   const uint8_t* data() const { return data_; }
   size_t length() const { return length_; }
   // Reserve makes room for n more bytes and returns where they go.

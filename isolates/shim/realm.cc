@@ -681,3 +681,9 @@ void nano_isolate_collect(nano_isolate* self) {
   });
   DropFreeBlocks();
 }
+
+void nano_isolate_rest(nano_isolate* self) {
+  self->out.Rest();
+  self->shared.records = nullptr;
+  self->shared.length = 0;
+}

@@ -32,7 +32,7 @@ typedef struct {
 
 // The narrowest of the encodings that V8 can read a source in where it lies.
 #ifdef __x86_64__
-#define NANO_SNAPSHOT_FORM "linear 1"  // see linear.h
+#define NANO_SNAPSHOT_FORM "linear 2"  // see linear.h
 #else
 #define NANO_SNAPSHOT_FORM ""  // V8's own
 #endif
@@ -293,6 +293,8 @@ size_t nano_isolate_spaces(nano_isolate*, nano_space* out, size_t most);
 // of the process share, in bytes: whole pages, resident or not.
 void nano_isolate_ranges(nano_isolate*, nano_ranges* out);
 void nano_isolate_collect(nano_isolate*);
+// nano_isolate_rest frees the memory of the records that the last turn has brought out.
+void nano_isolate_rest(nano_isolate*);
 // nano_heap_snapshot begins to write a heap snapshot, as JSON that DevTools reads, into a file
 // descriptor, in a child of the process, which ends by itself. Its id, which somebody must wait
 // for: it ends with 0 if all was written. -1 and *error if it cannot be forked.
