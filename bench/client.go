@@ -127,21 +127,37 @@ func dial(address string) (*client, error) { return dialFor(address, exchangeTim
 
 // dialFor opens a connection whose reads and writes fail after a time.
 func dialFor(address string, timeout time.Duration) (*client, error) {
-	fd, err := connect(address)
-	if err != nil {
+	c := &client{fd: -1, buffer: make([]byte, 64<<10)}
+	if err := c.open(address, timeout); err != nil {
 		return nil, err
 	}
-	limit := unix.NsecToTimeval(timeout.Nanoseconds())
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &limit); err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
-	}
-	return &client{fd: fd, buffer: make([]byte, 64<<10)}, nil
+	return c, nil
 }
 
-func (c *client) close() { unix.Close(c.fd) }
+// open opens a connection in place of one that was closed. It makes no garbage: to collect that takes this process
+// longer than many an answer that it waits for.
+func (c *client) open(address string, timeout time.Duration) error {
+	fd, err := connect(address)
+	if err != nil {
+		return err
+	}
+	limit := unix.NsecToTimeval(timeout.Nanoseconds())
+	for _, option := range [...]int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &limit); err != nil {
+			unix.Close(fd)
+			return err
+		}
+	}
+	c.fd, c.filled = fd, 0
+	return nil
+}
+
+func (c *client) close() {
+	unix.Close(c.fd)
+	c.fd = -1
+}
+
+func (c *client) isOpen() bool { return c.fd >= 0 }
 
 // sendMax is how many bytes a client sends at a time. One system call with a large body may keep its core for tens of
 // milliseconds on a kernel without preemption, and over loopback it does the receiver's part as well: whoever measures

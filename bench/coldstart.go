@@ -212,12 +212,18 @@ type sleeper struct {
 // run makes count requests and returns the times of those that started the app, and of those that
 // found it awake.
 func (s sleeper) run(ctx context.Context, count int) (cold, awake []time.Duration, err error) {
-	var connection *client
+	connection, err := dial(s.address)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer func() {
-		if connection != nil {
+		if connection.isOpen() {
 			connection.close()
 		}
 	}()
+	if s.reconnect {
+		connection.close()
+	}
 	next := time.Now()
 	for index := range count {
 		if err := ctx.Err(); err != nil {
@@ -225,8 +231,8 @@ func (s sleeper) run(ctx context.Context, count int) (cold, awake []time.Duratio
 		}
 		sleepUntil(next)
 		start := time.Now()
-		if connection == nil {
-			if connection, err = dial(s.address); err != nil {
+		if !connection.isOpen() {
+			if err := connection.open(s.address, exchangeTimeout); err != nil {
 				return cold, awake, err
 			}
 		}
@@ -245,7 +251,6 @@ func (s sleeper) run(ctx context.Context, count int) (cold, awake []time.Duratio
 		}
 		if s.reconnect || answer.Closes {
 			connection.close()
-			connection = nil
 		}
 		next = start.Add(max(s.pause, duration))
 	}

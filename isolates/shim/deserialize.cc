@@ -49,7 +49,8 @@ struct Reader {
   int next_recent;
   char unused_1[0x150 - 0x84];
   std::vector<Handle> objects;  // all that were made, in order
-  char unused_2[0x19d - 0x168];
+  std::vector<uint32_t> dispatch_entries;
+  char unused_2[0x19d - 0x180];
   bool weak, indirect, by_protected_pointer;  // the next reference
   bool rehash;
 };
@@ -60,7 +61,8 @@ namespace {
 
 // Members of V8's isolate, by their place.
 constexpr size_t kReadOnlySpace = 0xf148, kStartupCache = 0x112e8, kSharedCache = 0x11300,
-                 kAllocator = 0xf050, kNextFunction = 0x11210, kPublishing = 0x2b0;
+                 kAllocator = 0xf050, kNextFunction = 0x11210, kPublishing = 0x2b0,
+                 kDispatchSpace = 0xf478;
 
 template <typename T>
 T& Member(char* isolate, size_t place) {
@@ -82,7 +84,17 @@ Address RetryAllocate(void* allocator, int bytes, uint8_t type, int origin, int 
 void InitSelfIndirect(Address* object, size_t offset, char* isolate, void* publishing) asm(
     "_ZN2v88internal10HeapObject28InitSelfIndirectPointerFieldEmNS0_17IsolateForSandboxEPNS0_"
     "29TrustedPointerPublishingScopeE");
-Handle ReadReference(Reader* self) asm(NANO_READER "10ReadObjectEv");
+int ReadRootSlot(Reader* self, uint8_t code, Address* slot) asm(
+    NANO_READER "22ReadSingleBytecodeDataINS0_24SlotAccessorForRootSlotsEEEihT_");
+int ReadHandle(Reader* self, uint8_t code, Handle* object, char* isolate) asm(
+    NANO_READER "22ReadSingleBytecodeDataINS0_21SlotAccessorForHandleIS2_EEEEihT_");
+uint32_t NewDispatchEntry(char* isolate, uint16_t parameters, Handle code, void* space) asm(
+    "_ZN2v88internal11FactoryBaseINS0_7FactoryEE19NewJSDispatchHandleEtNS0_12DirectHandleINS0_"
+    "4CodeEEEPNS0_19ExternalEntityTableINS0_"
+    "15JSDispatchEntryELm268435456EE31SpaceWithBlackAllocationSupportE");
+void NoteDispatchEntry(Address object, uint32_t entry) asm(
+    "_ZN2v88internal12WriteBarrier11MarkingSlowENS0_6TaggedINS0_10HeapObjectEEENS_"
+    "4base11StrongAliasINS0_24JSDispatchHandleAliasTagEjEE");
 int ReadSlot(Reader* self, uint8_t code, Handle object,
              size_t offset) asm(NANO_READER
                                 "22ReadSingleBytecodeDataINS0_25SlotAccessorForHeapObjectEEEihT_");
@@ -166,6 +178,16 @@ inline Handle BackReference(Reader* self, const uint8_t*& at) {
   return object;
 }
 
+}  // namespace
+
+Handle ReadReference(Reader* self) asm(NANO_READER "10ReadObjectEv");
+Handle ReadObject(Reader* self, uint8_t space) asm(NANO_READER "10ReadObjectENS0_13SnapshotSpaceE");
+void VisitRoots(Reader* self, int root, const char*, Address* slot,
+                Address* end) asm(NANO_READER
+                                  "17VisitRootPointersENS0_4RootEPKcNS0_14FullObjectSlotES7_");
+
+namespace {
+
 // Cursor is where a Reader is, kept in a register. Whoever else reads needs Leave before and Enter
 // after it.
 class Cursor {
@@ -179,9 +201,10 @@ class Cursor {
   Reader* const self_;
 };
 
-// ReadMap reads what an object begins with. scratch may become what the handle returned refers to:
-// for maps that no collection moves.
-inline Handle ReadMap(Reader* self, Cursor* cursor, Address* scratch) {
+// ReadKnown reads a reference, most likely to an object that is there: to a map, with which an
+// object begins, and to what a linear snapshot refers to. scratch may become what the handle
+// returned refers to: for objects that no collection moves.
+inline Handle ReadKnown(Reader* self, Cursor* cursor, Address* scratch) {
   uint8_t code = *cursor->at;
   if (code == kBackReference) return BackReference(self, ++cursor->at);
   if (code >= kRecent && code < kEnd) return self->recent[*cursor->at++ - kRecent];
@@ -190,8 +213,9 @@ inline Handle ReadMap(Reader* self, Cursor* cursor, Address* scratch) {
     return scratch;
   }
   if (code >= kRoot && code < kFixedRaw) return Root(self->isolate, *cursor->at++ - kRoot);
-  if (code == kStartupObject) {
-    auto& cache = Member<std::vector<Address>>(self->isolate, kStartupCache);
+  if (code == kStartupObject || code == kSharedObject) {
+    auto& cache = Member<std::vector<Address>>(
+        self->isolate, code == kStartupObject ? kStartupCache : kSharedCache);
     return &At(cache, Number(++cursor->at));  // complete: no more is added to it
   }
   cursor->Leave();
@@ -199,12 +223,6 @@ inline Handle ReadMap(Reader* self, Cursor* cursor, Address* scratch) {
   cursor->Enter();
   return map;
 }
-
-}  // namespace
-
-Handle ReadObject(Reader* self, uint8_t space) asm(NANO_READER "10ReadObjectENS0_13SnapshotSpaceE");
-
-namespace {
 
 // ReadSlots reads the slots of an object from slot on.
 inline void ReadSlots(Reader* self, Cursor* cursor, Handle object, size_t slot, size_t end) {
@@ -348,7 +366,7 @@ class Image {
     references_.resize(Next());
     for (uint32_t& reference : references_) {
       Address scratch;
-      Address object = *ReadMap(self_, cursor_, &scratch);
+      Address object = *ReadKnown(self_, cursor_, &scratch);
       if ((heap::PageFlags(object) & kYoungOrShared) != 0) barriers_ = true;
       reference = static_cast<uint32_t>(object) & ~3u;
     }
@@ -432,6 +450,18 @@ class Image {
     for (; count > 0; count--) Slots(At(NextWord()))[kNumberSlot] = next++;
   }
 
+  // ReadDispatchEntry gives a function its entry in the table of what functions do.
+  void ReadDispatchEntry(Handle function, size_t slot) {
+    uint32_t parameters = Next();
+    Address scratch;
+    Handle code = ReadKnown(self_, cursor_, &scratch);
+    uint32_t entry = NewDispatchEntry(isolate_, static_cast<uint16_t>(parameters), code,
+                                      isolate_ + kDispatchSpace);
+    self_->dispatch_entries.push_back(entry);
+    Slots(*function)[slot] = entry;
+    if ((heap::PageFlags(*function) & heap::kMarkingFlag) != 0) NoteDispatchEntry(*function, entry);
+  }
+
   void ReadExtras() {
     for (uint32_t count = Next(); count > 0; count--) {
       uint32_t which = Next();
@@ -444,6 +474,10 @@ class Image {
       size_t slot = Next();
       for (uint32_t codes = Next(); codes > 0; codes--) {
         uint8_t code = *cursor_->at++;
+        if (code == kNewDispatchEntry) {
+          ReadDispatchEntry(object, slot++);
+          continue;
+        }
         cursor_->Leave();
         slot += static_cast<size_t>(ReadSlot(self_, code, object, slot * kWord));
         cursor_->Enter();
@@ -482,7 +516,7 @@ Handle ReadObject(Reader* self, uint8_t space) {
   Cursor cursor(self);
   const size_t slots = Number(cursor.at);
   Address scratch;
-  const Handle map = ReadMap(self, &cursor, &scratch);
+  const Handle map = ReadKnown(self, &cursor, &scratch);
   const Address raw = Allocate(self, kAllocations[space], static_cast<int>(slots * 4), 0);
   Write(raw, 0, *map);
   const uint16_t type = TypeOf(*map);
@@ -508,6 +542,43 @@ Handle ReadObject(Reader* self, uint8_t space) {
     return object;
   PostProcess(self, map, object, space);
   return object;
+}
+
+// ReadReference reads a reference for V8: to a string that is internalized, above all.
+Handle ReadReference(Reader* self) {
+  Cursor cursor(self);
+  uint8_t code = *cursor.at++;
+  if (code == kBackReference) {
+    Handle object = BackReference(self, cursor.at);
+    cursor.Leave();
+    return object;
+  }
+  cursor.Leave();
+  if (code == kLinear) return ReadLinear(self);
+  Handle object = nullptr;
+  if (ReadHandle(self, code, &object, self->isolate) != 1)
+    Fatal("deserialize", "the snapshot is damaged");
+  return object;
+}
+
+// VisitRoots reads what is not in the heap: V8's roots and its caches.
+void VisitRoots(Reader* self, int, const char*, Address* slot, Address* end) {
+  while (slot < end) {
+    Cursor cursor(self);
+    uint8_t code = *cursor.at++;
+    if (code == kReadOnlyReference) {
+      *slot++ = ReadOnly(self->isolate, cursor.at);
+      cursor.Leave();
+    } else if (code == kBackReference) {
+      *slot++ = *BackReference(self, cursor.at);
+      cursor.Leave();
+    } else if (cursor.Leave(); code == kLinear) {
+      *slot++ = *ReadLinear(self);
+    } else {
+      slot += ReadRootSlot(self, code, slot);
+    }
+  }
+  if (slot != end) Fatal("deserialize", "the snapshot is damaged");
 }
 
 #endif  // __x86_64__
