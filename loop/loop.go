@@ -256,11 +256,16 @@ func (l *Loop) Run() error {
 // yield lets Go's scheduler see a busy loop as one that plays fair. Nothing else runs on its thread,
 // but a goroutine that never yields for 10 ms loses its processor to the scheduler's monitor at
 // each system call from then on, and the monitor, which would rest, keeps looking every 20 µs: it
-// takes up to a fifth of a core that it shares with the loop. A yield costs some 20 µs.
+// takes up to a fifth of a core that it shares with the loop. A yield costs some 20 µs, so one that has just
+// had nothing to do yields earlier: else the first request after a while would wait for that.
 func (l *Loop) yield() {
 	l.ticksSinceYield++
 	moved := l.stats.BytesIn + l.stats.BytesOut
-	if l.ticksSinceYield < yieldTicks && moved-l.movedAtYield < yieldBytes || l.now-l.yieldedAt < yieldInterval {
+	interval := yieldInterval
+	if l.isResting {
+		interval = restingYieldInterval
+	}
+	if l.ticksSinceYield < yieldTicks && moved-l.movedAtYield < yieldBytes || l.now-l.yieldedAt < interval {
 		return
 	}
 	l.ticksSinceYield, l.yieldedAt, l.movedAtYield = 0, l.now, moved
@@ -271,9 +276,10 @@ func (l *Loop) yield() {
 // few ticks of a loop that mostly sleeps. One under load has some 25 ticks in the interval, or, as each of
 // them may move many megabytes, a few.
 const (
-	yieldInterval = 5 * int64(time.Millisecond)
-	yieldTicks    = 8
-	yieldBytes    = 8 << 20
+	yieldInterval        = 5 * int64(time.Millisecond)
+	restingYieldInterval = yieldInterval / 2
+	yieldTicks           = 8
+	yieldBytes           = 8 << 20
 )
 
 // tick is one round of the loop. Its phases, in order:

@@ -2,6 +2,7 @@
 // and the one that reads an object, or all objects of a linear snapshot (linear.h). They take V8's
 // place when the program is linked, since a template's or inline function of the library gives way
 // to others.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -62,7 +63,8 @@ namespace {
 // Members of V8's isolate, by their place.
 constexpr size_t kReadOnlySpace = 0xf148, kStartupCache = 0x112e8, kSharedCache = 0x11300,
                  kAllocator = 0xf050, kNextFunction = 0x11210, kPublishing = 0x2b0,
-                 kDispatchSpace = 0xf478;
+                 kDispatchSpace = 0xf478, kGroup = 0xf028;
+constexpr size_t kDispatchTable = 0x43318;  // of an isolate's group
 
 template <typename T>
 T& Member(char* isolate, size_t place) {
@@ -112,6 +114,13 @@ void NoteMarked(Address object, uint32_t* slot, Address value) asm(
 void NoteProtected(Address object, uint32_t* slot, Address value) asm(
     "_ZN2v88internal12WriteBarrier11MarkingSlowENS0_6TaggedINS0_13TrustedObjectEEENS0_"
     "27OffHeapCompressedObjectSlotINS0_27V8HeapCompressionSchemeImplINS0_11TrustedCageEEEEES4_");
+
+// What V8 has of memory that is written to only by who has a key; -1: whoever may.
+struct Protection {
+  void* allocator;
+  int key;
+};
+extern Protection protection asm("_ZN2v88internal15ThreadIsolation13trusted_data_E");
 
 namespace {
 
@@ -303,6 +312,59 @@ inline void ReadSlots(Reader* self, Cursor* cursor, Handle object, size_t slot, 
 
 namespace {
 
+// DispatchEntries makes entries of V8's table of what functions do. Of all functions of a snapshot
+// most do one of few things, such as to have themselves compiled: only the first such entry is
+// V8's, the others are its copies.
+class DispatchEntries {
+ public:
+  explicit DispatchEntries(char* isolate)
+      : isolate_(isolate),
+        entries_(Member<Entry*>(Member<char*>(isolate, kGroup), kDispatchTable)) {}
+
+  // New makes the entry of a function of so many parameters, and returns its handle.
+  uint32_t New(Handle code, uint16_t parameters) {
+    uint32_t& like = made_[(*code / kCodeBytes + parameters) % kMade];
+    if (like != 0 && entries_[like].Is(*code, parameters)) {
+      if (uint32_t entry = Take(); entry != 0) {
+        entries_[entry] = entries_[like];
+        return entry << kHandleShift;
+      }
+    }
+    uint32_t handle = NewDispatchEntry(isolate_, parameters, code, isolate_ + kDispatchSpace);
+    if (protection.key == -1) like = handle >> kHandleShift;
+    return handle;
+  }
+
+ private:
+  struct Entry {
+    uint64_t start;  // of machine code, scrambled; of a free entry the next one, in the lower half
+    uint64_t code;   // its address << 16 | whether it is marked << 16 | parameters
+
+    bool Is(Address object, uint16_t parameters) const {
+      return (code & ~(uint64_t{1} << 16)) == ((object - heap::kTag) << 16 | parameters);
+    }
+  };
+  static constexpr size_t kCodeBytes = 64, kMade = 64;
+  static constexpr int kHandleShift = 8;
+
+  // Take takes a free entry off the list that the isolate has, as V8 does. 0: it has none.
+  uint32_t Take() {
+    auto& free = Member<uint64_t>(isolate_, kDispatchSpace);  // first | count << 32
+    uint64_t list = __atomic_load_n(&free, __ATOMIC_ACQUIRE), rest;
+    do {
+      if (list >> 32 == 0) return 0;
+      rest = static_cast<uint32_t>(entries_[static_cast<uint32_t>(list)].start) | ((list >> 32) - 1)
+                                                                                      << 32;
+    } while (!__atomic_compare_exchange_n(&free, &list, rest, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    return static_cast<uint32_t>(list);
+  }
+
+  char* const isolate_;
+  Entry* const entries_;
+  uint32_t made_[kMade] = {};  // that V8 has made
+};
+
 // Image is the image of a section while it is read. No object of it is one until all are, so
 // nothing may be collected meanwhile.
 class Image {
@@ -455,8 +517,7 @@ class Image {
     uint32_t parameters = Next();
     Address scratch;
     Handle code = ReadKnown(self_, cursor_, &scratch);
-    uint32_t entry = NewDispatchEntry(isolate_, static_cast<uint16_t>(parameters), code,
-                                      isolate_ + kDispatchSpace);
+    uint32_t entry = dispatch_entries_.New(code, static_cast<uint16_t>(parameters));
     self_->dispatch_entries.push_back(entry);
     Slots(*function)[slot] = entry;
     if ((heap::PageFlags(*function) & heap::kMarkingFlag) != 0) NoteDispatchEntry(*function, entry);
@@ -491,6 +552,7 @@ class Image {
   const Address cage_ = *Root(isolate_, 0) & ~Address{UINT32_MAX};
   std::vector<Block> blocks_;
   std::vector<uint32_t> lows_, references_;
+  DispatchEntries dispatch_entries_{isolate_};
   bool barriers_ = false;
 };
 
@@ -579,6 +641,68 @@ void VisitRoots(Reader* self, int, const char*, Address* slot, Address* end) {
     }
   }
   if (slot != end) Fatal("deserialize", "the snapshot is damaged");
+}
+
+// StringTable is V8's table of the strings that are internalized, and Content what is in it.
+struct StringTable {
+  struct Content {
+    void* previous;
+    uint32_t count, deleted, capacity;  // which is a power of two
+    uint32_t strings[];                 // 0: none
+  };
+  std::atomic<Content*> content;
+  char mutex[];
+};
+
+// Strings is V8's vector of handles.
+struct Strings {
+  const Handle* start;
+  size_t count;
+};
+
+#define NANO_STRINGS "_ZN2v88internal11StringTable"
+#define NANO_INSERT                                                   \
+  NANO_STRINGS                                                        \
+  "31InsertForIsolateDeserializationEPNS0_7IsolateERKNS_4base6Vector" \
+  "INS0_12DirectHandleINS0_6StringEEEEE"
+
+void RealInsert(StringTable* self, char* isolate, const Strings* all) asm("__real_" NANO_INSERT);
+void Insert(StringTable* self, char* isolate, const Strings* all) asm("__wrap_" NANO_INSERT);
+StringTable::Content* EnsureCapacity(StringTable* self, Address cage,
+                                     int more) asm(NANO_STRINGS
+                                                   "14EnsureCapacityENS0_16PtrComprCageBaseEi");
+void Lock(void* mutex) asm("_ZN2v84base5Mutex4LockEv");
+void Unlock(void* mutex) asm("_ZN2v84base5Mutex6UnlockEv");
+
+// Insert puts the strings of a snapshot into the table of a new isolate. Only what is likely there
+// already, or has no hash, is left to V8, which makes a key of each string and looks at it for
+// long.
+void Insert(StringTable* self, char* isolate, const Strings* all) {
+  constexpr uint32_t kNotComputed = 1, kHashShift = 2, kDeleted = 2;
+  std::vector<Handle> rest;
+  const Address cage = *Root(isolate, 0) & ~Address{UINT32_MAX};
+  Lock(self->mutex);
+  StringTable::Content* content = EnsureCapacity(self, cage, static_cast<int>(all->count));
+  const uint32_t mask = content->capacity - 1;
+  for (const Handle *at = all->start, *end = at + all->count; at != end; at++) {
+    const auto hash = heap::Read<uint32_t>(**at, heap::kHash);
+    uint32_t index = hash >> kHashShift & mask;
+    bool is_known = (hash & kNotComputed) != 0;
+    for (uint32_t step = 1; !is_known && content->strings[index] != 0; step++) {
+      uint32_t other = content->strings[index];
+      is_known = other == kDeleted || heap::Read<uint32_t>(cage | other, heap::kHash) == hash;
+      index = (index + step) & mask;
+    }
+    if (is_known) {
+      rest.push_back(*at);
+      continue;
+    }
+    content->strings[index] = static_cast<uint32_t>(**at);
+    content->count++;
+  }
+  Unlock(self->mutex);
+  Strings others = {rest.data(), rest.size()};
+  if (!rest.empty()) RealInsert(self, isolate, &others);
 }
 
 #endif  // __x86_64__

@@ -20,6 +20,7 @@ package shim
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v84base23AddressSpaceReservation13RecommitPagesEPvmNS0_2OS16MemoryPermissionE
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v84base23AddressSpaceReservation13DecommitPagesEPvm
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19NewLargeObjectSpace11SetCapacityEm
+#cgo amd64 LDFLAGS: -Wl,-wrap=_ZN2v88internal11StringTable31InsertForIsolateDeserializationEPNS0_7IsolateERKNS_4base6VectorINS0_12DirectHandleINS0_6StringEEEEE
 #cgo LDFLAGS: -Wl,-wrap=_Znwm -Wl,-wrap=_Znam -Wl,-wrap=_ZnamRKSt9nothrow_t -Wl,-wrap=_ZdlPvm -Wl,-wrap=_ZdaPv
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal13JsonStringifyEPNS0_7IsolateENS0_6HandleINS0_5UnionIJNS0_3SmiENS0_10HeapNumberENS0_6BigIntENS0_6StringENS0_6SymbolENS0_7BooleanENS0_4NullENS0_9UndefinedENS0_10JSReceiverEEEEEESF_NS3_INS0_6ObjectEEE
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19AccountingAllocator15AllocateSegmentEmb
