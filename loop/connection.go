@@ -551,14 +551,51 @@ func (f *flight) landed(result int32) bool {
 // isAgain tells the results of an operation that is to be tried again.
 func isAgain(result int32) bool { return result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN) }
 
-// sendPiece sends the next piece of what is being sent.
+// sendPiece sends the next piece of what is being sent. A large one has to wait for the next tick if this one has
+// enough of them.
 func (l *Loop) sendPiece(c *connection) {
 	c.isSending = true
-	c.inFlight++
+	c.inFlight++ // from now on: the postponed are waited for as if the kernel had them
+	if len(c.sending)-c.sent > sendPieceMax && l.largeSends >= largeSendsMax {
+		l.postponed = append(l.postponed, c)
+		return
+	}
+	l.submitPiece(c)
+}
+
+// largeSendsMax is from how many bytes of large sends on in one tick the next of them is postponed: the kernel works
+// them off in one system call, which others have to wait for.
+const largeSendsMax = 4 << 20
+
+// sendPostponed sends what the last tick has postponed, or some of it.
+func (l *Loop) sendPostponed() {
+	l.largeSends = 0
+	n := len(l.postponed)
+	for i := 0; i < n; i++ {
+		c := l.postponed[i]
+		l.postponed[i] = nil
+		switch {
+		case c.phase == phaseClosing:
+			c.inFlight--
+			l.sendCompleted(c, -int32(unix.ECANCELED))
+			l.endPhase(c)
+		case l.largeSends >= largeSendsMax:
+			l.postponed = append(l.postponed, c)
+		default:
+			l.submitPiece(c)
+		}
+	}
+	l.postponed = l.postponed[:copy(l.postponed, l.postponed[n:])]
+}
+
+func (l *Loop) submitPiece(c *connection) {
 	if c.flight.begins() {
 		l.timeouts.send.start(&c.sendTimeout, l.now)
 	}
 	l.sendSome(&c.flight, c.userData(opSend), c.fd, c.sending[c.sent:])
+	if c.flight.asked > sendPieceMax {
+		l.largeSends += c.flight.asked
+	}
 }
 
 // sendCompleted handles the completion of a send.

@@ -45,6 +45,7 @@ func (l *Loop) giveBack() {
 	dropEmpty(&l.ready)
 	dropEmpty(&l.starved)
 	dropEmpty(&l.outgoing)
+	dropEmpty(&l.postponed)
 	dropEmpty(&l.runnable)
 	dropEmpty(&l.running)
 	l.ring.TrimBuffers()

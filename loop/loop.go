@@ -87,11 +87,13 @@ type Loop struct {
 	buffers     buffers
 
 	// Who has to be looked at in the course of a tick.
-	ready    []*connection // their buffered input may be gone on with
-	starved  []*connection // they found no provided buffer
-	outgoing []*connection // they have output
-	runnable []*appWorker  // they have work for their isolate
-	running  []*appWorker  // the same, while turns are taken
+	ready      []*connection // their buffered input may be gone on with
+	starved    []*connection // they found no provided buffer
+	outgoing   []*connection // they have output
+	postponed  []*connection // a large send of each waits for the next tick
+	largeSends int           // bytes of large sends in this tick
+	runnable   []*appWorker  // they have work for their isolate
+	running    []*appWorker  // the same, while turns are taken
 	shardState
 	dialState
 	tlsState
@@ -315,6 +317,7 @@ func (l *Loop) tick() error {
 	// 3. Connections and HTTP
 	isResting := len(l.completions) == 0 && l.mailbox.Empty()
 	l.flowed = 0
+	l.sendPostponed()
 	l.feedReady() // first, so that bodies that had to wait do not wait for those that come in now
 	for i := range l.completions {
 		l.handle(&l.completions[i])
@@ -416,7 +419,7 @@ func (l *Loop) giveWay(works bool) {
 // isBusy reports whether there is more to do at once.
 func (l *Loop) isBusy() bool {
 	work := len(l.runnable) + len(l.unfinished) + len(l.waking)
-	output := len(l.outgoing) + len(l.endpoints.outgoing)
+	output := len(l.outgoing) + len(l.postponed) + len(l.endpoints.outgoing)
 	return work+output+len(l.ready)+len(l.dialsFailed)+len(l.reports)+len(l.visits) != 0 || l.wantsRoom
 }
 
