@@ -1,6 +1,7 @@
 package isolates
 
 import (
+	"syscall"
 	"testing"
 )
 
@@ -27,4 +28,48 @@ func TestMemoryThatIsUsedAgainIsClear(t *testing.T) {
 		}
 		Trim()
 	}
+}
+
+// TestPagesOfLargeObjectsAreUsedAgain: the kernel is not asked for clear pages each time that an app makes a long
+// string, of bytes or of others. What is kept for that is given back by Trim.
+func TestPagesOfLargeObjectsAreUsedAgain(t *testing.T) {
+	lockThread(t)
+	isolate := startApp(t, unlimited, `
+		const bytes = new Uint8Array(1 << 20).fill(120), wide = new TextEncoder().encode("\u20ac".repeat(300_000));
+		const pieces = new Array(1024).fill("x".repeat(1024)), decoder = new TextDecoder();
+		export default { fetch() {
+			let characters = 0;
+			for (let i = 0; i < 100; i++) {
+				characters += decoder.decode(bytes).length + decoder.decode(wide).length + pieces.join("").length;
+			}
+			return new Response(String(characters));
+		} }`)
+	use := func() int64 {
+		before := minorFaults(t)
+		if got := string(fetch(t, isolate, "GET / HTTP/1.1\nHost: h\n\n").Body); got != "239715200" {
+			t.Fatal(got)
+		}
+		return minorFaults(t) - before
+	}
+	// New pages would be 250 faults for each of 300 strings.
+	use()
+	for range 3 {
+		if faults := use(); faults > 5000 {
+			t.Errorf("%d page faults", faults)
+		}
+	}
+	Trim()
+	if faults := use(); faults < 500 {
+		t.Errorf("%d page faults after what was kept has been given back", faults)
+	}
+}
+
+// minorFaults returns how often the calling thread has had to be given a page.
+func minorFaults(t *testing.T) int64 {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(1, &usage); err != nil { // RUSAGE_THREAD
+		t.Fatal(err)
+	}
+	return usage.Minflt
 }

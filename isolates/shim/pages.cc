@@ -37,15 +37,18 @@ class Spare {
   // Keep tells whether pages stay as they are.
   bool Keep(uintptr_t address, size_t length) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (length > kBytes - bytes_ || count_ == kRangesMax) return false;
-    ranges_[count_++] = {address, address + length};
-    bytes_ += length;
-    return true;
+    if (length > kBytes - bytes_) return false;
+    Range range = {address, address + length};
+    for (size_t i = count_; i-- > 0;) {
+      const Range other = ranges_[i];
+      if (other.end != range.begin && other.begin != range.end) continue;
+      range = {std::min(range.begin, other.begin), std::max(range.end, other.end)};
+      Drop(i);
+    }
+    return Add(range);
   }
 
   // Take tells whether some pages, which are to be accessible, were all kept: they are no longer.
-  // A range of which but a part is wanted goes as a whole, and what is left of it is no longer
-  // kept, but given back.
   bool Take(uintptr_t address, size_t length) {
     const uintptr_t end = address + length;
     std::lock_guard<std::mutex> lock(mutex_);
@@ -55,8 +58,8 @@ class Spare {
       if (range.end <= address || range.begin >= end) continue;
       Drop(i);
       has_all |= range.begin <= address && range.end >= end;
-      if (range.begin < address) Release({range.begin, address});
-      if (range.end > end) Release({end, range.end});
+      for (const Range rest : {Range{range.begin, address}, Range{end, range.end}})
+        if (rest.begin < rest.end && !Add(rest)) Release(rest);
     }
     return has_all;
   }
@@ -75,6 +78,13 @@ class Spare {
   struct Range {
     uintptr_t begin, end;
   };
+
+  bool Add(Range range) {
+    if (count_ == kRangesMax) return false;
+    ranges_[count_++] = range;
+    bytes_ += range.end - range.begin;
+    return true;
+  }
 
   void Drop(size_t index) {
     bytes_ -= ranges_[index].end - ranges_[index].begin;

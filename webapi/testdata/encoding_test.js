@@ -104,7 +104,7 @@ export default suite({
   },
 
   "decode large texts"() {
-    // Long enough for a string outside of the heap, and around what is looked at in one piece.
+    // Long enough to be written straight into a string, and around what is looked at in one piece.
     const decoder = new TextDecoder(), strict = new TextDecoder("utf-8", { fatal: true });
     const piece = 16 << 10, large = 128 << 10;
     for (const size of [large - 1, large, large + 1, large + piece - 1, large + piece, large + piece + 1]) {
@@ -124,6 +124,33 @@ export default suite({
       input.fill(120);
       equal(copy === text, true, size);
     }
+  },
+
+  "decode large malformed texts"() {
+    // A decoder that looks ahead must not write more than there is room for.
+    const decoder = new TextDecoder(), strict = new TextDecoder("utf-8", { fatal: true });
+    for (const size of [128 << 10, (128 << 10) + 1, 300000]) {
+      for (const good of ["", "x".repeat(1000), "\u20ac".repeat(10), "\u20ac".repeat(30000), "\u{1f600}".repeat(25000)]) {
+        const begin = new TextEncoder().encode(good), input = new Uint8Array(begin.length + size);
+        for (const [byte, want] of [[0x80, "\ufffd"], [0xf0, "\ufffd"], [0xc3, "\ufffd"]]) {
+          input.fill(byte);
+          input.set(begin);
+          equal(decoder.decode(input) === good + want.repeat(size), true, `${size} ${good.length} ${byte}`);
+          throws(TypeError, () => strict.decode(input));
+        }
+        input.fill(120);
+        input.set(begin);
+        equal(strict.decode(input) === good + "x".repeat(size), true, `${size} ${good.length}`);
+        input[input.length - 1] = 0xc3;
+        equal(decoder.decode(input) === good + "x".repeat(size - 1) + "\ufffd", true, `${size} ${good.length}`);
+      }
+    }
+    const wide = "\u20ac".repeat(100000), bytes = new TextEncoder().encode(wide);
+    equal(strict.decode(bytes) === wide, true);
+    equal(new TextDecoder("utf-16le").decode(new Uint16Array([...wide].map((c) => c.charCodeAt(0)))) === wide, true);
+    equal(atob(btoa("\u00ff".repeat(200001))) === "\u00ff".repeat(200001), true);
+    equal(atob((btoa("abc".repeat(100000)) + " \n").repeat(1)) === "abc".repeat(100000), true);
+    equal(atob(" ".repeat(400000)), "");
   },
 
   "decode UTF-8"() {
