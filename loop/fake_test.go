@@ -22,6 +22,7 @@ type fakeWorker struct {
 	onTimer func(w *fakeWorker, id uint32)
 	onSent  func(w *fakeWorker, id uint32)
 
+	expected  int
 	requests  []fakeRequest
 	spare     []fakeRequest
 	timers    []uint32
@@ -294,6 +295,7 @@ func (w *fakeWorker) Next() (*isolates.Record, bool) {
 	return &w.out[w.next-1], true
 }
 
+func (w *fakeWorker) Expect()                             { w.expected++ }
 func (w *fakeWorker) HasTasks() bool                      { return w.tasks.Load() }
 func (w *fakeWorker) TaskDeadline() (time.Duration, bool) { return w.taskDelay, w.taskDelay != 0 }
 func (w *fakeWorker) Unfinished() bool                    { return w.unfinished }

@@ -103,6 +103,7 @@ func (w *plainWorker) Next() (*isolates.Record, bool) {
 	w.next++
 	return &w.record, true
 }
+func (w *plainWorker) Expect()                             {}
 func (w *plainWorker) HasTasks() bool                      { return false }
 func (w *plainWorker) TaskDeadline() (time.Duration, bool) { return 0, false }
 func (w *plainWorker) Unfinished() bool                    { return false }

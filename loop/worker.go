@@ -64,6 +64,8 @@ type Worker interface {
 	NewWork(*isolates.Record) (*hostcall.Work, error)
 	// AddWork stages the outcome of a work that has run; nothing more comes for its handle.
 	AddWork(handle int32, work *hostcall.Work)
+	// Expect says that the worker's turn comes next, after that of another one.
+	Expect()
 	// Turn is the crossing: everything staged goes in, microtasks drain. After an error the
 	// isolate is dead: the records of the turn are still taken with Next, then it is disposed
 	// of and replaced at the next request. The error may be a Failure.
@@ -148,6 +150,7 @@ type appWorker struct {
 	cost         int64 // of the isolate, in bytes
 	costBefore   int64 // of the one before it; 0: there was none
 
+	turn        uint64    // the loop's count of turns at the last one of the isolate
 	counts      AppCounts // but for Requests: load.count
 	heap        *heapSeen // of isolate; nil: nobody has asked for it
 	cpuBefore   time.Duration
@@ -192,7 +195,9 @@ func (l *Loop) takeTurns() {
 		if w.isolate == nil {
 			continue
 		}
+		l.expectAfter(i)
 		l.stats.Turns++
+		w.turn = l.stats.Turns
 		err := w.isolate.Turn()
 		if l.options.Debugged {
 			l.standStill(w)
@@ -226,6 +231,23 @@ func (l *Loop) takeTurns() {
 		l.noteUnprepared(w)
 	}
 	l.running = l.running[:0]
+}
+
+// forgottenAfter is after how many turns of others hardly anything of an isolate is left in the caches of the core.
+const forgottenAfter = 24
+
+// expectAfter says to the worker whose turn comes after that of l.running[i] that it does.
+func (l *Loop) expectAfter(i int) {
+	if i+1 < len(l.running) {
+		l.expect(l.running[i+1])
+	}
+}
+
+// expect says to the isolate of w, unless it has run lately, that its turn is next.
+func (l *Loop) expect(w *appWorker) {
+	if w.isolate != nil && l.stats.Turns-w.turn >= forgottenAfter {
+		w.isolate.Expect()
+	}
 }
 
 // act does what one record asks for.

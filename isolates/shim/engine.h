@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "footprint.h"
 #include "guard.h"
 #include "json_parse.h"
 #include "shim.h"
@@ -264,6 +265,7 @@ struct nano_isolate {
   } builtins, code;  // where V8's built-ins and compiled JavaScript lie
   nano::Scratch scratch;
   nano::Frames frames;
+  nano::Footprint footprint;
   bool unsound = false;          // abandoned in the middle of a collection
   bool drains = false;           // the turn before was long, see kCellDrain
   nano_input* inputs = nullptr;  // of this turn, as far as they were not taken

@@ -30,6 +30,8 @@ package shim
 #cgo noescape nano_isolate_store
 #cgo nocallback nano_isolate_store
 #cgo nocallback nano_free
+#cgo noescape nano_isolate_expect
+#cgo nocallback nano_isolate_expect
 #include <stdlib.h>
 #include "shim.h"
 */
@@ -497,6 +499,12 @@ func (i Isolate) Turn(inputs []Input) (records []byte, alive bool) {
 	status := C.nano_isolate_turn(i.pointer, (*C.nano_input)(unsafe.Pointer(unsafe.SliceData(inputs))), C.size_t(len(inputs)))
 	return unsafe.Slice((*byte)(i.Shared.records), i.Shared.length), status == 0
 }
+
+// Expect says that the isolate has a turn soon, after that of another one.
+func (i Isolate) Expect() { C.nano_isolate_expect(i.pointer) }
+
+// Footprint is how many cache lines Expect is known to be worth so far, for tests.
+func (i Isolate) Footprint() int { return int(C.nano_isolate_footprint(i.pointer)) }
 
 // Memory measures the isolate.
 func (i Isolate) Memory() Memory {

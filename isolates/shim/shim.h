@@ -279,6 +279,11 @@ uint8_t* nano_isolate_store(nano_isolate*, uint32_t realm, size_t length, uint32
 // tasks run, nano_shared has what came out. -1: the isolate is dead.
 // It stops taking records after its share of time: the inputs say then which are left.
 int nano_isolate_turn(nano_isolate*, nano_input* inputs, size_t count);
+// nano_isolate_expect says that the isolate has a turn soon, after that of another one: what it is
+// likely to touch is fetched into the processor's caches meanwhile.
+void nano_isolate_expect(nano_isolate*);
+// nano_isolate_footprint is how many cache lines are known to be that, for tests.
+size_t nano_isolate_footprint(const nano_isolate*);
 
 // nano_host_block gives memory for a result of `length` bytes of the call that runs: it becomes an
 // ArrayBuffer without a copy, and counts from now on. NULL if that would be too much.

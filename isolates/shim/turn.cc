@@ -135,6 +135,7 @@ void RunTurn(nano_isolate* self, nano_input* inputs, size_t count) {
   if (!IsDead(self)) {
     FreeHostObjects(self);
     CheckMemory(self);
+    self->footprint.Learn(self);
   }
   self->pace.Learn(records - Count(inputs, count), Clock::NanosecondsSince(self->meter.began));
 }
