@@ -2,8 +2,19 @@ package isolates
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
+
+	"nano/isolates/shim"
 )
+
+// TestJSONDoesAsV8: what Start tries out succeeds. Otherwise V8's own functions would be used, and nobody notice.
+func TestJSONDoesAsV8(t *testing.T) {
+	startApp(t, unlimited, "export default { fetch() {} }")
+	if runtime.GOARCH == "amd64" && !shim.JSONDoesAsV8() {
+		t.Error("V8's objects are not as heap_layout.h says")
+	}
+}
 
 // FuzzStringify compares what JSON.stringify makes of random values with what V8's own function makes of them, which
 // the apps of webapi/testdata know how to call.

@@ -309,9 +309,12 @@ const char* nano_start(const nano_script* list, size_t count, nano_bytes op_name
   TasksSealed();
   KeepPages(sealing_isolate);
   json::Prepare(sealing_isolate, context);
+  json::PrepareStringify(sealing_isolate, context);
   Clock::Calibrate();
   return nullptr;
 }
+
+int nano_json_does_as_v8(void) { return json::ParsesAsV8() && json::StringifiesAsV8(); }
 
 const char* nano_version(void) { return v8::V8::GetVersion(); }
 

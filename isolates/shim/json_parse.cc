@@ -1038,4 +1038,6 @@ void Prepare(v8::Isolate* isolate, v8::Local<v8::Context> context) {
   common.works = Works(isolate, context);
 }
 
+bool ParsesAsV8() { return common.works; }
+
 }  // namespace nano::json

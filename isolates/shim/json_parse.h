@@ -16,6 +16,14 @@ namespace nano::json {
 // isolate. Where V8's objects are not what heap_layout.h says, nothing is ever parsed here.
 void Prepare(v8::Isolate* isolate, v8::Local<v8::Context> context);
 
+// ParsesAsV8 tells whether that is so.
+bool ParsesAsV8();
+
+// PrepareStringify tries out the JSON.stringify of json_stringify.cc, which is not used if it does
+// not give what V8's own gives.
+void PrepareStringify(v8::Isolate* isolate, v8::Local<v8::Context> context);
+bool StringifiesAsV8();
+
 // Documents of more bytes are V8's.
 constexpr size_t kLengthMax = 64 << 10;
 

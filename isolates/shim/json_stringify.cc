@@ -744,16 +744,65 @@ Handle Stringify(v8::Isolate* isolate, Handle value, Handle replacer,
 Handle RealStringify(v8::Isolate* isolate, Handle value, Handle replacer,
                      Handle gap) asm("__real_" NANO_STRINGIFY);
 
+static bool does_as_v8 = false;
+
 Handle Stringify(v8::Isolate* isolate, Handle value, Handle replacer, Handle gap) {
   using v8::internal::Internals;
   const uintptr_t undefined = Internals::GetRoot(isolate, Internals::kUndefinedValueRootIndex);
   const uintptr_t null = Internals::GetRoot(isolate, Internals::kNullValueRootIndex);
   auto is_given = [&](Handle argument) { return *argument != undefined && *argument != null; };
-  if (!is_given(replacer) && !is_given(gap)) {
+  if (does_as_v8 && !is_given(replacer) && !is_given(gap)) {
     v8::Local<v8::String> text = TryStringify(isolate, *value);
     if (!text.IsEmpty()) return reinterpret_cast<Handle>(*text);
   }
   return RealStringify(isolate, value, replacer, gap);
 }
+
+// IsSameText tells whether there is a text of a value here, and it is that of V8.
+static bool IsSameText(v8::Isolate* isolate, v8::Local<v8::Value> value) {
+  v8::Local<v8::Value> undefined = v8::Undefined(isolate);
+  auto handle = [](v8::Local<v8::Value> local) { return reinterpret_cast<Handle>(*local); };
+  Handle wanted = RealStringify(isolate, handle(value), handle(undefined), handle(undefined));
+  v8::Local<v8::String> got = TryStringify(isolate, Pointer(value));
+  if (wanted == nullptr || got.IsEmpty()) return false;
+  v8::Local<v8::String> text;
+  memcpy(static_cast<void*>(&text), &wanted, sizeof wanted);
+  return got->StringEquals(text);
+}
+
+void PrepareStringify(v8::Isolate* isolate, v8::Local<v8::Context> context) {
+  constexpr std::string_view kSamples[] = {
+      R"({"a":-1073741824,"b":1073741823,"c":2147483648,"d":-1.5e-7,"e":1e300,"f":0.1,"g":[]})",
+      R"([true,false,null,"","x","a \"line\" with \\ and\n\u0001, and more than a few words",{}])",
+      R"({"latin 1":"\u00e9","wide":"\u4e2d\ud83d\ude00\ud800","\u4e2d":{"a":{"b":[[[1]]]}}})",
+      R"({"integers":[1,-2,3],"numbers":[0.5,-0,1e21],"mixed":[1,"x",null,1.5,{"a":1},[]]})",
+      R"([{"a":1,"b":"x"},{"a":0.5,"b":"y"},{"a":null,"b":[]},{"b":1,"a":2}])",
+  };
+  v8::Context::Scope scope(context);
+  for (std::string_view sample : kSamples) {
+    auto* bytes = reinterpret_cast<const uint8_t*>(sample.data());
+    v8::Local<v8::String> text;
+    v8::Local<v8::Value> value;
+    if (!v8::String::NewFromOneByte(isolate, bytes, v8::NewStringType::kNormal,
+                                    static_cast<int>(sample.size()))
+             .ToLocal(&text) ||
+        !v8::JSON::Parse(context, text).ToLocal(&value) || !IsSameText(isolate, value))
+      return;
+  }
+  // Holes, and properties that have come one by one.
+  v8::Local<v8::Array> holes = v8::Array::New(isolate, 3);
+  v8::Local<v8::Object> object = v8::Object::New(isolate);
+  if (holes->Set(context, 1, v8::Number::New(isolate, 0.5)).IsNothing()) return;
+  for (uint8_t name : std::string_view("qwertyuiop")) {
+    v8::Local<v8::String> text;
+    if (!v8::String::NewFromOneByte(isolate, &name, v8::NewStringType::kInternalized, 1)
+             .ToLocal(&text) ||
+        object->Set(context, text, holes).IsNothing())
+      return;
+  }
+  does_as_v8 = IsSameText(isolate, holes) && IsSameText(isolate, object);
+}
+
+bool StringifiesAsV8() { return does_as_v8; }
 
 }  // namespace nano::json

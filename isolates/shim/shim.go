@@ -569,6 +569,9 @@ func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C
 // Trim gives memory back to the system that malloc keeps though it is free.
 func Trim() { C.nano_trim() }
 
+// JSONDoesAsV8 tells whether our own functions for JSON are in use: at the start they were found to give what V8's give.
+func JSONDoesAsV8() bool { return C.nano_json_does_as_v8() != 0 }
+
 // Free gives back what the shim allocated, such as a block.
 func Free(memory unsafe.Pointer) { C.nano_free(memory) }
 

@@ -190,6 +190,9 @@ void nano_give_way(int works);
 uint64_t nano_gave_way(void);
 const char* nano_version(void);
 uint32_t nano_version_tag(void);
+// nano_json_does_as_v8 tells whether our own functions for JSON are in use: at the start they were
+// found to give what V8's give.
+int nano_json_does_as_v8(void);
 
 // nano_snapshot builds the runtime snapshot: the same bytes for the same scripts. 0, or -1 and
 // *error.
