@@ -1,7 +1,11 @@
 package isolates
 
 import (
+	"fmt"
+	"os"
+	"regexp"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -43,4 +47,42 @@ func sleepThread() error {
 			return err
 		}
 	}
+}
+
+// TestWorkersGiveWay: so does V8's own thread when it compiles for an app, which is on no bill.
+func TestWorkersGiveWay(t *testing.T) {
+	if _, err := os.Stat("/proc/self/timers"); err != nil {
+		t.Skip("the kernel does not list timers:", err)
+	}
+	isolate := startApp(t, unlimited, `
+		const step = (sum, n) => (sum * 31 + n) | 0;
+		export default { fetch() {
+			let sum = 0;
+			for (let n = 0; n < 10_000; n++) sum = step(sum, n);
+			return new Response(String(sum));
+		} }`)
+	for range 20_000 {
+		if workerHasTimer(t) {
+			return
+		}
+		fetch(t, isolate, get)
+	}
+	t.Error("V8's thread has no timer for giving way, though an app was hot")
+}
+
+var timerThread = regexp.MustCompile(`(?m)^notify: signal/tid\.(\d+)$`)
+
+// workerHasTimer reports whether there is a timer that signals a thread of V8's.
+func workerHasTimer(t *testing.T) bool {
+	timers, err := os.ReadFile("/proc/self/timers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range timerThread.FindAllSubmatch(timers, -1) {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%s/comm", thread[1]))
+		if err == nil && strings.HasPrefix(string(name), "V8 ") {
+			return true
+		}
+	}
+	return false
 }

@@ -174,8 +174,9 @@ class Yielding final : public v8::Task {
   static constexpr int kWorkerNice = 10;  // like slow loops
 };
 
-// On whose bill this thread works, or null.
-thread_local const Bill* billing = nullptr;
+// On whose bill this thread works; null: on none.
+const Bill no_bill;
+thread_local const Bill* billing = &no_bill;
 
 int64_t ThreadNanoseconds() {
   timespec time;
@@ -183,7 +184,8 @@ int64_t ThreadNanoseconds() {
   return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
 }
 
-// Work does something on a worker thread on a bill, what that begins there included.
+// Work does something on a worker thread, which gives way to loops meanwhile, and on a bill if
+// there is one, what that begins there included.
 template <typename Body>
 void Work(const Bill& bill, Body&& body) {
   BillScope scope(bill);
@@ -191,7 +193,7 @@ void Work(const Bill& bill, Body&& body) {
   GiveWay(true);
   body();
   GiveWay(false);
-  bill->fetch_add(ThreadNanoseconds() - before, std::memory_order_relaxed);
+  if (bill) bill->fetch_add(ThreadNanoseconds() - before, std::memory_order_relaxed);
 }
 
 class BilledTask final : public v8::Task {
@@ -226,7 +228,6 @@ class BilledJob final : public v8::JobTask {
 };
 
 std::unique_ptr<v8::Task> Billed(std::unique_ptr<v8::Task> task) {
-  if (billing == nullptr) return task;
   return std::make_unique<BilledTask>(*billing, std::move(task));
 }
 
@@ -286,8 +287,8 @@ class Platform final : public v8::Platform {
   std::unique_ptr<v8::JobHandle> CreateJobImpl(v8::TaskPriority priority,
                                                std::unique_ptr<v8::JobTask> task,
                                                const v8::SourceLocation& location) override {
-    if (billing != nullptr) task = std::make_unique<BilledJob>(*billing, std::move(task));
-    return workers_->CreateJob(priority, std::move(task), location);
+    return workers_->CreateJob(priority, std::make_unique<BilledJob>(*billing, std::move(task)),
+                               location);
   }
   void PostTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
                                   const v8::SourceLocation& location) override {
@@ -304,7 +305,7 @@ class Platform final : public v8::Platform {
   std::mutex mutex_;
   std::unordered_map<v8::Isolate*, std::shared_ptr<Tasks>> runners_;
   v8::Isolate* sealing_ = nullptr;
-  const std::shared_ptr<Unattended> unattended_ = std::make_shared<Unattended>(workers_.get());
+  const std::shared_ptr<Unattended> unattended_ = std::make_shared<Unattended>(this);
   nano_shared unattached_ = {};
 };
 
