@@ -196,6 +196,56 @@ func TestSnapshotsRestoredDuringCollections(t *testing.T) {
 	}
 }
 
+// manyFunctions is a list of functions in JavaScript, no two with the same code. Called with numbers, the function at n
+// gives n and how many parameters it has, in one way or another.
+func manyFunctions(count int) string {
+	var text strings.Builder
+	for n := range count {
+		parameters := make([]string, n%13)
+		for k := range parameters {
+			parameters[k] = fmt.Sprint("p", k)
+		}
+		list := strings.Join(parameters, ",")
+		kind := []string{"(%s) => %d + [%s].length", "function (%s) { return %d + [%s].length; }", "async (%s) => %d + [%s].length",
+			"function* (%s) { yield %d + [%s].length; }", "class { constructor(%s) { this.sum = %d + [%s].length; } }"}[n%5]
+		fmt.Fprintf(&text, kind+",\n", list, n, list)
+	}
+	return "[" + text.String() + "]"
+}
+
+// Functions of a snapshot have entries of their own in V8's table, more of them than fit its first segment, which are
+// given back when they die. Names are the same strings as those of the runtime and of code that is compiled later.
+func TestSnapshotKeepsFunctions(t *testing.T) {
+	const count = 6000
+	for _, perRequest := range []bool{false, true} {
+		app, built := imageApp(t, AppOptions{PerRequest: perRequest}, `
+			const list = `+manyFunctions(count)+`;
+			const call = [(f) => f(), (f) => f(), (f) => f(), (f) => f().next().value, (f) => new f().sum];
+			const names = Object.fromEntries(list.map((_, n) => ["name" + n, n]));
+			export default { async fetch(request) {
+				const wrong = [];
+				for (let round = 0; round < 3; round++)
+					for (const [n, f] of list.entries())
+						if (f !== null && (f.length !== n % 13 || await call[n % 5](f) !== n + n % 13)) wrong.push(n);
+				for (let n = 0; n < `+fmt.Sprint(count)+`; n++)
+					if (names["name" + n] !== n || names[JSON.parse('"name' + n + '"')] !== n) wrong.push("name" + n);
+				for (let n = 0; n < list.length; n += 2) list[n] = null;
+				return Response.json(wrong);
+			} }`)
+		if built.Reason != "" {
+			t.Fatal(built.Reason)
+		}
+		isolate := startImage(t, app, "snapshot")
+		for round := range 3 {
+			prepare(isolate)
+			if got := fetch(t, isolate, get); string(got.Body) != "[]" {
+				t.Fatalf("round %d: wrong are %.200s", round, got.Body)
+			}
+			isolate.Collect()
+		}
+	}
+}
+
 // The code of a top level, which runs once, is not in a snapshot, nor is what only it refers to: names
 // of the properties it reads, literals. What is left works, and can be compiled.
 func TestSnapshotDropsCodeOfTopLevels(t *testing.T) {
