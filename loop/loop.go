@@ -246,11 +246,14 @@ func (l *Loop) Run() error {
 		l.accept(&l.listeners[i])
 	}
 	for !l.isDrained() || l.closeMailbox() {
-		if err := l.tick(); err != nil {
+		err := l.tick()
+		if err == nil {
+			err = l.yield()
+		}
+		if err != nil {
 			l.listenersClosed() // not quite, but others must not wait for it
 			return fmt.Errorf("loop: %w", err)
 		}
-		l.yield()
 	}
 	return l.end()
 }
@@ -258,20 +261,23 @@ func (l *Loop) Run() error {
 // yield lets Go's scheduler see a busy loop as one that plays fair. Nothing else runs on its thread,
 // but a goroutine that never yields for 10 ms loses its processor to the scheduler's monitor at
 // each system call from then on, and the monitor, which would rest, keeps looking every 20 µs: it
-// takes up to a fifth of a core that it shares with the loop. A yield costs some 20 µs, so one that has just
-// had nothing to do yields earlier: else the first request after a while would wait for that.
-func (l *Loop) yield() {
+// takes up to a fifth of a core that it shares with the loop. A yield costs some 20 µs, and milliseconds while
+// others want the core: a loop that has had nothing to do yields earlier, so that the request that comes after
+// a while does not wait for that.
+func (l *Loop) yield() error {
 	l.ticksSinceYield++
-	moved := l.stats.BytesIn + l.stats.BytesOut
-	interval := yieldInterval
-	if l.isResting {
-		interval = restingYieldInterval
-	}
-	if l.ticksSinceYield < yieldTicks && moved-l.movedAtYield < yieldBytes || l.now-l.yieldedAt < interval {
-		return
+	moved, since := l.stats.BytesIn+l.stats.BytesOut, l.now-l.yieldedAt
+	isDue := since >= yieldInterval && (l.ticksSinceYield >= yieldTicks || moved-l.movedAtYield >= yieldBytes)
+	if !isDue && !(l.isResting && since >= restingYieldInterval) {
+		return nil
 	}
 	l.ticksSinceYield, l.yieldedAt, l.movedAtYield = 0, l.now, moved
+	// What the tick has to send need not wait for it either.
+	if err := l.ring.Enter(false, 0); err != nil {
+		return err
+	}
 	runtime.Gosched()
+	return nil
 }
 
 // How seldom a loop yields at the most: before the scheduler's 10 ms have passed, but not for the
