@@ -75,7 +75,6 @@ type origin struct {
 	first, last  *fetch // waiting for a connection
 	waiting      int
 	sequenceNext uint64 // of the fetch that waits next
-	sendsMuch    bool   // the last response was one of which much was to come
 }
 
 // origins are those of a loop.
@@ -248,7 +247,7 @@ func (o *origin) connected(t transport) endpointHandler {
 	o.dialing--
 	o.open++
 	o.protocol = protocolHTTP1
-	c.expectHead()
+	c.expectHead(true) // nothing is known of it
 	t.resume()
 	o.serve(c)
 	o.dialMore() // as many as are needed, now that it is known that none can be shared

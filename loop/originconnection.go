@@ -30,6 +30,7 @@ type originConnection struct {
 	isPaused   bool // the fetch has no room
 	isStopped  bool // so much has come that nothing is received
 	isBulk     bool // the transport knows that much is to come
+	wasBulk    bool // and knew it of the last response
 	hasEnded   bool // the origin has shut its side; bytes before that are in in
 	isSending  bool // the request's body is not complete
 	isChunked  bool // and has chunked transfer coding
@@ -228,16 +229,16 @@ func (c *originConnection) limitInput() {
 	}
 }
 
-// expectHead notes whether the next response is likely to be one of which much is to come: if the last one was.
-func (c *originConnection) expectHead() {
+// expectHead notes whether the next response may well be one of which much is to come.
+func (c *originConnection) expectHead(ofBulk bool) {
 	if e, ok := c.transport.(*endpoint); ok {
-		e.expectHead(c.origin.sendsMuch)
+		e.expectHead(ofBulk)
 	}
 }
 
 // expectBulk notes whether much of a body is to come.
 func (c *originConnection) expectBulk(isBulk bool) {
-	c.origin.sendsMuch = c.origin.sendsMuch || isBulk
+	c.wasBulk = c.wasBulk || isBulk
 	if e, ok := c.transport.(*endpoint); ok && c.isBulk != isBulk {
 		c.isBulk = isBulk
 		e.expectBulk(isBulk)
@@ -328,6 +329,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		}
 		return head.Length
 	}
+	c.expectHead(false) // it is here
 	if head.Status == 101 {
 		return c.switchProtocol(head, input)
 	}
@@ -339,7 +341,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 	body, n, whole := c.wholeBody(input[head.Length:])
 	f := c.fetch
 	if whole {
-		c.origin.sendsMuch = false
+		c.wasBulk = false
 		used = head.Length + n
 		c.isLast = c.isLast || used < len(input) // what follows belongs to nothing
 		c.finish()
@@ -348,8 +350,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 	}
 	c.inBody = true
 	isBulk := c.framing == http1.FramingLength && c.missing >= bulkFrom
-	c.origin.sendsMuch = isBulk
-	c.expectHead()
+	c.wasBulk = isBulk
 	c.expectBulk(isBulk)
 	f.responded(input[:head.Length], head, nil, false)
 	return head.Length
@@ -539,7 +540,7 @@ func (c *originConnection) finish() {
 	c.fetch, c.isDraining, c.inBody = nil, false, false
 	c.isReused = true
 	c.expectBulk(false)
-	c.expectHead()
+	c.expectHead(c.wasBulk)
 	if c.isLast || c.isSending || c.hasEnded {
 		c.close() // an origin that answers early does not want the rest of the request
 		return

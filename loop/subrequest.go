@@ -406,18 +406,22 @@ func (f *fetch) receive(data []byte) (more bool) {
 	if f.remaining > 0 {
 		f.remaining -= int64(len(data))
 	}
+	isOutput := false
 	if f.isOpen && len(f.held) == 0 {
+		pool := &f.loop.buffers
+		pool.isOutput = false
 		f.isOpen = f.sink.push(data)
-		more = f.isOpen
+		more, isOutput = f.isOpen, pool.isOutput
 	} else if kept := f.keep(data); kept != nil {
 		f.held = kept
 	} else {
 		f.held = f.loop.buffers.append(f.held, data)
 	}
-	if more || len(f.held) < fetchHeldMax {
+	if more || len(f.held) < fetchHeldMax && !isOutput {
 		f.awaitBody()
 		return true
 	}
+	// Nothing is received ahead of a large piece that is being sent on: see endpoint.adapt.
 	if f.excess == nil {
 		f.timeout.stop() // it is not the origin's turn
 	}
