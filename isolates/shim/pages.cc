@@ -37,7 +37,13 @@ class Spare {
   // Keep tells whether pages stay as they are.
   bool Keep(uintptr_t address, size_t length) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (length > kBytes - bytes_) return false;
+    if (length > kBytes) return false;
+    // What V8 has not come back to for longest goes.
+    while (length > kBytes - bytes_ || count_ == kRangesMax) {
+      const Range oldest = ranges_[0];
+      Drop(0);
+      Release(oldest);
+    }
     Range range = {address, address + length};
     for (size_t i = count_; i-- > 0;) {
       const Range other = ranges_[i];
@@ -45,7 +51,8 @@ class Spare {
       range = {std::min(range.begin, other.begin), std::max(range.end, other.end)};
       Drop(i);
     }
-    return Add(range);
+    Add(range);
+    return true;
   }
 
   // Take tells whether some pages, which are to be accessible, were all kept: they are no longer.
@@ -88,7 +95,8 @@ class Spare {
 
   void Drop(size_t index) {
     bytes_ -= ranges_[index].end - ranges_[index].begin;
-    ranges_[index] = ranges_[--count_];
+    std::move(ranges_.begin() + index + 1, ranges_.begin() + count_, ranges_.begin() + index);
+    count_--;
   }
 
   // As V8 does it.
@@ -99,7 +107,7 @@ class Spare {
   }
 
   std::mutex mutex_;
-  std::array<Range, kRangesMax> ranges_;
+  std::array<Range, kRangesMax> ranges_;  // oldest first
   size_t count_ = 0, bytes_ = 0;
 };
 Spare spare;
