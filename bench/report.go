@@ -370,6 +370,7 @@ func (r *results) writeIdle(page *strings.Builder) {
 		return
 	}
 	page.WriteString("## Idle process (`wakeups`)\n\n")
+	fmt.Fprintf(page, "After one request and %s of rest, in which a runtime finishes what its start left.\n\n", idleSettle)
 	var rows [][]string
 	for _, one := range r.Idle {
 		if one.Failure != "" {
