@@ -189,7 +189,7 @@ const readingNotes = `## How it was measured
 - The memory of large bodies is the peak of the process's resident memory during a transfer (VmHWM, reset before) less
   what was resident before it. A body of 16 MB has been through before, so that the heap has the size that it keeps.
 - The time of a launch runs from just before the process is made to the first byte of the answer to its first request,
-  on one core. Idle servers are watched for 10 s after one request and 5 s of rest.
+  on one core. Idle servers are watched for 10 s after one request and 75 s of rest.
 `
 
 // writeRuns shows the runs of which the results are, and on what they were made.
