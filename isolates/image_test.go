@@ -180,17 +180,24 @@ func TestSnapshotsRestoredDuringCollections(t *testing.T) {
 		// In the old generation, and in use for as long as the context is: what makes V8 mark it, bit by bit.
 		globalThis.used = Array.from({ length: 30 }, () => new Array(20_000).fill().map((_, n) => ({ n })));
 		return new`, 1)
-	app, built := imageApp(t, AppOptions{PerRequest: true}, source)
+	askSnapshot(t, AppOptions{PerRequest: true}, source, 12, 4, "true")
+}
+
+// askSnapshot asks an app that is started from its snapshot, and wants the same answer each time. After so many requests,
+// again and again, all garbage is collected.
+func askSnapshot(t *testing.T, options AppOptions, source string, requests, collectAfter int, want string) {
+	t.Helper()
+	app, built := imageApp(t, options, source)
 	if built.Reason != "" {
 		t.Fatal(built.Reason)
 	}
 	isolate := startImage(t, app, "snapshot")
-	for n := range 12 {
+	for n := 1; n <= requests; n++ {
 		prepare(isolate)
-		if got := fetch(t, isolate, get); string(got.Body) != "true" {
-			t.Fatalf("request %d: the objects of the snapshot are not as they were made: %s", n, got.Body)
+		if got := string(fetch(t, isolate, get).Body); got != want {
+			t.Fatalf("request %d: what the snapshot holds is not as it was made: %.200s, want %s", n, got, want)
 		}
-		if n%4 == 3 {
+		if n%collectAfter == 0 {
 			isolate.Collect()
 		}
 	}
@@ -218,7 +225,7 @@ func manyFunctions(count int) string {
 func TestSnapshotKeepsFunctions(t *testing.T) {
 	const count = 6000
 	for _, perRequest := range []bool{false, true} {
-		app, built := imageApp(t, AppOptions{PerRequest: perRequest}, `
+		askSnapshot(t, AppOptions{PerRequest: perRequest}, `
 			const list = `+manyFunctions(count)+`;
 			const call = [(f) => f(), (f) => f(), (f) => f(), (f) => f().next().value, (f) => new f().sum];
 			const names = Object.fromEntries(list.map((_, n) => ["name" + n, n]));
@@ -231,18 +238,7 @@ func TestSnapshotKeepsFunctions(t *testing.T) {
 					if (names["name" + n] !== n || names[JSON.parse('"name' + n + '"')] !== n) wrong.push("name" + n);
 				for (let n = 0; n < list.length; n += 2) list[n] = null;
 				return Response.json(wrong);
-			} }`)
-		if built.Reason != "" {
-			t.Fatal(built.Reason)
-		}
-		isolate := startImage(t, app, "snapshot")
-		for round := range 3 {
-			prepare(isolate)
-			if got := fetch(t, isolate, get); string(got.Body) != "[]" {
-				t.Fatalf("round %d: wrong are %.200s", round, got.Body)
-			}
-			isolate.Collect()
-		}
+			} }`, 3, 1, "[]")
 	}
 }
 

@@ -38,21 +38,6 @@ constexpr uint16_t kIsolateLines[] = {0,    1,    3,    4,    5,    6,    7,    
 // Of the young generation, what a request takes of it.
 constexpr size_t kYoungLines = 12, kOutputLines = 3;
 
-// Types of objects, see kInstanceType.
-enum Type : uint16_t {
-  kHandler = 0x89,
-  kAllocationSite = 0x8f,
-  kFeedbackCell = 0x9d,
-  kContext = 0xe1,
-  kWeakList = 0x100,
-  kFeedback = 0x10a,
-  kMapType = 0x110,
-  kPropertyCell = 0x115,
-  kBoundFunction = 0x80f,
-  kFunction = 0x811,
-  kClassConstructor = 0x821,
-};
-
 // Slots of objects, in words.
 constexpr uint8_t kPrototypeSlot = 1 << 7;  // in kBitField, of a map of functions
 constexpr size_t kDispatchHandle = 3, kFunctionShared = 4, kFunctionContext = 5,

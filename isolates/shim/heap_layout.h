@@ -1,6 +1,7 @@
 // What is known here of the objects in V8's heap, for those few places that read or make them past
-// its API: deserialize.cc, heap_bytes.cc and what is about JSON. The program is linked with this
-// version of V8 only, see nano_start. Offsets are in bytes from the beginning of an object.
+// its API: snapshots, footprint.cc, heap_bytes.cc, plainlines.cc and what is about JSON. The
+// program is linked with this version of V8 only, see nano_start. Offsets are in bytes from the
+// beginning of an object.
 #ifndef NANO_HEAP_LAYOUT_H_
 #define NANO_HEAP_LAYOUT_H_
 
@@ -40,8 +41,38 @@ constexpr uint32_t kPrototypeMap = 1 << 20, kDictionaryMap = 1 << 21, kDeprecate
                    kExtensibleMap = 1 << 27, kConstructionCounter = uint32_t{7} << 29;
 constexpr uint32_t kInterestingMap = 1 << 28;  // may have toJSON or some symbols, or a dictionary
 // Instance types. What is less than kFirstNonString is a string, in a form.
-constexpr uint16_t kFirstNonString = 0x80, kSymbol = 0x80, kHeapNumber = 0x82, kOddball = 0x83,
-                   kOrdinaryObject = 0x421, kObjectPrototype = 0x825, kArray = 0x847;
+enum Type : uint16_t {
+  kFirstNonString = 0x80,
+  kSymbol = 0x80,
+  kHeapNumber = 0x82,
+  kOddball = 0x83,
+  kHandler = 0x89,
+  kAllocationSite = 0x8f,
+  kFeedbackCell = 0x9d,
+  kScript = 0xa7,
+  kCodeObject = 0xbb,
+  kInstructionStream = 0xc0,
+  kEphemeronTable = 0xcf,
+  kContext = 0xe1,
+  kNativeContext = 0xe3,
+  kDescriptorArray = 0xfc,
+  kStrongDescriptorArray = 0xfd,
+  kWeakList = 0x100,
+  kFeedback = 0x10a,
+  kMapType = 0x110,
+  kPropertyCell = 0x115,
+  kSharedFunction = 0x11a,
+  kOrdinaryObject = 0x421,
+  kDataView = 0x80b,
+  kResizableDataView = 0x80c,
+  kTypedArray = 0x80d,
+  kArrayBuffer = 0x80e,
+  kBoundFunction = 0x80f,
+  kFunction = 0x811,
+  kClassConstructor = 0x821,
+  kObjectPrototype = 0x825,
+  kArray = 0x847,
+};
 constexpr uint16_t kStringForm = 7, kOneByteString = 8;
 enum StringForm : uint16_t { kSequential, kCons, kExternal, kSliced, kThin = 5 };
 

@@ -43,7 +43,12 @@
 #include <string>
 #include <string_view>
 
+#include "heap_layout.h"
+
 namespace nano::linear {
+
+using heap::kWord;
+using enum heap::Type;
 
 enum Space : uint8_t { kReadOnlyHeap, kOld, kCode, kTrusted, kSpaces };
 
@@ -93,24 +98,7 @@ constexpr uint8_t kLinear = kNewObject | uint8_t{kReadOnlyHeap};
 
 constexpr int kBlockShift = 17;
 constexpr uint32_t kOffsetMask = (1 << kBlockShift) - 1;
-constexpr size_t kWord = 4, kBitmapWords = 64;
-
-// Types of objects that V8 has to do something for when they are read (InstanceType).
-enum Type : uint16_t {
-  kScript = 0xa7,
-  kCodeObject = 0xbb,
-  kInstructionStream = 0xc0,
-  kEphemeronTable = 0xcf,
-  kNativeContext = 0xe3,
-  kDescriptorArray = 0xfc,
-  kStrongDescriptorArray = 0xfd,
-  kMap = 0x110,
-  kSharedFunction = 0x11a,
-  kDataView = 0x80b,
-  kResizableDataView = 0x80c,
-  kTypedArray = 0x80d,
-  kArrayBuffer = 0x80e,
-};
+constexpr size_t kBitmapWords = 64;
 
 inline bool IsExternalString(uint16_t type) { return (type & 0xff87) == 2; }
 

@@ -225,11 +225,11 @@ class Section {
     constexpr size_t kTypeSlot = 2;
     switch (ref.kind) {
       case Ref::kConstant:
-        if (static_cast<uint16_t>(OfReadOnly(OfReadOnly(ref.value, 0), kTypeSlot)) != kMap)
+        if (static_cast<uint16_t>(OfReadOnly(OfReadOnly(ref.value, 0), kTypeSlot)) != kMapType)
           return 0;
         return static_cast<uint16_t>(OfReadOnly(ref.value, kTypeSlot));
       case Ref::kObject:
-        if (objects_[ref.value].type != kMap) return 0;
+        if (objects_[ref.value].type != kMapType) return 0;
         return static_cast<uint16_t>(words_[objects_[ref.value].first + kTypeSlot]);
       case Ref::kStartup:
         return ref.value < startup_->cache.size() ? startup_->cache[ref.value] : 0;
@@ -251,7 +251,7 @@ class Section {
 
   uint32_t ReadMetaMap() {
     uint32_t index = NewObject(kOld, kMapWords);
-    objects_[index].type = kMap;
+    objects_[index].type = kMapType;
     SetSlot(index, 0, {Ref::kObject, index}, {});
     ReadSlots(index);
     return index;
