@@ -330,6 +330,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		return head.Length
 	}
 	c.expectHead(false) // it is here
+	c.wasBulk = false
 	if head.Status == 101 {
 		return c.switchProtocol(head, input)
 	}
@@ -341,7 +342,6 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 	body, n, whole := c.wholeBody(input[head.Length:])
 	f := c.fetch
 	if whole {
-		c.wasBulk = false
 		used = head.Length + n
 		c.isLast = c.isLast || used < len(input) // what follows belongs to nothing
 		c.finish()
@@ -349,9 +349,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		return used
 	}
 	c.inBody = true
-	isBulk := c.framing == http1.FramingLength && c.missing >= bulkFrom
-	c.wasBulk = isBulk
-	c.expectBulk(isBulk)
+	c.expectBulk(c.framing == http1.FramingLength && c.missing >= bulkFrom)
 	f.responded(input[:head.Length], head, nil, false)
 	return head.Length
 }
