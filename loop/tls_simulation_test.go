@@ -92,7 +92,9 @@ func (c *peerConn) Read(into []byte) (n int, err error) {
 
 // Write implements net.Conn.
 func (c *peerConn) Write(data []byte) (int, error) {
-	if c.peer.Closed() {
+	c.listener.mutex.Lock() // net/http may close it from another goroutine
+	defer c.listener.mutex.Unlock()
+	if c.isClosed || c.peer.Closed() {
 		return 0, net.ErrClosed
 	}
 	c.peer.Write(bytes.Clone(data))
