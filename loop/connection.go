@@ -60,6 +60,9 @@ type connection struct {
 
 	sendingIsShared bool // sending is memory that others use, too
 
+	sendingPipe   *pipe // what is being sent instead; nil: sending
+	isNonblocking bool  // sockets.neverWait was called
+
 	socket *webSocket // that a switching connection goes to
 
 	inputTimeout timeoutNode // header, idle, body, linger or grace
@@ -204,7 +207,11 @@ func (l *Loop) completed(kind uint8, generation, index uint32, completion *uring
 		return
 	case opSend:
 		c.inFlight--
-		l.sendCompleted(c, completion.Result)
+		if c.sendingPipe != nil {
+			l.pipeHasRoom(c, completion.Result)
+		} else {
+			l.sendCompleted(c, completion.Result)
+		}
 	case opClose:
 		c.inFlight--
 		l.closed(c)
@@ -630,7 +637,10 @@ func (l *Loop) sendCompleted(c *connection, result int32) {
 
 // releaseSending gives back what a send that is over used.
 func (l *Loop) releaseSending(c *connection) {
-	if c.sendingBlock != noBlock {
+	if c.sendingPipe != nil {
+		l.givePipe(c.sendingPipe)
+		c.sendingPipe = nil
+	} else if c.sendingBlock != noBlock {
 		l.options.Blocks.Free(c.sendingBlock)
 		c.sendingBlock = noBlock
 	} else if !c.sendingIsShared {

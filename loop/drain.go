@@ -167,6 +167,7 @@ func (l *Loop) end() error {
 	}
 	l.endReports()
 	l.endVisits()
+	l.closeFreePipes()
 	l.operations++
 	l.ring.Cancel(uring.Pack(opCancelWake, 0, 0), uring.Pack(opWake, 0, 0))
 	for l.wakeArmed || l.operations != 0 {

@@ -30,27 +30,31 @@ type endpoint struct {
 	isAdopted  bool       // it was a client's connection, and counts as such
 	app        *appWorker // whose it is, see outbound; nil: nobody's
 
-	isPaused   bool       // nothing is received
-	receiving  bool       // a receive is armed: a multishot one, or one into bulk
-	cancelling bool       // and its cancellation is under way
-	inputEnded bool       // the other end has shut its side
-	isBulk     bool       // much is to come
-	isWary     bool       // much is likely to follow what comes next
-	isStarved  bool       // on endpoints.starved
-	hasOutput  bool       // on endpoints.outgoing
-	isSending  bool       // a send is in flight
-	finishing  bool       // our side is to be shut once all is sent
-	finished   bool       // and was
-	broken     unix.Errno // why nothing can be sent any more, while the last of the input is awaited
+	isPaused      bool       // nothing is received
+	receiving     bool       // a receive is armed: a multishot one, one into bulk, or
+	isPolling     bool       // it is awaited that there is something for a pipe
+	cancelling    bool       // and its cancellation is under way
+	inputEnded    bool       // the other end has shut its side
+	isBulk        bool       // much is to come
+	isWary        bool       // much is likely to follow what comes next
+	isNonblocking bool       // sockets.neverWait was called
+	isPipeless    bool       // nothing can be spliced from it
+	isStarved     bool       // on endpoints.starved
+	hasOutput     bool       // on endpoints.outgoing
+	isSending     bool       // a send is in flight
+	finishing     bool       // our side is to be shut once all is sent
+	finished      bool       // and was
+	broken        unix.Errno // why nothing can be sent any more, while the last of the input is awaited
 
-	bulk     []byte  // of the pool: what is being received into; nil: provided buffers
-	room     int     // bytes of the next large receive, within the loop's pace
-	outputAt int64   // when one was last sent on as it is
-	out      []piece // not handed to the kernel yet
-	sending  piece   // in flight, from sent on
-	sent     int
-	flight   flight
-	waiting  int // bytes of out and of sending that have not left
+	bulk      []byte  // of the pool: what is being received into; nil: provided buffers
+	room      int     // bytes of the next large receive, within the loop's pace
+	narrowing uint8   // how often what that takes at a time is halved for a pipe
+	outputAt  int64   // when one was last sent on as it is
+	out       []piece // not handed to the kernel yet
+	sending   piece   // in flight, from sent on
+	sent      int
+	flight    flight
+	waiting   int // bytes of out and of sending that have not left
 
 	sendTimeout timeoutNode
 
@@ -72,6 +76,18 @@ type endpointHandler interface {
 	failed(errno unix.Errno)
 	// closed is the last call, once the descriptor is closed.
 	closed()
+}
+
+// A pipeHandler is an endpointHandler that can take much in pipes.
+type pipeHandler interface {
+	endpointHandler
+	// takesPipes reports whether what comes next is to be received into a pipe.
+	takesPipes() bool
+	// pipeRoom is asked when something has come: how many bytes of it are to be received. 0: none now, and either
+	// pause was called or takesPipes has changed.
+	pipeRoom() int
+	// receivedPipe is received for what a pipe holds, which is the handler's from then on.
+	receivedPipe(p *pipe)
 }
 
 type endpointPhase uint8
@@ -127,10 +143,11 @@ func (s *endpoints) give(e *endpoint) {
 	s.slots.give(e.index)
 }
 
-// outbound counts the endpoints of all loops, which must leave descriptors for clients, and those of one
+// outbound counts the endpoints of all loops, and the descriptors of their pipes, which must leave descriptors for clients, and those of one
 // app for other apps.
 type outbound struct {
 	open    atomic.Int64
+	pipes   atomic.Int64 // of these
 	limit   int64
 	catalog *catalog
 }
@@ -257,6 +274,9 @@ func (l *Loop) receiveFrom(e *endpoint) {
 	e.receiving = true
 	e.inFlight++
 	switch {
+	case e.isBulk && e.takesPipes():
+		e.isPolling = true
+		l.ring.Poll(e.userData(opEndpointReceive), int(e.fd), unix.POLLIN)
 	case e.isBulk && l.endpoints.bulks < l.pace.bulks:
 		n := max(min(e.room, l.pace.room), l.pace.bulk)
 		if l.endpoints.posted+n > postedMax {
@@ -268,6 +288,81 @@ func (l *Loop) receiveFrom(e *endpoint) {
 		l.ring.RecvProvided(e.userData(opEndpointReceive), int(e.fd))
 	default:
 		l.ring.RecvMultishot(e.userData(opEndpointReceive), int(e.fd))
+	}
+}
+
+// takesPipes reports whether what comes next is to be received into a pipe.
+func (e *endpoint) takesPipes() bool {
+	if e.isPipeless || !e.loop.mayTakePipe() {
+		return false
+	}
+	h, ok := e.handler.(pipeHandler)
+	return ok && h.takesPipes()
+}
+
+// readable goes on when there is something for a pipe. What there is stays in the socket if it is not wanted any more.
+func (e *endpoint) readable(result int32) {
+	l := e.loop
+	e.isPolling = false
+	switch {
+	case !e.wantsInput(), result == -int32(unix.ECANCELED):
+	case result < 0 && !isAgain(result):
+		e.fail(unix.Errno(-result))
+	case l.pipes.spliced < splicedMax: // else in the next tick
+		e.receivePipe()
+	}
+	if !e.receiving && !e.isStarved && e.wantsInput() {
+		l.receiveFrom(e)
+	}
+	e.endClosing()
+}
+
+// receivePipe receives into a pipe what has come.
+func (e *endpoint) receivePipe() {
+	l := e.loop
+	h, ok := e.handler.(pipeHandler)
+	if !ok {
+		return
+	}
+	n := h.pipeRoom()
+	if n == 0 {
+		return
+	}
+	p := l.takePipe()
+	if p == nil {
+		return
+	}
+	if !e.isNonblocking {
+		e.isNonblocking = true
+		l.options.sockets.neverWait(int(e.fd))
+	}
+	received, errno := p.receive(l.options.sockets, e.fd, min(n, l.pace.room>>e.narrowing))
+	if received > 0 {
+		l.stats.BytesIn += uint64(received)
+		l.pipes.spliced += received
+		h.receivedPipe(p)
+		e.adaptPipe()
+		return
+	}
+	l.givePipe(p)
+	switch errno {
+	case 0:
+		e.inputEnd()
+	case unix.EAGAIN, unix.EINTR:
+	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
+		e.isPipeless = true
+	default:
+		e.fail(errno)
+	}
+}
+
+// inputEnd handles the end of what the other end sends.
+func (e *endpoint) inputEnd() {
+	e.inputEnded = true
+	if e.broken != 0 {
+		e.fail(e.broken)
+	} else if e.phase == endpointOpen {
+		e.handler.received(nil)
 	}
 }
 
@@ -311,6 +406,21 @@ func (e *endpoint) adapt(n, room int, isOutput bool) {
 	}
 	e.outputAt = e.loop.now
 }
+
+// adaptPipe adapts the next piece for a pipe likewise. It may be large from the start: what is not there takes no memory.
+func (e *endpoint) adaptPipe() {
+	passed := e.loop.now - e.outputAt
+	switch {
+	case passed > roomShrinks && e.narrowing < narrowingMax:
+		e.narrowing++
+	case passed <= roomGrows && e.narrowing > 0:
+		e.narrowing--
+	}
+	e.outputAt = e.loop.now
+}
+
+// narrowingMax is how often the pieces for a pipe are halved at the most: those of 1 MB to 128 KB.
+const narrowingMax = 3
 
 func (e *endpoint) stopReceiving() {
 	if e.receiving && !e.cancelling {
@@ -559,6 +669,10 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 		e.receiving, e.cancelling = false, false
 		e.inFlight--
 	}
+	if e.isPolling {
+		e.readable(completion.Result)
+		return
+	}
 	id, hasBuffer := completion.Buffer()
 	bulk := l.takeBulk(&e.bulk)
 	isOpen := e.phase == endpointOpen
@@ -581,12 +695,7 @@ func (e *endpoint) receiveCompleted(completion *uring.Completion) {
 		}
 	case n == 0 && e.isDatagram: // an empty one
 	case n == 0:
-		e.inputEnded = true
-		if e.broken != 0 {
-			e.fail(e.broken)
-		} else if isOpen {
-			e.handler.received(nil)
-		}
+		e.inputEnd()
 	case n == -int32(unix.ENOBUFS):
 		// Buffers come back at the end of this phase: armed again there.
 		l.stats.Starved++

@@ -38,6 +38,16 @@ type (
 		// end says that there are no more bytes: they were all of them if f is nil.
 		end(f *fault)
 	}
+	// A pipeSink is a sink that can take bytes in a pipe, where nobody sees them.
+	pipeSink interface {
+		sink
+		// takesPipes reports whether it can for what comes next.
+		takesPipes() bool
+		// mayPushPipe reports whether it can now. If not, that is as a push that answered false: resume follows.
+		mayPushPipe() bool
+		// pushPipe is push for what a pipe holds, right after mayPushPipe. The pipe is the sink's from then on.
+		pushPipe(p *pipe) (more bool)
+	}
 	// A blockSink is a sink that can take bytes in memory of their own without copying them.
 	blockSink interface {
 		sink
@@ -349,6 +359,15 @@ func (j *joint) length() int64 {
 
 // push implements sink.
 func (j *joint) push(data []byte) (more bool) { return j.to.push(data) }
+
+// takesPipes, mayPushPipe and pushPipe implement pipeSink, if the sink does.
+func (j *joint) takesPipes() bool {
+	to, ok := j.to.(pipeSink)
+	return ok && to.takesPipes()
+}
+
+func (j *joint) mayPushPipe() bool            { return j.to.(pipeSink).mayPushPipe() }
+func (j *joint) pushPipe(p *pipe) (more bool) { return j.to.(pipeSink).pushPipe(p) }
 
 // end implements sink.
 func (j *joint) end(f *fault) {

@@ -38,6 +38,7 @@ func (l *Loop) giveBack() {
 	l.handles.shrink()
 	l.origins.shrink()
 	l.buffers.drop()
+	l.closeFreePipes()
 	l.heads, l.collectors, l.incomings, l.calls, l.traces = nil, nil, nil, nil, nil
 	l.files.spare = nil
 	dropEmpty(&l.endpoints.starved)
@@ -46,6 +47,7 @@ func (l *Loop) giveBack() {
 	dropEmpty(&l.starved)
 	dropEmpty(&l.outgoing)
 	dropEmpty(&l.postponed)
+	dropEmpty(&l.piped)
 	dropEmpty(&l.runnable)
 	dropEmpty(&l.running)
 	l.ring.TrimBuffers()

@@ -330,6 +330,17 @@ type sockets interface {
 	open(isIPv4, isDatagram bool) (fd int, errno unix.Errno)
 	// local appends our address, as peer does the other.
 	local(fd int, into []byte) []byte
+	// neverWait has spliceIn and spliceOut not wait for a socket. Operations of the ring wait all the same.
+	neverWait(fd int)
+	// openPipe makes a pipe of pipeSize, or fails if it cannot be that large.
+	openPipe() (from, to int, errno unix.Errno)
+	closePipe(from, to int)
+	// spliceIn moves up to n bytes from a socket to a pipe, without copying them. 0, and no errno: the end of the
+	// stream. EAGAIN: there are none, if the pipe has room.
+	spliceIn(fd, pipe, n int) (moved int, errno unix.Errno)
+	// spliceOut moves up to n bytes from a pipe to a socket. more: others follow at once, so that a segment that is
+	// not full may wait for them.
+	spliceOut(pipe, fd, n int, more bool) (moved int, errno unix.Errno)
 }
 
 type kernelSockets struct{}

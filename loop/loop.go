@@ -85,6 +85,7 @@ type Loop struct {
 	timeouts    timeouts
 	timers      timers
 	buffers     buffers
+	pipes       pipes
 
 	// Who has to be looked at in the course of a tick.
 	ready      []*connection // their buffered input may be gone on with
@@ -92,6 +93,7 @@ type Loop struct {
 	outgoing   []*connection // they have output
 	postponed  []*connection // a large send of each waits for the next tick
 	largeSends int           // bytes of large sends in this tick
+	piped      []*connection // what a pipe holds is to be sent to each of them
 	runnable   []*appWorker  // they have work for their isolate
 	running    []*appWorker  // the same, while turns are taken
 	shardState
@@ -304,7 +306,7 @@ const (
 //  5. Turns: each isolate with work takes one; the records that come out become responses, chunks,
 //     sub-requests, timers and log lines at once, since they are views of the isolate's memory. What would
 //     have come back into whoever caused it is told then: WebSockets to be closed, dials that have failed.
-//  6. Sends: each connection and endpoint with output and no send in flight queues one.
+//  6. Sends: what lies in pipes is sent, and each connection and endpoint with output and no send in flight queues one.
 //  7. Notes: counters, the access log and ten times a second the load are shown to others.
 //  8. Shard: apps are evicted for the budget of memory; one app is started for which requests wait, after
 //     what has been queued was submitted; and if the tick had nothing to do, one piece of the work is
@@ -322,7 +324,7 @@ func (l *Loop) tick() error {
 
 	// 3. Connections and HTTP
 	isResting := len(l.completions) == 0 && l.mailbox.Empty()
-	l.flowed = 0
+	l.flowed, l.pipes.spliced = 0, 0
 	l.sendPostponed()
 	l.feedReady() // first, so that bodies that had to wait do not wait for those that come in now
 	for i := range l.completions {
@@ -353,6 +355,7 @@ func (l *Loop) tick() error {
 	l.tellDialers()
 
 	// 6. Sends
+	l.sendPipes()
 	for i := 0; i < len(l.outgoing); i++ { // a send may make room for what becomes output of another
 		c := l.outgoing[i]
 		l.outgoing[i] = nil
@@ -425,7 +428,7 @@ func (l *Loop) giveWay(works bool) {
 // isBusy reports whether there is more to do at once.
 func (l *Loop) isBusy() bool {
 	work := len(l.runnable) + len(l.unfinished) + len(l.waking)
-	output := len(l.outgoing) + len(l.postponed) + len(l.endpoints.outgoing)
+	output := len(l.outgoing) + len(l.postponed) + len(l.piped) + len(l.endpoints.outgoing)
 	return work+output+len(l.ready)+len(l.dialsFailed)+len(l.reports)+len(l.visits) != 0 || l.wantsRoom
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -351,6 +352,10 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 	c.inBody = true
 	c.expectBulk(c.framing == http1.FramingLength && c.missing >= bulkFrom)
 	f.responded(input[:head.Length], head, nil, false)
+	if c.isBulk && c.fetch == f { // how to receive it depends on who takes it
+		c.isPaused = true
+		f.holdUp()
+	}
 	return head.Length
 }
 
@@ -457,14 +462,49 @@ func (c *originConnection) consumeBody(input []byte) (used int) {
 		}
 	}
 	if done {
-		c.isPaused = false
 		c.isLast = c.isLast || used < len(input)
-		c.finish()
-		if f != nil {
-			f.received(nil)
-		}
+		c.bodyWhole(f)
 	}
 	return used
+}
+
+// bodyWhole ends a response whose body has come in whole; f is whose it is, or nil.
+func (c *originConnection) bodyWhole(f *fetch) {
+	c.isPaused = false
+	c.finish()
+	if f != nil {
+		f.received(nil)
+	}
+}
+
+// takesPipes implements pipeHandler. The bytes of a body with content-length go on as they are.
+func (c *originConnection) takesPipes() bool {
+	return c.inBody && c.framing == http1.FramingLength && !c.isPaused && c.in == nil && c.fetch != nil && c.fetch.takesPipes()
+}
+
+// pipeRoom implements pipeHandler.
+func (c *originConnection) pipeRoom() int {
+	switch {
+	case !c.takesPipes():
+		return 0
+	case !c.fetch.mayReceivePipe():
+		c.isPaused = true
+		c.limitInput()
+		return 0
+	}
+	return int(min(c.missing, math.MaxInt32))
+}
+
+// receivedPipe implements pipeHandler.
+func (c *originConnection) receivedPipe(p *pipe) {
+	f := c.fetch
+	c.missing -= int64(p.held)
+	p.more = p.more && c.missing != 0
+	c.isPaused = !f.receivePipe(p)
+	if c.missing == 0 {
+		c.bodyWhole(f)
+	}
+	c.limitInput()
 }
 
 // resume implements carrier.

@@ -191,6 +191,27 @@ func (e *exchange) pushBlock(block Block, n int) (more bool) {
 	return more
 }
 
+// takesPipes implements pipeSink: a body without framing of its own can be sent from a pipe.
+func (e *exchange) takesPipes() bool { return e.isSized && e.connection.first == e }
+
+// mayPushPipe implements pipeSink: what the connection has to send goes first.
+func (e *exchange) mayPushPipe() bool {
+	c := e.connection
+	e.isPaused = c.isSending || len(c.out) != 0
+	return !e.isPaused
+}
+
+// pushPipe implements pipeSink.
+func (e *exchange) pushPipe(p *pipe) (more bool) {
+	if !e.takes(p.held) {
+		e.loop.givePipe(p)
+		return false
+	}
+	e.isPaused = true // until all of it has left
+	e.loop.startPipe(e.connection, p)
+	return false
+}
+
 // takes counts n bytes of the body, unless they are more than was announced. Then the answer breaks off
 // when what came before has left.
 func (e *exchange) takes(n int) bool {

@@ -60,6 +60,7 @@ func (r *scriptRing) Send(u uring.UserData, fd int, b []byte) {
 }
 
 func (r *scriptRing) RecvProvided(u uring.UserData, fd int)               { r.RecvMultishot(u, fd) }
+func (r *scriptRing) Poll(uring.UserData, int, uint32)                    { panic("not expected") }
 func (r *scriptRing) SendPart(u uring.UserData, fd int, b []byte, _ bool) { r.Send(u, fd, b) }
 func (r *scriptRing) Connect(uring.UserData, int, []byte)                 {}
 func (r *scriptRing) Recv(uring.UserData, int, []byte)                    {}
@@ -142,8 +143,13 @@ func (noSockets) local(fd int, into []byte) []byte { return into }
 func (noSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
 	return -1, unix.EMFILE
 }
-func (noSockets) resetOnClose(fd int)       {}
-func (noSockets) shutdownWrite(fd int) bool { return true }
+func (noSockets) openPipe() (from, to int, errno unix.Errno)             { return -1, -1, unix.EMFILE }
+func (noSockets) closePipe(from, to int)                                 {}
+func (noSockets) neverWait(fd int)                                       {}
+func (noSockets) spliceIn(fd, pipe, n int) (int, unix.Errno)             { return 0, unix.EINVAL }
+func (noSockets) spliceOut(pipe, fd, n int, more bool) (int, unix.Errno) { return 0, unix.EINVAL }
+func (noSockets) resetOnClose(fd int)                                    {}
+func (noSockets) shutdownWrite(fd int) bool                              { return true }
 
 const plainRequest = "GET /plaintext HTTP/1.1\r\nHost: hello.localhost:8080\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
 

@@ -422,11 +422,49 @@ func (f *fetch) receive(data []byte) (more bool) {
 		return true
 	}
 	// Nothing is received ahead of a large piece that is being sent on: see endpoint.adapt.
+	f.holdUp()
+	return false
+}
+
+// takesPipes reports whether what comes next of the body can be taken in a pipe: whoever takes it wants it as it is.
+func (f *fetch) takesPipes() bool {
+	if !f.isOpen || len(f.held) != 0 {
+		return false
+	}
+	to, ok := f.sink.(pipeSink)
+	return ok && to.takesPipes()
+}
+
+// mayReceivePipe reports whether it can be now, after takesPipes. If not, the carrier has to wait.
+func (f *fetch) mayReceivePipe() bool {
+	if f.sink.(pipeSink).mayPushPipe() {
+		return true
+	}
+	f.isOpen = false
+	f.holdUp()
+	return false
+}
+
+// receivePipe is receive for what a pipe holds, after mayReceivePipe.
+func (f *fetch) receivePipe(p *pipe) (more bool) {
+	if f.remaining > 0 {
+		f.remaining -= int64(p.held)
+	}
+	f.isOpen = f.sink.(pipeSink).pushPipe(p)
+	if f.isOpen {
+		f.awaitBody()
+		return true
+	}
+	f.holdUp()
+	return false
+}
+
+// holdUp has the carrier wait until there is room for more of the body.
+func (f *fetch) holdUp() {
 	if f.excess == nil {
 		f.timeout.stop() // it is not the origin's turn
 	}
 	f.isHeldUp = true
-	return false
 }
 
 // keep returns data as what is to be held, if that can be without copying them.

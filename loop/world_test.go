@@ -34,7 +34,9 @@ type fakeSockets struct {
 	ring  *fakering.Ring
 	reset []int
 
-	openFails int // how many sockets cannot be made
+	openFails int  // how many sockets cannot be made
+	pipesFail bool // no pipe can be made
+	spliced   int  // bytes that were received into pipes
 }
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
@@ -50,6 +52,27 @@ func (s *fakeSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
 		return -1, unix.EMFILE
 	}
 	return s.ring.Socket(isDatagram), 0
+}
+
+func (s *fakeSockets) openPipe() (from, to int, errno unix.Errno) {
+	if s.pipesFail {
+		return -1, -1, unix.EMFILE
+	}
+	from, to = s.ring.Pipe()
+	return from, to, 0
+}
+
+func (s *fakeSockets) closePipe(from, to int) { s.ring.ClosePipe(from, to) }
+func (s *fakeSockets) neverWait(fd int)       {}
+
+func (s *fakeSockets) spliceIn(fd, pipe, n int) (int, unix.Errno) {
+	moved, errno := s.ring.SpliceIn(fd, pipe, n)
+	s.spliced += moved
+	return moved, errno
+}
+
+func (s *fakeSockets) spliceOut(pipe, fd, n int, _ bool) (int, unix.Errno) {
+	return s.ring.SpliceOut(pipe, fd, n)
 }
 
 func (*fakeSockets) shutdownWrite(fd int) bool { return false }

@@ -117,6 +117,7 @@ var operationsRequired = []struct {
 	{giouring.OpNop, "NOP"},
 	{giouring.OpAccept, "ACCEPT"},
 	{giouring.OpRecv, "RECV"},
+	{giouring.OpPollAdd, "POLL_ADD"},
 	{giouring.OpConnect, "CONNECT"},
 	{giouring.OpSend, "SEND"},
 	{giouring.OpRead, "READ"},

@@ -69,6 +69,9 @@ type Ring interface {
 	RecvProvided(u UserData, fd int)
 	// Recv receives into b what there is, or waits until there is something. Result 0: the end of the stream.
 	Recv(u UserData, fd int, b []byte)
+	// Poll waits until the socket fd is ready for what events says, unix.POLLIN or unix.POLLOUT, or has ended or
+	// failed. Result is the events that have come, more than zero. It may be ready no more by then.
+	Poll(u UserData, fd int, events uint32)
 	// Connect connects the socket fd to an address that AppendAddress made. The result is 0 or the
 	// errno of connect(2); -ECANCELED if it was cancelled while it was under way.
 	Connect(u UserData, fd int, address []byte)

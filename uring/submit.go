@@ -105,6 +105,11 @@ func (r *KernelRing) Recv(u UserData, fd int, b []byte) {
 	})
 }
 
+// Poll waits until fd is ready; see Ring.
+func (r *KernelRing) Poll(u UserData, fd int, events uint32) {
+	r.push(entry{OpCode: giouring.OpPollAdd, Fd: int32(fd), OpcodeFlags: events, UserData: uint64(u)})
+}
+
 // Connect connects fd; see Ring.
 func (r *KernelRing) Connect(u UserData, fd int, address []byte) {
 	r.push(entry{

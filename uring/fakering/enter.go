@@ -251,7 +251,7 @@ func (r *Ring) submit(op *operation) {
 	switch op.kind {
 	case opReceive:
 		// The kernel picks a buffer before it looks for bytes.
-		if op.descriptor != nil && op.memory == nil && len(r.buffers.free) == 0 {
+		if op.descriptor != nil && op.memory == nil && !op.isPoll && len(r.buffers.free) == 0 {
 			r.complete(op, failure(unix.ENOBUFS), 0)
 		}
 	case opShutdown:

@@ -230,6 +230,8 @@ func (r *Ring) progressReceive(d *descriptor) {
 			p.breakConnection()
 		}
 		switch {
+		case op.isPoll:
+			r.complete(op, unix.POLLIN, 0)
 		case p.unreachable:
 			r.complete(op, failure(unix.ECONNREFUSED), 0)
 			p.ended = false // once for each send
@@ -290,6 +292,12 @@ func (r *Ring) moreOf(op *operation) uint32 {
 func (r *Ring) progressSend(d *descriptor) {
 	op, p := d.send, d.peer
 	if op.ended || r.chance(r.config.Faults.Delay) {
+		return
+	}
+	if op.isPoll {
+		if p.window != 0 || p.gone || p.loopEnded {
+			r.complete(op, unix.POLLOUT, 0)
+		}
 		return
 	}
 	if p.isDatagram {

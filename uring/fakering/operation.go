@@ -37,6 +37,7 @@ type operation struct {
 
 	isOnce bool           // a receive that ends with its first completion, though it takes a provided buffer
 	isPart bool           // a send that ends with the first bytes
+	isPoll bool           // a receive or send of nothing, which ends when there is something to receive or room
 	offset int64          // of ReadAt; -1: of Read
 	how    int            // of Shutdown
 	target uring.UserData // of Cancel; the payload of Message

@@ -132,7 +132,8 @@ type Ring struct {
 	remotes        map[remoteName]*Remote
 
 	buffers buffers
-	events  []event // by time
+	pipes   map[int]*[]byte // by both of their descriptors, and what is in them
+	events  []event         // by time
 	record  record
 	stopped bool
 	nudge   nudge
@@ -188,6 +189,7 @@ func New(config Config) *Ring {
 		buffers:        newBuffers(config.Buffers, config.BufferSize),
 		nudge:          newNudge(),
 		neighbours:     map[int]*Ring{},
+		pipes:          map[int]*[]byte{},
 	}
 }
 
@@ -297,6 +299,27 @@ func (r *Ring) Recv(u uring.UserData, fd int, b []byte) {
 	op := r.queue(&operation{kind: opReceive, userData: u, fd: fd, memory: b})
 	if d := r.openConnection(op); d != nil {
 		r.claim(op, &d.receive)
+	}
+}
+
+// Poll implements uring.Ring.
+func (r *Ring) Poll(u uring.UserData, fd int, events uint32) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	kind := opReceive
+	if events == unix.POLLOUT {
+		kind = opSend
+	} else if events != unix.POLLIN {
+		r.fail("poll of descriptor %d for %#x", fd, events)
+	}
+	op := r.queue(&operation{kind: kind, userData: u, fd: fd, sum: checksum(nil), isPoll: true})
+	d := r.openConnection(op)
+	switch {
+	case d == nil:
+	case kind == opReceive:
+		r.claim(op, &d.receive)
+	default:
+		r.claim(op, &d.send)
 	}
 }
 
@@ -540,6 +563,9 @@ func (r *Ring) Stop() error {
 		if !d.listening {
 			r.fail("Stop with connection %d never closed", d.fd)
 		}
+	}
+	if len(r.pipes) != 0 {
+		r.fail("Stop with %d descriptors of pipes never closed", len(r.pipes))
 	}
 	r.postMutex.Lock()
 	defer r.postMutex.Unlock()
