@@ -1,8 +1,10 @@
 package isolates
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -197,6 +199,61 @@ func TestBodiesOfGetsPassThroughToFetch(t *testing.T) {
 	isolate := startApp(t, unlimited, `export default { fetch(request) { return new Request("http://a/", { body: "x" }) } }`)
 	if got := fetch(t, isolate, get); !strings.Contains(string(got.Body), "Request with GET/HEAD method cannot have body") {
 		t.Errorf("got %s", got.Body)
+	}
+}
+
+// A Request is passed on without a look at its members only as long as nothing was added to it.
+func TestRequestsWithMembersOfTheirOwnAreRead(t *testing.T) {
+	for change, want := range map[string]string{
+		``:                            "GET http://origin/x",
+		`request.method = "POST"`:     "GET http://origin/x", // a getter of the prototype
+		`request.other = "POST"`:      "GET http://origin/x",
+		`request[Symbol.species] = 1`: "GET http://origin/x",
+		`Object.defineProperty(request, "method", { value: "PUT" })`:                                                      "PUT http://origin/x",
+		`Object.defineProperty(request, "method", { value: "PUT", enumerable: true })`:                                    "PUT http://origin/x",
+		`Object.defineProperty(request, "method", { get: () => "PUT", configurable: true })`:                              "PUT http://origin/x",
+		`request.other = 1; delete request.other; Object.defineProperty(request, "method", { value: "PUT" })`:             "PUT http://origin/x",
+		`for (let i = 0; i < 2000; i++) request["m" + i] = i; Object.defineProperty(request, "method", { value: "PUT" })`: "PUT http://origin/x",
+		`Object.setPrototypeOf(request, { __proto__: Request.prototype, get method() { return "PUT" } })`:                 "PUT http://origin/x",
+	} {
+		isolate := startApp(t, unlimited, `export default { async fetch(request) { try { `+change+` } catch {}
+			return fetch(new Request("http://origin/x", request)) } }`)
+		for id := range uint32(2) {
+			request(t, isolate, id+1, get)
+			if opened := theOne(t, turn(t, isolate), KindOpen); string(opened.Target) != want {
+				t.Errorf("%s: got %s", change, opened.Target)
+			}
+		}
+	}
+}
+
+// However many requests and fetches are in hand, whatever their numbers and the order in which they are answered,
+// each gets what is its own.
+func TestFetchesInHandAreToldApart(t *testing.T) {
+	isolate := startApp(t, unlimited, `export default { async fetch(request) {
+		return new Response(request.url + " " + await (await fetch(request)).text()) } }`)
+	random := rand.New(rand.NewPCG(1, 2))
+	for round, count := range []int{1, 40, 700, 3, 300} {
+		opened := make([]Record, 0, count)
+		for i := range count {
+			id := uint32(1 + i)
+			if i%3 == 0 {
+				id = uint32(i) << 8 // many that end alike
+			}
+			request(t, isolate, id|1<<20, fmt.Sprintf("GET /%d HTTP/1.1\nHost: origin", i))
+			record := theOne(t, turn(t, isolate), KindOpen)
+			record.Target = bytes.Clone(record.Target)
+			opened = append(opened, record)
+		}
+		random.Shuffle(count, func(i, j int) { opened[i], opened[j] = opened[j], opened[i] })
+		for _, record := range opened {
+			_, url, _ := strings.Cut(string(record.Target), " ")
+			isolate.AddResponse(&Response{Handle: record.Handle, Status: 200, Body: []byte(url)})
+			answer := theOne(t, turn(t, isolate), KindRespond)
+			if want := url + " " + url; string(answer.Body) != want || answer.ID != uint32(record.Exchange) {
+				t.Fatalf("round %d: got %s of %d, want %s of %d", round, answer.Body, answer.ID, want, record.Exchange)
+			}
+		}
 	}
 }
 

@@ -113,6 +113,7 @@ var Ops = []string{
 	"proxyDetails",     // (value): [target, handler] or undefined
 	"previewEntries",   // (value): [array, isKeyValue] or undefined
 	"classify",         // (value): kind of object, 0 to 21
+	"countOwn",         // (object): how many properties it has of its own by names and symbols, private ones included; -1: unknown
 	"constructorName",  // (value): string
 	"exposeMembers",    // (constructor, prototype): makes the members of an interface enumerable
 	"unforgeable",      // (object, name, getter): an accessor property of it that is enumerable and not configurable

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "heap_layout.h"
 #include "text.h"
 
 namespace nano {
@@ -20,7 +21,9 @@ const size_t kOpCount = sizeof kOps / sizeof kOps[0];
 
 const v8::CFunction* FastCall(const Op& op) {
   static const v8::CFunction encode = v8::CFunction::Make(ops::EncodeLatin1Into);
-  return op.callback == ops::encodeUtf8Into ? &encode : nullptr;
+  static const v8::CFunction count = v8::CFunction::Make(ops::CountOwn);
+  if (op.callback == ops::encodeUtf8Into) return &encode;
+  return op.callback == ops::countOwn ? &count : nullptr;
 }
 
 namespace {
@@ -206,6 +209,21 @@ void previewEntries(Info info) {
 }
 
 void classify(Info info) { info.GetReturnValue().Set(Classify(info[0])); }
+
+int32_t CountOwn(v8::Local<v8::Object>, v8::Local<v8::Value> value) {
+  v8::Local<v8::Object> object = value.As<v8::Object>();
+#if defined(__x86_64__)
+  const uintptr_t pointer = heap::Pointer(object);
+  const uintptr_t map = heap::Cage(pointer) | heap::Read<uint32_t>(pointer, heap::kMap);
+  const auto bits = heap::Read<uint32_t>(map, heap::kBitField3);
+  if ((bits & heap::kDictionaryMap) != 0) return -1;
+  return static_cast<int32_t>(bits >> heap::kOwnDescriptorsShift & heap::kOwnDescriptorsMask);
+#else
+  return -1;
+#endif
+}
+
+void countOwn(Info info) { info.GetReturnValue().Set(CountOwn(info.This(), info[0])); }
 
 void constructorName(Info info) {
   if (info[0]->IsObject())

@@ -50,6 +50,7 @@
   X(proxyDetails, 1)     \
   X(previewEntries, 1)   \
   X(classify, 1)         \
+  X(countOwn, 1)         \
   X(constructorName, 1)  \
   X(exposeMembers, 2)    \
   X(unforgeable, 3)      \
@@ -94,6 +95,9 @@ NANO_OPS(NANO_DECLARE)
 // EncodeLatin1Into is the op encodeUtf8Into of one-byte text in one piece, for optimized code.
 double EncodeLatin1Into(v8::Local<v8::Object> receiver, const v8::FastOneByteString& text,
                         v8::Local<v8::Value> destination);
+
+// CountOwn is the op countOwn, for optimized code.
+int32_t CountOwn(v8::Local<v8::Object> receiver, v8::Local<v8::Value> object);
 
 // ThrowRange throws a RangeError.
 void ThrowRange(v8::Isolate* isolate, const char* text);

@@ -3,7 +3,7 @@
 (function (ops, internals) {
   "use strict";
   const {
-    Error, JSONParse, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, RangeError, ReflectApply,
+    Error, JSONParse, List, MathFloor, MathTrunc, NumberIsFinite, ObjectDefineProperty, RangeError, ReflectApply,
     SafeMap, SafeSet, String, StringPrototypeCharCodeAt, StringPrototypeToWellFormed, SymbolIterator, SymbolToStringTag, TypeError,
     globalThis,
   } = internals.primordials;
@@ -56,13 +56,15 @@
   // What runs now. `starting`: the app's top level. An instance of a class, since a null-prototype object such
   // as internals is a slow dictionary: internals.starting is the same for who needs no speed.
   // `turn`: counts them. `words`: the records of the turn, whose first words are the cells of C++. `clockOrigin`:
-  // milliseconds, when the app was started; `clockStep`: microseconds, see coarseNow of 50_events.
+  // milliseconds, when the app was started; `clockStep`: microseconds, see coarseNow of 50_events. `subrequestLimit`:
+  // of a request.
   class Running {
     starting = false;
     turn = 0;
     words = null;
     clockOrigin = 0;
     clockStep = 100;
+    subrequestLimit = 1000;
   }
   const running = new Running();
   internals.running = running;
@@ -135,7 +137,8 @@
     setContinuationPreservedEmbedderData(context);
   };
   internals.currentRequestId = function currentRequestId() {
-    const exchange = internals.currentExchange();
+    const context = getContinuationPreservedEmbedderData();
+    const exchange = context === undefined ? undefined : context.exchange;
     return exchange === undefined || exchange.ended ? NO_REQUEST : exchange.id;
   };
   const NO_REQUEST = -1;
@@ -145,6 +148,71 @@
     if (exchange === undefined) log(undefined, 0, level, text, true);
     else log(exchange.words, exchange.offset, level, text, exchange.ended);
   };
+
+  // ---- What is in hand ----
+
+  // Objects by their property `id`, an integer, most of which are there for a moment, and few at a time. A Map that many come
+  // to and leave makes new tables all the time, and each refers to the one after it: once such a table has got old, all
+  // that those after it hold lives until the whole heap is collected.
+  class Table {
+    slots = null; // by the low bits of the ids; null: nothing was ever in it
+    others = null; // a SafeMap of those whose slot was taken; null: there are none
+
+    get(id) {
+      const { slots } = this;
+      if (slots === null) return undefined;
+      const found = slots[id & (slots.length - 1)];
+      if (found !== null && found.id === id) return found;
+      return this.others === null ? undefined : this.others.get(id);
+    }
+
+    // Puts an object in, in the place of one with the same id.
+    set(object) {
+      const { id } = object;
+      let slots = this.slots ??= emptySlots(SLOTS_LEAST);
+      let at = id & (slots.length - 1);
+      while (slots[at] !== null && slots[at].id !== id) {
+        if (slots.length === SLOTS_MOST) {
+          this.others ??= new SafeMap();
+          this.others.set(id, object);
+          return;
+        }
+        slots = this.slots = doubled(slots);
+        at = id & (slots.length - 1);
+      }
+      slots[at] = object;
+      if (this.others !== null) this.#deleteOther(id);
+    }
+
+    delete(id) {
+      const { slots } = this;
+      if (slots === null) return;
+      const at = id & (slots.length - 1);
+      if (slots[at] !== null && slots[at].id === id) slots[at] = null;
+      else if (this.others !== null) this.#deleteOther(id);
+    }
+
+    #deleteOther(id) {
+      this.others.delete(id);
+      if (this.others.size === 0) this.others = null;
+    }
+  }
+  const SLOTS_LEAST = 16;
+  const SLOTS_MOST = 256;
+
+  function emptySlots(count) {
+    const slots = new List();
+    for (let i = 0; i < count; i++) slots[i] = null;
+    return slots;
+  }
+  function doubled(slots) {
+    const larger = emptySlots(2 * slots.length);
+    for (let i = 0; i < slots.length; i++) {
+      if (slots[i] !== null) larger[slots[i].id & (larger.length - 1)] = slots[i];
+    }
+    return larger;
+  }
+  internals.Table = Table;
 
   // ---- Interfaces ----
 

@@ -8,7 +8,7 @@
     ObjectGetPrototypeOf, PromiseReject, ReflectOwnKeys, StringPrototypeStartsWith, StringPrototypeToUpperCase,
     TypeError, TypedArrayConstructors,
   } = internals.primordials;
-  const { requestBytes, requestJson, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
+  const { countOwn, requestBytes, requestJson, requestMethod, requestText, requestURL, urlComponents, urlParse } = ops;
   const {
     SPENT, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
     isAsyncBody, isBodyUnusable, isBodyUsed, moveBody, newBody, newRecordedBody, takeBody, unusableBody, webidl,
@@ -16,6 +16,7 @@
   const {
     addHeader, copyHeaders, getHeader, headersFromInit, headersOfRequest, moveHeaders, restrictHeaders,
   } = internals;
+  const { isObject, USVString: toUSVString } = webidl;
 
   // Words of a REQUEST record (see isolates).
   const WORD_FLAGS = 3;
@@ -111,9 +112,9 @@
       }
       state.options = DEFAULT_OPTIONS;
       const context = "Failed to construct 'Request'";
-      webidl.requiredArguments(arguments.length, 1, context);
-      const source = webidl.isObject(input) && #state in input ? input : null;
-      const href = source === null ? webidl.USVString(input, context) : "";
+      if (arguments.length < 1) webidl.requiredArguments(0, 1, context);
+      const source = isObject(input) && #state in input ? input : null;
+      const href = source === null ? toUSVString(input, context) : "";
       let members = null;
       if (init !== undefined && init !== null) {
         if (isPlainRequest(init)) {
@@ -508,8 +509,8 @@
         call.integrity = options.integrity;
         call.blob = options.blob;
         call.signal = request.#givenSignal(call);
-        if (request.#state.headers === null) internals.setCallLines(call, request.#state.words, request.#state.offset);
-        else internals.setCallHeaders(call, request.#state.headers);
+        if (request.#state.headers === null) call.setLines(request.#state.words, request.#state.offset);
+        else call.setHeaders(request.#state.headers);
         const body = request.#state.body;
         if (body === null) return;
         call.body = typeof body === "string" ? body : request.#bodyObject();
@@ -566,6 +567,8 @@
   }
   // Words of a request without body, for the constructor.
   const NO_RECORD = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  // How many properties of its own, all private, a Request has to which nothing was added.
+  const OWN_PARTS = countOwn(new Request(FROM_RECORD, NO_RECORD));
 
   // ---- Parts of the constructor ----
 
@@ -648,8 +651,8 @@
   }
 
   // A Request to which nothing was added: reading its members runs no code of the app.
-  const isPlainRequest = (value) => internals.isRequest(value) && ObjectGetPrototypeOf(value) === Request.prototype &&
-    ReflectOwnKeys(value).length === 0;
+  const isPlainRequest = (value) => isRequest(value) && ObjectGetPrototypeOf(value) === Request.prototype &&
+    (OWN_PARTS < 0 ? ReflectOwnKeys(value).length === 0 : countOwn(value) === OWN_PARTS);
 
   class Init {
     body = undefined;
@@ -678,7 +681,7 @@
 
   // An absolute URL without user name and password.
   function parseURL(input, context) {
-    const components = urlComponents(); // before parsing, which fills it only once it exists
+    const components = internals.urlComponents ??= urlComponents(); // before parsing, which fills it only once it exists
     const href = parseAnyURL(input, context);
     const protocolEnd = components[0];
     const usernameEnd = components[1];

@@ -8,8 +8,6 @@
 //   internals.fetchFrom(what, app, input, init, context)  -> promise. what: 1 fetch, 2 service (of `app`), 3 assets
 //   internals.missingInput(context)                       the rejected promise of a call without arguments
 //   internals.countSubrequest()                           throws when the request has made too many
-//   internals.setCallHeaders(call, headers)               of a Request that readRequest gives to a Call, and
-//   internals.setCallLines(call, words, offset)           those that lie in a record
 (function (ops, internals) {
   "use strict";
   const {
@@ -17,9 +15,10 @@
     StringPrototypeStartsWith, StringPrototypeToLowerCase, TypeError,
   } = internals.primordials;
   const {
-    addHeader, bodyFromInit, bodyType, currentExchange, getHeader, headersFromInit, io, linesFromInit, requestInit,
-    requestLines, requireStarted, responseFromRecord, takeForSending, webidl,
+    addHeader, bodyFromInit, bodyType, currentExchange, getHeader, headersFromInit, io, isRequest, linesFromInit,
+    readRequest, requestInit, requestLines, requireStarted, responseFromRecord, running, takeForSending, webidl,
   } = internals;
+  const { forget, open } = io;
   const { headLines, requestHeader } = ops;
   const {
     changedOptions, isBlobURL, normalizeMethod, optionsOfBlob, parseURL, readInit, requireSimpleMethod, DEFAULT_OPTIONS,
@@ -69,6 +68,23 @@
     isTaken = false; // the loop moves the response's body by itself
     upgrade = null; // { socket, end } once the answer was status 101
     timing = null; // what performance is to be told of it
+
+    // ---- What readRequest says ----
+
+    setHeaders(headers) {
+      this.head = requestLines(headers);
+      this.setUpgrade(getHeader(headers, "upgrade"));
+    }
+
+    // The same for headers that lie in a record.
+    setLines(words, offset) {
+      this.head = headLines(words, offset, true);
+      this.setUpgrade(requestHeader(words, offset, "upgrade"));
+    }
+
+    setUpgrade(upgrade) {
+      this.isUpgrade = upgrade !== null && StringPrototypeToLowerCase(upgrade) === "websocket";
+    }
 
     // ---- What io says ----
 
@@ -141,7 +157,7 @@
     over(reason = undefined) {
       if (this.timing !== null) this.tellTiming();
       this.unlisten();
-      io.forget(this.handle);
+      forget(this.handle);
       const { pump } = this;
       if (pump === null) return;
       this.endPump();
@@ -259,7 +275,7 @@
 
   // Fills in a call from the arguments of fetch().
   function prepare(call, input, init, context) {
-    if (internals.isRequest(input)) {
+    if (isRequest(input)) {
       prepareRequest(call, init === undefined || init === null ? input : new internals.Request(input, init), context);
     } else {
       prepareURL(call, webidl.USVString(input, context), init, context);
@@ -268,7 +284,7 @@
   }
 
   function prepareRequest(call, request, context) {
-    internals.readRequest(request, call, context);
+    readRequest(request, call, context);
     call.url = withoutFragment(call.url);
   }
 
@@ -313,20 +329,7 @@
     const headers = headersFromInit(members.headers ?? {}, context);
     if (typeLine !== "") addHeader(headers, "content-type", bodyType(call.body));
     if (restricted) internals.restrictHeaders(headers);
-    setHeaders(call, headers);
-  }
-
-  function setHeaders(call, headers) {
-    call.head = requestLines(headers);
-    setUpgrade(call, getHeader(headers, "upgrade"));
-  }
-  // The same for headers that lie in a record.
-  function setLines(call, words, offset) {
-    call.head = headLines(words, offset, true);
-    setUpgrade(call, requestHeader(words, offset, "upgrade"));
-  }
-  function setUpgrade(call, upgrade) {
-    call.isUpgrade = upgrade !== null && StringPrototypeToLowerCase(upgrade) === "websocket";
+    call.setHeaders(headers);
   }
 
   function withoutFragment(url) {
@@ -338,14 +341,15 @@
   let lastInput = "";
   let lastURL = "";
 
-  internals.countSubrequest = function countSubrequest() {
+  function countSubrequest() {
     const exchange = currentExchange();
     if (exchange === undefined) return;
-    if (exchange.subrequests >= internals.subrequestLimit) {
-      throw new TypeError("Too many subrequests: a request may make " + internals.subrequestLimit + ".");
+    if (exchange.subrequests >= running.subrequestLimit) {
+      throw new TypeError("Too many subrequests: a request may make " + running.subrequestLimit + ".");
     }
     exchange.subrequests++;
-  };
+  }
+  internals.countSubrequest = countSubrequest;
 
   // ---- Sending ----
 
@@ -361,7 +365,7 @@
     }
     const { body } = call;
     if (body === null) {
-      call.handle = io.open(what, flags, target, call.head, null, 0, 0, call);
+      call.handle = open(what, flags, target, call.head, null, 0, 0, call);
       return;
     }
     call.body = null;
@@ -403,7 +407,7 @@
   internals.missingInput = (context) =>
     PromiseReject(new TypeError(context + ": 1 argument required, but only 0 present."));
 
-  internals.fetchFrom = function fetchFrom(what, app, input, init, context) {
+  function fetchFrom(what, app, input, init, context) {
     try {
       const call = new Call();
       prepare(call, input, init, context);
@@ -415,7 +419,7 @@
       if (!StringPrototypeStartsWith(url, "http:") && !StringPrototypeStartsWith(url, "https:")) {
         return fetchOther(call, context);
       }
-      internals.countSubrequest();
+      countSubrequest();
       if (what === WHAT_FETCH && internals.newResourceTiming !== undefined) {
         call.timing = internals.newResourceTiming(url);
       }
@@ -423,7 +427,8 @@
     } catch (error) {
       return PromiseReject(error);
     }
-  };
+  }
+  internals.fetchFrom = fetchFrom;
 
   // The body of a request that is not made is canceled.
   function discard(call, reason) {
@@ -452,10 +457,8 @@
       requireStarted("fetch()");
       const context = "Failed to execute 'fetch'";
       if (arguments.length === 0) return internals.missingInput(context);
-      return internals.fetchFrom(WHAT_FETCH, "", input, init, context);
+      return fetchFrom(WHAT_FETCH, "", input, init, context);
     },
   };
-  internals.setCallHeaders = setHeaders;
-  internals.setCallLines = setLines;
   internals.define("fetch", fetch, true);
 })

@@ -25,10 +25,10 @@
   "use strict";
   const {
     ArrayBufferIsView, ArrayBufferPrototypeGetByteLength, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-    DataViewPrototypeGetByteOffset, SafeMap, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    DataViewPrototypeGetByteOffset, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
     TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array,
   } = internals.primordials;
-  const { currentContext, currentRequestId, enterEvent, requireStarted } = internals;
+  const { Table, currentContext, currentRequestId, enterEvent, requireStarted } = internals;
   const { classify, dropData, ioCancel, ioFinish, ioOpen, ioRead, ioWrite, noteText } = ops;
 
   const KIND_RESPONSE = 5;
@@ -46,16 +46,22 @@
   const FAULT_TIMEOUT = 3;
 
   class Entry {
+    id; // the handle
     object; // null: the body of a request
     source = null;
     context;
-    constructor(object, context) {
+    constructor(id, object, context) {
+      this.id = id;
       this.object = object;
       this.context = context;
     }
   }
 
-  const entries = new SafeMap();
+  const entries = new Table();
+
+  function adopt(handle, object) {
+    entries.set(new Entry(handle, object, currentContext()));
+  }
 
   internals.io = {
     __proto__: null,
@@ -63,12 +69,10 @@
     open(what, flags, target, head, body, source, length, object) {
       requireStarted("I/O");
       const handle = ioOpen(what, flags, target, head, body, source, length, currentRequestId());
-      internals.io.adopt(handle, object);
+      adopt(handle, object);
       return handle;
     },
-    adopt(handle, object) {
-      entries.set(handle, new Entry(object, currentContext()));
-    },
+    adopt,
     read: (handle, bytes, decoded) => ioRead(handle, bytes, decoded ? 1 : 0),
     cancel: (handle, abort) => ioCancel(handle, abort ? 1 : 0),
     write: (handle, chunk, kind = 0) => ioWrite(handle, chunk, kind),
@@ -97,8 +101,8 @@
     setSource(handle, source) {
       let entry = entries.get(handle);
       if (entry === undefined) {
-        entry = new Entry(null, currentContext());
-        entries.set(handle, entry);
+        entry = new Entry(handle, null, currentContext());
+        entries.set(entry);
       }
       entry.source = source;
     },

@@ -7,7 +7,7 @@
   "use strict";
   const {
     Error, FunctionPrototypeCall, JSONParse, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys,
-    SafeMap, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
+    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
     StringPrototypeStartsWith, SymbolPrototypeToString,
   } = internals.primordials;
   const {
@@ -15,7 +15,7 @@
     respondChunk, respondEnd, settled,
   } = ops;
   const {
-    abortRequest, copyRecord, currentExchange, endRequestBody, enterContext, isResponse, logUnder, requestFromRecord, running,
+    Table, abortRequest, copyRecord, currentExchange, endRequestBody, enterContext, isResponse, logUnder, requestFromRecord, running,
     sendPlain, sendResponse, streamOf, webSocketOf, webidl, whyUnsendable,
   } = internals;
 
@@ -57,7 +57,7 @@
   let stackTraceLimit = STACK_TRACE_LIMIT; // Error.stackTraceLimit as the app's snapshot has it
 
   // Exchanges of which a later record may come: the handler is at work, or the body streams. By id.
-  const active = new SafeMap();
+  const active = new Table();
 
   // ---- One request ----
 
@@ -170,7 +170,7 @@
     } else if (webidl.isObject(result)) {
       // A promise that is pending; or rejected: awaiting it tells V8 that it is handled. Or something with
       // `then`, a promise of another make.
-      active.set(exchange.id, exchange);
+      active.set(exchange);
       settle(exchange, result);
     } else {
       deliver(exchange, result);
@@ -289,7 +289,7 @@
     const exchange = newExchange(words[offset + WORD_ID], words, offset);
     enterContext(exchange);
     internals.load(SCHEDULED_SCRIPT);
-    active.set(exchange.id, exchange);
+    active.set(exchange);
     const controller = internals.scheduledController(words, offset);
     perform(exchange, controller);
   }
@@ -358,7 +358,7 @@
       pump.abandon(internals.domException("The body is not wanted.", "AbortError"), exchange.gone);
       return;
     }
-    active.set(exchange.id, exchange);
+    active.set(exchange);
     pump.fill();
     if (exchange.pump !== null) copyRecord(exchange);
   }
@@ -582,7 +582,7 @@
     running.clockOrigin = now();
     if (bindingsJSON !== "") {
       const bindings = JSONParse(bindingsJSON);
-      if (ObjectHasOwn(bindings, "subrequests")) internals.subrequestLimit = bindings.subrequests;
+      if (ObjectHasOwn(bindings, "subrequests")) running.subrequestLimit = bindings.subrequests;
       if (ObjectHasOwn(bindings, "clock")) running.clockStep = bindings.clock;
     }
     if (isServiceWorker) internals.bindGlobals(env);
@@ -615,7 +615,6 @@
     throw new Error(ENV_AT_START);
   };
   const ENV_AT_START = "env of cloudflare:workers is not known while a snapshot is built; read it inside fetch()";
-  internals.subrequestLimit = 1000; // of a request
 
   // V8 defines Error.stackTraceLimit whenever it makes or restores a context, but not in an isolate that is to be
   // snapshotted: errors have no stack there, and if an app defines it, V8 defines it once more in what it restores,
@@ -671,6 +670,7 @@
     return 0;
   };
 
+  let receive; // of internals.io, whose script may have to be loaded
   function handle(kind, words, offset) {
     try {
       const id = words[offset + WORD_ID];
@@ -678,7 +678,7 @@
       else if (kind === KIND_SENT) sent(id);
       else if (kind === KIND_GONE) gone(id);
       else if (kind === KIND_SCHEDULED) runScheduled(words, offset);
-      else internals.io.receive(kind, words, offset);
+      else (receive ??= internals.io.receive)(kind, words, offset);
     } catch (error) {
       internals.onError(error);
     } finally {
