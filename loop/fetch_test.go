@@ -171,6 +171,9 @@ func (f *fetcher) checkAtRest() {
 	if open != idle || idle != l.origins.idle {
 		f.t.Errorf("%d connections, %d idle, %d counted", open, idle, l.origins.idle)
 	}
+	if p := &l.pipes; p.open != len(p.free) {
+		f.t.Errorf("%d pipes are open, %d free", p.open, len(p.free))
+	}
 	if l.endpoints.bulks != 0 || l.buffers.offered != nil {
 		f.t.Errorf("%d endpoints receive much, %d bytes are offered", l.endpoints.bulks, len(l.buffers.offered))
 	}

@@ -36,7 +36,9 @@ type fakeSockets struct {
 
 	openFails int  // how many sockets cannot be made
 	pipesFail bool // no pipe can be made
-	spliced   int  // bytes that were received into pipes
+
+	spliceFails        unix.Errno // of all sockets that something is received from
+	spliced, unspliced int        // bytes that were received into pipes, and sent from them
 }
 
 func (*fakeSockets) peer(fd int, into []byte) []byte  { return append(into, "192.0.2.1:1234"...) }
@@ -66,13 +68,18 @@ func (s *fakeSockets) closePipe(from, to int) { s.ring.ClosePipe(from, to) }
 func (s *fakeSockets) neverWait(fd int)       {}
 
 func (s *fakeSockets) spliceIn(fd, pipe, n int) (int, unix.Errno) {
+	if s.spliceFails != 0 {
+		return 0, s.spliceFails
+	}
 	moved, errno := s.ring.SpliceIn(fd, pipe, n)
 	s.spliced += moved
 	return moved, errno
 }
 
 func (s *fakeSockets) spliceOut(pipe, fd, n int, _ bool) (int, unix.Errno) {
-	return s.ring.SpliceOut(pipe, fd, n)
+	moved, errno := s.ring.SpliceOut(pipe, fd, n)
+	s.unspliced += moved
+	return moved, errno
 }
 
 func (*fakeSockets) shutdownWrite(fd int) bool { return false }
