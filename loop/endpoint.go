@@ -183,7 +183,7 @@ func (l *Loop) connect(to netip.AddrPort, isDatagram bool, handler endpointHandl
 		count.open.Add(-1)
 		return nil, unix.EMFILE
 	}
-	fd, errno := l.options.sockets.open(to.Addr().Is4(), isDatagram)
+	fd, errno := l.options.sockets.open(to.Addr(), isDatagram)
 	if errno != 0 {
 		count.open.Add(-1)
 		return nil, errno

@@ -202,6 +202,7 @@ func bindTCP(address *net.TCPAddr, reusePort bool) (fd int, err error) {
 	if family == unix.AF_INET6 {
 		set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
 	}
+	unpaced(fd, address.AddrPort().Addr())
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, name))
 	}
@@ -326,8 +327,8 @@ type sockets interface {
 	// shutdownWrite is shutdown(2). The ring gives that operation to a kernel thread, always,
 	// which costs several times as much. False: not done, so let the ring do it.
 	shutdownWrite(fd int) bool
-	// open makes a socket to be connected, of TCP (without Nagle's delay) or UDP.
-	open(isIPv4, isDatagram bool) (fd int, errno unix.Errno)
+	// open makes a socket to be connected to an address, of TCP (without Nagle's delay) or UDP.
+	open(to netip.Addr, isDatagram bool) (fd int, errno unix.Errno)
 	// local appends our address, as peer does the other.
 	local(fd int, into []byte) []byte
 	// neverWait has spliceIn and spliceOut not wait for a socket. Operations of the ring wait all the same.
@@ -374,9 +375,9 @@ const (
 	keepAliveInterval = 10
 )
 
-func (kernelSockets) open(isIPv4, isDatagram bool) (fd int, errno unix.Errno) {
+func (kernelSockets) open(to netip.Addr, isDatagram bool) (fd int, errno unix.Errno) {
 	family, kind := unix.AF_INET6, unix.SOCK_STREAM
-	if isIPv4 {
+	if to.Is4() {
 		family = unix.AF_INET
 	}
 	if isDatagram {
@@ -394,6 +395,7 @@ func (kernelSockets) open(isIPv4, isDatagram bool) (fd int, errno unix.Errno) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval)
+		unpaced(fd, to)
 	}
 	return fd, 0
 }

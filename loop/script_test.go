@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -140,7 +141,7 @@ func (noSockets) acceptPending(fd int) (int, bool) { return -1, false }
 func (noSockets) isPending(fd int) bool            { return false }
 func (noSockets) closeListener(fd int) bool        { return true }
 func (noSockets) local(fd int, into []byte) []byte { return into }
-func (noSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
+func (noSockets) open(netip.Addr, bool) (int, unix.Errno) {
 	return -1, unix.EMFILE
 }
 func (noSockets) openPipe() (from, to int, errno unix.Errno)             { return -1, -1, unix.EMFILE }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func (*fakeSockets) closeListener(fd int) bool        { return false }
 func (*fakeSockets) local(fd int, into []byte) []byte { return append(into, "192.0.2.9:4321"...) }
 
 // open makes a virtual socket, unless the next ones are to fail.
-func (s *fakeSockets) open(isIPv4, isDatagram bool) (int, unix.Errno) {
+func (s *fakeSockets) open(_ netip.Addr, isDatagram bool) (int, unix.Errno) {
 	if s.openFails > 0 {
 		s.openFails--
 		return -1, unix.EMFILE
