@@ -371,6 +371,66 @@ func TestSendThatAwaitsRoomDoesNotFillTheLastOfIt(t *testing.T) {
 	}
 }
 
+func TestPollTellsOfInputRoomAndTheEnd(t *testing.T) {
+	r := smallRing(t)
+	ours, theirs := socketPair(t)
+	r.Poll(1, ours, unix.POLLIN)
+	expectNothing(t, r)
+	write(t, theirs, []byte("x"))
+	if c := expect(t, r, 1); c.Result != unix.POLLIN || c.More() {
+		t.Errorf("completion %+v", c)
+	}
+	r.SendPart(2, ours, make([]byte, 4<<20), false)
+	expect(t, r, 2)
+	r.Poll(3, ours, unix.POLLOUT)
+	expectNothing(t, r)
+	received := make(chan []byte)
+	go drain(theirs, received)
+	if c := expect(t, r, 3); c.Result != unix.POLLOUT {
+		t.Errorf("completion %+v", c)
+	}
+	unix.Shutdown(ours, unix.SHUT_WR)
+	<-received
+
+	ended, peer := socketPair(t)
+	unix.Shutdown(peer, unix.SHUT_WR)
+	r.Poll(4, ended, unix.POLLIN)
+	if c := expect(t, r, 4); c.Result <= 0 || c.Result&unix.POLLIN == 0 {
+		t.Errorf("at the end: %+v", c)
+	}
+	silent, _ := socketPair(t)
+	r.Poll(5, silent, unix.POLLIN)
+	r.Cancel(6, 5)
+	if all := await(t, r, 2); find(t, all, 5).Result != -int32(unix.ECANCELED) || find(t, all, 6).Result != 0 {
+		t.Errorf("cancelled: %+v", all)
+	}
+}
+
+func TestOperationsWaitThoughTheirSocketDoesNot(t *testing.T) {
+	r := smallRing(t)
+	ours, theirs := socketPair(t)
+	if err := unix.SetNonblock(ours, true); err != nil {
+		t.Fatal(err)
+	}
+	into := make([]byte, 4)
+	r.Recv(1, ours, into)
+	expectNothing(t, r)
+	write(t, theirs, []byte("x"))
+	expectResult(t, r, 1, 1)
+	r.RecvProvided(2, ours)
+	expectNothing(t, r)
+	write(t, theirs, []byte("y"))
+	expectResult(t, r, 2, 1)
+	big := make([]byte, 4<<20)
+	r.Send(3, ours, big)
+	expectNothing(t, r)
+	received := make(chan []byte)
+	go drain(theirs, received)
+	expectResult(t, r, 3, int32(len(big)))
+	unix.Shutdown(ours, unix.SHUT_WR)
+	<-received
+}
+
 func TestReceiveOfOneProvidedBufferEndsWithIt(t *testing.T) {
 	r := smallRing(t)
 	ours, theirs := socketPair(t)

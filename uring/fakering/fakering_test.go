@@ -269,6 +269,47 @@ var violations = []struct {
 		l.Socket(true)
 		l.Stop()
 	}},
+	{"poll beside a receive", "in flight", func(t *testing.T, l *lawless) {
+		l.RecvMultishot(2, l.fd)
+		l.Poll(3, l.fd, unix.POLLIN)
+	}},
+	{"poll for something else", "poll of descriptor", func(t *testing.T, l *lawless) { l.Poll(2, l.fd, unix.POLLPRI) }},
+	{"splice to a pipe that is not empty", "with 4 bytes in it", func(t *testing.T, l *lawless) {
+		_, to := l.Pipe()
+		l.peer.WriteString("pingpong")
+		l.SpliceIn(l.fd, to, 4)
+		l.SpliceIn(l.fd, to, 4)
+	}},
+	{"splice beside a receive", "with a receive in flight", func(t *testing.T, l *lawless) {
+		_, to := l.Pipe()
+		l.RecvMultishot(2, l.fd)
+		l.SpliceIn(l.fd, to, 4)
+	}},
+	{"splice beside a send", "with a send in flight", func(t *testing.T, l *lawless) {
+		from, to := l.Pipe()
+		l.peer.WriteString("ping")
+		l.SpliceIn(l.fd, to, 4)
+		l.Send(2, l.fd, sentMemory)
+		l.SpliceOut(from, l.fd, 4)
+	}},
+	{"splice of more than there is", "from a pipe with 0", func(t *testing.T, l *lawless) {
+		from, _ := l.Pipe()
+		l.SpliceOut(from, l.fd, 1)
+	}},
+	{"splice with a pipe that is closed", "splice of 1 bytes", func(t *testing.T, l *lawless) {
+		from, to := l.Pipe()
+		l.ClosePipe(from, to)
+		l.SpliceIn(l.fd, to, 1)
+	}},
+	{"pipe closed twice", "not the ends of a pipe", func(t *testing.T, l *lawless) {
+		from, to := l.Pipe()
+		l.ClosePipe(from, to)
+		l.ClosePipe(from, to)
+	}},
+	{"pipe never closed", "2 descriptors of pipes", func(t *testing.T, l *lawless) {
+		l.Pipe()
+		l.Stop()
+	}},
 	{"accept from a connection", "not a listener", func(t *testing.T, l *lawless) { l.AcceptMultishot(2, l.fd) }},
 }
 
@@ -422,6 +463,61 @@ func TestPartOfASendIsEnough(t *testing.T) {
 	l.peer.SetWindow(-1)
 	if c := l.await(t, 3); c.Result != 7 || string(l.peer.Take()) != "3456789" {
 		t.Fatalf("completion %+v", c)
+	}
+}
+
+func TestSpliceMovesWhatThereIs(t *testing.T) {
+	l := newLawless(t)
+	from, to := l.Pipe()
+	expect := func(what string, n int, errno unix.Errno, want int, wantErrno unix.Errno) {
+		t.Helper()
+		if n != want || errno != wantErrno {
+			t.Errorf("%s: %d and %v, want %d and %v", what, n, errno, want, wantErrno)
+		}
+	}
+	n, errno := l.SpliceIn(l.fd, to, 10)
+	expect("nothing there", n, errno, 0, unix.EAGAIN)
+	l.Poll(2, l.fd, unix.POLLIN)
+	l.peer.WriteString("abcdef")
+	if c := l.await(t, 2); c.Result != unix.POLLIN {
+		t.Errorf("completion %+v", c)
+	}
+	n, errno = l.SpliceIn(l.fd, to, 4)
+	expect("some of it", n, errno, 4, 0)
+	l.peer.SetWindow(0)
+	n, errno = l.SpliceOut(from, l.fd, 4)
+	expect("no room", n, errno, 0, unix.EAGAIN)
+	l.peer.SetWindow(3)
+	n, errno = l.SpliceOut(from, l.fd, 4)
+	expect("some room", n, errno, 3, 0)
+	l.Poll(3, l.fd, unix.POLLOUT)
+	l.Enter(true, time.Second)
+	if l.Reap(make([]uring.Completion, 1)) != 0 {
+		t.Error("there is no room")
+	}
+	l.peer.SetWindow(-1)
+	l.await(t, 3)
+	n, errno = l.SpliceOut(from, l.fd, 1)
+	expect("the rest", n, errno, 1, 0)
+	if got := string(l.peer.Take()); got != "abcd" {
+		t.Errorf("the peer got %q", got)
+	}
+	l.peer.CloseWrite()
+	n, errno = l.SpliceIn(l.fd, to, 10)
+	expect("the last", n, errno, 2, 0)
+	l.peer.Close()
+	n, errno = l.SpliceOut(from, l.fd, 2)
+	expect("to nobody", n, errno, 0, unix.EPIPE)
+	l.ClosePipe(from, to)
+	from, to = l.Pipe()
+	n, errno = l.SpliceIn(l.fd, to, 10)
+	expect("the end", n, errno, 0, 0)
+	l.peer.Reset()
+	n, errno = l.SpliceIn(l.fd, to, 10)
+	expect("a reset", n, errno, 0, unix.ECONNRESET)
+	l.ClosePipe(from, to)
+	if len(l.violations) != 0 {
+		t.Error(l.violations)
 	}
 }
 

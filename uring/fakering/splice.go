@@ -73,6 +73,7 @@ func (r *Ring) SpliceOut(from, fd, n int) (int, unix.Errno) {
 	}
 	if n > len(*held) {
 		r.fail("splice of %d bytes from a pipe with %d", n, len(*held))
+		return 0, unix.EINVAL
 	}
 	if r.chance(r.config.Faults.Reset) {
 		p.breakConnection()
