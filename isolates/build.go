@@ -81,7 +81,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 			built.Reason = diagnosis
 		}
 	}
-	memory, err := r.verifySnapshot(bundle, &built, options.Name)
+	memory, ranges, err := r.verifySnapshot(bundle, &built, options.Name)
 	if err != nil {
 		return Built{}, err
 	}
@@ -90,7 +90,7 @@ func (r *Runtime) build(bundle *Bundle, options BuildOptions, snapshotApp func(s
 	if err != nil {
 		return Built{}, err
 	}
-	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version(), memory, log})
+	described, err := json.Marshal(manifest{built.Reason, built.WarmUpNote, loadTime.Nanoseconds(), shim.Version(), memory, ranges, log})
 	if err != nil {
 		return Built{}, err
 	}
@@ -149,10 +149,10 @@ func startLog(started shim.Isolate) (lines []LogLine) {
 }
 
 // verifySnapshot restores a new snapshot once. What V8 cannot read again, it finds here and not where
-// others would die of it. memory is what the isolate holds then, in bytes.
-func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string) (memory uint64, err error) {
+// others would die of it. memory is what the isolate holds then, in bytes, and ranges what it takes of addresses.
+func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string) (memory uint64, ranges shim.Ranges, err error) {
 	if built.Snapshot == nil {
-		return 0, nil
+		return 0, ranges, nil
 	}
 	loaded := loadBundle(bundle, nil)
 	defer loaded.free()
@@ -162,15 +162,16 @@ func (r *Runtime) verifySnapshot(bundle *Bundle, built *shim.Built, name string)
 	defer image.Free()
 	isolate, err := shim.NewIsolate(r.blob, image, shim.IsolateOptions{Wake: -1})
 	if err != nil {
-		return 0, err
+		return 0, ranges, err
 	}
 	defer isolate.Dispose()
 	if _, err = isolate.Start(0, image, name, "{}", ""); err != nil {
-		return 0, err
+		return 0, ranges, err
 	}
+	ranges = isolate.Ranges()
 	isolate.Collect() // goes through all of it
 	held := isolate.Memory()
-	return held.HeapUsed + held.External, nil
+	return held.HeapUsed + held.External, ranges, nil
 }
 
 // measureLoad is how long it takes to start the app in a ready isolate with its code caches: the

@@ -396,6 +396,9 @@ func (c *contexts) renew() error {
 	}
 	c.drop()
 	i := c.isolate
+	if !hasRoom(i.image.needs()) { // for two of them at once
+		return fmt.Errorf("a new isolate after %d requests: %w", c.starts, ErrNoRoom)
+	}
 	fresh, err := i.restore()
 	if err != nil {
 		return fmt.Errorf("a new isolate after %d requests: %w", c.starts, err)

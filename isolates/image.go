@@ -24,7 +24,7 @@ const (
 
 // imageVersion changes with the meaning of the sections, and with what decides how a snapshot
 // refers to the sources that lie beside it.
-const imageVersion = "7"
+const imageVersion = "8"
 
 // manifest is what an image tells of itself.
 type manifest struct {
@@ -34,6 +34,8 @@ type manifest struct {
 	V8     string `json:"v8"`
 	// Memory is what an isolate of the snapshot holds, in bytes, V8's heap and ArrayBuffers alike.
 	Memory uint64 `json:"memory,omitempty"`
+	// Ranges is what it takes of V8's ranges of addresses, in bytes.
+	Ranges shim.Ranges `json:"ranges"`
 	// Log is what the app has logged at its top level.
 	Log []LogLine `json:"log,omitempty"`
 }

@@ -144,17 +144,20 @@ func reportPercentiles(b *testing.B, times []time.Duration) {
 	b.ReportMetric(milliseconds(99), "ms-p99")
 }
 
-func residentKB(b testing.TB) int {
+func residentKB(b testing.TB) int { return statusKB(b, "VmRSS:") }
+
+// statusKB reads a line of the process's status.
+func statusKB(b testing.TB, name string) int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-	resident, err := strconv.Atoi(strings.Fields(string(rest))[0])
+	_, rest, _ := bytes.Cut(status, []byte(name))
+	kb, err := strconv.Atoi(strings.Fields(string(rest))[0])
 	if err != nil {
 		b.Fatal(err)
 	}
-	return resident
+	return kb
 }
 
 // Restoring an app from its own snapshot, up to its first answer.

@@ -82,9 +82,9 @@ func (p *Pool) Close() {
 // lies; ErrNoRoom: it is the process that has no room.
 func (p *Pool) Start(app *App) (*Isolate, error) {
 	begun := time.Now()
-	if !roomFor(1) {
+	if needs := app.image.Load().needs(); !hasRoom(needs) {
 		p.Close() // what is ready takes room as well
-		if !roomFor(1) {
+		if !hasRoom(needs) {
 			return nil, ErrNoRoom
 		}
 	}

@@ -43,7 +43,7 @@ const (
 )
 
 // ErrNoRoom is the error of a start when the isolates of the process, all of them, have taken what
-// V8 has of addresses.
+// V8 has of addresses, or leave too little for the objects of the app's image.
 var ErrNoRoom = errors.New("no isolate can be made: those that there are take all of V8's address space")
 
 // taken is the sum over all isolates of the process.
@@ -66,10 +66,22 @@ func Crowded() bool { return !roomFor(spare) }
 
 // roomFor reports whether there is room for a number of fresh isolates.
 func roomFor(n int64) bool {
-	return taken.isolates.Load()+n*fresh.isolates <= isolatesMax() &&
-		taken.cage.Load()+n*fresh.Cage <= cageMax &&
-		taken.trusted.Load()+n*fresh.Trusted <= trustedMax &&
-		taken.code.Load()+n*fresh.Code <= codeMax
+	return hasRoom(ranges{n * fresh.isolates, shim.Ranges{Cage: n * fresh.Cage, Trusted: n * fresh.Trusted, Code: n * fresh.Code}})
+}
+
+// hasRoom reports whether there is room for what needs so much.
+func hasRoom(need ranges) bool {
+	return taken.isolates.Load()+need.isolates <= isolatesMax() &&
+		taken.cage.Load()+need.Cage <= cageMax &&
+		taken.trusted.Load()+need.Trusted <= trustedMax &&
+		taken.code.Load()+need.Code <= codeMax
+}
+
+// needs is what an isolate takes that is started from the image.
+func (i *Image) needs() ranges {
+	needs, built := fresh, i.manifest.Ranges
+	needs.Cage, needs.Trusted, needs.Code = max(needs.Cage, built.Cage), max(needs.Trusted, built.Trusted), max(needs.Code, built.Code)
+	return needs
 }
 
 // count replaces what was counted for an isolate.
@@ -88,3 +100,8 @@ func (r *ranges) count(now ranges) {
 // frees much while it compiles, and an isolate leaves half a MB of small pieces. Any goroutine may call
 // it; who allocates meanwhile waits for milliseconds.
 func Trim() { shim.Trim() }
+
+// UnmapProgram takes the program's code and constants out of the process's page tables, of which V8's compilers are
+// the larger part. They stay in the kernel's cache, whose they are to take when memory is wanted; whoever touches them
+// next has them mapped again, 64 KB at a time. Any goroutine may call it.
+func UnmapProgram() { shim.UnmapProgram() }

@@ -79,3 +79,50 @@ func TestNoRoom(t *testing.T) {
 		t.Errorf("without room: %v", err)
 	}
 }
+
+// TestNoRoomForImage: what the objects of an app's image take counts before its isolate is made, where V8 would end the
+// process for want of addresses, and so does a second isolate that is to replace the first.
+func TestNoRoomForImage(t *testing.T) {
+	const size, large = 4 << 20, `
+		const kept = Array.from({ length: 1 << 18 }, (_, i) => [i]);
+		export default { fetch() { return new Response(String(kept.length)) } }`
+	lockThread(t)
+	pool := testRuntime.NewPool(PoolOptions{Wake: -1})
+	defer pool.Close()
+	var others ranges // of other loops
+	defer func() { others.count(ranges{}) }()
+	free := func(bytes int64) {
+		others.count(ranges{})
+		others.count(ranges{0, shim.Ranges{Cage: cageMax - taken.cage.Load() - bytes}})
+	}
+	app, _ := imageApp(t, AppOptions{PerRequest: true}, large)
+	small, _ := imageApp(t, AppOptions{}, helloApp)
+	for _, a := range []*App{app, small} {
+		a.image.Load().manifest.LoadNS = 1e9 // so that it is the snapshot that is started from
+	}
+	needs := app.image.Load().needs()
+	if needs.Cage < size || needs.Cage > 4*size || needs.isolates != 1 || needs.Trusted < page {
+		t.Fatalf("an image of %d bytes of objects and more needs %+v", size, needs)
+	}
+	free(needs.Cage - 1)
+	if _, err := pool.Start(app); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("with too little room: %v", err)
+	}
+	isolate, err := pool.Start(small)
+	if err != nil {
+		t.Fatalf("a small app: %v", err)
+	}
+	isolate.Dispose()
+	free(needs.Cage)
+	if isolate, err = pool.Start(app); err != nil {
+		t.Fatalf("with room: %v", err)
+	}
+	defer isolate.Dispose()
+	if took := isolate.reserved.Cage; took > needs.Cage {
+		t.Errorf("it takes %d bytes of addresses, %d were foreseen", took, needs.Cage)
+	}
+	free(needs.Cage - 1)
+	if err := isolate.contexts.renew(); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("renewed with too little room: %v", err)
+	}
+}

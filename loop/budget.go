@@ -48,6 +48,8 @@ type portion struct {
 const (
 	// evictionsPerTick bounds for how long evictions hold up a tick: each takes some 0.3 ms.
 	evictionsPerTick = 2
+	// evictionsForRoom bounds the same for the start of an app whose image is large, when addresses are short.
+	evictionsForRoom = 64
 	// overMax is the fraction of the limit by which it may be exceeded while a loop waits for
 	// another one to evict.
 	overMax = 16
@@ -193,6 +195,20 @@ func (l *Loop) makeRoom(need int64) {
 			return
 		}
 	}
+}
+
+// evictOldest makes room for an app that needs much of V8's addresses: it evicts the app of this loop that has been
+// idle for longest. False: none is. What other loops have stays, as they may be in a long turn.
+func (l *Loop) evictOldest() bool {
+	first := l.timeouts.sleep.first
+	if first == nil {
+		return false
+	}
+	w := first.owner.(*appWorker)
+	w.counts.Evictions++
+	l.sleep(w)
+	l.publishPortion()
+	return true
 }
 
 // older is the portion of the loop that has the app that was idle for longest, if that was so before a

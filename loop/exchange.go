@@ -255,8 +255,8 @@ func (l *Loop) takesOn(w *appWorker, e *exchange) bool {
 		l.answerError(e, 503, "", "nano: "+w.name+": too many requests in hand")
 	case w.isolate == nil && w.retryAt != 0 && l.readClock() < w.retryAt:
 		w.counts.StartFailures++
-		l.countAnswer(w, e, 500)
-		l.answerError(e, 500, "", w.failure)
+		l.countAnswer(w, e, w.failStatus)
+		l.answerError(e, w.failStatus, "", w.failure)
 	case !w.concurrency.take():
 		w.counts.ConcurrencyLimit++
 		l.countAnswer(w, e, 503)

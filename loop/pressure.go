@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -92,6 +93,7 @@ type pressure struct {
 	isShort bool      // the limit is below the budget
 
 	trim      func()    // gives back what the C library keeps
+	unmap     func()    // and the pages of the program
 	trimmedAt time.Time // when it was called last
 	restTotal int64     // what isolates took at the last look
 	looks     int       // since that changed
@@ -101,7 +103,7 @@ type pressure struct {
 
 // watchPressure watches memory until the returned function is called, which waits for its end.
 func watchPressure(options *Options, gauge pressureGauge) (end func()) {
-	p := &pressure{memory: options.memory, gauge: gauge, logger: options.Logger, trim: isolates.Trim}
+	p := &pressure{memory: options.memory, gauge: gauge, logger: options.Logger, trim: isolates.Trim, unmap: isolates.UnmapProgram}
 	ended, stopped := make(chan struct{}), make(chan struct{})
 	p.memory.nudge = gauge.nudge
 	go func() {
@@ -196,7 +198,8 @@ func (p *pressure) giveBack(now time.Time) {
 }
 
 // giveBackAll has the loops, the C library and Go's heap give back what a burst has left, for a node that has nothing
-// to do. The heaps take milliseconds, on this thread.
+// to do. The heaps take milliseconds, on this thread. The pages of the program that the burst has touched, such as
+// those of V8's compilers, are mapped again when they are wanted, from the kernel's cache.
 func (p *pressure) giveBackAll() {
 	resident, ok := p.gauge.resident()
 	if !ok {
@@ -206,8 +209,10 @@ func (p *pressure) giveBackAll() {
 		return
 	}
 	p.memory.giveBack()
+	runtime.GC() // what pools keep is free at the second collection
 	debug.FreeOSMemory()
 	p.trim()
+	p.unmap()
 	if resident, ok = p.gauge.resident(); ok {
 		p.rested = resident
 	}

@@ -49,7 +49,7 @@ func TestPressureSteps(t *testing.T) {
 		"process":       func(g *fakeGauge) bool { g.own = 2 << 30; return false },
 	} {
 		gauge, log := &fakeGauge{left: 1 << 30, limit: 2 << 30, own: 1 << 30}, &recorder{}
-		p := &pressure{memory: newMemory(budget), gauge: gauge, logger: log, trim: func() {}}
+		p := &pressure{memory: newMemory(budget), gauge: gauge, logger: log, trim: func() {}, unmap: func() {}}
 		p.memory.total.Store(800 << 20)
 		if pause := p.step(now, false); pause != pressureWatch || p.memory.limit.Load() != budget {
 			t.Errorf("%s: limit %d while all is well, pause %v", name, p.memory.limit.Load(), pause)
@@ -88,7 +88,7 @@ func TestPressureSteps(t *testing.T) {
 func TestGiveBack(t *testing.T) {
 	gauge, trims := &fakeGauge{}, 0
 	left := int64(0) // of what the process takes
-	p := &pressure{memory: newMemory(8 << 30), gauge: gauge, logger: &recorder{}, trim: func() { trims++; gauge.own = left }}
+	p := &pressure{memory: newMemory(8 << 30), gauge: gauge, logger: &recorder{}, trim: func() { trims++; gauge.own = left }, unmap: func() {}}
 	now := time.Unix(1000, 0)
 	for i, each := range []struct {
 		isolates, process, left int64 // in MiB
@@ -277,7 +277,7 @@ func TestPressureRests(t *testing.T) {
 	nudges := 0
 	m := newMemory(1 << 30)
 	m.nudge = func() { nudges++ }
-	p := &pressure{memory: m, gauge: &fakeGauge{}, logger: noLogger{}, trim: func() {}}
+	p := &pressure{memory: m, gauge: &fakeGauge{}, logger: noLogger{}, trim: func() {}, unmap: func() {}}
 	look := func() time.Duration { return p.rest(p.step(time.Unix(1000, 0), false)) }
 	for range pressureRest - 1 {
 		if pause := look(); pause != pressureWatch {
@@ -304,9 +304,9 @@ func TestPressureRests(t *testing.T) {
 
 // TestGiveBackAtRest: before the watcher rests it gives back what a burst has left, if that is worth it.
 func TestGiveBackAtRest(t *testing.T) {
-	gauge, trims := &fakeGauge{}, 0
+	gauge, trims, unmaps := &fakeGauge{}, 0, 0
 	m := newMemory(1 << 30)
-	p := &pressure{memory: m, gauge: gauge, logger: noLogger{}, trim: func() { trims++; gauge.own -= gauge.own / 4 }}
+	p := &pressure{memory: m, gauge: gauge, logger: noLogger{}, trim: func() { trims++; gauge.own -= gauge.own / 4 }, unmap: func() { unmaps++ }}
 	for i, each := range []struct {
 		grown int64 // in MiB, since the last rest
 		trims int
@@ -324,8 +324,8 @@ func TestGiveBackAtRest(t *testing.T) {
 				t.Fatal("given back before all was quiet")
 			}
 		}
-		if trims != each.trims {
-			t.Errorf("rest %d: %d times, want %d", i, trims, each.trims)
+		if trims != each.trims || unmaps != trims {
+			t.Errorf("rest %d: %d times, and the program's pages %d times, want %d", i, trims, unmaps, each.trims)
 		}
 	}
 }

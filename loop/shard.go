@@ -136,7 +136,7 @@ func (l *Loop) endWaiting(w *appWorker, e *exchange, started bool) {
 	case !started:
 		e.ended = true
 		w.counts.StartFailures++
-		l.answerError(e, 500, "", w.failure)
+		l.answerError(e, w.failStatus, "", w.failure)
 		l.workerDone(e)
 	case l.head.Parse(gathered.head, http1.MaxHeadLength) != nil:
 		panic("loop: a head that was parsed before is malformed")
@@ -185,6 +185,9 @@ func (l *Loop) startIsolate(w *appWorker) (started bool, notReady NotReady) {
 	}
 	l.makeRoom(w.costThen())
 	isolate, err := l.shard.Start(w.app)
+	for evicted := 0; errors.Is(err, isolates.ErrNoRoom) && evicted < evictionsForRoom && l.evictOldest(); evicted++ {
+		isolate, err = l.shard.Start(w.app)
+	}
 	l.learnVersion(w)
 	l.wantsPrepare = true
 	if errors.As(err, &notReady) {
@@ -194,7 +197,10 @@ func (l *Loop) startIsolate(w *appWorker) (started bool, notReady NotReady) {
 	if err != nil {
 		ended := l.readClock()
 		w.retryAt = ended + max(startRetry, startRetryFactor*(ended-begun))
-		w.failure, w.startError = "nano: "+w.name+": failed to start", err
+		w.failure, w.failStatus, w.startError = "nano: "+w.name+": failed to start", 500, err
+		if errors.Is(err, isolates.ErrNoRoom) {
+			w.failure, w.failStatus = "nano: "+w.name+": the node has no room for it", 503
+		}
 		l.logAbout(w, isolates.LevelError, []byte(err.Error()))
 		return false, nil
 	}

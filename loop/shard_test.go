@@ -155,6 +155,45 @@ func TestFailedStartsAreJoined(t *testing.T) {
 	}
 }
 
+// TestNoRoomForAnApp: an app for which V8 has no addresses left puts the idle ones of its loop to sleep, the oldest
+// first and no more than needed. If that does not help, it gets 503, and the others go on.
+func TestNoRoomForAnApp(t *testing.T) {
+	b := newTown(t, fakering.Config{}, 6, nil)
+	for app := range 5 {
+		b.ask(app, "/")
+	}
+	need := 3 // apps asleep, for app 5
+	b.fails = func(app int) error {
+		if app == 5 && len(b.warmApps()) > 5-need {
+			return fmt.Errorf("loop: %w", isolates.ErrNoRoom)
+		}
+		return nil
+	}
+	if got := b.ask(5, "/x"); !strings.HasSuffix(got, "GET /x 5 ") {
+		t.Errorf("got %q", got)
+	}
+	b.wantWarm("room made", 3, 4, 5)
+	b.loop.sleep(b.loop.apps[5])
+	need = 6
+	peer, _ := b.talk(getFrom(3, "/never"))
+	got := b.ask(5, "/x")
+	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.HasSuffix(got, "nano: app5: the node has no room for it\n") {
+		t.Errorf("got %q", got)
+	}
+	b.wantWarm("busy ones stay", 3)
+	starts := b.starts[5]
+	if got := b.ask(5, "/x"); !strings.HasPrefix(got, "HTTP/1.1 503") || b.starts[5] != starts {
+		t.Errorf("at once again: %q, %d starts more", got, b.starts[5]-starts)
+	}
+	need = 4
+	b.run(time.Second)
+	if got := b.ask(5, "/y"); !strings.HasSuffix(got, "GET /y 5 ") {
+		t.Errorf("got %q after there was room", got)
+	}
+	b.checkMemory()
+	peer.Reset()
+}
+
 // TestNoStartForNobody: an app is not started for clients that have left meanwhile.
 func TestNoStartForNobody(t *testing.T) {
 	b := newTown(t, fakering.Config{}, 2, nil)

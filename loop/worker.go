@@ -163,6 +163,7 @@ type appWorker struct {
 
 	retryAt    int64  // no isolate is made before, since the last attempt failed; 0: it did not
 	failure    string // what clients are told
+	failStatus int    // and the status
 	startError error  // why
 
 	// See removal.go.

@@ -4,7 +4,10 @@
 // JSON.stringify hold stacks as large as their argument: such allocations are noted, by the
 // linker's -wrap (see shim.go), and freed with the isolate. So are the segments of V8's zones,
 // which hold what the parser and the compilers make: 128 MB for five million statements.
+#include <malloc.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -51,6 +54,9 @@ void* Noted(void* memory, size_t size, const void* caller) {
 std::mutex segments_mutex;
 std::unordered_map<void*, Frames*> segments;
 
+// The bytes of all segments of zones in the process.
+std::atomic<size_t> zone_bytes = 0;
+
 void Forget(void* memory) {
   Rescue* rescue = RescuedHere();
   if (rescue != nullptr) rescue->self->frames.Forget(memory);
@@ -67,6 +73,7 @@ Frames::~Frames() {
       ++at;
       continue;
     }
+    zone_bytes.fetch_sub(malloc_usable_size(at->first), std::memory_order_relaxed);
     free(at->first);
     at = segments.erase(at);
   }
@@ -99,6 +106,8 @@ void* RealAllocate(void* allocator, size_t size, bool compressed) asm(
     "__real__ZN2v88internal19AccountingAllocator15AllocateSegmentEmb");
 void* Allocate(void* allocator, size_t size, bool compressed) {
   void* segment = RealAllocate(allocator, size, compressed);
+  if (segment != nullptr)
+    zone_bytes.fetch_add(malloc_usable_size(segment), std::memory_order_relaxed);
   Rescue* rescue = RescuedHere();
   if (segment != nullptr && rescue != nullptr) rescue->self->frames.NoteSegment(segment);
   return segment;
@@ -110,7 +119,37 @@ void RealReturn(void* allocator, void* segment, bool compressed) asm(
     "__real__ZN2v88internal19AccountingAllocator13ReturnSegmentEPNS0_7SegmentEb");
 void Return(void* allocator, void* segment, bool compressed) {
   Frames::ForgetSegment(segment);
+  zone_bytes.fetch_sub(malloc_usable_size(segment), std::memory_order_relaxed);
   RealReturn(allocator, segment, compressed);
+}
+
+// A function that has become hot is optimized by V8's worker, one after the other, from what the
+// isolate's thread has prepared: half a megabyte and more in zones, which the result keeps until
+// the isolate runs again. Where a thousand apps become hot together, that was a gigabyte. So while
+// the zones of all isolates take kZonesMost, only one function is taken every kPause, since those
+// whose isolates do not run must not keep others from it for good. The rest stay as they are, and
+// V8 asks again when they have run some more.
+#define NANO_REQUEST_OPTIMIZATION                                                               \
+  "_ZN2v88internal10JSFunction19RequestOptimizationEPNS0_7IsolateENS0_8CodeKindENS0_15Concurre" \
+  "ncyModeE"
+constexpr size_t kZonesMost = 64 << 20;
+constexpr int64_t kPause = 10'000'000;  // ns
+enum class CodeKind : uint8_t {};
+enum class ConcurrencyMode : uint8_t {};
+
+void RequestOptimization(void* function, v8::Isolate* isolate, CodeKind kind,
+                         ConcurrencyMode mode) asm("__wrap_" NANO_REQUEST_OPTIMIZATION);
+void RealRequestOptimization(void* function, v8::Isolate* isolate, CodeKind kind,
+                             ConcurrencyMode mode) asm("__real_" NANO_REQUEST_OPTIMIZATION);
+void RequestOptimization(void* function, v8::Isolate* isolate, CodeKind kind,
+                         ConcurrencyMode mode) {
+  if (zone_bytes.load(std::memory_order_relaxed) >= kZonesMost) {
+    static std::atomic<int64_t> taken = 0;
+    int64_t last = taken.load(std::memory_order_relaxed);
+    const int64_t now = MonotonicNanoseconds();
+    if (now - last < kPause || !taken.compare_exchange_strong(last, now)) return;
+  }
+  RealRequestOptimization(function, isolate, kind, mode);
 }
 
 // The operators that V8 uses.

@@ -1,4 +1,5 @@
 // Memory below V8: the pages of its spaces, the ranges that these lie in, and what malloc keeps.
+#include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "engine.h"
 #include "heap_layout.h"
@@ -179,6 +181,36 @@ bool Decommit(void* range, void* pages, size_t length) {
   return RealDecommit(range, pages, length);
 }
 
+// V8 hands the pages of an isolate that ends to the next one that is made, with all that has been
+// written to them. A fresh isolate uses the first part of each of its three: where apps come and go
+// it would have half a megabyte resident that it has no use for, and that Resident knows nothing
+// of. So the kernel takes what is behind the first page of memory, which holds what V8 has to know
+// of a page to free it. V8 expects nothing of what pages that it is given contain.
+#define NANO_TEAR_DOWN "_ZN2v88internal8PagePool17ReleaseOnTearDownEPNS0_7IsolateE"
+
+void RealTearDown(void* pool, void* isolate) asm("__real_" NANO_TEAR_DOWN);
+void TearDown(void* pool, void* isolate) asm("__wrap_" NANO_TEAR_DOWN);
+size_t Count(const void* pool,
+             void* isolate) asm("_ZNK2v88internal8PagePool8GetCountEPNS0_7IsolateE");
+char* Remove(void* pool, void* isolate) asm("_ZN2v88internal8PagePool6RemoveEPNS0_7IsolateE");
+void Add(void* pool, void* isolate,
+         char* page) asm("_ZN2v88internal8PagePool3AddEPNS0_7IsolateEPNS0_19MutablePageMetadataE");
+
+void TearDown(void* pool, void* isolate) {
+  // Where V8's MutablePageMetadata has the beginning of the part of the page that is for objects.
+  constexpr size_t kArea = 0x48;
+  static const size_t kept = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<char*> own(Count(pool, isolate));
+  for (char*& page : own) {
+    page = Remove(pool, isolate);
+    const uintptr_t begin = *reinterpret_cast<uintptr_t*>(page + kArea) & ~(heap::kPageBytes - 1);
+    if (IsHeap(begin))
+      madvise(reinterpret_cast<char*>(begin) + kept, heap::kPageBytes - kept, MADV_DONTNEED);
+  }
+  for (char* page : own) Add(pool, isolate, page);
+  RealTearDown(pool, isolate);
+}
+
 // V8 collects the young generation when it has as many bytes of large objects as there is room for
 // small ones, which for most apps is less than a megabyte: for each long text, then. Here it is
 // kLargeBytes at least.
@@ -294,4 +326,22 @@ void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
 void nano_trim(void) {
   nano::pages::spare.GiveBack();
   malloc_trim(0);
+}
+
+void nano_unmap_program(void) {
+  // The program itself comes first. What cannot be written to has no relocations either: all of it
+  // is as in the file.
+  auto unmap = [](dl_phdr_info* program, size_t, void*) {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    for (size_t i = 0; i < program->dlpi_phnum; i++) {
+      const auto& part = program->dlpi_phdr[i];
+      if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
+      const uintptr_t begin = program->dlpi_addr + part.p_vaddr;
+      const uintptr_t first = (begin + page - 1) & ~(page - 1);
+      const uintptr_t end = (begin + part.p_filesz) & ~(page - 1);
+      if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+    }
+    return 1;
+  };
+  dl_iterate_phdr(unmap, nullptr);
 }

@@ -20,6 +20,8 @@ package shim
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v84base23AddressSpaceReservation13RecommitPagesEPvmNS0_2OS16MemoryPermissionE
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v84base23AddressSpaceReservation13DecommitPagesEPvm
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal19NewLargeObjectSpace11SetCapacityEm
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal8PagePool17ReleaseOnTearDownEPNS0_7IsolateE
+#cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal10JSFunction19RequestOptimizationEPNS0_7IsolateENS0_8CodeKindENS0_15ConcurrencyModeE
 #cgo amd64 LDFLAGS: -Wl,-wrap=_ZN2v88internal11StringTable31InsertForIsolateDeserializationEPNS0_7IsolateERKNS_4base6VectorINS0_12DirectHandleINS0_6StringEEEEE
 #cgo LDFLAGS: -Wl,-wrap=_Znwm -Wl,-wrap=_Znam -Wl,-wrap=_ZnamRKSt9nothrow_t -Wl,-wrap=_ZdlPvm -Wl,-wrap=_ZdaPv
 #cgo LDFLAGS: -Wl,-wrap=_ZN2v88internal13JsonStringifyEPNS0_7IsolateENS0_6HandleINS0_5UnionIJNS0_3SmiENS0_10HeapNumberENS0_6BigIntENS0_6StringENS0_6SymbolENS0_7BooleanENS0_4NullENS0_9UndefinedENS0_10JSReceiverEEEEEESF_NS3_INS0_6ObjectEEE
@@ -568,6 +570,9 @@ func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C
 
 // Trim gives memory back to the system that malloc keeps though it is free.
 func Trim() { C.nano_trim() }
+
+// UnmapProgram takes the program's code and constants out of the process's page tables.
+func UnmapProgram() { C.nano_unmap_program() }
 
 // JSONDoesAsV8 tells whether our own functions for JSON are in use: at the start they were found to give what V8's give.
 func JSONDoesAsV8() bool { return C.nano_json_does_as_v8() != 0 }
