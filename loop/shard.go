@@ -200,6 +200,7 @@ func (l *Loop) startIsolate(w *appWorker) (started bool, notReady NotReady) {
 		w.failure, w.failStatus, w.startError = "nano: "+w.name+": failed to start", 500, err
 		if errors.Is(err, isolates.ErrNoRoom) {
 			w.failure, w.failStatus = "nano: "+w.name+": the node has no room for it", 503
+			w.retryAt = ended + startRetry
 		}
 		l.logAbout(w, isolates.LevelError, []byte(err.Error()))
 		return false, nil

@@ -177,7 +177,7 @@ func TestNoRoomForAnApp(t *testing.T) {
 	need = 6
 	peer, _ := b.talk(getFrom(3, "/never"))
 	got := b.ask(5, "/x")
-	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.HasSuffix(got, "nano: app5: the node has no room for it\n") {
+	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.HasSuffix(got, "nano: app5: the node has no room for it") {
 		t.Errorf("got %q", got)
 	}
 	b.wantWarm("busy ones stay", 3)
