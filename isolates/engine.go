@@ -38,8 +38,12 @@ import (
 //   - wasm-max-module-size: 64 MiB instead of 1 GiB, since a thread that all apps share looks at modules.
 //   - js-float16array: Float16Array, which is part of ECMAScript 2025. V8 13.6 has it behind a flag still, and adds
 //     it to each context when that is restored: see kAdded in snapshot.cc.
+//   - no-concurrent-sparkplug, baseline-batch-compilation-threshold: V8 compiles a function for its baseline when that is
+//     worth it, rather than collecting functions for a job on another thread until they are 4 KB of code. What waits for
+//     others to come is interpreted meanwhile, for ever where all else is compiled; and a job costs 30 KB for each isolate.
 const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-loop-unrolling " +
 	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 " +
+	"--no-concurrent-sparkplug --baseline-batch-compilation-threshold=1 " +
 	"--no-maglev-destroy-on-background --no-validate-asm " +
 	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864 " +
 	"--js-float16array"

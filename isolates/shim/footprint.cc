@@ -7,7 +7,8 @@
 // Which lines these are, V8 knows: for each call, property and constructor that code meets it notes
 // the function or hidden class (map) in the feedback of the function that does. From the function
 // tick on, that leads to all that requests have lately had to do with. This is only about what to
-// fetch: nothing breaks if it is incomplete, out of date, or wrong.
+// fetch: nothing breaks if it is incomplete, out of date, or wrong. What lies outside of the heap
+// is known from native_lines.cc.
 #include "footprint.h"
 
 #include <algorithm>
@@ -30,11 +31,6 @@ namespace {
 
 constexpr size_t kLine = 64;
 
-// Lines of V8's isolate that each turn touches.
-constexpr uint16_t kIsolateLines[] = {0,    1,    3,    4,    5,    6,    7,    8,    9,
-                                      10,   11,   12,   15,   150,  151,  156,  191,  278,
-                                      296,  298,  354,  358,  670,  961,  979,  1014, 1015,
-                                      1017, 1020, 1022, 1025, 1038, 1040, 1095, 1103, 1104};
 // Of the young generation, what a request takes of it.
 constexpr size_t kYoungLines = 12, kOutputLines = 3;
 
@@ -42,6 +38,8 @@ constexpr size_t kYoungLines = 12, kOutputLines = 3;
 constexpr uint8_t kPrototypeSlot = 1 << 7;  // in kBitField, of a map of functions
 constexpr size_t kDispatchHandle = 3, kFunctionShared = 4, kFunctionContext = 5,
                  kFunctionFeedback = 6, kFunctionMap = 7, kCodeSize = 8;
+// Of what functions share, and of what stands there if C++ has made the function; in bytes.
+constexpr size_t kFunctionData = 8, kTemplateCallback = 60, kTemplateWords = 16;
 
 bool IsFunction(uint16_t type) { return type == kFunction || type == kClassConstructor; }
 
@@ -60,6 +58,7 @@ class Survey {
     }
   }
 
+  std::vector<uintptr_t> external;  // addresses of lines of V8's table of external pointers
   std::vector<uintptr_t> heap, table, code;  // lines, by their number from where a region begins
 
  private:
@@ -138,6 +137,7 @@ class Survey {
     PushSlots(function, kFunctionShared, words);
     PushSlot(function, 0);
     Take(function, words);
+    VisitCallback(At(function, kFunctionShared * kWord));
     const size_t index = Read<uint32_t>(function, kDispatchHandle * kWord) >> 8;
     const uintptr_t entry = DispatchTable() + index * 16;
     table.push_back(index * 16 / kLine);
@@ -149,6 +149,16 @@ class Survey {
     const size_t size = Read<uint32_t>(word >> 16 | kTag, kCodeSize * kWord);
     const uintptr_t end = start + std::min(size, size_t{4096});
     for (uintptr_t line = start / kLine; line * kLine < end; line++) code.push_back(line);
+  }
+
+  // A function of C++ has its address in the table of external pointers.
+  void VisitCallback(uintptr_t shared) {
+    const auto word = Read<uint32_t>(shared, kFunctionData);
+    if ((word & kTag) == 0) return;
+    const uintptr_t data = cage_ | word;
+    if (Read<uint16_t>(At(data, kMap), kInstanceType) != kFunctionTemplate) return;
+    Take(data, kTemplateWords);
+    AddExternal(self_, Read<uint32_t>(data, kTemplateCallback), &external);
   }
 
   void VisitFeedback(uintptr_t feedback) {
@@ -192,6 +202,11 @@ void Footprint::Learn(nano_isolate* self) {
   regions_[0].base = Cage(tick);
   regions_[1].base = DispatchTable();
   regions_[2].base = self->code.start;
+  native_ = NativeLines(self);
+  native_.insert(native_.end(), survey.external.begin(), survey.external.end());
+  std::sort(native_.begin(), native_.end());
+  native_.erase(std::unique(native_.begin(), native_.end()), native_.end());
+  native_.shrink_to_fit();
   runs_.clear();
   size_t i = 0;
   for (std::vector<uintptr_t>* lines : {&survey.heap, &survey.table, &survey.code}) {
@@ -217,28 +232,29 @@ void Footprint::AddRuns(std::vector<uintptr_t>* lines) {
 }
 
 size_t Footprint::lines() const {
-  size_t lines = 0;
+  size_t lines = native_.size();
   for (uint32_t run : runs_) lines += run & kLengthMask;
   return lines;
 }
 
 void Footprint::Fetch(const nano_isolate* self) {
-  expected_++;
+  // GCC drops functions that only prefetch.
   auto fetch = [](uintptr_t at, size_t lines) {
-    for (; lines > 0; lines--, at += kLine)
-      asm volatile("prefetcht0 (%0)" : : "r"(at));  // GCC drops functions that only prefetch
+    for (; lines > 0; lines--, at += kLine) asm volatile("prefetcht0 (%0)" : : "r"(at) : "memory");
   };
-  const auto isolate = reinterpret_cast<uintptr_t>(self->isolate);
-  const char* young = *reinterpret_cast<char* const*>(
-      isolate + v8::internal::Internals::kNewAllocationInfoOffset + sizeof(uintptr_t));
-  fetch(reinterpret_cast<uintptr_t>(self), sizeof *self / kLine + 1);
+  auto lines_of = [](size_t bytes) { return bytes / kLine + 1; };
+  // What is to be asked for is itself in no cache.
+  fetch(reinterpret_cast<uintptr_t>(native_.data()), lines_of(native_.size() * sizeof native_[0]));
+  fetch(reinterpret_cast<uintptr_t>(runs_.data()), lines_of(runs_.size() * sizeof runs_[0]));
   fetch(reinterpret_cast<uintptr_t>(self->out.data()), kOutputLines);
-  for (uint16_t line : kIsolateLines) fetch(isolate + line * kLine, 1);
+  for (uintptr_t line : native_) fetch(line, 1);
   size_t i = 0;
   for (const Region& region : regions_)
     for (; i < region.end; i++)
       fetch(region.base + (runs_[i] >> kLengthBits) * kLine, runs_[i] & kLengthMask);
-  for (size_t line = 0; line < kYoungLines; line++) __builtin_prefetch(young + line * kLine, 1);
+  expected_++;
+  // By now it is known where the young generation goes on.
+  fetch(Area::Of(self->isolate).top, kYoungLines);
 }
 
 #else

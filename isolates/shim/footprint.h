@@ -17,7 +17,7 @@ class Footprint {
   void Learn(nano_isolate* self);
   // Fetch asks the processor for the lines. It waits for none of them.
   void Fetch(const nano_isolate* self);
-  size_t lines() const;  // of V8's heap and tables, that are known so far
+  size_t lines() const;  // that are known so far
 
  private:
   // A run is the number of a line in its region, and how many follow each other from there.
@@ -36,8 +36,16 @@ class Footprint {
 
   Region regions_[3];  // V8's heap, its table of functions' code, the code that it has compiled
   std::vector<uint32_t> runs_;
+  std::vector<uintptr_t> native_;  // addresses of lines outside of the regions
   uint32_t expected_ = 0, learn_at_ = kFirst;
 };
+
+// NativeLines gives the addresses of the lines that turns of an isolate touch outside of V8's heap,
+// see native_lines.cc.
+std::vector<uintptr_t> NativeLines(nano_isolate* self);
+
+// AddExternal adds the line of an entry in the isolate's table of external pointers.
+void AddExternal(nano_isolate* self, uint32_t handle, std::vector<uintptr_t>* lines);
 
 }  // namespace nano
 

@@ -55,6 +55,7 @@ enum Type : uint16_t {
   kEphemeronTable = 0xcf,
   kContext = 0xe1,
   kNativeContext = 0xe3,
+  kFunctionTemplate = 0xf7,
   kDescriptorArray = 0xfc,
   kStrongDescriptorArray = 0xfd,
   kWeakList = 0x100,
