@@ -472,11 +472,11 @@ func TestFetchProxySimulation(t *testing.T) {
 
 // expectBulkOften has bodies of any length received in large pieces, for every other seed.
 func expectBulkOften(seed uint64) (restore func()) {
-	before := bulkFrom
+	before, ofOrigins := bulkFrom, originBulkFrom
 	if seed%2 == 0 {
-		bulkFrom = int64(seed)
+		bulkFrom, originBulkFrom = int64(seed), int64(seed)
 	}
-	return func() { bulkFrom = before }
+	return func() { bulkFrom, originBulkFrom = before, ofOrigins }
 }
 
 // proxyClient is a client of the simulation.

@@ -71,9 +71,12 @@ const (
 	drainTime = time.Second
 )
 
-// bulkFrom is from which length on a body is received in large pieces, from a client or an origin. The origin of
-// one of unknown length must have had to wait once. Only tests change it.
-var bulkFrom = int64(256 << 10)
+// From these lengths on a body is received in large pieces. The origin of one of unknown length must have had to wait
+// once. Only tests change them.
+var (
+	bulkFrom       = int64(256 << 10) // from a client
+	originBulkFrom = int64(64 << 10)  // from an origin: usually it goes on to a client
+)
 
 func (l *Loop) takeOriginConnection() *originConnection {
 	if spare := l.origins.connections.take(); spare != nil {
@@ -350,7 +353,7 @@ func (c *originConnection) consumeHead(input []byte) (used int) {
 		return used
 	}
 	c.inBody = true
-	c.expectBulk(c.framing == http1.FramingLength && c.missing >= bulkFrom)
+	c.expectBulk(c.framing == http1.FramingLength && c.missing >= originBulkFrom)
 	f.responded(input[:head.Length], head, nil, false)
 	if c.isBulk && c.fetch == f { // how to receive it depends on who takes it
 		c.isPaused = true

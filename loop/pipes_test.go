@@ -71,8 +71,8 @@ func TestPipes(t *testing.T) {
 		piped  bool
 	}{
 		{"large", lengthResponse(body), true},
-		{"just large enough", lengthResponse(body[:bulkFrom]), true},
-		{"small", lengthResponse(body[:bulkFrom-1]), false},
+		{"just large enough", lengthResponse(body[:originBulkFrom]), true},
+		{"small", lengthResponse(body[:originBulkFrom-1]), false},
 		{"chunked", fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, body), false},
 		{"decoded", codedResponse("gzip", coded(t, "gzip", body)), false},
 	} {
