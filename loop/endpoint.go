@@ -349,7 +349,7 @@ func (e *endpoint) receivePipe() {
 	case 0:
 		e.inputEnd()
 	case unix.EAGAIN, unix.EINTR:
-	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
+	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM: // the last by a filter of system calls
 		e.isPipeless = true
 	default:
 		e.fail(errno)
