@@ -41,7 +41,7 @@ func (r *KernelRing) Enter(wait bool, timeout time.Duration) error {
 	if wait && timeout != 0 && r.ready() == 0 {
 		minimum = r.gathering()
 	}
-	r.reaped, r.atOnce, r.sends = 0, r.sends, 0
+	r.reaped = 0
 	errno := r.getEvents(r.flush(), minimum, timeout)
 	if errno == unix.EAGAIN || errno == unix.EBUSY {
 		// The completions that wait to be reaped may be what holds up the submission. If there
@@ -60,20 +60,14 @@ func (r *KernelRing) Enter(wait bool, timeout time.Duration) error {
 	return nil
 }
 
-// A busy ring gathers: while news comes by the handful, the next enter sleeps until there are up to
-// gatherCompletions of it, but not longer than gatherTime once it sleeps. Every crossing, wake-up
+// A busy ring gathers: while completions come by the handful, the next enter sleeps until there are
+// gatherCompletions of them, but not longer than gatherTime once it sleeps. Every crossing, wake-up
 // and walk through the tick then serves more requests. One of a few clients never waits: its
-// requests do not come by the handful. One of some more learns how many come together, so that it
-// does not wait for those that will not.
-//
-// That small sends have left is no news: they have at the end of the enter that submits them. If they
-// counted, a busy ring would never wait.
+// requests do not come by the handful.
 const (
-	gatherFrom        = 4
+	gatherFrom        = 8
 	gatherCompletions = 16
 	gatherTime        = 50 * time.Microsecond
-	// sentAtOnce is up to how many bytes a send is taken to fit into what the socket has room for.
-	sentAtOnce = 16 << 10
 
 	// featureMinimumWait is IORING_FEAT_MIN_TIMEOUT, which giouring does not know.
 	featureMinimumWait = 1 << 15
@@ -81,16 +75,10 @@ const (
 
 // gathering is how many completions an enter that waits should wait for.
 func (r *KernelRing) gathering() uint32 {
-	news := r.reaped - min(r.reaped, r.atOnce)
-	if !r.gathers || news < gatherFrom {
-		return 1
+	if r.gathers && r.reaped >= gatherFrom {
+		return gatherCompletions
 	}
-	if news >= r.hoped {
-		r.hoped = min(r.hoped+1, gatherCompletions)
-	} else {
-		r.hoped = news * 3 / 4
-	}
-	return r.hoped + r.sends
+	return 1
 }
 
 // drainBacklog moves the backlog to the submission queue, as far as the kernel takes it.

@@ -90,11 +90,10 @@ type KernelRing struct {
 
 	buffers bufferRing
 
-	// reaped counts completions since the last enter, of which atOnce are of small sends that it
-	// submitted; sends are those for the next one. hoped is for how much news a busy ring waits, and
-	// gathers says that the kernel can wait for several; see gathering.
-	reaped, atOnce, sends, hoped uint32
-	gathers                      bool
+	// reaped counts completions since the last enter, and gathers says that the kernel can wait
+	// for several; see gathering.
+	reaped  uint32
+	gathers bool
 
 	// What a waiting enter points to. Fields, because a stack may move under the kernel.
 	argument getEventsArgument

@@ -123,9 +123,6 @@ func (r *KernelRing) Connect(u UserData, fd int, address []byte) {
 
 // Send sends b; see Ring.
 func (r *KernelRing) Send(u UserData, fd int, b []byte) {
-	if len(b) <= sentAtOnce {
-		r.sends++
-	}
 	r.push(entry{
 		OpCode:      giouring.OpSend,
 		Fd:          int32(fd),
