@@ -31,6 +31,10 @@ import (
 //     single-threaded-gc leaves idle, still keeps a state for each of seven: 16 KB.
 //   - no-maglev-destroy-on-background: what the compiler Maglev needed to compile a function is freed at
 //     once, not when the isolate compiles the next one: 400 KB that each app in use would keep.
+//   - invocation-count-for-maglev, minimum-invocations-after-ic-update: Maglev compiles what was called 50 times instead of
+//     400 and has met nothing new for 50 calls instead of 500. V8 counts a call by the share of the function that it takes, so
+//     that a request's functions would have been compiled after some 3,000 requests, and are after 400. See docs/RATIONALE.md,
+//     "Why does a request cost more when a thousand apps are in use?".
 //   - no-validate-asm: asm.js is plain JavaScript, since V8 aborts for a snapshot with a module that
 //     it has compiled as WebAssembly.
 //   - experimental-wasm-type-reflection, -rab-integration: proposals that other engines have, such as type() of
@@ -43,8 +47,8 @@ import (
 //     others to come is interpreted meanwhile, for ever where all else is compiled; and a job costs 30 KB for each isolate.
 const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-loop-unrolling " +
 	"--optimize-for-size --max-semi-space-size=8 --concurrent-marking-max-worker-num=1 " +
-	"--no-concurrent-sparkplug --baseline-batch-compilation-threshold=1 " +
-	"--no-maglev-destroy-on-background --no-validate-asm " +
+	"--no-concurrent-sparkplug --baseline-batch-compilation-threshold=1 --no-maglev-destroy-on-background " +
+	"--invocation-count-for-maglev=50 --minimum-invocations-after-ic-update=50 --no-validate-asm " +
 	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864 " +
 	"--js-float16array"
 

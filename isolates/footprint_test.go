@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // TestFootprint: what turns touch is found out for apps that use all kinds of functions and objects, again and again
@@ -47,5 +48,33 @@ func TestFootprint(t *testing.T) {
 	t.Logf("lines: %v", lines)
 	if runtime.GOARCH == "amd64" && (lines["hello"] < 130 || lines["much"] <= lines["hello"]) {
 		t.Errorf("lines: %v", lines)
+	}
+}
+
+// TestFootprintOfOptimizedCode: once V8 has optimized what requests call, less is asked for than before.
+func TestFootprintOfOptimizedCode(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("footprints are known on x86-64 only")
+	}
+	isolate := startApp(t, unlimited, activeApp)
+	turn := func() {
+		isolate.Expect()
+		if answer := fetch(t, isolate, "GET / HTTP/1.1\nHost: h\n\n"); answer.Status != 200 {
+			t.Fatalf("status %d: %s", answer.Status, answer.Body)
+		}
+	}
+	for range 64 {
+		turn()
+	}
+	before, least := isolate.isolate.Footprint(), 0
+	// V8 compiles on a thread of its own, and is waited for.
+	for begin := time.Now(); time.Since(begin) < time.Minute; turn() {
+		if least = isolate.isolate.Footprint(); least < before {
+			break
+		}
+	}
+	t.Logf("lines: %d, and %d of optimized code", before, least)
+	if least >= before {
+		t.Errorf("%d lines are asked for, and were before: %d", least, before)
 	}
 }

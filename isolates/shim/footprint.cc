@@ -6,9 +6,10 @@
 //
 // Which lines these are, V8 knows: for each call, property and constructor that code meets it notes
 // the function or hidden class (map) in the feedback of the function that does. From the function
-// tick on, that leads to all that requests have lately had to do with. This is only about what to
-// fetch: nothing breaks if it is incomplete, out of date, or wrong. What lies outside of the heap
-// is known from native_lines.cc.
+// tick on, that leads to all that requests have lately had to do with. Code that V8 has optimized
+// does without most of it: such code names the objects that it is about, and the functions that it
+// has taken in. This is only about what to fetch: nothing breaks if it is incomplete, out of date,
+// or wrong. What lies outside of the heap is known from native_lines.cc.
 #include "footprint.h"
 
 #include <algorithm>
@@ -27,6 +28,21 @@ using namespace heap;
 // The table of all functions' code, with an entry of 16 bytes for each.
 uintptr_t DispatchTable() asm("_ZN2v88internal17ExternalReference25js_dispatch_table_addressEv");
 
+// Relocations is V8's iterator of the places in machine code that it would have to change if
+// something moved.
+struct Relocations {
+  const uint8_t *at, *end;
+  uintptr_t place;
+  uint8_t mode;
+  intptr_t data;
+  uintptr_t constants;
+  bool done;
+  int modes;  // those of interest, a bit each
+};
+void Begin(Relocations* made, uintptr_t code,
+           int modes) asm("_ZN2v88internal13RelocIteratorC1ENS0_6TaggedINS0_4CodeEEEi");
+void Next(Relocations*) asm("_ZN2v88internal17RelocIteratorBaseINS0_9RelocInfoEE4nextEv");
+
 namespace {
 
 constexpr size_t kLine = 64;
@@ -37,9 +53,17 @@ constexpr size_t kYoungLines = 12, kOutputLines = 3;
 // Slots of objects, in words.
 constexpr uint8_t kPrototypeSlot = 1 << 7;  // in kBitField, of a map of functions
 constexpr size_t kDispatchHandle = 3, kFunctionShared = 4, kFunctionContext = 5,
-                 kFunctionFeedback = 6, kFunctionMap = 7, kCodeSize = 8;
+                 kFunctionFeedback = 6, kFunctionMap = 7;
 // Of what functions share, and of what stands there if C++ has made the function; in bytes.
 constexpr size_t kFunctionData = 8, kTemplateCallback = 60, kTemplateWords = 16;
+constexpr size_t kBudget = 3;  // of a feedback cell, which each call writes
+// Of the object that stands for machine code, and of what V8 needs to leave optimized code early:
+// its objects come after the functions that are part of it.
+constexpr size_t kCodeExits = 2, kCodeFlags = 7, kCodeSize = 8;
+constexpr uint32_t kCodeKind = 15, kMaglev = 11;  // the first compiler that optimizes
+constexpr size_t kInlined = 3, kExitObjects = 5, kExitsLength = 4;
+// The relocations that are pointers to objects, of 4 and 8 bytes.
+constexpr int kObjects = 1 << 2 | 1 << 3;
 
 bool IsFunction(uint16_t type) { return type == kFunction || type == kClassConstructor; }
 
@@ -63,6 +87,7 @@ class Survey {
 
  private:
   static constexpr size_t kMostObjects = 1000, kMostSlots = 400, kMostSteps = 20'000;
+  static constexpr size_t kFeedbackHeader = 7;  // words
 
   uintptr_t At(uintptr_t object, size_t offset) const {
     return cage_ | Read<uint32_t>(object, offset);
@@ -88,6 +113,9 @@ class Survey {
     const uintptr_t begin = object - kTag - cage_, end = begin + words * kWord;
     for (uintptr_t line = begin / kLine; line * kLine < end; line++) heap.push_back(line);
   }
+
+  // TakeWord takes the line with a word of an object, whose address has the object's tag.
+  void TakeWord(uintptr_t word) { heap.push_back((word - kTag - cage_) / kLine); }
 
   void Visit(uintptr_t object, uint16_t type) {
     switch (type) {
@@ -132,12 +160,20 @@ class Survey {
   }
 
   void VisitFunction(uintptr_t function) {
+    if (inlined_.contains(Read<uint32_t>(function, kFunctionShared * kWord)))
+      return VisitCalls(function);
     const bool has_map = (Read<uint8_t>(At(function, kMap), kBitField) & kPrototypeSlot) != 0;
     const size_t words = kFunctionMap + has_map;
-    PushSlots(function, kFunctionShared, words);
-    PushSlot(function, 0);
     Take(function, words);
     VisitCallback(At(function, kFunctionShared * kWord));
+    const uintptr_t optimized = TakeCode(function);
+    if (optimized != 0) return VisitOptimized(function, optimized);
+    PushSlots(function, kFunctionShared, words);
+    PushSlot(function, 0);
+  }
+
+  // TakeCode takes what a function does, and returns the object of optimized code, or 0.
+  uintptr_t TakeCode(uintptr_t function) {
     const size_t index = Read<uint32_t>(function, kDispatchHandle * kWord) >> 8;
     const uintptr_t entry = DispatchTable() + index * 16;
     table.push_back(index * 16 / kLine);
@@ -145,10 +181,78 @@ class Survey {
     memcpy(&start, reinterpret_cast<const void*>(entry), sizeof start);
     memcpy(&word, reinterpret_cast<const void*>(entry + sizeof start), sizeof word);
     start -= self_->code.start;
-    if (start >= self_->code.length) return;  // one of V8's built-ins
-    const size_t size = Read<uint32_t>(word >> 16 | kTag, kCodeSize * kWord);
+    if (start >= self_->code.length) return 0;  // one of V8's built-ins
+    const uintptr_t object = word >> 16 | kTag;
+    const size_t size = Read<uint32_t>(object, kCodeSize * kWord);
     const uintptr_t end = start + std::min(size, size_t{4096});
     for (uintptr_t line = start / kLine; line * kLine < end; line++) code.push_back(line);
+    return (Read<uint32_t>(object, kCodeFlags * kWord) & kCodeKind) >= kMaglev ? object : 0;
+  }
+
+  // Of an optimized function its own feedback is of interest only for what it calls.
+  void VisitOptimized(uintptr_t function, uintptr_t optimized) {
+    TakeWord(At(function, kMap) + kInstanceType);
+    TakeWord(At(function, kFunctionFeedback * kWord) + kBudget * kWord);
+    PushSlot(function, kFunctionContext);
+    Relocations places;
+    for (Begin(&places, optimized, kObjects); !places.done; Next(&places)) {
+      steps_++;
+      uint32_t word;
+      memcpy(&word, reinterpret_cast<const void*>(places.place), sizeof word);
+      const uintptr_t object = cage_ | word;
+      if ((word & kTag) == 0 || object - cage_ < kPageBytes) continue;
+      switch (Read<uint16_t>(At(object, kMap), kInstanceType)) {
+        case kMapType:  // compared, and seldom looked into
+          Take(object, 8);
+          break;
+        case kFeedback:
+          break;
+        default:
+          Push(object);
+      }
+    }
+    NoteInlined(optimized);
+    VisitCalls(function);
+  }
+
+  // NoteInlined notes which functions are part of optimized code.
+  void NoteInlined(uintptr_t optimized) {
+    const uintptr_t trusted = Cage(optimized);
+    const auto word = Read<uint32_t>(optimized, kCodeExits * kWord);
+    const uintptr_t exits = trusted | word;
+    if ((word & kTag) == 0 || Read<uint32_t>(exits, kLength) >> 1 < kExitsLength) return;
+    const uintptr_t objects = trusted | Read<uint32_t>(exits, kExitObjects * kWord);
+    const size_t inlined = Read<uint32_t>(exits, kInlined * kWord) >> 1;
+    for (size_t i = 0; i < std::min(inlined, kMostSlots); i++)
+      inlined_.insert(Read<uint32_t>(objects, kFirstElement + i * kWord) & ~kWeak);
+  }
+
+  // VisitCalls visits what a function calls that is, or is part of, optimized code.
+  void VisitCalls(uintptr_t function) {
+    const uintptr_t feedback = At(At(function, kFunctionFeedback * kWord), kWord);
+    if (Read<uint16_t>(At(feedback, kMap), kInstanceType) != kFeedback ||
+        !seen_.insert(feedback).second)
+      return;
+    const size_t words = kFeedbackHeader + Read<uint32_t>(feedback, kLength);
+    for (size_t i = kFeedbackHeader; i < std::min(words, kMostSlots); i++) {
+      steps_++;
+      const auto word = Read<uint32_t>(feedback, i * kWord);
+      const uintptr_t object = cage_ | (word & ~kWeak);
+      if ((word & kTag) == 0 || word == (kTag | kWeak) || object - cage_ < kPageBytes) continue;
+      switch (Read<uint16_t>(At(object, kMap), kInstanceType)) {
+        case kFunction:
+        case kClassConstructor:
+          Push(object);
+          break;
+        case kAllocationSite:
+          Push(object);
+          TakeWord(feedback + i * kWord);
+          break;
+        case kWeakList:  // of several classes; what deals with them is shared by all code
+          TakeWord(object);
+          TakeWord(feedback + i * kWord);
+      }
+    }
   }
 
   // A function of C++ has its address in the table of external pointers.
@@ -162,8 +266,7 @@ class Survey {
   }
 
   void VisitFeedback(uintptr_t feedback) {
-    constexpr size_t kHeader = 7;
-    const size_t words = kHeader + Read<uint32_t>(feedback, kLength);
+    const size_t words = kFeedbackHeader + Read<uint32_t>(feedback, kLength);
     PushSlots(feedback, 4, words);
     Take(feedback, std::min(words, kMostSlots));
   }
@@ -188,6 +291,7 @@ class Survey {
   nano_isolate* const self_;
   const uintptr_t cage_;
   std::unordered_set<uintptr_t> seen_;
+  std::unordered_set<uint32_t> inlined_;  // what functions share that are part of optimized code
   std::vector<uintptr_t> open_;
   size_t steps_ = 0;
 };
