@@ -32,9 +32,10 @@ type bench struct {
 	root, folder string // of the repository, of bench/
 	temporary    string // removed at the end
 	peers        []peer
-	nginx        *peer    // a peer of proxies and static files alone; nil: not installed
-	origin       *server  // that proxies ask, once one was needed
-	selected     []string // names of scenarios and checks
+	nginx        *peer     // a peer of proxies and static files alone; nil: not installed
+	veth         *vethPair // of a scenario that is under way; nil: loopback
+	origin       *server   // that proxies ask, once one was needed
+	selected     []string  // names of scenarios and checks
 	serverCore   string
 	clientCore   string
 	duration     time.Duration // of a round
@@ -221,6 +222,10 @@ func (b *bench) measureAll(ctx context.Context, found *results) error {
 		return found.save(b.out)
 	}
 	for _, s := range scenarios() {
+		if reason := vethMissing(); s.IsVeth && reason != "" && slices.Contains(b.selected, s.Name) {
+			progress("%s is left out: %s", s.Name, reason)
+			continue
+		}
 		err := do(s.Name, func(into *results) error {
 			one, err := b.runScenario(ctx, s)
 			into.putScenario(one)

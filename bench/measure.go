@@ -55,6 +55,14 @@ type scenarioResult struct {
 	Peers []peerResult `json:"peers"`
 }
 
+// closeVeth goes back to loopback.
+func (b *bench) closeVeth() {
+	if err := b.veth.close(); err != nil {
+		progress("%v", err)
+	}
+	b.veth = nil
+}
+
 // launchScenario starts a peer for a scenario.
 func (b *bench) launchScenario(ctx context.Context, p peer, s scenario) (*server, error) {
 	if s.Site != "" {
@@ -68,6 +76,17 @@ func (b *bench) launchScenario(ctx context.Context, p peer, s scenario) (*server
 func (b *bench) runScenario(ctx context.Context, s scenario) (scenarioResult, error) {
 	result := scenarioResult{Name: s.Name, Title: s.Title, Note: s.Note}
 	peers := b.peersOf(s)
+	if s.IsVeth {
+		var err error
+		if b.veth, err = openVeth(ctx, b.serverCore, b.clientCore); err != nil {
+			for _, p := range peers {
+				result.Peers = append(result.Peers, peerResult{Peer: p.Name, Failure: err.Error()})
+			}
+			progress("%s: %v", s.Name, err)
+			return result, ctx.Err()
+		}
+		defer b.closeVeth()
+	}
 	servers := make([]*server, len(peers))
 	for index, p := range peers {
 		result.Peers = append(result.Peers, peerResult{Peer: p.Name})
@@ -124,6 +143,10 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 	if err != nil {
 		return result, err
 	}
+	busy, err := readBusy(b.serverCore)
+	if err != nil {
+		return result, err
+	}
 	before, err := readUsage(running.Process)
 	if err != nil {
 		return result, err
@@ -143,6 +166,15 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 		return result, fmt.Errorf("no request was answered within %s", duration)
 	}
 	consumed := after.since(before)
+	if s.IsVeth {
+		busyAfter, err := readBusy(b.serverCore)
+		if err != nil {
+			return result, err
+		}
+		consumed.Total = busyAfter - busy
+		consumed.User = min(max(consumed.User, 0), consumed.Total)
+		consumed.System = consumed.Total - consumed.User
+	}
 	result = measure{
 		Requests: counted.Requests, RequestsPerSecond: counted.RequestsPerSecond,
 		P50: counted.P50, P99: counted.P99, Errors: counted.Errors,

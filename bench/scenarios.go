@@ -17,6 +17,7 @@ type scenario struct {
 	Script      string     // wrk script in bench/load, or ""
 	Arguments   []string   // of the script
 	Idle        int        // connections that stay open beside the load
+	IsVeth      bool       // clients reach the server over a veth pair, and its core is measured, see vethPair
 	Exchanges   []exchange // verified before the load
 	TotalTarget float64    // CPU per request at most this times the best peer's; 0: no target
 	NginxTarget float64    // CPU per request at most this times nginx's; 0: no target
@@ -104,7 +105,10 @@ func networkScenarios() []scenario {
 			Path: "/" + file.Name, NginxTarget: 1.2, Exchanges: []exchange{get("/"+file.Name, file.Size)},
 			Note: "Without a module: NANO's `static`, workerd's disk service, nginx with sendfile and open_file_cache. Deno and Bun by the adapters in `peers/`."})
 	}
-	return all
+	last := staticFiles[len(staticFiles)-1]
+	return append(all, scenario{Name: "static1mveth", Title: "static file of 1 MB over a veth pair", Site: "static", IsVeth: true,
+		Path: "/" + last.Name, NginxTarget: 1.2, Exchanges: []exchange{get("/"+last.Name, last.Size)},
+		Note: "CPU is for how long the server's core was busy, all that the kernel does for the network included."})
 }
 
 // orderBody is the body that load/echo.lua posts.

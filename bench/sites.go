@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ const nginxName = "nginx"
 //   - "proxy" with nginx: peers/nginx-proxy.conf,
 //   - else a module: peers/NAME.PEER.js if the runtime has no common API for it, or apps/NAME.js.
 //
-// {{port}}, {{origin}}, {{public}} and {{folder}} are put into modules and configurations.
+// {{host}}, {{port}}, {{origin}}, {{public}} and {{folder}} are put into modules and configurations.
 type site struct {
 	Name   string
+	Host   string // address that it listens on; "": loopback
 	Port   int
 	Origin string // host:port
 	Folder string // of this server, kept while it runs
@@ -69,6 +71,9 @@ func nginxVersion(ctx context.Context, nginx peer) string {
 // peersOf returns who takes part in a scenario.
 func (b *bench) peersOf(s scenario) []peer {
 	peers := b.sitePeers(s.Site)
+	if s.IsVeth { // Deno's and Bun's adapters listen on loopback
+		peers = slices.DeleteFunc(peers, func(p peer) bool { return p.Name == "deno" || p.Name == "bun" })
+	}
 	if b.nginx != nil && (s.Site == "proxy" || s.Site == "static") {
 		peers = append(peers, *b.nginx)
 	}
@@ -97,11 +102,17 @@ func (b *bench) launchSite(ctx context.Context, p peer, name string) (*server, e
 	if s.Port, err = freePort(); err != nil {
 		return nil, err
 	}
+	if b.veth != nil {
+		s.Host = vethServer
+	}
 	arguments, err := b.siteCommand(p, s)
 	if err != nil {
 		return nil, err
 	}
-	return startServer(ctx, arguments, b.serverCore, fmt.Sprintf("127.0.0.1:%d", s.Port))
+	if b.veth != nil {
+		arguments = b.veth.inside(arguments)
+	}
+	return startServer(ctx, arguments, b.serverCore, fmt.Sprintf("%s:%d", s.host(), s.Port))
 }
 
 // writeStaticFiles makes the folder of static files, unless it is there.
@@ -159,13 +170,15 @@ func (b *bench) siteModule(p peer, s site) (path string, err error) {
 	return path, err
 }
 
+func (s site) host() string { return cmp.Or(s.Host, "127.0.0.1") }
+
 // fill copies a template into the site's folder and returns the copy's path.
 func (s site) fill(template, name string) (path string, err error) {
 	text, err := os.ReadFile(template)
 	if err != nil {
 		return "", err
 	}
-	filled := strings.NewReplacer("{{port}}", strconv.Itoa(s.Port), "{{origin}}", s.Origin, "{{public}}", s.Public,
+	filled := strings.NewReplacer("{{host}}", s.host(), "{{port}}", strconv.Itoa(s.Port), "{{origin}}", s.Origin, "{{public}}", s.Public,
 		"{{folder}}", s.Folder).Replace(string(text))
 	path = filepath.Join(s.Folder, name)
 	return path, os.WriteFile(path, []byte(filled), 0o644)
@@ -184,7 +197,7 @@ func (b *bench) nanoSite(p peer, s site) ([]string, error) {
 		}
 	}
 	configuration := fmt.Sprintf(`[server]
-listen = ["127.0.0.1:%d"]
+listen = ["%s:%d"]
 loops = 1
 state_dir = %q
 
@@ -201,7 +214,7 @@ cpu = "60s"
 wall = "5m"
 max_body = "2GiB"
 subrequests = 10000
-`, s.Port, filepath.Join(s.Folder, "state"), module, static, s.Origin)
+`, s.host(), s.Port, filepath.Join(s.Folder, "state"), module, static, s.Origin)
 	path := filepath.Join(s.Folder, "nano.toml")
 	return []string{p.Binary, "serve", "-c", path}, os.WriteFile(path, []byte(configuration), 0o644)
 }

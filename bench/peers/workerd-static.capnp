@@ -3,5 +3,5 @@ using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [ (name = "main", disk = "{{public}}") ],
-  sockets = [ (name = "http", address = "127.0.0.1:{{port}}", http = (), service = "main") ],
+  sockets = [ (name = "http", address = "{{host}}:{{port}}", http = (), service = "main") ],
 );
