@@ -52,8 +52,11 @@ const flags = "--single-threaded-gc --no-memory-protection-keys --no-turboshaft-
 	"--experimental-wasm-type-reflection --experimental-wasm-rab-integration --wasm-max-module-size=67108864 " +
 	"--js-float16array"
 
-// testScripts are boot scripts that tests add, to get at what apps cannot.
-var testScripts []shim.Script
+// testScripts are boot scripts that tests add, to get at what apps cannot; testFlags are flags of V8 that they add.
+var (
+	testScripts []shim.Script
+	testFlags   string
+)
 
 var start = sync.OnceValue(func() error {
 	var scripts []shim.Script
@@ -64,7 +67,7 @@ var start = sync.OnceValue(func() error {
 	if err := hostcall.Bind(webapi.HostCalls); err != nil {
 		return fmt.Errorf("native code: %w", err)
 	}
-	if err := shim.Start(scripts, webapi.Ops, webapi.HostCalls, flags); err != nil {
+	if err := shim.Start(scripts, webapi.Ops, webapi.HostCalls, flags+testFlags); err != nil {
 		return fmt.Errorf("V8: %w", err)
 	}
 	return nil

@@ -16,7 +16,12 @@ import (
 // testRuntime is shared by all tests: V8 starts once per process.
 var testRuntime *Runtime
 
+// TestMain takes more flags of V8 from the environment: the tests must pass with those that make collections frequent,
+// such as --stress-compaction, --stress-incremental-marking and --gc-global, but for those of what memory and CPU time cost.
 func TestMain(m *testing.M) {
+	if more := os.Getenv("NANO_TEST_V8_FLAGS"); more != "" {
+		testFlags = " " + more
+	}
 	folder, err := os.MkdirTemp("", "nano-isolates")
 	if err == nil {
 		testRuntime, _, err = LoadRuntime(snapshot.Store{Folder: folder})

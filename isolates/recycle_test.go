@@ -64,6 +64,47 @@ func TestPagesOfLargeObjectsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// TestLargeObjectsBesideFreedOnes: pages of large objects are given back in pieces, and nothing is taken of the objects
+// that lie beside them, whatever their sizes.
+func TestLargeObjectsBesideFreedOnes(t *testing.T) {
+	const made, least = 150, 100 << 10 // MB in all, KB that are given back
+	lockThread(t)
+	isolate := startApp(t, unlimited, `
+		const lengths = [17_000, 40_003, 262_144, 262_139, 300_001, 524_288, 786_431, 1_048_577];  // of 8 bytes
+		const make = (i) => new Array(lengths[i % lengths.length]).fill(i + 0.5);
+		const isWhole = (array, i) => {
+			for (let at = 0; at < array.length; at += 61) if (array[at] !== i + 0.5) return false;
+			return array.length === lengths[i % lengths.length] && array.at(-1) === i + 0.5;
+		};
+		let all = [];
+		export default { fetch(request) {
+			const step = new URL(request.url).pathname.slice(1);
+			if (step === "make") for (let i = 0; i < 48; i++) all[i] ??= make(i);
+			if (step === "thin") all = all.map((array, i) => i % 3 === 0 ? array : null);
+			if (step === "drop") all = [];
+			const broken = all.findIndex((array, i) => array !== null && !isWhole(array, i));
+			return new Response(broken < 0 ? "whole" : "broken: " + broken);
+		} }`)
+	step := func(name string) {
+		t.Helper()
+		if got := string(fetch(t, isolate, "GET /"+name+" HTTP/1.1\nHost: h\n\n").Body); got != "whole" {
+			t.Fatalf("%s: %s", name, got)
+		}
+		isolate.isolate.Collect()
+	}
+	for range 2 {
+		for _, name := range []string{"make", "thin", "check", "make", "check"} {
+			step(name)
+		}
+		before := residentKB(t)
+		step("drop")
+		Trim()
+		if freed := before - residentKB(t); freed < least {
+			t.Errorf("of %d MB in large arrays %d KB were given back", made, freed)
+		}
+	}
+}
+
 // minorFaults returns how often the calling thread has had to be given a page.
 func minorFaults(t *testing.T) int64 {
 	t.Helper()
