@@ -16,8 +16,9 @@ import (
 // testRuntime is shared by all tests: V8 starts once per process.
 var testRuntime *Runtime
 
-// TestMain takes more flags of V8 from the environment: the tests must pass with those that make collections frequent,
-// such as --stress-compaction, --stress-incremental-marking and --gc-global, but for those of what memory and CPU time cost.
+// TestMain takes more flags of V8 from the environment. With those that make collections frequent, such as
+// --stress-compaction and --gc-global, the tests must pass, but for those of what memory and CPU time cost. With
+// --stress-incremental-marking those fail that want JSON to be parsed by our own code, which leaves it to V8 then.
 func TestMain(m *testing.M) {
 	if more := os.Getenv("NANO_TEST_V8_FLAGS"); more != "" {
 		testFlags = " " + more
