@@ -337,8 +337,8 @@ type sockets interface {
 	openPipe() (from, to int, errno unix.Errno)
 	closePipe(from, to int)
 	// spliceIn moves up to n bytes from a socket to a pipe, without copying them. 0, and no errno: the end of the
-	// stream. EAGAIN: there are none, if the pipe has room.
-	spliceIn(fd, pipe, n int) (moved int, errno unix.Errno)
+	// stream. EAGAIN: there are none, if the pipe has room. more: there are others.
+	spliceIn(fd, pipe, n int) (moved int, more bool, errno unix.Errno)
 	// spliceOut moves up to n bytes from a pipe to a socket. more: others follow at once, so that a segment that is
 	// not full may wait for them.
 	spliceOut(pipe, fd, n int, more bool) (moved int, errno unix.Errno)

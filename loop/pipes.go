@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,8 +137,8 @@ func (p *pipe) receive(s sockets, fd int32, n int) (int, unix.Errno) {
 	if p.held != 0 {
 		panic("loop: a pipe is filled that is not empty")
 	}
-	received, errno := s.spliceIn(int(fd), int(p.to), n)
-	p.held, p.more = received, received == n
+	received, more, errno := s.spliceIn(int(fd), int(p.to), n)
+	p.held, p.more = received, more
 	return received, errno
 }
 
@@ -248,7 +249,17 @@ func splice(from, to, n, flags int) (int, unix.Errno) {
 	return int(moved), 0
 }
 
-func (kernelSockets) spliceIn(fd, pipe, n int) (int, unix.Errno) { return splice(fd, pipe, n, 0) }
+func (kernelSockets) spliceIn(fd, pipe, n int) (moved int, more bool, errno unix.Errno) {
+	moved, errno = splice(fd, pipe, n, 0)
+	return moved, moved == n && hasInput(fd), errno
+}
+
+// hasInput reports whether a socket has bytes to be received.
+func hasInput(fd int) bool {
+	var waiting int32
+	_, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&waiting)))
+	return errno == 0 && waiting > 0
+}
 
 func (kernelSockets) spliceOut(pipe, fd, n int, more bool) (int, unix.Errno) {
 	flags := 0

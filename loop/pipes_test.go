@@ -473,3 +473,51 @@ func TestPipesAreClosed(t *testing.T) {
 	node.options.memory.giveBack()
 	eventually(t, "pipes closed", func() bool { return openPipes(t) <= before })
 }
+
+// TestMoreIsToldOnlyIfItIsThere: who sends from a pipe is told of more only if that has come already, since the last
+// segment waits for it.
+func TestMoreIsToldOnlyIfItIsThere(t *testing.T) {
+	if !canSplice() {
+		t.Skip("this kernel's splice(2) waits for sockets")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	sender := dial(t, listener.Addr().String())
+	defer sender.Close()
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	file, err := accepted.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var s kernelSockets
+	from, to, errno := s.openPipe()
+	if errno != 0 {
+		t.Skip(errno)
+	}
+	defer s.closePipe(from, to)
+	fd := int(file.Fd())
+	s.neverWait(fd)
+	if n, more, errno := s.spliceIn(fd, to, 4); n != 0 || more || errno != unix.EAGAIN {
+		t.Errorf("nothing there: %d, %v, %v", n, more, errno)
+	}
+	fmt.Fprint(sender, "abcdefgh")
+	eventually(t, "bytes to come", func() bool { return hasInput(fd) })
+	for _, want := range []bool{true, false} {
+		if n, more, errno := s.spliceIn(fd, to, 4); n != 4 || more != want || errno != 0 {
+			t.Errorf("got %d, %v, %v", n, more, errno)
+		}
+	}
+	sender.Close()
+	eventually(t, "the end", func() bool {
+		n, more, errno := s.spliceIn(fd, to, 4)
+		return n == 0 && !more && errno == 0
+	})
+}

@@ -147,7 +147,7 @@ func (noSockets) open(netip.Addr, bool) (int, unix.Errno) {
 func (noSockets) openPipe() (from, to int, errno unix.Errno)             { return -1, -1, unix.EMFILE }
 func (noSockets) closePipe(from, to int)                                 {}
 func (noSockets) neverWait(fd int)                                       {}
-func (noSockets) spliceIn(fd, pipe, n int) (int, unix.Errno)             { return 0, unix.EINVAL }
+func (noSockets) spliceIn(fd, pipe, n int) (int, bool, unix.Errno)       { return 0, false, unix.EINVAL }
 func (noSockets) spliceOut(pipe, fd, n int, more bool) (int, unix.Errno) { return 0, unix.EINVAL }
 func (noSockets) resetOnClose(fd int)                                    {}
 func (noSockets) shutdownWrite(fd int) bool                              { return true }

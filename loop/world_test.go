@@ -68,13 +68,13 @@ func (s *fakeSockets) openPipe() (from, to int, errno unix.Errno) {
 func (s *fakeSockets) closePipe(from, to int) { s.ring.ClosePipe(from, to) }
 func (s *fakeSockets) neverWait(fd int)       {}
 
-func (s *fakeSockets) spliceIn(fd, pipe, n int) (int, unix.Errno) {
+func (s *fakeSockets) spliceIn(fd, pipe, n int) (moved int, more bool, errno unix.Errno) {
 	if s.spliceFails != 0 {
-		return 0, s.spliceFails
+		return 0, false, s.spliceFails
 	}
-	moved, errno := s.ring.SpliceIn(fd, pipe, n)
+	moved, errno = s.ring.SpliceIn(fd, pipe, n)
 	s.spliced += moved
-	return moved, errno
+	return moved, moved == n, errno
 }
 
 func (s *fakeSockets) spliceOut(pipe, fd, n int, _ bool) (int, unix.Errno) {
