@@ -283,7 +283,9 @@ class Survey {
           !IsFunction(Read<uint16_t>(At(object, kMap), kInstanceType)))
         continue;
       const uintptr_t feedback = At(At(object, kFunctionFeedback * kWord), kWord);
-      if (Read<uint16_t>(At(feedback, kMap), kInstanceType) == kFeedback) Push(object);
+      if (Read<uint16_t>(At(feedback, kMap), kInstanceType) != kFeedback) continue;
+      Push(object);
+      TakeWord(context + i * kWord);
     }
     Take(context, std::min(words, size_t{32}));
   }

@@ -52,7 +52,7 @@ constexpr Pointee kOfIsolate[] = {
 };
 // The second step: blocks of handles, and contexts that were entered.
 constexpr Pointee kOfHandleScopes[] = {
-    {8, {0, 8}}, {0x20, {0, 16}}, {0x38, {0, 16}}, {0x50, {0, 0x60}}};
+    {8, {0, 8}}, {0x20, {0, 16}}, {0x38, {0, 16}}, {0x50, {0, 0x100}}};
 constexpr Pointee kOfThreadData[] = {{0x10, {8, 16}}};
 constexpr Pointee kOfLocalHeap[] = {
     {0x128, {0x28, 0x80}}, {0x220, {0x28, 0x80}}, {0x4d8, {0x1e8, 0x1f0}}};
@@ -61,6 +61,14 @@ constexpr Pointee kOfLocalHeap[] = {
 // its place in the table of external pointers.
 constexpr size_t kGlobalProxy = 20, kMicrotaskQueue = 0x4c0;
 constexpr size_t kContextBytes = 64;
+
+// The table of what V8 knows of pages, by the index that a page has in its head.
+constexpr size_t kPageTable = 0x32f8, kPageIndex = 8;
+constexpr uint32_t kPageIndexMask = 0x7fff;
+constexpr Span kOfPage = {0x40, 0x50};
+
+// The root that numbers were made strings of lately: an array, which begins with its length.
+constexpr uint32_t kNumberStrings = 0x2580;
 
 class Collector {
  public:
@@ -100,6 +108,9 @@ class Collector {
 
 }  // namespace
 
+// Of all isolates of the process.
+extern uintptr_t isolate_group asm("_ZN2v88internal12IsolateGroup22default_isolate_group_E");
+
 std::vector<uintptr_t> NativeLines(nano_isolate* self) {
   std::vector<uintptr_t> lines;
   Collector collector(&lines);
@@ -122,7 +133,14 @@ std::vector<uintptr_t> NativeLines(nano_isolate* self) {
   const uintptr_t context = Pointer(realm->context.Get(self->isolate));
   const uintptr_t proxy = Cage(context) | Read<uint32_t>(context, kGlobalProxy);
   const uintptr_t proxy_map = Cage(context) | Read<uint32_t>(proxy, kMap);
-  collector.Add(context & ~(kPageBytes - 1), kLine);
+  const uintptr_t page = context & ~(kPageBytes - 1);
+  collector.Add(page, kLine);
+  const uintptr_t entry =
+      isolate_group + kPageTable +
+      (*reinterpret_cast<const uint32_t*>(page + kPageIndex) & kPageIndexMask) * sizeof(uintptr_t);
+  collector.Add(entry, sizeof(uintptr_t));
+  collector.Add(Collector::Word(entry), kOfPage);
+  collector.Add(Collector::Word(isolate + kNumberStrings) - kTag, kFirstElement);
   collector.Add(context - kTag, kContextBytes);
   collector.Add(context - kTag + kMicrotaskQueue, sizeof(uint32_t));
   collector.Add(proxy - kTag, kObjectHeader);
