@@ -202,6 +202,32 @@ func TestBodiesOfGetsPassThroughToFetch(t *testing.T) {
 	}
 }
 
+// A response that is passed on as it came, by way of its record, is what it is by JavaScript.
+func TestResponsesPassThrough(t *testing.T) {
+	const head = "X-A: 1\r\nconnection: x-b, close\r\nx-b: 2\r\ncontent-type: text/x\r\nX-A: 3\r\nkeep-alive: 5\r\n"
+	large := strings.Repeat("0123456789abcdef", 4<<10) // goes into a block
+	for handler, want := range map[string]string{
+		`return r`: "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`ctx.waitUntil(Promise.resolve()); return r`: "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`r.headers.get("x-a"); return r`:             "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`return r.clone()`:                           "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`r.body; return r`:                           "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`return new Response(r.body, r)`:             "x-a: 1\r\ncontent-type: text/x\r\nx-a: 3\r\n",
+		`for (const entry of r.headers); return r`:   "",
+	} {
+		for _, body := range []string{"", "hello", large} {
+			o := playing(t, AppOptions{}, `export default { async fetch(request, env, ctx) { const r = await fetch("http://origin/"); `+handler+` } }`)
+			request(t, o.isolate, 1, get)
+			opened := theOne(t, turn(t, o.isolate), KindOpen)
+			o.send(&object{record: opened}, &Response{Handle: opened.Handle, Status: 203, Reason: []byte("So So"), Body: []byte(body)}, head)
+			answer := theOne(t, turn(t, o.isolate), KindRespond)
+			if answer.Status != 203 || string(answer.Body) != body || want != "" && string(answer.Head) != want {
+				t.Errorf("%s: got %d %q %q and %d bytes", handler, answer.Status, answer.Reason, answer.Head, len(answer.Body))
+			}
+		}
+	}
+}
+
 // A Request is passed on without a look at its members only as long as nothing was added to it.
 func TestRequestsWithMembersOfTheirOwnAreRead(t *testing.T) {
 	for change, want := range map[string]string{

@@ -67,6 +67,7 @@ func Scripts() []Script { return scripts() }
 // in it; id is the request's id.
 var Ops = []string{
 	"respond",          // (id, status, reason, head, body, flags, source, length): answers; flags: 1 streaming, 2 pending, 4 null body, 8 raw, 16 length known; the last two may be absent
+	"respondRecord",    // (words, offset, id, status, reason, flags): respond with the header lines and the body of a response record
 	"respondChunk",     // (id, chunk): a piece of a streaming body, as string or view
 	"respondEnd",       // (id, failed): the end of a streaming body
 	"settled",          // (id): the work of a request that was answered with flag pending is done

@@ -4,6 +4,7 @@
 
 #define NANO_OPS(X)      \
   X(respond, 6)          \
+  X(respondRecord, 6)    \
   X(respondChunk, 2)     \
   X(respondEnd, 2)       \
   X(settled, 1)          \

@@ -289,9 +289,9 @@ void requestHeaders(Info info) {
   info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
 }
 
-void headLines(Info info) {
-  Record record(info);
-  bool of_request = info[2]->IsTrue();
+// LinesOf gives the fields of a record as header lines, without those that are of its connection.
+// of_request: it is to become a request.
+static std::string LinesOf(const Record& record, bool of_request) {
   std::string_view named;  // by Connection
   size_t size = 0;
   for (uint32_t i = 0; i < record.field_count(); i++) {
@@ -310,7 +310,26 @@ void headLines(Info info) {
     lines += record.FieldValue(i);
     lines += "\r\n";
   }
-  info.GetReturnValue().Set(OneByte(info.GetIsolate(), lines));
+  return lines;
+}
+
+void headLines(Info info) {
+  info.GetReturnValue().Set(OneByte(info.GetIsolate(), LinesOf(Record(info), info[2]->IsTrue())));
+}
+
+void respondRecord(Info info) {
+  Record record(info);
+  v8::Isolate* isolate = info.GetIsolate();
+  Writer writer(nano_isolate::From(isolate), NANO_RESPOND, Unsigned(info[2]));
+  writer.record()->status = static_cast<uint16_t>(Unsigned(info[3]));
+  writer.record()->flags = static_cast<uint8_t>(Unsigned(info[5]));
+  uint32_t reason = writer.Latin1(isolate, info[4]);
+  uint32_t head = writer.Text(LinesOf(record, false));
+  writer.record()->reason_length = reason;
+  writer.record()->head_length = head;
+  std::string_view body = record.Body();
+  uint8_t* to = writer.Bytes(body.size());
+  if (!body.empty()) memcpy(to, body.data(), body.size());
 }
 
 void contentCoding(Info info) {

@@ -522,6 +522,9 @@
         return lines;
       };
 
+      // Whether headers are still those of a record.
+      internals.headersLieIn = (headers, words, offset) => headers.#words === words && headers.#offset === offset;
+
       // The lines of a request head, without headers of the connection, be they known or named by "connection".
       internals.requestLines = function requestLines(headers) {
         if (headers.#words !== null) return headLines(headers.#words, headers.#offset, true);

@@ -342,6 +342,9 @@
     return blob ? internals.blobBytes(source) : source;
   };
 
+  // What a usable body reads that lies in a record as it came, { words, offset }, or null.
+  internals.recordOf = (body) => body.stream === null && body.source instanceof Recorded ? body.source : null;
+
   // The Source of a usable body that takes time, if nobody has touched it, or null.
   internals.sourceOfBody = function sourceOfBody({ source, stream }) {
     if (stream !== null) return internals.streams.untouchedSource(stream);

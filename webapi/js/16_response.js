@@ -9,11 +9,11 @@
     StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeSplit,
     StringPrototypeToLowerCase, StringPrototypeTrim, TypeError,
   } = internals.primordials;
-  const { contentCoding, requestHeader, respond, responseReason, responseURL, urlParse } = ops;
+  const { contentCoding, requestHeader, respond, respondRecord, responseReason, responseURL, urlParse } = ops;
   const {
     SPENT, addHeader, bodyAs, bodyFromInit, bodyOfSlot, bodyStream, bodyType, cloneBody, convertBody,
-    copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersOfRequest, headersToLines,
-    isAsyncBody, isBodyUnusable, isBodyUsed, linesFromInit, newBody, newRecordedBody, removeHeader, takeBody, takeForSending,
+    copyHeaders, freezeHeaders, getHeader, headersFromInit, headersFromLines, headersLieIn, headersOfRequest, headersToLines,
+    isAsyncBody, isBodyUnusable, isBodyUsed, linesFromInit, newBody, newRecordedBody, recordOf, removeHeader, takeBody, takeForSending,
     takeHandle, sourceOfBody, unusableBody, webidl,
   } = internals;
 
@@ -332,6 +332,14 @@
           const head = typeof headers === "string" ? headers : headersToLines(headers);
           state.body = SPENT;
           respond(exchange.id, state.status, state.statusText, head, body, flags);
+          return null;
+        }
+        // What fetch() got goes on as it came.
+        const record = body === null || typeof headers === "string" ? null : recordOf(body);
+        if (record !== null && headersLieIn(headers, record.words, record.offset)) {
+          body.used = true;
+          body.source = null;
+          respondRecord(record.words, record.offset, exchange.id, state.status, state.statusText, flags);
           return null;
         }
         let head = typeof headers === "string" ? headers : headersToLines(headers);
