@@ -62,8 +62,9 @@ constexpr size_t kBudget = 3;  // of a feedback cell, which each call writes
 constexpr size_t kCodeExits = 2, kCodeFlags = 7, kCodeSize = 8;
 constexpr uint32_t kCodeKind = 15, kMaglev = 11;  // the first compiler that optimizes
 constexpr size_t kInlined = 3, kExitObjects = 5, kExitsLength = 4;
-// The relocations that are pointers to objects, of 4 and 8 bytes.
-constexpr int kObjects = 1 << 2 | 1 << 3;
+// The relocations that are pointers to objects, of 4 bytes and of 8.
+constexpr uint8_t kShortPointer = 2, kFullPointer = 3;
+constexpr int kObjects = 1 << kShortPointer | 1 << kFullPointer;
 
 bool IsFunction(uint16_t type) { return type == kFunction || type == kClassConstructor; }
 
@@ -197,10 +198,8 @@ class Survey {
     Relocations places;
     for (Begin(&places, optimized, kObjects); !places.done; Next(&places)) {
       steps_++;
-      uint32_t word;
-      memcpy(&word, reinterpret_cast<const void*>(places.place), sizeof word);
-      const uintptr_t object = cage_ | word;
-      if ((word & kTag) == 0 || object - cage_ < kPageBytes) continue;
+      const uintptr_t object = Embedded(places);
+      if (object - cage_ < kPageBytes) continue;
       switch (Read<uint16_t>(At(object, kMap), kInstanceType)) {
         case kMapType:  // compared, and seldom looked into
           Take(object, 8);
@@ -213,6 +212,20 @@ class Survey {
     }
     NoteInlined(optimized);
     VisitCalls(function);
+  }
+
+  // Embedded is the object that machine code names at a place. What lies in trusted space, as
+  // machine code itself does, is not of interest: the cage is what is given instead.
+  uintptr_t Embedded(const Relocations& places) const {
+    uintptr_t object;
+    if (places.mode == kFullPointer) {
+      memcpy(&object, reinterpret_cast<const void*>(places.place), sizeof object);
+    } else {
+      uint32_t word;
+      memcpy(&word, reinterpret_cast<const void*>(places.place), sizeof word);
+      object = cage_ | word;
+    }
+    return (object & kTag) != 0 && Cage(object) == cage_ ? object : cage_;
   }
 
   // NoteInlined notes which functions are part of optimized code.

@@ -201,9 +201,11 @@ void TearDown(void* pool, void* isolate) {
   // Where V8's MutablePageMetadata has the beginning of the part of the page that is for objects.
   constexpr size_t kArea = 0x48;
   constexpr size_t kKept = 64 << 10;
-  std::vector<char*> own(Count(pool, isolate));
-  for (char*& page : own) {
-    page = Remove(pool, isolate);
+  std::vector<char*> own;
+  for (size_t left = Count(pool, isolate); left > 0; left--) {
+    char* page = Remove(pool, isolate);
+    if (page == nullptr) break;
+    own.push_back(page);
     const uintptr_t begin = *reinterpret_cast<uintptr_t*>(page + kArea) & ~(heap::kPageBytes - 1);
     if (IsHeap(begin))
       madvise(reinterpret_cast<char*>(begin) + kKept, heap::kPageBytes - kKept, MADV_DONTNEED);
