@@ -105,6 +105,36 @@ func TestLargeObjectsBesideFreedOnes(t *testing.T) {
 	}
 }
 
+// TestLargeObjectsOnPagesOfShortenedOnes: an object that was made shorter gives the end of its pages back at once, and V8
+// frees it as if it still had that. Whoever gets those pages next can write to all of them.
+func TestLargeObjectsOnPagesOfShortenedOnes(t *testing.T) {
+	lockThread(t)
+	isolate := startApp(t, unlimited, `
+		let all = [];
+		export default { fetch(request) {
+			const step = new URL(request.url).pathname.slice(1);
+			const kilobytes = (n) => n * 128 - 32;  // in elements of 8 bytes, and their array's head
+			if (step === "long") all = [1100, 900, 700, 1500].map((size) => new Array(kilobytes(size)).fill(0.5));
+			if (step === "short") [520, 300, 310, 700].forEach((size, i) => { all[i].length = kilobytes(size); });
+			if (step === "drop") all = [];
+			if (step === "next") all = [240, 240, 250, 480, 240, 740, 250, 230, 240].map((size) => new Array(kilobytes(size)).fill(1.5));
+			return new Response(String(all.length));
+		} }`)
+	step := func(name string) {
+		t.Helper()
+		fetch(t, isolate, "GET /"+name+" HTTP/1.1\nHost: h\n\n")
+		isolate.isolate.Collect()
+	}
+	for range 3 {
+		step("long")
+		step("short")
+		Trim() // from here on the ends of their pages are inaccessible
+		for _, name := range []string{"drop", "next", "drop"} {
+			step(name)
+		}
+	}
+}
+
 // minorFaults returns how often the calling thread has had to be given a page.
 func minorFaults(t *testing.T) int64 {
 	t.Helper()

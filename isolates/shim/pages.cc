@@ -42,8 +42,10 @@ void Empty(void* address, size_t length) {
 // V8 gives an object of more than 128 KB pages of its own, makes them accessible and, when the
 // object is dead, inaccessible again. The kernel takes their memory then, and clears it for whoever
 // is next to touch them: for text of a megabyte that takes ten times as long as its decoding. So
-// some such pages stay accessible while no object is on them, to V8 inaccessible and anybody's.
-// V8 expects nothing of what new pages contain.
+// some such pages keep their memory while no object is on them, to V8 inaccessible and anybody's.
+// V8 expects nothing of what new pages contain. It makes them accessible in any case, which is
+// little work if they are: not all have to be, as V8 also frees what it had freed before, the end
+// of an object's pages that was made shorter.
 class Spare {
  public:
   // Keep tells whether pages stay as they are.
@@ -67,20 +69,17 @@ class Spare {
     return true;
   }
 
-  // Take tells whether some pages, which are to be accessible, were all kept: they are no longer.
-  bool Take(uintptr_t address, size_t length) {
+  // Take forgets pages that are about to be used.
+  void Take(uintptr_t address, size_t length) {
     const uintptr_t end = address + length;
     std::lock_guard<std::mutex> lock(mutex_);
-    bool has_all = false;
     for (size_t i = count_; i-- > 0;) {
       const Range range = ranges_[i];
       if (range.end <= address || range.begin >= end) continue;
       Drop(i);
-      has_all |= range.begin <= address && range.end >= end;
       for (const Range rest : {Range{range.begin, address}, Range{end, range.end}})
         if (rest.begin < rest.end && !Add(rest)) Release(rest);
     }
-    return has_all;
   }
 
   void GiveBack() {
@@ -152,11 +151,10 @@ bool SetPermissions(void* range, void* pages, size_t length, Permission permissi
   constexpr size_t kLeast = 128 << 10, kOrdinary = 256 << 10;
   const auto address = reinterpret_cast<uintptr_t>(pages);
   if (IsHeap(address)) {
-    if (permission == Permission::kNoAccess) {
-      if (length > kLeast && length != kOrdinary && spare.Keep(address, length)) return true;
-    } else if (spare.Take(address, length) && permission == Permission::kReadWrite) {
+    if (permission != Permission::kNoAccess)
+      spare.Take(address, length);
+    else if (length > kLeast && length != kOrdinary && spare.Keep(address, length))
       return true;
-    }
   }
   if (permission == Permission::kNoAccess) Empty(pages, length);
   return RealSetPermissions(range, pages, length, permission);
