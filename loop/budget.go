@@ -188,6 +188,7 @@ func (l *Loop) makeRoom(need int64) {
 			} else {
 				w.counts.Evictions++
 			}
+			isolates.MemoryIsShort()
 			l.sleep(w)
 			l.publishPortion()
 		default:

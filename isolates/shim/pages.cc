@@ -182,9 +182,10 @@ bool Decommit(void* range, void* pages, size_t length) {
 // V8 hands the pages of an isolate that ends to the next one that is made, with all that has been
 // written to them. A fresh isolate uses the first part of each of its three: where apps come and go
 // it would have half a megabyte resident that it has no use for, and that Resident knows nothing
-// of. So the kernel takes what is behind kKept bytes. Those are what most isolates write to at
-// once, and clear memory for it would take a tenth of their start; they begin with what V8 has to
-// know of a page to free it. V8 expects nothing of what pages that it is given contain.
+// of. So the kernel takes what is behind kKept bytes, if memory has been short lately; else it is
+// not worth a tenth of the next start, which is what clear memory takes. Those bytes are what most
+// isolates write to at once, and begin with what V8 has to know of a page to free it. V8 expects
+// nothing of what pages that it is given contain.
 #define NANO_TEAR_DOWN "_ZN2v88internal8PagePool17ReleaseOnTearDownEPNS0_7IsolateE"
 
 void RealTearDown(void* pool, void* isolate) asm("__real_" NANO_TEAR_DOWN);
@@ -195,7 +196,13 @@ char* Remove(void* pool, void* isolate) asm("_ZN2v88internal8PagePool6RemoveEPNS
 void Add(void* pool, void* isolate,
          char* page) asm("_ZN2v88internal8PagePool3AddEPNS0_7IsolateEPNS0_19MutablePageMetadataE");
 
+// When memory was short, by MonotonicNanoseconds, and for how long that counts.
+std::atomic<int64_t> short_at = INT64_MIN / 2;
+constexpr int64_t kShort = 10'000'000'000;
+
 void TearDown(void* pool, void* isolate) {
+  if (MonotonicNanoseconds() - short_at.load(std::memory_order_relaxed) > kShort)
+    return RealTearDown(pool, isolate);
   // Where V8's MutablePageMetadata has the beginning of the part of the page that is for objects.
   constexpr size_t kArea = 0x48;
   constexpr size_t kKept = 64 << 10;
@@ -327,6 +334,10 @@ void nano_isolate_ranges(nano_isolate* self, nano_ranges* out) {
 void nano_trim(void) {
   nano::pages::spare.GiveBack();
   malloc_trim(0);
+}
+
+void nano_memory_is_short(void) {
+  nano::pages::short_at.store(nano::MonotonicNanoseconds(), std::memory_order_relaxed);
 }
 
 void nano_unmap_program(void) {

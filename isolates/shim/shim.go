@@ -571,6 +571,9 @@ func (i Isolate) Terminate(death uint32) { C.nano_isolate_terminate(i.pointer, C
 // Trim gives memory back to the system that malloc keeps though it is free.
 func Trim() { C.nano_trim() }
 
+// MemoryIsShort has isolates that end in the next ten seconds leave no memory to the next.
+func MemoryIsShort() { C.nano_memory_is_short() }
+
 // UnmapProgram takes the program's code and constants out of the process's page tables.
 func UnmapProgram() { C.nano_unmap_program() }
 

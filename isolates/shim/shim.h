@@ -315,6 +315,8 @@ int nano_profile_start(nano_isolate*, int interval_us, uint32_t samples_max, cha
 nano_bytes nano_profile_stop(nano_isolate*);
 // nano_trim gives memory back to the system that malloc keeps though it is free.
 void nano_trim(void);
+// nano_memory_is_short has isolates that end in the next ten seconds leave no memory to the next.
+void nano_memory_is_short(void);
 // nano_unmap_program takes the program's code and constants out of the process's page tables. They
 // stay in the kernel's cache, and what is touched again is mapped again, 64 KB at a time.
 void nano_unmap_program(void);
