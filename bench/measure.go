@@ -143,9 +143,11 @@ func (b *bench) load(ctx context.Context, running *server, s scenario, duration 
 	if err != nil {
 		return result, err
 	}
-	busy, err := readBusy(b.serverCore)
-	if err != nil {
-		return result, err
+	var busy time.Duration
+	if s.IsVeth {
+		if busy, err = readBusy(b.serverCore); err != nil {
+			return result, err
+		}
 	}
 	before, err := readUsage(running.Process)
 	if err != nil {

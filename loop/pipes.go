@@ -162,10 +162,10 @@ func (l *Loop) startPipe(c *connection, p *pipe) {
 
 // sendPipes sends what lies in pipes, or as much as is due in one tick.
 func (l *Loop) sendPipes() {
-	due := l.piped
-	l.piped = l.piped[:0]
-	for i, c := range due {
-		due[i] = nil
+	n := len(l.piped)
+	for i := 0; i < n; i++ {
+		c := l.piped[i]
+		l.piped[i] = nil
 		switch {
 		case c.phase == phaseClosing:
 			l.pipeSent(c, -int32(unix.ECANCELED))
@@ -175,6 +175,7 @@ func (l *Loop) sendPipes() {
 			l.sendPipe(c)
 		}
 	}
+	l.piped = l.piped[:copy(l.piped, l.piped[n:])]
 }
 
 func (l *Loop) sendPipe(c *connection) {
@@ -227,12 +228,11 @@ func (l *Loop) pipeSent(c *connection, result int32) {
 
 // pipeHasRoom goes on with a pipe whose socket has room again, or has failed, as the next attempt will tell.
 func (l *Loop) pipeHasRoom(c *connection, result int32) {
+	c.inFlight++
 	if result < 0 && !isAgain(result) {
-		c.inFlight++
 		l.pipeSent(c, result)
 		return
 	}
-	c.inFlight++
 	l.piped = append(l.piped, c)
 }
 

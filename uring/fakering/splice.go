@@ -43,9 +43,6 @@ func (r *Ring) SpliceIn(fd, to, n int) (int, unix.Errno) {
 	if len(*held) != 0 {
 		r.fail("splice from descriptor %d to a pipe with %d bytes in it", fd, len(*held))
 	}
-	if r.chance(r.config.Faults.Reset) {
-		p.breakConnection()
-	}
 	switch {
 	case p.reset:
 		return 0, unix.ECONNRESET
@@ -75,9 +72,6 @@ func (r *Ring) SpliceOut(from, fd, n int) (int, unix.Errno) {
 		r.fail("splice of %d bytes from a pipe with %d", n, len(*held))
 		return 0, unix.EINVAL
 	}
-	if r.chance(r.config.Faults.Reset) {
-		p.breakConnection()
-	}
 	switch {
 	case p.gone || p.loopEnded:
 		return 0, unix.EPIPE
@@ -95,13 +89,17 @@ func (r *Ring) SpliceOut(from, fd, n int) (int, unix.Errno) {
 	return n, 0
 }
 
-// spliced finds what a splice is about. EBADF: it is not there, which is a violation.
+// spliced finds what a splice is about, of which the connection may break now. EBADF: it is not there, which is a
+// violation.
 func (r *Ring) spliced(fd, pipe, n int) (held *[]byte, p *Peer, errno unix.Errno) {
 	d := r.descriptors[fd]
 	held = r.pipes[pipe]
 	if d == nil || d.closing || d.peer == nil || held == nil || n <= 0 {
 		r.fail("splice of %d bytes between socket %d and pipe %d", n, fd, pipe)
 		return nil, nil, unix.EBADF
+	}
+	if r.chance(r.config.Faults.Reset) {
+		d.peer.breakConnection()
 	}
 	return held, d.peer, 0
 }

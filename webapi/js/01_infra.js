@@ -122,10 +122,11 @@
   const { getContinuationPreservedEmbedderData, setContinuationPreservedEmbedderData } = internals.extras;
   internals.currentContext = getContinuationPreservedEmbedderData;
   internals.enterContext = setContinuationPreservedEmbedderData;
-  internals.currentExchange = function currentExchange() {
+  function currentExchange() {
     const context = getContinuationPreservedEmbedderData();
     return context === undefined ? undefined : context.exchange;
-  };
+  }
+  internals.currentExchange = currentExchange;
   // For an event that goes on with what an exchange has begun. Once a WebSocket has its connection, each event has
   // the limits of a request for itself: there is no end to how many may come.
   internals.enterEvent = function enterEvent(context) {
@@ -137,8 +138,7 @@
     setContinuationPreservedEmbedderData(context);
   };
   internals.currentRequestId = function currentRequestId() {
-    const context = getContinuationPreservedEmbedderData();
-    const exchange = context === undefined ? undefined : context.exchange;
+    const exchange = currentExchange();
     return exchange === undefined || exchange.ended ? NO_REQUEST : exchange.id;
   };
   const NO_REQUEST = -1;

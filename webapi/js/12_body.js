@@ -324,11 +324,6 @@
   // kept; or null if it is one that takes time.
   internals.takeForSending = function takeForSending(body) {
     const source = body.stream === null ? body.source : internals.streams.untouchedData(body.stream);
-    if (source instanceof Recorded) {
-      body.used = true;
-      body.source = null;
-      return viewOfRecorded(source);
-    }
     if (source === null || isSource(source)) return null;
     const blob = isBlob(source);
     if (blob && !internals.isSentWhole(source)) return null;
@@ -339,6 +334,7 @@
       internals.streams.spend(body.stream);
     }
     if (typeof source === "string") return source;
+    if (source instanceof Recorded) return viewOfRecorded(source);
     return blob ? internals.blobBytes(source) : source;
   };
 

@@ -679,9 +679,13 @@
     return href;
   }
 
+  // The array that the parser of URLs fills once it exists. Not kept at boot: a restored isolate has another one.
+  const componentsOfURL = () => internals.urlComponents ??= urlComponents();
+  internals.componentsOfURL = componentsOfURL;
+
   // An absolute URL without user name and password.
   function parseURL(input, context) {
-    const components = internals.urlComponents ??= urlComponents(); // before parsing, which fills it only once it exists
+    const components = componentsOfURL(); // before parsing
     const href = parseAnyURL(input, context);
     const protocolEnd = components[0];
     const usernameEnd = components[1];

@@ -26,8 +26,7 @@
 
   const QUESTION_MARK = 0x3f, PLUS_SIGN = 0x2b, PERCENT_SIGN = 0x25, COMMERCIAL_AT = 0x40;
 
-  // The array that the parser fills. Not kept at boot: a restored isolate has another one.
-  const components = () => internals.urlComponents ??= ops.urlComponents();
+  const components = internals.componentsOfURL;
 
   // ---- application/x-www-form-urlencoded (standard 5) ----
 
